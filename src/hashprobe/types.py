@@ -1,0 +1,78 @@
+"""Small frozen values and array aliases that cross every border; imports no torch.
+
+Shapes: N items, C labels, K bits. The tensor twins live in `hashprobe.tensors`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Int8, UInt8
+
+from hashprobe.errors import HashprobeError
+
+
+Labels: TypeAlias = Bool[np.ndarray, "n c"]
+"""Multi-hot labels; two items are relevant to each other when they share at least one."""
+Signs: TypeAlias = Int8[np.ndarray, "n k"]
+"""Codes with entries -1 and +1."""
+PackedBits: TypeAlias = UInt8[np.ndarray, "n b"]
+"""Codes packed eight bits a byte, most significant bit first, +1 -> 1."""
+
+Space = Literal["pixel", "normalised"]
+Filter = Literal["bilinear", "bicubic", "lanczos", "nearest"]
+Fit = Literal["squash", "crop"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How far an attack may move a pixel, in the l-infinity norm (DHTA, section 3.2, equation 8).
+
+    Example:
+        >>> print(Budget(8 / 255))
+        8/255 (0.0314) in pixels
+        >>> print(Budget(0.032, "normalised"))
+        0.032 in normalised units
+    """
+
+    eps: float = 8 / 255
+    """Largest change of one value; > 0 and, in pixel space, at most 1."""
+    space: Space = "pixel"
+    """`pixel`: eps counts in [0, 1] pixels; `normalised`: after (x - mean) / std, per channel."""
+
+    def __post_init__(self) -> None:
+        if self.space not in ("pixel", "normalised"):
+            raise HashprobeError(f"eps space must be pixel or normalised; got {self.space!r}")
+        if not self.eps > 0 or (self.space == "pixel" and self.eps > 1):
+            raise HashprobeError(f"eps must be above 0 and at most 1 in pixels; got {self.eps}")
+
+    def __str__(self) -> str:
+        if self.space == "normalised":
+            return f"{self.eps:.4g} in normalised units"
+        n = self.eps * 255
+        text = f"{n:.0f}/255" if abs(n - round(n)) < 1e-6 else f"{n:.2f}/255"
+        return f"{text} ({self.eps:.4f}) in pixels"
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """What a network expects of its images; it travels with the checkpoint.
+
+    The caller always hands over float32 RGB in [0, 1]; mean and std are applied inside the
+    network. Size, filter and fit say how a picture of another size becomes one of this size.
+
+    Example:
+        >>> InputContract(size=32).fit
+        'squash'
+    """
+
+    size: int = 224
+    """Height and width of the input, in pixels."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Per channel, in [0, 1] units."""
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Per channel, in [0, 1] units."""
+    filter: Filter = "bilinear"
+    """Resize filter, always with antialiasing: another filter gives other codes."""
+    fit: Fit = "squash"
+    """`squash`: both sides to size; `crop`: shorter side to size, then the centre."""
