@@ -7,10 +7,10 @@ class HashprobeError(ValueError):
     The message names the thing, says what was seen and, where it helps, what to do.
 
     Example:
-        >>> raise HashprobeError("images must lie in [0, 1]; got max 2.64: already normalised?")
+        >>> raise HashprobeError("images must lie in [0, 1]; got max 2.64")
         Traceback (most recent call last):
         ...
-        hashprobe.errors.HashprobeError: images must lie in [0, 1]; got max 2.64: already normalised?
+        hashprobe.errors.HashprobeError: images must lie in [0, 1]; got max 2.64
     """
 
 

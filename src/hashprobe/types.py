@@ -20,7 +20,7 @@ PackedBits: TypeAlias = UInt8[np.ndarray, "n b"]
 """Codes packed eight bits a byte, most significant bit first, +1 -> 1."""
 
 Space = Literal["pixel", "normalised"]
-Filter = Literal["bilinear", "bicubic", "lanczos", "nearest"]
+Filter = Literal["bilinear", "bicubic", "nearest"]
 Fit = Literal["squash", "crop"]
 
 

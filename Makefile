@@ -1,0 +1,47 @@
+# Two commands do everything on a machine with Python 3.11+ and make:
+#   make demo    the main job on bundled pictures, and where its report is
+#   make test    every test, with every extra
+# A third, make check, runs the linters and the type checker.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test check clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+
+demo: $(VENV)/installed
+	$(BIN)/hashprobe demo
+
+# Two workers with one thread each beat one worker with two.
+test: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# pip is the last thing that venv puts in place: where it is, the environment is whole.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "hashprobe needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps: the installation is redone when pyproject.toml changes.
+$(VENV)/installed: pyproject.toml | $(BIN)/pip
+	@echo "installing hashprobe into $(VENV); PyTorch is large, the first time takes minutes"
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/pip
+	@echo "installing hashprobe and its tools into $(VENV); the first time takes minutes"
+	$(BIN)/pip install --quiet --editable '.[lite,dev]'
+	@touch $(VENV)/installed $@

@@ -1,0 +1,50 @@
+"""Pixels to pixels: attacks that steer a query's code, and the runner that judges them.
+
+A new attack is one file with frozen options and one function, and one line in `ATTACKS`.
+"""
+
+from hashprobe.attacks.attacked import Attacked
+from hashprobe.attacks.contract import Attack, AttackFunction
+from hashprobe.attacks.craft import craft
+from hashprobe.attacks.dhta import PRESETS, DhtaOptions, Preset, alpha_at, dhta
+from hashprobe.attacks.noise import NoiseOptions, noise
+from hashprobe.attacks.objectives import inner_product_loss
+from hashprobe.attacks.p2p import P2pOptions, p2p
+from hashprobe.attacks.targets import (
+    TargetCodes,
+    anchor_code,
+    draw_target_codes,
+    draw_target_labels,
+    vote,
+)
+
+
+ATTACKS: dict[str, Attack] = {
+    "dhta": Attack(dhta, DhtaOptions),
+    "noise": Attack(noise, NoiseOptions),
+    "p2p": Attack(p2p, P2pOptions),
+}
+"""Every attack by name, with its function and the class of its options."""
+
+__all__ = [
+    "ATTACKS",
+    "PRESETS",
+    "Attack",
+    "AttackFunction",
+    "Attacked",
+    "DhtaOptions",
+    "NoiseOptions",
+    "P2pOptions",
+    "Preset",
+    "TargetCodes",
+    "alpha_at",
+    "anchor_code",
+    "craft",
+    "dhta",
+    "draw_target_codes",
+    "draw_target_labels",
+    "inner_product_loss",
+    "noise",
+    "p2p",
+    "vote",
+]

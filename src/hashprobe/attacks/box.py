@@ -1,0 +1,88 @@
+"""Where an adversarial query may lie: the l-infinity ball of the budget, cut to valid pixels."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hashprobe.errors import HashprobeError
+from hashprobe.tensors import Images, Images8
+from hashprobe.types import Budget, InputContract
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """The pixels that a budget allows around clean images (DHTA, section 3.2, equation 8).
+
+    Both constraints are intervals per pixel and the clean pixel is in both, so clamping to one
+    and then to the other gives the same in either order: one clamp to their intersection.
+
+    Example:
+        >>> box = Box.around(torch.full((1, 3, 1, 1), 0.99), Budget(0.25), InputContract())
+        >>> box.low.flatten().tolist(), box.high.flatten().tolist()
+        ([0.74..., 0.74..., 0.74...], [1.0, 1.0, 1.0])
+    """
+
+    low: Images
+    """Lowest pixels, (N, 3, H, W) in [0, 1]."""
+    high: Images
+    """Highest pixels, (N, 3, H, W) in [0, 1]."""
+    unit: Float[Tensor, "1 3 1 1"]
+    """How many [0, 1] pixels one unit of the budget's space is, per channel."""
+
+    @classmethod
+    def around(cls, images: Images, budget: Budget, contract: InputContract) -> "Box":
+        """The box around clean images.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1].
+            budget: radius and the space it counts in.
+            contract: its std says how large a normalised unit is.
+        """
+        one = (1.0, 1.0, 1.0)
+        unit = images.new_tensor(one if budget.space == "pixel" else contract.std)
+        unit = unit.view(1, 3, 1, 1)
+        low, high = images - budget.eps * unit, images + budget.eps * unit
+        return cls(low.clamp(0, 1), high.clamp(0, 1), unit)
+
+    def clamp(self, images: Images) -> Images:
+        """The nearest images inside the box."""
+        return torch.maximum(torch.minimum(images, self.high), self.low)
+
+
+def round_to_bytes(
+    adversarial: Images, clean: Images8, budget: Budget, contract: InputContract
+) -> Images8:
+    """Adversarial pixels as 8-bit integers that keep the budget after rounding, too.
+
+    A pixel goes to the nearest of the integers from ceil(255 (x - r)) to floor(255 (x + r)), r
+    being eps in pixels (times the channel's std in normalised space): near the budget that is
+    towards the clean pixel. Below 1/255 the only such integer is the clean pixel itself.
+
+    Args:
+        adversarial: (N, 3, H, W) in [0, 1].
+        clean: (N, 3, H, W) the 8-bit images that the budget counts from.
+        budget: radius and the space it counts in.
+        contract: its std says how large a normalised unit is.
+
+    Returns:
+        (N, 3, H, W) in 0..255.
+
+    Raises:
+        HashprobeError: a pixel that is not a number.
+
+    Example:
+        >>> clean = torch.full((1, 3, 1, 1), 250, dtype=torch.uint8)
+        >>> round_to_bytes(torch.ones(1, 3, 1, 1), clean, Budget(2.5 / 255), InputContract()).max()
+        tensor(252, dtype=torch.uint8)
+    """
+    if not torch.isfinite(adversarial).all():
+        raise HashprobeError("the attack returned pixels that are not numbers")
+    std = (1.0, 1.0, 1.0) if budget.space == "pixel" else contract.std
+    # 8/255 * 255 may fall a hair below 8 in floating point.
+    reach = [min(255, int(255 * budget.eps * s + 1e-6)) for s in std]
+    radius = torch.tensor(reach, device=clean.device).view(1, 3, 1, 1)
+    wanted, start = (adversarial.double() * 255).round().clamp(0, 255), clean.long()
+    low, high = (start - radius).clamp(min=0), (start + radius).clamp(max=255)
+    return torch.maximum(torch.minimum(wanted.long(), high), low).to(torch.uint8)

@@ -1,0 +1,107 @@
+"""What is refused at the door of an attack; each error is one line with the observed value."""
+
+import torch
+from torch import Tensor
+
+from hashprobe.errors import HashprobeError
+
+
+def check_images(images: Tensor) -> None:
+    """Refuses anything but float32 or float64 RGB in [0, 1].
+
+    Args:
+        images: what should be (N, 3, H, W) in [0, 1], N at least 1.
+
+    Raises:
+        HashprobeError: another dtype, another shape, no images, NaN, or pixels out of range.
+
+    Example:
+        >>> try:
+        ...     check_images(torch.full((1, 3, 2, 2), 2.64))
+        ... except HashprobeError as error:
+        ...     print(error)
+        images must lie in [0, 1]; got max 2.64: already normalised?
+    """
+    if images.dtype == torch.uint8:
+        raise HashprobeError("images must be float32 in [0, 1]; got uint8: divide by 255")
+    if images.dtype not in (torch.float32, torch.float64):
+        # Half precision has steps of 1/2048 or 1/256 near 1: too coarse to keep a budget.
+        raise HashprobeError(f"images must be float32 or float64; got {name(images.dtype)}")
+    check_shape(images)
+    low, high = (bound.item() for bound in images.aminmax())
+    if low != low or high != high:
+        rows = images.isnan().flatten(1).any(1).nonzero().flatten().tolist()
+        raise HashprobeError(f"images must be numbers; got NaN in row {rows[0]}")
+    if low < 0:
+        raise HashprobeError(f"images must lie in [0, 1]; got min {low:.3g}: already normalised?")
+    if high > 1:
+        hint = "divide by 255?" if high > 30 else "already normalised?"
+        raise HashprobeError(f"images must lie in [0, 1]; got max {high:.3g}: {hint}")
+
+
+def check_images8(images: Tensor) -> None:
+    """Refuses anything but 8-bit RGB.
+
+    Args:
+        images: what should be uint8 (N, 3, H, W), N at least 1.
+
+    Raises:
+        HashprobeError: another dtype, another shape, or no images.
+
+    Example:
+        >>> check_images8(torch.zeros(1, 3, 2, 2))
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: queries must be uint8 pixels in 0..255; got float32
+    """
+    if images.dtype != torch.uint8:
+        raise HashprobeError(f"queries must be uint8 pixels in 0..255; got {name(images.dtype)}")
+    check_shape(images)
+
+
+def check_shape(images: Tensor) -> None:
+    """Refuses anything but (N, 3, H, W) with at least one image and one pixel."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise HashprobeError(f"images must have shape (N, 3, H, W); got {tuple(images.shape)}")
+    if not images.numel():
+        raise HashprobeError(f"there are no images to attack: got shape {tuple(images.shape)}")
+
+
+def check_targets(targets: Tensor, n: int, bits: int) -> None:
+    """Refuses anything but one target code per image.
+
+    Args:
+        targets: what should be floating (n, bits) with entries -1 and +1, or 0 for a bit that is
+            left alone.
+        n: how many images there are.
+        bits: code length K of the hasher.
+
+    Raises:
+        HashprobeError: another number of codes, another K, another dtype or other entries.
+
+    Example:
+        >>> check_targets(torch.ones(2, 16), 2, 32)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: target codes have 16 bits but the hasher gives 32
+    """
+    if targets.ndim != 2:
+        raise HashprobeError(f"target codes must have shape (N, K); got {tuple(targets.shape)}")
+    if not targets.is_floating_point():
+        raise HashprobeError(f"target codes must be floating; got {name(targets.dtype)}")
+    if targets.shape[1] != bits:
+        raise HashprobeError(
+            f"target codes have {targets.shape[1]} bits but the hasher gives {bits}"
+        )
+    if targets.shape[0] != n:
+        raise HashprobeError(f"{targets.shape[0]} target codes for {n} images: give one per image")
+    odd = targets[(targets.abs() != 1) & (targets != 0)]
+    if odd.numel():
+        raise HashprobeError(
+            f"target codes must consist of -1 and +1 (or 0 for a tie); got {odd[0].item():.3g}"
+        )
+
+
+def name(dtype: torch.dtype) -> str:
+    """A dtype as users write it."""
+    return str(dtype).removeprefix("torch.")

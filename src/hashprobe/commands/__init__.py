@@ -1,0 +1,1 @@
+"""The commands of the command line, one a file; loaded only when they run."""

@@ -1,0 +1,66 @@
+"""hashprobe train"""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from hashprobe.commands.screen import Terminal
+from hashprobe.data import DataOptions
+from hashprobe.models import TrainOptions
+from hashprobe.workflow import Network, train_run
+
+
+def train(
+    data: str,
+    /,
+    *,
+    out: Path,
+    root: Path | None = None,
+    lists: Path | None = None,
+    queries: float = 0.1,
+    training: float = 0.3,
+    split_seed: int = 0,
+    download: bool = False,
+    network: Annotated[Network, Parameter(name="*")] = Network(),  # noqa: B008
+    options: Annotated[TrainOptions, Parameter(name="*")] = TrainOptions(),  # noqa: B008
+    workers: int | None = None,
+    skip_bad: bool = False,
+) -> None:
+    """Train a hashing network into a run folder; the same command resumes a killed training.
+
+    Parameters
+    ----------
+    data
+        digits, cifar10, cifar10-1, cifar10-2, folder or listfiles.
+    out
+        The run folder: new, or of the same training.
+    root
+        Folder of the pictures; not needed for digits.
+    lists
+        Folder of the list files (listfiles only).
+    queries
+        Queries of each class: a whole number, or a share below 1 (folder only).
+    training
+        Training items of each class: a whole number, or a share below 1 (folder only).
+    split_seed
+        Seed of the split and of the database order.
+    download
+        Let torchvision download CIFAR-10 into the root.
+    workers
+        Decoding processes; by default one a core.
+    skip_bad
+        Go on without images that cannot be decoded, and say how many.
+    """
+    source = DataOptions(
+        name=data,
+        root=root.resolve() if root else None,
+        lists=lists.resolve() if lists else None,
+        queries=queries,
+        training=training,
+        split_seed=split_seed,
+        download=download,
+    )
+    screen = Terminal()
+    train_run(out, source, network, options, workers=workers, skip_bad=skip_bad, screen=screen)
+    screen.say(f"trained: {out / 'model'}")

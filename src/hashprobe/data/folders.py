@@ -1,0 +1,120 @@
+"""Any tree with one folder a class."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from hashprobe.data.protocols import RetrievalData, one_hot
+from hashprobe.data.split import FileSource, Split
+from hashprobe.errors import HashprobeError
+
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
+
+
+def class_folders(root: Path) -> tuple[str, ...]:
+    """Names of the class folders below a root, sorted.
+
+    Raises:
+        HashprobeError: no such folder, or no folder in it.
+    """
+    if not root.is_dir():
+        raise HashprobeError(f"no such folder: {root}")
+    names = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not names:
+        raise HashprobeError(f"{root} holds no class folders: one folder a class is expected")
+    return tuple(names)
+
+
+def read_tree(root: Path, parts: tuple[str, ...] = ("",)) -> tuple[Split, tuple[str, ...]]:
+    """Every image below root/<part>/<class>, sorted by path, and the class names.
+
+    Args:
+        root: the folder.
+        parts: sub-folders that hold the class folders; all must hold the same classes.
+
+    Raises:
+        HashprobeError: a folder is missing, holds no images, or parts disagree about classes.
+    """
+    names = class_folders(root / parts[0])
+    paths: list[str] = []
+    classes: list[int] = []
+    for part in parts:
+        if class_folders(root / part) != names:
+            raise HashprobeError(f"{root / part} and {root / parts[0]} hold different classes")
+        for number, name in enumerate(names):
+            files = sorted(
+                p.relative_to(root).as_posix()
+                for p in (root / part / name).rglob("*")
+                if p.suffix.lower() in SUFFIXES
+            )
+            if not files:
+                raise HashprobeError(
+                    f"{root / part / name} holds no images ({', '.join(sorted(SUFFIXES))})"
+                )
+            paths += files
+            classes += [number] * len(files)
+    labels = one_hot(np.array(classes, dtype=np.int64), len(names))
+    return Split(tuple(paths), FileSource(root, tuple(paths)), labels), names
+
+
+def per_class(
+    labels: np.ndarray, counts: list[int] | list[float], rng: np.random.Generator
+) -> list[Int64[np.ndarray, " m"]]:
+    """Draw disjoint sets of positions with the same count, or share, of every class; then the rest.
+
+    Args:
+        labels: (N, C) one-hot.
+        counts: items of each class for each set: a whole number, or a share below 1.
+        rng: the source of randomness.
+
+    Returns:
+        One array of positions a count, and one of what is left, each in random order.
+    """
+    sets: list[list[np.ndarray]] = [[] for _ in range(len(counts) + 1)]
+    for column in labels.T:
+        order = rng.permutation(np.flatnonzero(column))
+        taken = 0
+        for number, count in enumerate(counts):
+            wanted = max(1, round(count * len(order))) if count < 1 else int(count)
+            if taken + wanted > len(order):
+                raise HashprobeError(
+                    f"a class has {len(order)} images, too few for {wanted} more beyond {taken}"
+                )
+            sets[number].append(order[taken : taken + wanted])
+            taken += wanted
+        sets[-1].append(order[taken:])
+    return [rng.permutation(np.concatenate(part)) for part in sets]
+
+
+def load_folder(
+    root: Path, *, queries: float = 0.1, training: float = 0.3, seed: int = 0
+) -> RetrievalData:
+    """A class-per-folder tree, split at random within each class.
+
+    The database is all but the queries, so the training items stand in it, as in the protocol of
+    ImageNet-100. Items are in random order, so ties do not follow class.
+
+    Args:
+        root: root/<class>/**/*.{jpg,jpeg,png,webp,gif}.
+        queries: items of each class that become queries: a whole number, or a share below 1.
+        training: the same for training items.
+        seed: seed of the split.
+
+    Raises:
+        HashprobeError: no such folder, a class without images or with too few.
+
+    Example:
+        >>> load_folder(Path("no/such/folder"))
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: no such folder: no/such/folder
+    """
+    whole, names = read_tree(root)
+    rng = np.random.default_rng(seed)
+    query, train, rest = per_class(whole.labels, [queries, training], rng)
+    database = rng.permutation(np.concatenate([train, rest]))
+    return RetrievalData(
+        f"folder:{root.name}", whole.take(query), whole.take(train), whole.take(database), names
+    )

@@ -1,0 +1,201 @@
+"""A split: named items, where their pixels come from, and their labels."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from hashprobe.errors import HashprobeError
+from hashprobe.types import Labels
+
+
+HEAD_BYTES = 65536
+
+
+class BadImage(HashprobeError):
+    """One image that cannot be had: its name and why.
+
+    Example:
+        >>> print(BadImage("cat/7.jpg", "no such file"))
+        cat/7.jpg: no such file
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["BadImage"], tuple[str, str]]:
+        return (BadImage, (self.name, self.reason))
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where the pixels of a split come from: images by position, at their own size.
+
+    Example:
+        >>> source: Source = ArraySource(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+        >>> len(source), source.read(1).shape
+        (2, torch.Size([3, 8, 8]))
+    """
+
+    def __len__(self) -> int: ...
+
+    def read(self, position: int) -> UInt8[Tensor, "3 h w"]:
+        """RGB pixels of one item; BadImage when they cannot be had."""
+        ...
+
+    def fingerprint(self, position: int) -> bytes:
+        """A digest of the item's content, equal for equal content."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Images in memory.
+
+    Example:
+        >>> ArraySource(torch.zeros(5, 3, 8, 8, dtype=torch.uint8)).read(0).dtype
+        torch.uint8
+    """
+
+    pixels: UInt8[Tensor, "n 3 h w"]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, position: int) -> UInt8[Tensor, "3 h w"]:
+        """The item's pixels."""
+        return self.pixels[position]
+
+    def fingerprint(self, position: int) -> bytes:
+        """A digest of the item's pixels."""
+        return hashlib.blake2b(self.pixels[position].numpy().tobytes(), digest_size=16).digest()
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Image files below a folder, decoded when asked for (JPEG, PNG, WebP, GIF's first frame).
+
+    Example:
+        >>> FileSource(Path("pictures"), ("cat/1.jpg", "dog/2.jpg")).paths[0]
+        'cat/1.jpg'
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, position: int) -> UInt8[Tensor, "3 h w"]:
+        """Decode one file to RGB, turned upright as its EXIF data says.
+
+        Raises:
+            BadImage: the file is missing, empty, truncated or no image.
+        """
+        from torchvision.io import ImageReadMode, decode_image, read_file
+
+        path = self.root / self.paths[position]
+        try:
+            image = decode_image(
+                read_file(str(path)), mode=ImageReadMode.RGB, apply_exif_orientation=True
+            )
+        except (RuntimeError, OSError, ValueError) as error:
+            reason = "no such file" if not path.is_file() else str(error).splitlines()[0]
+            raise BadImage(str(path), reason) from None
+        pixels: Tensor = image[0] if image.ndim == 4 else image
+        return pixels
+
+    def fingerprint(self, position: int) -> bytes:
+        """A digest of the file's size and first 64 KiB; of its name where it cannot be read."""
+        path = self.root / self.paths[position]
+        digest = hashlib.blake2b(digest_size=16)
+        try:
+            with path.open("rb") as file:
+                digest.update(path.stat().st_size.to_bytes(8, "little"))
+                digest.update(file.read(HEAD_BYTES))
+        except OSError:
+            digest.update(str(path).encode())
+        return digest.digest()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some items of another source, in a given order."""
+
+    whole: Source
+    positions: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def read(self, position: int) -> UInt8[Tensor, "3 h w"]:
+        """The item's pixels."""
+        return self.whole.read(self.positions[position])
+
+    def fingerprint(self, position: int) -> bytes:
+        """A digest of the item's content."""
+        return self.whole.fingerprint(self.positions[position])
+
+
+@dataclass(frozen=True)
+class Split:
+    """Query, training or database items: ids, a source of images, and multi-hot labels.
+
+    Args:
+        ids: N names, one an item.
+        source: N images, by position.
+        labels: (N, C) bool.
+
+    Raises:
+        HashprobeError: ids, source and labels of different lengths.
+
+    Example:
+        >>> images = ArraySource(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+        >>> split = Split(("a", "b"), images, np.eye(2, dtype=bool))
+        >>> len(split), split.take([1]).ids
+        (2, ('b',))
+    """
+
+    ids: tuple[str, ...]
+    source: Source
+    labels: Labels
+
+    def __post_init__(self) -> None:
+        if not len(self.ids) == len(self.source) == len(self.labels):
+            raise HashprobeError(
+                f"a split needs one id, image and label each; got {len(self.ids)} ids, "
+                f"{len(self.source)} images and {len(self.labels)} labels"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, positions: Sequence[int] | Int64[np.ndarray, " m"]) -> "Split":
+        """The items at some positions, in that order.
+
+        Args:
+            positions: M integers from 0 to N - 1.
+        """
+        where = tuple(int(p) for p in positions)
+        source: Source = self.source
+        if isinstance(source, ArraySource):
+            source = ArraySource(source.pixels[torch.tensor(where, dtype=torch.long)])
+        elif isinstance(source, FileSource):
+            source = FileSource(source.root, tuple(source.paths[p] for p in where))
+        else:
+            source = Part(source, where)
+        return Split(
+            tuple(self.ids[p] for p in where), source, self.labels[np.array(where, dtype=np.int64)]
+        )
+
+    def digests(self) -> list[bytes]:
+        """A digest of each item's content, in order."""
+        return [self.source.fingerprint(i) for i in range(len(self))]

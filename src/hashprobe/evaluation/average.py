@@ -1,0 +1,217 @@
+"""Average precision of a block of queries, by order or in closed form from counts by distance.
+
+AP@T = (sum over the hits in the top T of the precision at each) / Z. With the notation of
+`hashprobe.evaluation.ranking` and H the harmonic numbers, a group adds to the sum
+
+- on average over its orders (McSherry and Najork; He et al., arXiv 1705.08562),
+  (r / n) [(a - b (N + 1)) (H(N + m) - H(N)) + b m], with a = R + 1 and b = (r - 1) / (n - 1);
+- with its j hits in the first of the m places, j + (R - N) (H(N + j) - H(N));
+- with its j hits in the last of them, j + (R - N - m + j) (H(N + m) - H(N + m - j)).
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from hashprobe.evaluation.ranking import (
+    Counts,
+    Distances,
+    Normaliser,
+    Ties,
+    count_distances,
+    group_hits,
+    ordered_hits,
+)
+
+
+Values: TypeAlias = Float64[np.ndarray, " q"]
+"""AP of each query in [0, 1]; NaN for an empty one."""
+
+
+def harmonic(size: int) -> Float64[np.ndarray, " h"]:
+    """Harmonic numbers H(0) .. H(size).
+
+    Example:
+        >>> harmonic(2)
+        array([0. , 1. , 1.5])
+    """
+    return np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, size + 1))])
+
+
+def average_precision(
+    distances: Distances,
+    relevant: Bool[np.ndarray, "q n"],
+    table: Float64[np.ndarray, " h"],
+    *,
+    bits: int,
+    top: int,
+    normaliser: Normaliser,
+    ties: Ties,
+    hitless_orders: bool,
+) -> Values:
+    """AP@T of each query of a block.
+
+    Args:
+        distances: (q, N) in 0..K.
+        relevant: (q, N).
+        table: `harmonic(N)`.
+        bits: K.
+        top: T in 1..N.
+        normaliser: what Z is: `hits` in the top T, `min` of R and T, or `relevant` items R.
+        ties: tie policy; `expected` needs a Z that no order changes, so not `hits`.
+        hitless_orders: whether `worst` may choose an order with no hit in the top T where
+            others have one.
+
+    Returns:
+        float64 (q,) in [0, 1]; NaN for an empty query: no hit in the top T under `hits`, no
+        relevant item in the database under the others.
+
+    Example:
+        >>> near = np.array([[0, 1, 2]], dtype=np.uint8)
+        >>> good = np.array([[True, False, True]])
+        >>> average_precision(near, good, harmonic(3), bits=8, top=3, normaliser="hits",
+        ...                   ties="stable", hitless_orders=True)
+        array([0.83333333])
+    """
+    if ties == "stable":
+        hits = ordered_hits(distances, relevant, top)
+        places = np.arange(1, top + 1)
+        sums = (np.cumsum(hits, axis=1) / places).sum(axis=1, where=hits)
+        found, known = hits.sum(axis=1), relevant.sum(axis=1)
+    else:
+        counts = count_distances(distances, relevant, bits)
+        known = counts.relevant.sum(axis=1)
+        if ties == "expected":
+            sums = expected_sums(counts, top, table)
+        elif normaliser == "hits":
+            return extreme_over_hits(counts, top, table, ties, hitless_orders)
+        else:
+            hits_of_group = group_hits(counts, top, ties).astype(np.int64)
+            sums = extreme_terms(counts, top, table, ties, hits_of_group).sum(axis=1)
+        found = known
+    return divide(
+        sums, {"hits": found, "min": np.minimum(known, top), "relevant": known}[normaliser]
+    )
+
+
+def divide(sums: Values, by: Int64[np.ndarray, " q"]) -> Values:
+    """Sums over their divisors, NaN where the divisor is 0."""
+    values: Values = np.divide(sums, by, out=np.full(len(sums), np.nan), where=by > 0)
+    return values
+
+
+def expected_sums(counts: Counts, top: int, table: Float64[np.ndarray, " h"]) -> Values:
+    """Sum of precisions at the hits in the top T, on average over the orders of equal distances.
+
+    Args:
+        counts: of q queries.
+        top: T.
+        table: harmonic numbers up to N.
+
+    Returns:
+        float64 (q,).
+
+    Example:
+        >>> counts = Counts(np.array([[2]]), np.array([[1]]))
+        >>> expected_sums(counts, 2, harmonic(2))
+        array([0.75])
+    """
+    n, r, m = counts.total, counts.relevant, counts.within(top)
+    nearer, hits = counts.nearer(n), counts.nearer(r)
+    b = np.where(n > 1, (r - 1) / np.maximum(n - 1, 1), 0.0)
+    inner = (hits + 1 - b * (nearer + 1)) * (table[nearer + m] - table[nearer]) + b * m
+    sums: Values = (r / np.maximum(n, 1) * inner).sum(axis=1)
+    return sums
+
+
+def extreme_terms(
+    counts: Counts,
+    top: int,
+    table: Float64[np.ndarray, " h"],
+    ties: Ties,
+    chosen: Int64[np.ndarray, "q d"],
+) -> Float64[np.ndarray, "q d"]:
+    """What each group adds with j hits first (`best`) or last (`worst`) among its m places.
+
+    Args:
+        counts: of q queries.
+        top: T.
+        table: harmonic numbers up to N.
+        ties: `best` or `worst`.
+        chosen: j of each group.
+
+    Returns:
+        float64 (q, K + 1).
+
+    Example:
+        >>> counts = Counts(np.array([[2]]), np.array([[1]]))
+        >>> extreme_terms(counts, 2, harmonic(2), "worst", np.array([[1]]))
+        array([[0.5]])
+    """
+    m = counts.within(top)
+    nearer, hits = counts.nearer(counts.total), counts.nearer(counts.relevant)
+    if ties == "best":
+        return first_places(chosen, nearer, hits, table)
+    return last_places(chosen, nearer + m, hits, table)
+
+
+def first_places(j: Any, nearer: Any, hits: Any, table: np.ndarray) -> np.ndarray:
+    """Sum of precisions at j hits in a row that start after N nearer items, R of them hits."""
+    added: np.ndarray = j + (hits - nearer) * (table[nearer + j] - table[nearer])
+    return added
+
+
+def last_places(j: Any, last: Any, hits: Any, table: np.ndarray) -> np.ndarray:
+    """Sum of precisions at j hits in a row that end at place `last`, R hits before them."""
+    added: np.ndarray = j + (hits - last + j) * (table[last] - table[last - j])
+    return added
+
+
+def extreme_over_hits(
+    counts: Counts,
+    top: int,
+    table: Float64[np.ndarray, " h"],
+    ties: Ties,
+    hitless_orders: bool,
+) -> Values:
+    """The largest or smallest AP that any order of equal distances gives, divided by its hits.
+
+    Relevant items first is not always best: another hit at a low precision lowers the mean over
+    the hits. So in the group that T cuts every possible number of hits j is tried; the groups
+    before it hold the same hits in any order.
+
+    Args:
+        counts: of q queries.
+        top: T.
+        table: harmonic numbers up to N.
+        ties: `best` or `worst`.
+        hitless_orders: whether an order without a hit counts, with AP 0.
+
+    Returns:
+        float64 (q,); NaN where no order has a hit.
+
+    Example:
+        >>> counts = Counts(np.array([[1, 9, 9]]), np.array([[1, 0, 1]]))
+        >>> extreme_over_hits(counts, 11, harmonic(19), "best", True)
+        array([1.])
+    """
+    n, r, m = counts.total, counts.relevant, counts.within(top)
+    fewest, most = np.maximum(0, m - (n - r)), np.minimum(r, m)
+    terms = extreme_terms(counts, top, table, ties, most)
+    before, whole = counts.nearer(n), counts.nearer(r)
+    values = divide(terms.sum(axis=1), most.sum(axis=1))
+    # at most one group of a query is cut, so only that one leaves a choice
+    for query, group in zip(*np.nonzero(fewest < most), strict=True):
+        j = np.arange(fewest[query, group], most[query, group] + 1)
+        nearer, hits, places = (a[query, group] for a in (before, whole, m))
+        if ties == "best":
+            added = first_places(j, nearer, hits, table)
+        else:
+            added = last_places(j, nearer + places, hits, table)
+        total = terms[query].sum() - terms[query, group] + added
+        candidates = total[hits + j > 0] / (hits + j)[hits + j > 0]
+        values[query] = candidates.max() if ties == "best" else candidates.min()
+        if ties == "worst" and hitless_orders and hits + j[0] == 0:
+            values[query] = 0.0
+    return values

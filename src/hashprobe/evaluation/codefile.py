@@ -1,0 +1,244 @@
+"""Anybody's codes and labels in one npz, scored without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from hashprobe.codes import PackedCodes, as_codes
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.curves import precision_at
+from hashprobe.evaluation.measurement import BOOTSTRAP, Bootstrap, Measurement
+from hashprobe.evaluation.measures import (
+    mean_average_precision,
+    resolve,
+    targeted_mean_average_precision,
+)
+from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties, as_labels
+from hashprobe.files import read_npz
+from hashprobe.types import Labels
+
+
+NEEDED = ("database_codes", "query_codes", "database_labels", "query_labels")
+LABELS = ("database_labels", "query_labels", "target_labels")
+PRECISION_LENGTH = 100
+"""N of the precision where no top is given."""
+
+
+@dataclass(frozen=True, eq=False)
+class CodeFile:
+    """The arrays of a code file.
+
+    Example:
+        >>> codes, labels = PackedCodes.from_signs(np.eye(8)), np.eye(8, dtype=bool)
+        >>> CodeFile(codes, codes[:2], labels, labels[:2]).target_labels is None
+        True
+    """
+
+    database_codes: PackedCodes
+    """N codes of K bits."""
+    query_codes: PackedCodes
+    """Q codes of K bits."""
+    database_labels: Bool[np.ndarray, "n _"]
+    """Multi-hot (N, C); from integers, a column for each label that a query or target carries."""
+    query_labels: Bool[np.ndarray, "q _"]
+    """Multi-hot (Q, C)."""
+    target_labels: Bool[np.ndarray, "t _"] | None = None
+    """Multi-hot (Q, C), if the file gives targets."""
+
+
+def load_code_file(path: str | Path) -> CodeFile:
+    """Reads codes and labels from an npz, without unpickling anything.
+
+    Keys: `database_codes` and `query_codes`, (N, K) in -1/+1, 0/1 or bool, or packed uint8
+    (N, K / 8) most significant bit first beside a scalar `bits` = K; `database_labels`,
+    `query_labels` and optionally `target_labels` (one a query), (N,) integers or (N, C) multi-hot.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The arrays, codes packed and labels multi-hot.
+
+    Raises:
+        HashprobeError: the file is missing, truncated or holds pickled objects, a key is missing,
+            codes or labels are in none of the forms, do not fit each other or are empty, or no
+            database item carries a target label.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "codes.npz"
+        >>> codes, labels = np.array([[1] * 8, [-1] * 8]), np.array([3, 5])
+        >>> np.savez(path, database_codes=codes, query_codes=codes, database_labels=labels,
+        ...          query_labels=labels)
+        >>> load_code_file(path).query_codes
+        PackedCodes(2 x 8 bits)
+    """
+    arrays = read_npz(path)
+    missing = [key for key in NEEDED if key not in arrays]
+    if missing:
+        held = ", ".join(sorted(arrays)) or "nothing"
+        raise HashprobeError(f"{path} lacks {', '.join(missing)}; it holds {held}")
+    try:
+        bits = read_bits(arrays)
+        labels = read_labels({key: arrays[key] for key in LABELS if key in arrays})
+        file = CodeFile(
+            read_codes(arrays["database_codes"], "database_codes", bits),
+            read_codes(arrays["query_codes"], "query_codes", bits),
+            labels["database_labels"],
+            labels["query_labels"],
+            labels.get("target_labels"),
+        )
+        Ranking(file.query_codes, file.database_codes, file.query_labels, file.database_labels)
+        if file.target_labels is not None:
+            check_targets(file, arrays["target_labels"])
+    except HashprobeError as error:
+        raise HashprobeError(f"{path}: {error}") from error
+    return file
+
+
+def score_codes(
+    file: CodeFile,
+    *,
+    top: int | None = None,
+    normaliser: Normaliser = "hits",
+    ties: Ties | None = None,
+    empty: Empty = "zero",
+    bootstrap: Bootstrap = BOOTSTRAP,
+) -> dict[str, Measurement]:
+    """Scores the queries of a code file against its database.
+
+    Args:
+        file: codes and labels.
+        top: T of MAP and t-MAP, at least 1; None for the whole list.
+        normaliser: what AP divides by: `hits`, `min` or `relevant`.
+        ties: order of equal distances, for the precision too; None for the normaliser's default.
+        empty: what a query without a value counts.
+        bootstrap: how the intervals are drawn.
+
+    Returns:
+        `map`; `precision`, P@N with N = top, or 100 without one, and at most the database; `tmap`
+        if the file gives target labels.
+
+    Raises:
+        HashprobeError: as `mean_average_precision`.
+
+    Example:
+        >>> codes = PackedCodes.from_signs(np.array([[0] * 8, [1] * 8]))
+        >>> labels = np.eye(2, dtype=bool)
+        >>> scores = score_codes(CodeFile(codes, codes, labels, labels, labels[::-1]))
+        >>> {name: score.value for name, score in scores.items()}
+        {'map': 1.0, 'precision': 0.5, 'tmap': 0.5}
+    """
+    order = resolve(top, normaliser, ties, empty).ties
+    shared: dict[str, Any] = {
+        "top": top,
+        "normaliser": normaliser,
+        "ties": order,
+        "empty": empty,
+        "bootstrap": bootstrap,
+    }
+
+    def searched(measure: Callable[..., Measurement], labels: Labels) -> Measurement:
+        return measure(
+            file.query_codes, file.database_codes, labels, file.database_labels, **shared
+        )
+
+    scores = {"map": searched(mean_average_precision, file.query_labels)}
+    scores["precision"] = precision_at(
+        min(top or PRECISION_LENGTH, len(file.database_codes)),
+        file.query_codes,
+        file.database_codes,
+        file.query_labels,
+        file.database_labels,
+        ties=order,
+        bootstrap=bootstrap,
+    )
+    if file.target_labels is not None:
+        scores["tmap"] = searched(targeted_mean_average_precision, file.target_labels)
+    return scores
+
+
+def read_bits(arrays: dict[str, np.ndarray]) -> int | None:
+    """K of packed codes, if the file gives it."""
+    bits = arrays.get("bits")
+    if bits is None:
+        return None
+    if bits.size != 1 or bits.dtype.kind not in "iu":
+        raise HashprobeError(f"bits must be one integer; got {bits.dtype} of shape {bits.shape}")
+    return int(bits.reshape(()))
+
+
+def read_codes(array: np.ndarray, key: str, bits: int | None) -> PackedCodes:
+    """Codes of one key; packed only where the file gives bits."""
+    if array.ndim and len(array) == 0:
+        side = key.split("_")[0]
+        raise HashprobeError(f"{key} is empty, shape {array.shape}: the {side} holds no codes")
+    try:
+        return as_codes(array, bits)
+    except HashprobeError as error:
+        packed = array.dtype == np.uint8 and bits is None
+        hint = "; packed codes need the key bits beside them" if packed else ""
+        raise HashprobeError(f"{key}: {error}{hint}") from error
+
+
+def read_labels(arrays: dict[str, np.ndarray]) -> dict[str, Labels]:
+    """Labels of every key over the same classes.
+
+    Integers name their class freely, so that only those which a query or target carries need a
+    column: an instance number in the millions costs nothing.
+    """
+    widths = {array.shape[1] for array in arrays.values() if array.ndim == 2}
+    if len(widths) > 1:
+        seen = ", ".join(f"{key} {array.shape}" for key, array in sorted(arrays.items()))
+        raise HashprobeError(f"labels must be over the same classes; got {seen}")
+    result: dict[str, Labels] = {}
+    for key, array in arrays.items():
+        try:
+            if array.ndim == 1 and not widths:
+                check_integers(array)
+            else:
+                result[key] = as_labels(array, next(iter(widths), None))
+        except HashprobeError as error:
+            raise HashprobeError(f"{key}: {error}") from error
+    if widths:
+        return result
+    numbers = {key: array.astype(np.int64) for key, array in arrays.items()}
+    asked = np.unique(np.concatenate([v for k, v in numbers.items() if k != "database_labels"]))
+    return {key: number[:, None] == asked[None, :] for key, number in numbers.items()}
+
+
+def check_integers(labels: np.ndarray) -> None:
+    """Refuses labels that are no non-negative integers."""
+    if labels.dtype.kind not in "iu":
+        raise HashprobeError(f"labels must be integers or multi-hot; got dtype {labels.dtype}")
+    if labels.size and labels.min() < 0:
+        where = int(np.argmin(labels))
+        raise HashprobeError(f"labels must not be negative; got {labels[where]} at item {where}")
+
+
+def check_targets(file: CodeFile, given: np.ndarray) -> None:
+    """Refuses targets that no search could ever return."""
+    targets = file.target_labels
+    if targets is None:
+        return
+    if len(targets) != len(file.query_codes):
+        raise HashprobeError(
+            f"{len(targets)} target labels for {len(file.query_codes)} query codes"
+        )
+    reachable = (targets & file.database_labels.any(axis=0)).any(axis=1)
+    if reachable.all():
+        return
+    query = int(np.argmin(reachable))
+    named = [int(given[query])] if given.ndim == 1 else np.flatnonzero(given[query]).tolist()
+    if not named:
+        raise HashprobeError(f"query {query} has no target label: its row is all zero")
+    label = " or ".join(map(str, named))
+    raise HashprobeError(
+        f"unknown target label {label} of query {query}: no database item carries it"
+    )

@@ -1,0 +1,163 @@
+"""How visible an attack is: RMSE as in DHTA, largest change, PSNR and SSIM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from hashprobe.errors import HashprobeError
+
+
+WINDOW, SIGMA = 11, 1.5
+"""Side and standard deviation of the Gaussian window, in pixels (Wang et al. 2004)."""
+C1, C2 = 0.01**2, 0.03**2
+"""Stabilisers of SSIM, (K1 L)^2 and (K2 L)^2, for pixels of range L = 1."""
+BLOCK_PIXELS = 1 << 20
+"""Pixel values compared at once, so that memory does not grow with the number of images."""
+
+
+@dataclass(frozen=True)
+class Perceptibility:
+    """The visible difference between images and their attacked twins.
+
+    Example:
+        >>> Perceptibility(0.0081, 8.0, 41.8, 0.97).to_json()
+        {'rmse': 0.0081, 'linf_255': 8.0, 'psnr': 41.8, 'ssim': 0.97}
+    """
+
+    rmse: float
+    """Mean over images of the root mean squared difference, in [0, 1] (DHTA's perceptibility)."""
+    linf_255: float
+    """Largest change of any value of any image, in units of 1/255."""
+    psnr: float
+    """Peak signal-to-noise ratio in dB, the mean over the images that differ; inf if none does."""
+    ssim: float
+    """Structural similarity in [-1, 1], the mean over images; 1 for identical ones."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The four numbers by name; JSON has no infinity, so an infinite PSNR becomes None."""
+        numbers = asdict(self)
+        return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+
+    @classmethod
+    def from_json(cls, numbers: dict[str, Any]) -> Perceptibility:
+        """Reads what `to_json` gave."""
+        given = {name: np.inf if value is None else value for name, value in numbers.items()}
+        return cls(**given)
+
+
+def compare_pixels(images: np.ndarray, attacked: np.ndarray) -> Perceptibility:
+    """Compares images with their attacked twins in [0, 1] pixels.
+
+    RMSE is sqrt(mean((x' - x)^2)) per image, then the mean (DHTA). SSIM (Wang et al. 2004) takes
+    an 11 x 11 Gaussian window of sigma 1.5 at every place where it fits whole, K1 = 0.01,
+    K2 = 0.03, per channel, then the mean. In an image smaller than the window it shrinks to the
+    largest odd side that fits, sigma unchanged.
+
+    Args:
+        images: (N, 3, H, W), uint8 or floating in [0, 1].
+        attacked: the same shape, uint8 or floating in [0, 1], each beside its original.
+
+    Returns:
+        RMSE, the largest change in 1/255, PSNR in dB, SSIM.
+
+    Raises:
+        HashprobeError: the shapes differ or are not (N, 3, H, W), there are no images, a dtype is
+            neither uint8 nor floating, or a value is NaN or outside [0, 1].
+
+    Example:
+        >>> black = np.zeros((1, 3, 8, 8), dtype=np.uint8)
+        >>> result = compare_pixels(black, black + np.uint8(51))
+        >>> print(round(result.rmse, 3), round(result.linf_255, 1), round(result.psnr, 2))
+        0.2 51.0 13.98
+    """
+    check_pixels(images, "images")
+    check_pixels(attacked, "attacked images")
+    if images.shape != attacked.shape:
+        raise HashprobeError(f"images have shape {images.shape}, attacked ones {attacked.shape}")
+    squares, similarities, largest = np.empty(len(images)), np.empty(len(images)), 0.0
+    for rows in blocks(images.shape):
+        x, y = as_unit(images[rows], "images"), as_unit(attacked[rows], "attacked images")
+        squares[rows] = ((y - x) ** 2).mean(axis=(1, 2, 3))
+        similarities[rows] = ssim(x, y)
+        largest = max(largest, float(np.abs(y - x).max()))
+    changed = squares[squares > 0]
+    psnr = float(-10 * np.log10(changed).mean()) if changed.size else float("inf")
+    return Perceptibility(
+        float(np.sqrt(squares).mean()), 255 * largest, psnr, float(similarities.mean())
+    )
+
+
+def ssim(
+    x: Float64[np.ndarray, "n c h w"], y: Float64[np.ndarray, "n c h w"]
+) -> Float64[np.ndarray, " n"]:
+    """Mean structural similarity of each pair, over channels and places of the window.
+
+    Args:
+        x: pixels in [0, 1].
+        y: pixels in [0, 1].
+
+    Returns:
+        float64 (N,) in [-1, 1].
+
+    Example:
+        >>> ssim(np.zeros((1, 3, 16, 16)), np.zeros((1, 3, 16, 16)))
+        array([1.])
+    """
+    weights = gaussian(min(*x.shape[2:], WINDOW))
+    mean_x, mean_y = smooth(x, weights), smooth(y, weights)
+    variance = smooth(x * x, weights) - mean_x**2 + smooth(y * y, weights) - mean_y**2
+    covariance = smooth(x * y, weights) - mean_x * mean_y
+    structure = (2 * covariance + C2) / (variance + C2)
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    similarity: np.ndarray = (luminance * structure).mean(axis=(1, 2, 3))
+    return similarity
+
+
+def gaussian(side: int) -> Float64[np.ndarray, " k"]:
+    """One-dimensional Gaussian weights of the largest odd length up to side; they sum to 1."""
+    half = (side - 1) // 2
+    weights = np.exp(-(np.arange(-half, half + 1) ** 2) / (2 * SIGMA**2))
+    normalised: np.ndarray = weights / weights.sum()
+    return normalised
+
+
+def smooth(
+    x: Float64[np.ndarray, "n c h w"], weights: Float64[np.ndarray, " k"]
+) -> Float64[np.ndarray, "n c a b"]:
+    """Weighted means over the window, which is separable, where it fits whole."""
+    for axis in (2, 3):
+        size = x.shape[axis] - len(weights) + 1
+        shifted = (np.take(x, range(i, i + size), axis=axis) for i in range(len(weights)))
+        x = np.sum([weight * part for weight, part in zip(weights, shifted, strict=True)], axis=0)
+    return x
+
+
+def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of images of bounded size."""
+    step = max(1, BLOCK_PIXELS // int(np.prod(shape[1:])))
+    for start in range(0, shape[0], step):
+        yield slice(start, start + step)
+
+
+def check_pixels(images: np.ndarray, name: str) -> None:
+    """Refuses what is not a batch of RGB images."""
+    if images.ndim != 4 or images.shape[1] != 3 or images.size == 0:
+        raise HashprobeError(f"{name} must have shape (N, 3, H, W), N > 0; got {images.shape}")
+    if images.dtype != np.uint8 and images.dtype.kind != "f":
+        raise HashprobeError(f"{name} must be uint8 or floating in [0, 1]; got {images.dtype}")
+
+
+def as_unit(images: np.ndarray, name: str) -> Float64[np.ndarray, "n c h w"]:
+    """Pixels as float64 in [0, 1]."""
+    if images.dtype == np.uint8:
+        return images / 255.0
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 1):  # so written, NaN is refused too
+        seen = f"min {low:.4g}, max {high:.4g}"
+        raise HashprobeError(f"{name} must lie in [0, 1]; got {seen}: already normalised?")
+    return images.astype(np.float64)

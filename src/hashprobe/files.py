@@ -1,0 +1,426 @@
+"""Files that appear whole or not at all, and checksums; a leaf: standard library and numpy.
+
+A file is written to a sibling that ends in `.part`, flushed to the disk and renamed. Whoever is
+killed half-way leaves a `.part` file that nobody reads, never half a result.
+"""
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import secrets
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from hashprobe.errors import HashprobeError
+
+
+__all__ = [
+    "atomic_path",
+    "fingerprint",
+    "jsonable",
+    "os_error",
+    "read_bytes",
+    "read_json",
+    "read_npz",
+    "sha256_array",
+    "sha256_file",
+    "write_bytes",
+    "write_json",
+    "write_npz",
+    "write_text",
+]
+
+SENTENCES = {
+    errno.ENOSPC: "no space left on the disk for {}: free some and run the same command again",
+    errno.EDQUOT: "the disk quota is used up at {}: free some and run the same command again",
+    errno.EACCES: "no permission for {}",
+    errno.EPERM: "no permission for {}",
+    errno.EROFS: "{} is on a read-only disk",
+    errno.ENOENT: "{} does not exist",
+    errno.EISDIR: "{} is a folder; a file was expected",
+    errno.ENOTDIR: "{} lies below a file; a folder was expected",
+    errno.EEXIST: "{} is in the way: a file or folder of that name exists",
+    errno.ENOTEMPTY: "{} is in the way: a folder of that name exists",
+    errno.ENAMETOOLONG: "{} is too long a name",
+}
+
+
+def os_error(error: OSError, path: str | PurePath) -> HashprobeError:
+    """The one line that a user reads when the operating system refuses a file or a folder.
+
+    Args:
+        error: what the operating system said.
+        path: the file or folder as the user knows it.
+
+    Returns:
+        An error to raise from `error`.
+
+    Example:
+        >>> print(os_error(PermissionError(13, "Permission denied"), "runs/a"))
+        no permission for runs/a
+    """
+    sentence = SENTENCES.get(error.errno or 0)
+    if sentence is None:
+        return HashprobeError(f"{path}: {error.strerror or error}")
+    return HashprobeError(sentence.format(path))
+
+
+@contextmanager
+def atomic_path(path: str | PurePath) -> Iterator[Path]:
+    """Lends a temporary sibling of a file, which takes the file's name if the block succeeds.
+
+    The parent folder is made if needed. The sibling's name ends in `.part`: tell savers that
+    guess a format from the name which one to use.
+
+    Args:
+        path: the file to make or replace.
+
+    Returns:
+        A context manager with the path to write to. On success that file is flushed to the disk
+        and renamed; on any failure, Ctrl-C included, it is removed and `path` is left as it was.
+
+    Raises:
+        HashprobeError: no space, no permission, or a folder is in the way.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "codes.bin"
+        >>> with atomic_path(target) as part:
+        ...     size = part.write_bytes(b"1234")
+        >>> target.read_bytes(), [p.name for p in target.parent.iterdir()]
+        (b'1234', ['codes.bin'])
+    """
+    final = Path(path)
+    part = final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        flush_to_disk(part)
+        os.replace(part, final)
+        if os.name != "nt":
+            flush_to_disk(final.parent)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        other = error.filename not in (None, str(part))
+        raise os_error(error, str(error.filename) if other else final) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def flush_to_disk(path: Path) -> None:
+    """Waits until a file's (or on POSIX a folder's) content is on the disk."""
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems cannot flush a folder; the rename has happened all the same.
+        if not path.is_dir() or error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: str | PurePath, data: bytes) -> None:
+    """Writes a file whole or not at all.
+
+    Args:
+        path: the file to make or replace.
+        data: its content.
+
+    Raises:
+        HashprobeError: no space, no permission, or a folder is in the way.
+
+    Example:
+        >>> import tempfile
+        >>> write_bytes(Path(tempfile.mkdtemp()) / "a.bin", b"1234")
+    """
+    with atomic_path(path) as part:
+        part.write_bytes(data)
+
+
+def write_text(path: str | PurePath, text: str) -> None:
+    r"""Writes a text file in UTF-8, whole or not at all, newlines left as they are.
+
+    Args:
+        path: the file to make or replace.
+        text: its content.
+
+    Raises:
+        HashprobeError: no space, no permission, or a folder is in the way.
+
+    Example:
+        >>> import tempfile
+        >>> write_text(Path(tempfile.mkdtemp()) / "a.txt", "one line\n")
+    """
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | PurePath, value: object) -> None:
+    """Writes a JSON file, whole or not at all, indented, in the order of the value's own keys.
+
+    Args:
+        path: the file to make or replace.
+        value: anything `jsonable` takes.
+
+    Raises:
+        HashprobeError: the value is not JSON (NaN included), or the disk refuses.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.json"
+        >>> write_json(path, {"bits": 32})
+        >>> read_json(path)
+        {'bits': 32}
+    """
+    text = json.dumps(jsonable(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_npz(path: str | PurePath, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as an uncompressed npz, whole or not at all; equal arrays give equal bytes.
+
+    Args:
+        path: the file to make or replace; its name is used as given.
+        arrays: name to array of numbers, booleans or fixed-width text.
+
+    Raises:
+        HashprobeError: an array holds Python objects, or the disk refuses.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.npz"
+        >>> write_npz(path, {"codes": np.zeros((2, 4), np.uint8)})
+        >>> read_npz(path)["codes"].shape
+        (2, 4)
+    """
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise HashprobeError(f"array {name!r} for {path} holds Python objects, not numbers")
+    with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
+        for name, array in arrays.items():
+            # The stamp of a fresh ZipInfo is 1980, whatever the clock says.
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
+
+
+def read_bytes(path: str | PurePath) -> bytes:
+    """The content of a file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        HashprobeError: it is missing, a folder, or may not be read.
+
+    Example:
+        >>> read_bytes("no/such/file")
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: no/such/file does not exist
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise os_error(error, path) from error
+
+
+def read_json(path: str | PurePath) -> Any:
+    """The value in a JSON file.
+
+    Args:
+        path: the file, in UTF-8.
+
+    Raises:
+        HashprobeError: it is missing, may not be read, or is no JSON (truncated, say).
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.json"
+        >>> write_text(path, '{"bits": 3')
+        >>> read_json(path)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: ...a.json is no JSON or was cut off: line 1, column 11
+    """
+    data = read_bytes(path)
+    try:
+        return json.loads(data)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise HashprobeError(f"{path} is no JSON or was cut off: {where}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise HashprobeError(f"{path} is no JSON") from error
+
+
+def read_npz(path: str | PurePath) -> dict[str, np.ndarray]:
+    """The arrays in an npz file, all of them in memory; pickled objects are refused, not loaded.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Name to array, in the order of the file.
+
+    Raises:
+        HashprobeError: it is missing, truncated, no npz, or holds Python objects.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.npz"
+        >>> write_bytes(path, b"PK cut off")
+        >>> read_npz(path)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: ...a.npz is no npz file or was cut off
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            if not zipfile.is_zipfile(stream):
+                raise HashprobeError(f"{path} is no npz file or was cut off")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as archive:
+                return {name: as_array(archive[name], name, path) for name in archive.files}
+    except HashprobeError:
+        raise
+    except OSError as error:
+        if error.errno is None:
+            raise HashprobeError(f"{path} is damaged: {error}") from error
+        raise os_error(error, path) from error
+    except MemoryError as error:
+        raise HashprobeError(f"{path} holds more than fits into memory") from error
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise HashprobeError(
+                f"{path} holds Python objects (a pickle), which hashprobe does not load: "
+                "save plain numeric arrays"
+            ) from error
+        raise HashprobeError(f"{path} is damaged: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
+        raise HashprobeError(f"{path} is damaged or was cut off") from error
+
+
+def as_array(value: object, name: str, path: str | PurePath) -> np.ndarray:
+    """Refuses zip members that are no arrays (numpy hands them over as bytes)."""
+    if not isinstance(value, np.ndarray):
+        raise HashprobeError(f"{path} holds {name!r}, which is no numpy array")
+    return value
+
+
+def sha256_file(path: str | PurePath) -> str:
+    """The SHA-256 of a file's content, in hexadecimal.
+
+    Args:
+        path: the file; it is read in pieces.
+
+    Raises:
+        HashprobeError: it is missing or may not be read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> write_text(path, "abc")
+        >>> sha256_file(path)[:16]
+        'ba7816bf8f01cfea'
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise os_error(error, path) from error
+
+
+def sha256_array(array: np.ndarray) -> str:
+    """The SHA-256 of an array's type, shape and content, in hexadecimal, on any byte order.
+
+    Args:
+        array: any shape, no Python objects; a view or another memory order gives the same.
+
+    Raises:
+        HashprobeError: it holds Python objects.
+
+    Example:
+        >>> a = np.arange(6).reshape(2, 3)
+        >>> sha256_array(a) == sha256_array(np.asfortranarray(a)), sha256_array(a)[:8]
+        (True, '3dc4c301')
+    """
+    if array.dtype.hasobject:
+        raise HashprobeError("an array of Python objects has no checksum")
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{little.dtype.str}{list(array.shape)}".encode())
+    digest.update(little.tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint(value: object) -> str:
+    """The SHA-256 of a configuration, in hexadecimal; the order of keys plays no part.
+
+    Args:
+        value: anything `jsonable` takes.
+
+    Raises:
+        HashprobeError: the value is not JSON (NaN included).
+
+    Example:
+        >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+        True
+    """
+    text = json.dumps(jsonable(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def jsonable(value: object) -> Any:
+    """A value as JSON knows it: dataclasses as objects, paths as text, arrays as lists.
+
+    Args:
+        value: None, bool, int, float, text, path, numpy scalar or array, and lists, tuples,
+            mappings with text keys and dataclasses of these.
+
+    Returns:
+        The same out of None, bool, int, float, str, list and dict.
+
+    Raises:
+        HashprobeError: anything else, or a number that is not finite; it names the place.
+
+    Example:
+        >>> from hashprobe.types import Budget
+        >>> jsonable({"budget": Budget(0.5), "out": Path("a/b"), "sizes": (1, np.int64(2))})
+        {'budget': {'eps': 0.5, 'space': 'pixel'}, 'out': 'a/b', 'sizes': [1, 2]}
+    """
+    return plain(value, "value")
+
+
+def plain(value: Any, where: str) -> Any:
+    """`jsonable` for the value at a place such as `value.budget.eps`."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist(), where)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not np.isfinite(value):
+            raise HashprobeError(f"{where} is {value}, which JSON has no number for")
+        return float(value)
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {f.name: plain(getattr(value, f.name), f"{where}.{f.name}") for f in fields}
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise HashprobeError(f"{where} has the key {key!r}; keys must be text")
+        return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    raise HashprobeError(f"{where} is a {type(value).__name__}, which JSON does not know")

@@ -1,0 +1,25 @@
+"""Networks that turn pixels into codes, and how to train them."""
+
+from hashprobe.models.backbones import backbone_names
+from hashprobe.models.checkpoint import ModelCard, load_checkpoint, save_checkpoint
+from hashprobe.models.hasher import Hasher, ImageHasher
+from hashprobe.models.losses import LOSSES, Loss, dph, dpsh
+from hashprobe.models.options import TrainOptions
+from hashprobe.models.training import Epoch, train
+
+
+__all__ = [
+    "LOSSES",
+    "Epoch",
+    "Hasher",
+    "ImageHasher",
+    "Loss",
+    "ModelCard",
+    "TrainOptions",
+    "backbone_names",
+    "dph",
+    "dpsh",
+    "load_checkpoint",
+    "save_checkpoint",
+    "train",
+]

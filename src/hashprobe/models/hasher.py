@@ -1,0 +1,93 @@
+"""The contract of a victim network, and the image hasher that fulfils it."""
+
+import torch
+from torch import Tensor, nn
+
+from hashprobe.errors import HashprobeError
+from hashprobe.models.backbones import Weights, build_backbone
+from hashprobe.tensors import Images, Logits
+from hashprobe.types import InputContract
+
+
+MAX_BITS = 4096
+
+
+class Hasher(nn.Module):
+    """Images in [0, 1] -> (N, K) real logits; the code is their sign (DHTA, section 3.1, eq. 1).
+
+    Whatever derives from it can be trained, attacked and encoded. It normalises inside.
+
+    Example:
+        >>> class Mean(Hasher):
+        ...     def forward(self, images):
+        ...         return images.mean((2, 3)).repeat(1, 3)[:, :8] - 0.5
+        >>> Mean(bits=8, contract=InputContract(size=4))(torch.ones(1, 3, 4, 4)).shape
+        torch.Size([1, 8])
+    """
+
+    bits: int
+    """Code length K: a multiple of 8 from 8 to 4096."""
+    contract: InputContract
+    """Size, normalisation and resize filter of the input."""
+
+    def __init__(self, bits: int, contract: InputContract) -> None:
+        super().__init__()
+        if bits % 8 or not 8 <= bits <= MAX_BITS:
+            raise HashprobeError(f"bits must be a multiple of 8 from 8 to {MAX_BITS}; got {bits}")
+        self.bits = bits
+        self.contract = contract
+
+
+class ImageHasher(Hasher):
+    """A backbone whose last layer gives K bits (DHTA, section 4.2 and appendix B).
+
+    Args:
+        backbone: `small`, `efficientnet_lite0`, or any torchvision classification model by its
+            torchvision name (`vgg11`, `alexnet`, `resnet18`, ...). The classifier's last layer is
+            replaced by the hash layer.
+        bits: code length K, a multiple of 8 up to 4096.
+        weights: `none` (random), `imagenet`, or the path of a torchvision state dict.
+        size: height and width of the input in pixels; by default the backbone's own.
+
+    Raises:
+        HashprobeError: an unknown backbone, a K that does not fit, weights that cannot be had.
+
+    Example:
+        >>> hasher = ImageHasher("small", 32).eval()
+        >>> hasher(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 32])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, backbone: str, bits: int, *, weights: Weights = "none", size: int | None = None
+    ) -> None:
+        network, contract = build_backbone(backbone, bits, weights=weights, size=size)
+        super().__init__(bits, contract)
+        self.backbone = backbone
+        self.network = network
+        for name, values in (("mean", contract.mean), ("std", contract.std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Images) -> Logits:
+        """Logits of images in [0, 1].
+
+        Args:
+            images: (N, 3, size, size) in [0, 1].
+
+        Returns:
+            (N, K) real logits.
+
+        Raises:
+            HashprobeError: images of another size than the contract's.
+        """
+        if images.shape[-2:] != (self.contract.size, self.contract.size):
+            height, width = images.shape[-2:]
+            raise HashprobeError(
+                f"{self.backbone} takes {self.contract.size}x{self.contract.size} pixels; "
+                f"got {height}x{width}"
+            )
+        logits: Tensor = self.network((images - self.mean) / self.std)
+        return logits

@@ -1,0 +1,61 @@
+"""How a hashing network is trained, as one frozen record."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hashprobe.errors import HashprobeError
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of the training loop; the defaults follow DHTA, appendix B, where it states them.
+
+    Example:
+        >>> TrainOptions(epochs=10).optimiser
+        'sgd'
+    """
+
+    loss: Literal["dph", "dpsh"] = "dph"
+    """Hashing loss; DHTA trains with dph."""
+    epochs: int = 30
+    """Passes over the training items."""
+    batch_size: int = 24
+    """Items a step, over all devices; DHTA, appendix B."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum (DHTA, appendix B) or AdamW."""
+    lr: float = 0.01
+    """Learning rate of the hash layer; DHTA, appendix B."""
+    backbone_lr: float = 1.0
+    """Learning rate of everything before the hash layer, as a multiple of lr."""
+    momentum: float = 0.9
+    """Momentum of SGD; DHTA, appendix B."""
+    weight_decay: float = 5e-4
+    """Weight decay; DHTA, appendix B."""
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    """Constant (DHTA), a tenth after each third, or cosine to zero."""
+    warmup: float = 0.0
+    """Epochs in which the learning rate rises linearly from zero."""
+    augment: Literal["none", "crop", "crop-flip"] = "crop-flip"
+    """Random crops out of the picture reflected by an eighth, with or without mirror images."""
+    held_out: int = 500
+    """Training items, at most a tenth, kept out to measure MAP while training; 0 for none."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 runs the network in mixed precision; weights and losses stay in float32."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to train."""
+    devices: int = 1
+    """Processes, one a device."""
+    seed: int = 0
+    """Seed of the weights, the order and the augmentation."""
+    minutes: float | None = None
+    """Stop early after so many minutes of training; None for no limit."""
+    save_seconds: float = 60.0
+    """Seconds between two saved states, from which a killed training goes on."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "devices"):
+            if getattr(self, name) < 1:
+                raise HashprobeError(f"{name} must be at least 1; got {getattr(self, name)}")
+        for name in ("lr", "backbone_lr", "weight_decay", "warmup", "held_out"):
+            if getattr(self, name) < 0:
+                raise HashprobeError(f"{name} must not be negative; got {getattr(self, name)}")

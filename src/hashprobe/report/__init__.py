@@ -1,0 +1,22 @@
+"""Numbers to pages: figures, and one HTML file that needs nothing beside it."""
+
+from hashprobe.report.data import AttackRow, Curve, Example, Number, Picture, ReportData, Retrieved
+from hashprobe.report.figures import curve_figure
+from hashprobe.report.page import render, write_report
+from hashprobe.report.verdict import headline, verdict
+
+
+__all__ = [
+    "AttackRow",
+    "Curve",
+    "Example",
+    "Number",
+    "Picture",
+    "ReportData",
+    "Retrieved",
+    "curve_figure",
+    "headline",
+    "render",
+    "verdict",
+    "write_report",
+]

@@ -1,0 +1,228 @@
+"""What a report is made of: frozen records of numbers and pictures, nothing that computes.
+
+Measures are in [0, 1] here and in per cent on the page.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hashprobe.errors import HashprobeError
+
+
+Picture: TypeAlias = UInt8[np.ndarray, "3 h w"]
+"""RGB, 0 to 255, channels first."""
+Kind = Literal["untouched", "noise", "attack"]
+
+
+@runtime_checkable
+class Number(Protocol):
+    """A measured value with its interval and signature; evaluation's measurements are such.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> n = SimpleNamespace(value=0.8, low=0.7, high=0.9, signature="tMAP@all|v:0.1")
+        >>> isinstance(n, Number)
+        True
+    """
+
+    @property
+    def value(self) -> float:
+        """In [0, 1]."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the interval, if there is one."""
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the interval, if there is one."""
+
+    @property
+    def signature(self) -> str:
+        """How it was computed; numbers with different signatures are not compared."""
+
+
+@dataclass(frozen=True)
+class AttackRow:
+    """One line of the table: what one attack at one budget did to all queries.
+
+    Raises:
+        HashprobeError: a number is NaN (an infinite PSNR is fine: nothing changed).
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> tmap = SimpleNamespace(value=0.82, low=0.8, high=0.84, signature="tMAP@1000|v:0.1")
+        >>> AttackRow("DHTA", "attack", "8/255", tmap=tmap, bits_wrong=1.5).lift is None
+        True
+    """
+
+    name: str
+    """As in its paper: Original, Noise, P2P, DHTA."""
+    kind: Kind
+    """`untouched` queries, random `noise`, or an `attack`."""
+    budget: str = ""
+    """As text, such as 8/255; empty for untouched queries."""
+    tmap: Number | None = None
+    """t-MAP of the 8-bit pictures."""
+    tmap_float: Number | None = None
+    """t-MAP of the same pictures before they were rounded to 8 bits."""
+    ceiling: Number | None = None
+    """t-MAP of the target codes themselves."""
+    lift: Number | None = None
+    """t-MAP above that of the untouched queries."""
+    own_map: Number | None = None
+    """MAP for the queries' own labels, of the 8-bit pictures."""
+    bits_wrong: float | None = None
+    """Mean number of bits in which the code differs from the target code."""
+    rmse: float | None = None
+    """Mean over pictures of the root mean squared change, in [0, 1]."""
+    linf: float | None = None
+    """Largest change of a value over all pictures, in 1/255."""
+    psnr: float | None = None
+    """Mean peak signal-to-noise ratio, in dB."""
+    ssim: float | None = None
+    """Mean structural similarity, at most 1."""
+    steps: int | None = None
+    """Optimisation steps per picture."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            inner = getattr(value, "value", value)
+            if isinstance(inner, float) and math.isnan(inner):
+                raise HashprobeError(f"{name} of {self.name} is NaN: it cannot be shown")
+
+    @property
+    def floor(self) -> float | None:
+        """t-MAP of the untouched queries as the lift implies it."""
+        known = self.tmap is not None and self.lift is not None
+        return self.tmap.value - self.lift.value if known and self.tmap and self.lift else None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line in a figure.
+
+    Raises:
+        HashprobeError: x and y differ in length, are empty, or hold a NaN or an infinity.
+
+    Example:
+        >>> Curve("DHTA", [0.0, 1.0], [1.0, 0.5]).label
+        'DHTA'
+    """
+
+    label: str
+    x: Sequence[float] | np.ndarray
+    """(n,): recall in [0, 1], or N."""
+    y: Sequence[float] | np.ndarray
+    """(n,): precision in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        if len(self.x) != len(self.y) or len(self.x) == 0:
+            raise HashprobeError(
+                f"curve {self.label!r} needs as many x as y; got {len(self.x)} and {len(self.y)}"
+            )
+        if not (np.isfinite(self.x).all() and np.isfinite(self.y).all()):
+            raise HashprobeError(f"curve {self.label!r} holds a number that is not finite")
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """One search result.
+
+    Example:
+        >>> Retrieved(np.zeros((3, 8, 8), np.uint8), ("cat",), 3, own=True, target=False).distance
+        3
+    """
+
+    image: Picture
+    labels: tuple[str, ...]
+    distance: int
+    """Hamming distance to the query, in bits."""
+    own: bool
+    """Shares a label with the query."""
+    target: bool
+    """Shares a label with the target."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One query before and after an attack.
+
+    Raises:
+        HashprobeError: the two pictures differ in shape.
+
+    Example:
+        >>> grey = np.full((3, 8, 8), 128, np.uint8)
+        >>> Example("17", ("cat",), ("dog",), grey, grey, before=(), after=()).query
+        '17'
+    """
+
+    query: str
+    """Id of the query."""
+    labels: tuple[str, ...]
+    """The query's own labels."""
+    targets: tuple[str, ...]
+    """The labels that the attack aims at."""
+    image: Picture
+    """The untouched query."""
+    adversarial: Picture
+    """Its adversarial twin, same shape."""
+    before: tuple[Retrieved, ...]
+    """First results for the untouched query, nearest first."""
+    after: tuple[Retrieved, ...]
+    """First results for the twin, nearest first."""
+    note: str = ""
+    """How it came here: the attack and budget, or that it was chosen at random."""
+
+    def __post_init__(self) -> None:
+        if self.image.shape != self.adversarial.shape:
+            raise HashprobeError(
+                f"query {self.query}: picture and twin differ in shape; "
+                f"got {self.image.shape} and {self.adversarial.shape}"
+            )
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything on the page; all but the title may be missing.
+
+    Example:
+        >>> ReportData("An audit").examples
+        ()
+    """
+
+    title: str
+    _: KW_ONLY
+    facts: tuple[tuple[str, str], ...] = ()
+    """Name and text: network, code, data, protocol; shown below the title."""
+    bits: int | None = None
+    """Length of a code, for the sentence about bits that are still wrong."""
+    clean: Number | None = None
+    """MAP of the untouched query split, the network's plain quality."""
+    findings: tuple[str, ...] | None = None
+    """What the checks on load found in the data; None where none were made."""
+    rows: tuple[AttackRow, ...] = ()
+    pr_curves: tuple[Curve, ...] = ()
+    """x is recall."""
+    precision_curves: tuple[Curve, ...] = ()
+    """x is N, the length of the list."""
+    examples: tuple[Example, ...] = ()
+    choice: str = ""
+    """How the examples were chosen, in one sentence."""
+    confidence: float = 0.95
+    """Share that every interval holds, in (0, 1)."""
+    commands: tuple[str, ...] = ()
+    """What to type to get this report again."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Name and text: versions, machine."""
+    notes: tuple[str, ...] = ()
+    """Sentences that a reader needs beside the numbers."""
+    version: str = ""
+    """Of hashprobe."""
+    created: str = ""
+    """When the run was made, as text."""

@@ -1,0 +1,197 @@
+"""The numbers in plain words; every sentence is computed, none is fixed."""
+
+from collections.abc import Sequence
+
+from hashprobe.report.data import AttackRow, Number, ReportData
+
+
+DEGREES = ((0.9, "almost wholly"), (0.5, "in large part"), (0.2, "in part"), (0.0, "a little"))
+"""Share of the possible lift from which on the words are used."""
+
+
+def headline(data: ReportData) -> str:
+    """The one sentence to read if only one is read, about the strongest attack of all.
+
+    Args:
+        data: what the page shows.
+
+    Returns:
+        A sentence; it says so where no attack was measured or none has a clear effect.
+
+    Example:
+        >>> headline(ReportData("An audit"))
+        'No attack was measured.'
+    """
+    rows = strongest(data.rows)
+    if not rows:
+        return "No attack was measured."
+    row = max(rows, key=lambda r: r.tmap.value if r.tmap else 0.0)
+    if not clear(row, data.rows):
+        return "No attack that was tried moves the search results measurably."
+    share = reach(row, data.rows)
+    if share is None:
+        return f"At {row.budget}, {row.name} steers the search results."
+    degree = next((words for least, words in DEGREES if share >= least), DEGREES[-1][1])
+    return f"At {row.budget}, {row.name} steers the search results {degree}."
+
+
+def verdict(data: ReportData) -> list[list[str]]:
+    """What the table says, one paragraph per budget, about the strongest attack at it.
+
+    Args:
+        data: what the page shows.
+
+    Returns:
+        Paragraphs as lists of plain sentences, in the table's order of budgets.
+
+    Example:
+        >>> from types import SimpleNamespace as N
+        >>> low = N(value=0.051, low=0.04, high=0.06, signature="s")
+        >>> high = N(value=0.823, low=0.80, high=0.84, signature="s")
+        >>> rows = (
+        ...     AttackRow("Original", "untouched", tmap=low),
+        ...     AttackRow("DHTA", "attack", "8/255", tmap=high),
+        ... )
+        >>> print(verdict(ReportData("An audit", rows=rows))[0][0])
+        DHTA at 8/255 moves t-MAP from 5.1 to 82.3 (95 % interval 80.0 to 84.0).
+    """
+    return [paragraph(row, data) for row in strongest(data.rows)]
+
+
+def paragraph(row: AttackRow, data: ReportData) -> list[str]:
+    """The sentences about one row; each is left out where its numbers are."""
+    untouched = find(data.rows, "untouched")
+    return [
+        *movement(row, data),
+        *noise_beside(row, data.rows),
+        *own_results(row, untouched),
+        *closeness(row, data.bits),
+        *visibility(row),
+        *rounding(row),
+    ]
+
+
+def movement(row: AttackRow, data: ReportData) -> list[str]:
+    rows = data.rows
+    start, end = floor(row, rows), row.tmap
+    if end is None:
+        return []
+    name = f"{row.name} at {row.budget}" if row.budget else row.name
+    if start is None:
+        return [f"{name} reaches a t-MAP of {percent(end)}{interval(end, data)}."]
+    if not clear(row, rows):
+        return [
+            f"{name}, the strongest attack there, gives a t-MAP of {percent(end)}"
+            f"{interval(end, data)}; untouched queries give {100 * start:.1f}: no clear effect."
+        ]
+    text = f"{name} moves t-MAP from {100 * start:.1f} to {percent(end)}{interval(end, data)}"
+    share = reach(row, rows)
+    if share is None or row.ceiling is None:
+        return [text + "."]
+    if share >= 1:
+        return [text + f": as far as its target codes themselves ({percent(row.ceiling)})."]
+    return [
+        text + f", {100 * share:.0f} % of the lift that its target codes allow "
+        f"(ceiling {percent(row.ceiling)})."
+    ]
+
+
+def noise_beside(row: AttackRow, rows: Sequence[AttackRow]) -> list[str]:
+    noise = find(rows, "noise", row.budget)
+    if noise is None or noise.tmap is None or floor(row, rows) is None:
+        return []
+    tail = "" if clear(noise, rows) else ", no more than untouched queries"
+    return [f"Random noise of that size gives {percent(noise.tmap)}{tail}."]
+
+
+def own_results(row: AttackRow, untouched: AttackRow | None) -> list[str]:
+    if untouched is None or untouched.own_map is None or row.own_map is None:
+        return []
+    before, after = untouched.own_map, row.own_map
+    verb = "falls" if after.value < before.value else "goes"
+    return [f"MAP for the queries' own labels {verb} from {percent(before)} to {percent(after)}."]
+
+
+def closeness(row: AttackRow, bits: int | None) -> list[str]:
+    if row.bits_wrong is None:
+        return []
+    of = f" of {bits}" if bits else ""
+    return [f"On average {row.bits_wrong:.1f}{of} bits still differ from the target code."]
+
+
+def visibility(row: AttackRow) -> list[str]:
+    if row.rmse is None:
+        return []
+    most = f", no value by more than {row.linf:.0f}/255" if row.linf is not None else ""
+    return [f"A picture changes by {255 * row.rmse:.1f}/255 (root mean square){most}."]
+
+
+def rounding(row: AttackRow) -> list[str]:
+    if row.tmap is None or row.tmap_float is None:
+        return []
+    cost = 100 * (row.tmap_float.value - row.tmap.value)
+    if cost < 0.5:
+        return []
+    return [f"Saving the pictures with 8 bits costs the attack {cost:.1f} points."]
+
+
+def strongest(rows: Sequence[AttackRow]) -> list[AttackRow]:
+    """The attack with the highest t-MAP at each budget, budgets in the order of the table."""
+    best: dict[str, AttackRow] = {}
+    for row in rows:
+        if row.kind != "attack" or row.tmap is None:
+            continue
+        rival = best.get(row.budget)
+        if rival is None or rival.tmap is None or row.tmap.value > rival.tmap.value:
+            best[row.budget] = row
+    return list(best.values())
+
+
+def floor(row: AttackRow, rows: Sequence[AttackRow]) -> float | None:
+    """t-MAP of the untouched queries."""
+    untouched = find(rows, "untouched")
+    return untouched.tmap.value if untouched and untouched.tmap else row.floor
+
+
+def reach(row: AttackRow, rows: Sequence[AttackRow]) -> float | None:
+    """Share of the lift that the target codes allow; None where they allow next to none."""
+    start = floor(row, rows)
+    if start is None or row.tmap is None or row.ceiling is None:
+        return None
+    possible = row.ceiling.value - start
+    return (row.tmap.value - start) / possible if possible > 0.005 else None
+
+
+def clear(row: AttackRow, rows: Sequence[AttackRow]) -> bool:
+    """Whether the row lies above the untouched queries by more than the intervals explain.
+
+    The lift is paired by query, so its interval decides where there is one.
+    """
+    if row.tmap is None:
+        return False
+    if row.lift is not None and row.lift.low is not None:
+        return row.lift.low > 0
+    untouched = find(rows, "untouched")
+    start = floor(row, rows)
+    if untouched is not None and untouched.tmap is not None and untouched.tmap.high is not None:
+        start = untouched.tmap.high
+    low = row.tmap.low if row.tmap.low is not None else row.tmap.value
+    return start is None or low > start
+
+
+def find(rows: Sequence[AttackRow], kind: str, budget: str | None = None) -> AttackRow | None:
+    return next((r for r in rows if r.kind == kind and budget in (None, r.budget)), None)
+
+
+def percent(number: Number) -> str:
+    return f"{100 * number.value:.1f}"
+
+
+def confidence(data: ReportData) -> str:
+    return f"{100 * data.confidence:.4g} %"
+
+
+def interval(number: Number, data: ReportData) -> str:
+    if number.low is None or number.high is None:
+        return ""
+    return f" ({confidence(data)} interval {100 * number.low:.1f} to {100 * number.high:.1f})"

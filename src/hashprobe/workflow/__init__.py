@@ -1,0 +1,34 @@
+"""The steps of an audit over a run folder: train, encode, attack, report.
+
+    run.json            what was asked, one section a step
+    data.json           sizes and checksum of the data, and what the checks on loading saw
+    model/              the checkpoint
+    codes/              query.npz and database.npz: packed codes, labels, positions
+    attacks/NAME/       one attack: its queries, PNGs and evaluation.json
+    report.html         the page
+
+Each step can be killed at any moment; the same call goes on.
+"""
+
+from hashprobe.workflow.attacking import Protocol, attack_run, finished_attacks
+from hashprobe.workflow.encoding import encode_run
+from hashprobe.workflow.opening import Encoded, load_codes
+from hashprobe.workflow.reporting import report_run
+from hashprobe.workflow.screen import Screen, Silence, Tick
+from hashprobe.workflow.training import Network, train_run
+
+
+__all__ = [
+    "Encoded",
+    "Network",
+    "Protocol",
+    "Screen",
+    "Silence",
+    "Tick",
+    "attack_run",
+    "encode_run",
+    "finished_attacks",
+    "load_codes",
+    "report_run",
+    "train_run",
+]

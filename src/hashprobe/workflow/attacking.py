@@ -1,0 +1,296 @@
+"""Attack queries of an encoded run and measure how far its results move."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from hashprobe.attacks import (
+    ATTACKS,
+    Attacked,
+    TargetCodes,
+    craft,
+    draw_target_codes,
+    draw_target_labels,
+)
+from hashprobe.codes import PackedCodes
+from hashprobe.data import RetrievalData, decode
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation import Evaluation, compare_pixels, evaluate_attack
+from hashprobe.files import read_json, write_json
+from hashprobe.models import Hasher
+from hashprobe.runs import Run
+from hashprobe.tensors import Images8
+from hashprobe.types import Budget
+from hashprobe.workflow.opening import Encoded, load_codes, reopen
+from hashprobe.workflow.screen import Screen, Silence
+
+
+CARD, RESULT = "settings.json", "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which queries are attacked, where to, and how that is scored; the same for every attack.
+
+    Example:
+        >>> Protocol(queries=20).pool
+        'differs'
+    """
+
+    queries: int = 100
+    """Queries drawn at random from the query split; source: DHTA, section 4.2."""
+    seed: int = 0
+    """Seed of queries, target labels, target codes and noise; the same seed pairs attacks."""
+    pool: Literal["differs", "disjoint"] = "differs"
+    """Target labels that differ from the query's, or that share none with it."""
+    target: str | None = None
+    """Name of one target label for all queries; none draws one for each."""
+    minimum: int = 9
+    """Fewest database items that a target label must have, so that attacks are paired."""
+    top: int | None = None
+    """List length T of MAP and t-MAP; none for the whole database."""
+    normaliser: Literal["hits", "min", "relevant"] = "hits"
+    """What AP divides by: hits in the list (the field's), min(R, T), or R."""
+    ties: Literal["stable", "expected", "best", "worst"] | None = None
+    """Order at equal distance; none: stable with hits, expected with the others."""
+    empty: Literal["zero", "skip", "error"] = "zero"
+    """What a query without a hit counts."""
+
+
+def attack_run(
+    path: Path,
+    attack: str,
+    *,
+    budget: Budget,
+    options: Any,
+    protocol: Protocol = Protocol(),
+    name: str | None = None,
+    batch_size: int = 100,
+    workers: int | None = None,
+    overwrite: bool = False,
+    screen: Screen | None = None,
+) -> Evaluation:
+    """Attack queries of an encoded run, keep the adversarial queries, and measure.
+
+    Args:
+        path: the run folder.
+        attack: a name from `ATTACKS`.
+        budget: l-infinity radius and the space it counts in.
+        options: the attack's options.
+        protocol: which queries, which targets, which measures.
+        name: of the folder under attacks/; by default from attack, budget and seed.
+        batch_size: queries attacked at once.
+        workers: decoding processes; by default one a core.
+        overwrite: throw away another attack of the same name.
+        screen: where to say what happens.
+
+    Returns:
+        The evaluation, also in attacks/NAME/evaluation.json.
+
+    Raises:
+        HashprobeError: the run is not encoded, a target label is unknown or has too few items, or
+            the folder holds another attack.
+    """
+    screen = screen or Silence()
+    run = Run.open(path)
+    query, database = load_codes(run, "query"), load_codes(run, "database")
+    data, hasher, _ = reopen(run, screen)
+    if attack not in ATTACKS:
+        raise HashprobeError(f"unknown attack {attack!r}: choose from {', '.join(sorted(ATTACKS))}")
+    rows = draw_queries(len(query), protocol)
+    ids = query.positions[rows]
+    targets = draw_targets(data, query.labels[rows], database, ids, options, protocol)
+    with screen.bar("decoding queries") as tick:
+        chosen = data.query.take(ids)
+        images8 = decode(chosen, hasher.contract, workers=workers, on_progress=tick).images
+    folder = path / "attacks" / (name or default_name(attack, budget, protocol.seed))
+    screen.say(f"{attack} at {budget}, {len(ids)} queries -> {folder}")
+    attacked = run_attack(
+        hasher, images8, ids, targets, attack, budget, options, protocol.seed, batch_size, folder,
+        overwrite, screen,
+    )  # fmt: skip
+    result = measure(attacked, images8, query, database, rows, protocol)
+    settings = {
+        "attack": attack,
+        "budget": asdict(budget),
+        "options": asdict(options),
+        "protocol": asdict(protocol),
+        "seconds": attacked.seconds,
+        "forwards": float(attacked.forwards.mean()),
+        "backwards": float(attacked.backwards.mean()),
+    }
+    write_json(folder / CARD, settings)
+    write_json(folder / RESULT, result.to_json())
+    run.log("attacked", folder=folder.name, **settings, tmap=result.achieved.to_json())
+    return result
+
+
+def draw_queries(available: int, protocol: Protocol) -> np.ndarray:
+    """Rows of the encoded queries to attack, drawn without replacement, in order."""
+    if not 1 <= protocol.queries <= available:
+        raise HashprobeError(f"queries must be from 1 to {available}; got {protocol.queries}")
+    rng = np.random.default_rng([protocol.seed, 0])
+    return np.sort(rng.choice(available, protocol.queries, replace=False))
+
+
+def draw_targets(
+    data: RetrievalData,
+    labels: np.ndarray,
+    database: Encoded,
+    ids: np.ndarray,
+    options: Any,
+    protocol: Protocol,
+) -> TargetCodes:
+    """Target labels and codes, by names for the error texts."""
+    target = None
+    if protocol.target is not None:
+        if protocol.target not in data.label_names:
+            known = ", ".join(data.label_names[:12]) + (
+                ", ..." if len(data.label_names) > 12 else ""
+            )
+            raise HashprobeError(f"unknown target label {protocol.target!r}: choose from {known}")
+        target = data.label_names.index(protocol.target)
+    chosen = draw_target_labels(
+        labels,
+        database.labels,
+        pool=protocol.pool,
+        target=target,
+        minimum=max(protocol.minimum, options.n_t),
+        seed=protocol.seed,
+        query_ids=ids,
+    )
+    return draw_target_codes(
+        database.codes,
+        database.labels,
+        chosen,
+        n_t=options.n_t,
+        tie=options.tie,
+        seed=protocol.seed,
+        query_ids=ids,
+    )
+
+
+def run_attack(
+    hasher: Hasher,
+    images8: Images8,
+    ids: np.ndarray,
+    targets: TargetCodes,
+    attack: str,
+    budget: Budget,
+    options: Any,
+    seed: int,
+    batch_size: int,
+    folder: Path,
+    overwrite: bool,
+    screen: Screen,
+) -> Attacked:
+    """Craft with one bar over all steps of all batches."""
+    steps = getattr(options, "steps", 1)
+    total = len(ids) * steps
+    done = [0]
+    with screen.bar(f"{attack}: query steps") as tick:
+
+        def on_progress(finished: int, queries: int) -> None:
+            done[0] = finished
+            tick(finished * steps, total)
+
+        def on_step(step: int, of: int) -> None:
+            batch = min(batch_size, len(ids) - done[0])
+            tick(done[0] * steps + batch * steps * step // of, total)
+
+        return craft(
+            hasher.to(memory_format=torch.channels_last),
+            images8,
+            ids,
+            targets,
+            attack=attack,
+            budget=budget,
+            options=options,
+            seed=seed,
+            batch_size=batch_size,
+            out=folder,
+            overwrite=overwrite,
+            on_progress=on_progress,
+            on_step=on_step,
+        )
+
+
+def measure(
+    attacked: Attacked,
+    images8: Images8,
+    query: Encoded,
+    database: Encoded,
+    rows: np.ndarray,
+    protocol: Protocol,
+) -> Evaluation:
+    """The evaluation of one attack, from its codes and pictures."""
+    clean = images8.numpy()
+    return evaluate_attack(
+        database_codes=database.codes,
+        database_labels=database.labels,
+        query_codes=query.codes[rows],
+        query_labels=query.labels[rows],
+        target_labels=attacked.target_labels,
+        target_codes=as_codes(attacked.target_codes),
+        attacked_codes=attacked.codes,
+        attacked_codes_float=attacked.codes_float,
+        perceptibility=compare_pixels(clean, attacked.images8.numpy()),
+        perceptibility_float=compare_pixels(clean, attacked.images.numpy()),
+        top=protocol.top,
+        normaliser=protocol.normaliser,
+        ties=protocol.ties,
+        empty=protocol.empty,
+    )
+
+
+def as_codes(targets: np.ndarray) -> PackedCodes:
+    """Target codes as codes: a bit left alone by a tied vote counts as +1, as in the paper."""
+    return PackedCodes.from_signs(np.where(targets >= 0, 1, -1))
+
+
+def default_name(attack: str, budget: Budget, seed: int) -> str:
+    """Folder name of an attack.
+
+    Example:
+        >>> default_name("dhta", Budget(8 / 255), 0)
+        'dhta-8of255-seed0'
+    """
+    whole = round(budget.eps * 255)
+    if budget.space == "pixel" and abs(budget.eps * 255 - whole) < 1e-6:
+        size = f"{whole}of255"
+    else:
+        size = f"{budget.eps:g}" + ("-normalised" if budget.space == "normalised" else "")
+    return f"{attack}-{size}-seed{seed}"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An attack whose result is in a run folder."""
+
+    name: str
+    settings: Mapping[str, Any]
+    evaluation: Evaluation
+    folder: Path
+
+    @property
+    def budget(self) -> Budget:
+        """Its budget."""
+        return Budget(**self.settings["budget"])
+
+
+def finished_attacks(run: Run) -> list[Finished]:
+    """Every attack of a run that has been measured, by budget, then weakest first."""
+    found = []
+    for path in sorted((run.path / "attacks").glob(f"*/{RESULT}")):
+        settings = read_json(path.with_name(CARD))
+        evaluation = Evaluation.from_json(read_json(path))
+        found.append(Finished(path.parent.name, settings, evaluation, path.parent))
+    order = {"noise": 0, "p2p": 1}
+    return sorted(
+        found,
+        key=lambda f: (f.budget.space, f.budget.eps, order.get(f.settings["attack"], 2), f.name),
+    )

@@ -1,0 +1,56 @@
+"""The commands that lead to a run, from what it keeps of its options."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hashprobe.attacks import ATTACKS
+from hashprobe.data import DataOptions
+from hashprobe.models import TrainOptions
+from hashprobe.types import Budget
+from hashprobe.workflow.attacking import Finished, Protocol
+from hashprobe.workflow.training import Network
+
+
+def flags(given: Mapping[str, Any], default: Mapping[str, Any]) -> list[str]:
+    """Options that differ from their defaults, as the command line takes them.
+
+    Example:
+        >>> flags({"steps": 100, "tie": "plus", "skip_bad": True}, {"steps": 2000, "tie": "plus"})
+        ['--steps', '100', '--skip-bad']
+    """
+    words: list[str] = []
+    for name, value in given.items():
+        if value == default.get(name) or value is None:
+            continue
+        words.append("--" + name.replace("_", "-"))
+        if value is not True:
+            words.append(str(value))
+    return words
+
+
+def train_command(path: Path, config: Mapping[str, Any]) -> str:
+    """The `hashprobe train` behind a run."""
+    data = dict(config["data"])
+    words = ["hashprobe", "train", data.pop("name")]
+    words += flags(data, asdict(DataOptions("")))
+    words += flags(config["network"], asdict(Network()))
+    words += flags(config["train"], asdict(TrainOptions()))
+    return shlex.join([*words, "--out", str(path)])
+
+
+def attack_command(path: Path, finished: Finished) -> str:
+    """The `hashprobe attack` behind one of a run's attacks."""
+    settings = finished.settings
+    budget: Budget = finished.budget
+    name = settings["attack"]
+    whole = round(budget.eps * 255)
+    eps = f"{whole}/255" if abs(budget.eps * 255 - whole) < 1e-6 else f"{budget.eps:g}"
+    words = ["hashprobe", "attack", name, str(path), "--eps", eps]
+    if budget.space != "pixel":
+        words += ["--space", budget.space]
+    words += flags(settings["options"], asdict(ATTACKS[name].options()))  # type: ignore[call-overload]
+    words += flags(settings["protocol"], asdict(Protocol()))
+    return shlex.join(words)

@@ -1,0 +1,279 @@
+"""One HTML page about a run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashprobe.attacks import Attacked
+from hashprobe.codes import FlatIndex
+from hashprobe.data import RetrievalData, fit_image
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation import (
+    mean_average_precision,
+    precision_curve,
+    precision_recall_curve,
+)
+from hashprobe.files import read_json
+from hashprobe.models import ImageHasher, ModelCard
+from hashprobe.report import AttackRow, Curve, Example, ReportData, Retrieved, write_report
+from hashprobe.runs import Run
+from hashprobe.types import Budget, InputContract
+from hashprobe.workflow.attacking import Finished, finished_attacks
+from hashprobe.workflow.opening import Encoded, load_codes, reopen
+from hashprobe.workflow.screen import Screen, Silence
+
+
+TITLES = {"noise": "Noise", "p2p": "P2P", "dhta": "DHTA"}
+SHOWN = 10
+MINIMUM_SIZE = 32
+
+
+def report_run(
+    path: Path,
+    *,
+    out: Path | None = None,
+    examples: int = 8,
+    attack: str | None = None,
+    commands: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+    screen: Screen | None = None,
+) -> Path:
+    """Write the page of a run: table, curves and pictures.
+
+    Args:
+        path: the run folder.
+        out: the page; by default report.html in the run folder.
+        examples: queries shown with their results before and after.
+        attack: folder name of the attack that the examples and curves are of; by default the
+            strongest at the smallest budget that has one.
+        commands: what to type to get this page again; by default derived from the run.
+        notes: sentences that a reader needs beside the numbers.
+        screen: where to say what happens.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        HashprobeError: the run is not encoded, or the attack is not in it.
+    """
+    screen = screen or Silence()
+    run = Run.open(path)
+    query, database = load_codes(run, "query"), load_codes(run, "database")
+    attacks = finished_attacks(run)
+    data, hasher, card = reopen(run, screen)
+    shown = choose(attacks, attack, path)
+    rows, pr, precision = table(attacks), list[Curve](), list[Curve]()
+    pictures: tuple[Example, ...] = ()
+    if shown is not None:
+        same = [f for f in attacks if f.budget == shown.budget]
+        pr, precision = curves(same, query, database)
+        with screen.bar("searching for the examples") as tick:
+            pictures = make_examples(shown, examples, data, hasher, query, database)
+            tick(1, 1)
+    page = ReportData(
+        title=f"hashprobe: {card.backbone} on {data.name}, {card.bits} bits",
+        facts=facts(card, data),
+        bits=card.bits,
+        clean=mean_average_precision(query.codes, database.codes, query.labels, database.labels),
+        findings=tuple(str(finding) for finding in data.findings if not finding.harmless),
+        rows=tuple(rows),
+        pr_curves=tuple(pr),
+        precision_curves=tuple(precision),
+        examples=pictures,
+        choice=f"The first {len(pictures)} of the attacked queries, in the order of the query "
+        "split; none was picked by its result."
+        if pictures
+        else "",
+        commands=commands or tuple(recipe(path, run, attacks)),
+        environment=environment(run),
+        notes=notes + tuple(f"{finding}." for finding in data.findings if finding.harmless),
+        version=run.version,
+        created=run.created,
+    )
+    where = out or path / "report.html"
+    write_report(page, where)
+    return where
+
+
+def choose(attacks: list[Finished], name: str | None, path: Path) -> Finished | None:
+    """The attack that the pictures are of."""
+    if name is not None:
+        for finished in attacks:
+            if finished.name == name:
+                return finished
+        known = ", ".join(f.name for f in attacks) or "none"
+        raise HashprobeError(f"{path} has no finished attack {name!r}: there are {known}")
+    real = [f for f in attacks if f.settings["attack"] != "noise"]
+    return max(real or attacks, key=lambda f: f.evaluation.achieved.value, default=None)
+
+
+def table(attacks: list[Finished]) -> list[AttackRow]:
+    """The untouched queries, then every attack."""
+    rows = []
+    seen: set[str] = set()
+    for finished in attacks:
+        result = finished.evaluation
+        if result.floor.signature not in seen:
+            seen.add(result.floor.signature)
+            rows.append(
+                AttackRow(
+                    "Original",
+                    "untouched",
+                    tmap=result.floor,
+                    own_map=result.map_clean,
+                    bits_wrong=result.wrong_clean.value,
+                )
+            )
+        rows.append(attack_row(finished))
+    return sorted(rows, key=lambda row: row.kind != "untouched")
+
+
+def attack_row(finished: Finished) -> AttackRow:
+    """One attack as a line of the table."""
+    result, settings = finished.evaluation, finished.settings
+    visible = result.perceptibility
+    return AttackRow(
+        TITLES.get(settings["attack"], settings["attack"]),
+        "noise" if settings["attack"] == "noise" else "attack",
+        budget=budget_text(finished.budget),
+        tmap=result.achieved,
+        tmap_float=result.achieved_float,
+        ceiling=result.ceiling,
+        lift=result.lift,
+        own_map=result.map_attacked,
+        bits_wrong=result.wrong.value,
+        rmse=visible.rmse if visible else None,
+        linf=visible.linf_255 if visible else None,
+        psnr=visible.psnr if visible else None,
+        ssim=visible.ssim if visible else None,
+        steps=settings["options"].get("steps"),
+    )
+
+
+def budget_text(budget: Budget) -> str:
+    """A budget as short as it can be said."""
+    return str(budget).removesuffix(" in pixels").split(" (")[0]
+
+
+def curves(
+    attacks: list[Finished], query: Encoded, database: Encoded
+) -> tuple[list[Curve], list[Curve]]:
+    """PR and precision@N, with the target label as the query's, for attacks at one budget."""
+    lengths = sorted({int(n) for n in np.geomspace(1, min(1000, len(database)), 24)})
+    pr, precision = [], []
+    for number, finished in enumerate(attacks):
+        attacked = Attacked.load(finished.folder)
+        title = TITLES.get(finished.settings["attack"], finished.settings["attack"])
+        sets = [(title, attacked.codes)]
+        if not number:
+            sets.insert(0, ("Original", attacked.clean_codes))
+        for label, codes in sets:
+            labels = attacked.target_labels, database.labels
+            both = precision_recall_curve(codes, database.codes, *labels)
+            pr.append(Curve(label, both.recall, both.precision))
+            found = precision_curve(lengths, codes, database.codes, *labels)
+            precision.append(Curve(label, found.at.astype(float), found.value))
+    return pr, precision
+
+
+def make_examples(
+    finished: Finished,
+    count: int,
+    data: RetrievalData,
+    hasher: ImageHasher,
+    query: Encoded,
+    database: Encoded,
+) -> tuple[Example, ...]:
+    """The first attacked queries with what they retrieve before and after."""
+    attacked = Attacked.load(finished.folder)
+    count = min(count, len(attacked))
+    index = FlatIndex(database.codes.bits)
+    index.add(database.codes)
+    k = min(SHOWN, len(database))
+    before = index.search(attacked.clean_codes[:count], k)
+    after = index.search(attacked.codes[:count], k)
+    contract = hasher.contract
+    title = TITLES.get(finished.settings["attack"], finished.settings["attack"])
+
+    def found(own: np.ndarray, target: np.ndarray, distances: Any, rows: Any) -> Any:
+        return tuple(
+            retrieved(data, database, contract, own, target, int(row), int(distance))
+            for row, distance in zip(rows, distances, strict=True)
+        )
+
+    result = []
+    for i in range(count):
+        position = int(attacked.query_ids[i])
+        own, target = data.query.labels[position], attacked.target_labels[i]
+        result.append(
+            Example(
+                query=data.query.ids[position],
+                labels=names(data, own),
+                targets=names(data, target),
+                image=fit_image(data.query.source.read(position), contract).numpy(),
+                adversarial=attacked.images8[i].numpy(),
+                before=found(own, target, before[0][i], before[1][i]),
+                after=found(own, target, after[0][i], after[1][i]),
+                note=f"{title} at {budget_text(finished.budget)}",
+            )
+        )
+    return tuple(result)
+
+
+def retrieved(
+    data: RetrievalData,
+    database: Encoded,
+    contract: InputContract,
+    own: np.ndarray,
+    target: np.ndarray,
+    row: int,
+    distance: int,
+) -> Retrieved:
+    """One search result with its picture."""
+    position = int(database.positions[row])
+    labels = database.labels[row]
+    return Retrieved(
+        fit_image(data.database.source.read(position), contract).numpy(),
+        names(data, labels),
+        distance,
+        own=bool((labels & own).any()),
+        target=bool((labels & target).any()),
+    )
+
+
+def names(data: RetrievalData, label: np.ndarray) -> tuple[str, ...]:
+    """The names of a label vector."""
+    return tuple(data.label_names[i] for i in np.flatnonzero(label))
+
+
+def facts(card: ModelCard, data: RetrievalData) -> tuple[tuple[str, str], ...]:
+    """The network and the data in short."""
+    sizes = ", ".join(f"{len(split):,} {role}" for role, split in data.splits().items())
+    training = card.training
+    return (
+        ("Network", f"{card.backbone}, {card.contract.size}x{card.contract.size} pixels"),
+        ("Code", f"{card.bits} bits"),
+        ("Training", f"{training.get('loss')}, {training.get('epochs')} epochs"),
+        ("Data", f"{data.name}: {sizes}"),
+        ("Labels", f"{len(data.label_names)}"),
+        ("Data checksum", data.checksum[:16]),
+    )
+
+
+def environment(run: Run) -> tuple[tuple[str, str], ...]:
+    """Where the run was made."""
+    content = read_json(run.path / "environment.json")
+    packages = content.get("packages", {})
+    pairs = [("Python", content.get("python")), ("Platform", content.get("platform"))]
+    pairs += [(name, packages.get(name)) for name in ("torch", "faiss-cpu", "numpy")]
+    return tuple((name, str(value)) for name, value in pairs if value)
+
+
+def recipe(path: Path, run: Run, attacks: list[Finished]) -> list[str]:
+    """The commands behind a run."""
+    from hashprobe.workflow.recipe import attack_command, train_command
+
+    lines = [train_command(path, run.config), f"hashprobe encode {path}"]
+    lines += [attack_command(path, finished) for finished in attacks]
+    return [*lines, f"hashprobe report {path}"]

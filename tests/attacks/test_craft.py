@@ -1,0 +1,389 @@
+import dataclasses
+import errno
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hashprobe import files
+from hashprobe.attacks import (
+    ATTACKS,
+    Attacked,
+    DhtaOptions,
+    NoiseOptions,
+    TargetCodes,
+    craft,
+    dhta,
+)
+from hashprobe.codes import PackedCodes
+from hashprobe.errors import HashprobeError
+from hashprobe.models.hasher import Hasher
+from hashprobe.types import Budget
+
+
+IDS = [31, 4, 7, 100, 12]
+BUDGET = Budget(8 / 255)
+OPTIONS = DhtaOptions(steps=5, step_size=0.3)
+ARRAYS = (
+    "query_ids",
+    "target_labels",
+    "target_codes",
+    "images",
+    "images8",
+    "codes_float",
+    "codes",
+    "clean_codes",
+    "forwards",
+    "backwards",
+)
+
+
+class Killed(Exception):
+    """Stands for a process that dies."""
+
+
+@pytest.fixture
+def work(conv):
+    """A hasher, five clean queries and where to steer them."""
+    rng = np.random.default_rng(0)
+    images8 = torch.from_numpy(rng.integers(0, 256, (5, 3, 8, 6), dtype=np.uint8))
+    images8[0, :, 0] = 0
+    images8[1, :, 1] = 255
+    codes = rng.choice(np.array([-1, 1], np.int8), (5, 16))
+    codes[2, 3] = 0
+    targets = TargetCodes(np.eye(5, 4, dtype=bool), codes, np.zeros((5, 1), np.int64))
+    return {
+        "hasher": conv(dtype=torch.float32),
+        "images8": images8,
+        "query_ids": IDS,
+        "targets": targets,
+    }
+
+
+def attack(work, **more):
+    settings = {"attack": "dhta", "budget": BUDGET, "options": OPTIONS, "batch_size": 2, **more}
+    return craft(**work, **settings)
+
+
+def assert_same(one, other, names=ARRAYS):
+    for name in names:
+        a, b = getattr(one, name), getattr(other, name)
+        if isinstance(a, PackedCodes):
+            a, b = a.data, b.data
+        assert np.array_equal(np.asarray(a), np.asarray(b)), name
+
+
+def contents(folder):
+    """Every file but for the time that an attack took."""
+    seen = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix == ".npz":
+            arrays = files.read_npz(path)
+            del arrays["seconds"]
+            seen[path.name] = {name: array.tobytes() for name, array in arrays.items()}
+        elif path.is_file():
+            seen[path.name] = path.read_bytes()
+    return seen
+
+
+@pytest.mark.parametrize("name", sorted(ATTACKS))
+@pytest.mark.parametrize("budget", [BUDGET, Budget(0.1, "normalised")], ids=lambda b: b.space)
+def test_what_comes_out(name, budget, work, tmp_path):
+    options = OPTIONS if name == "dhta" else ATTACKS[name].options()
+    if name == "p2p":
+        options = dataclasses.replace(options, steps=5)
+    out = attack(work, attack=name, options=options, budget=budget, out=tmp_path)
+    hasher, clean = work["hasher"], work["images8"]
+    assert out.query_ids.tolist() == IDS and len(out) == 5
+    assert (out.target_codes == work["targets"].codes).all()
+    assert (out.target_labels == work["targets"].labels).all()
+
+    std = hasher.contract.std if budget.space == "normalised" else (1.0, 1.0, 1.0)
+    radius = torch.tensor([budget.eps * s for s in std]).view(3, 1, 1)
+    assert ((out.images - clean / 255).abs() <= radius + 1e-6).all()
+    assert ((out.images8.int() - clean.int()).abs() <= (255 * radius + 1e-4).floor()).all()
+    assert (out.images8 / 255 - out.images).abs().max() < 1 / 255
+    assert (out.images8 != clean).any(dim=(1, 2, 3)).all()
+
+    def signs(images):
+        with torch.no_grad():
+            return np.where(hasher(images).numpy() >= 0, 1, -1)
+
+    assert (out.clean_codes.signs() == signs(clean.float() / 255)).all()
+    assert (out.codes_float.signs() == signs(out.images)).all()
+    pictures = []
+    for query_id in IDS:
+        with Image.open(tmp_path / "png" / f"{query_id}.png") as picture:
+            assert picture.mode == "RGB" and picture.size == (6, 8)
+            pictures.append(np.array(picture).transpose(2, 0, 1))
+    read_back = torch.from_numpy(np.stack(pictures))
+    assert torch.equal(read_back, out.images8)
+    assert (out.codes.signs() == signs(read_back.float() / 255)).all()
+
+    passes = 0 if name == "noise" else 5
+    assert out.forwards.tolist() == out.backwards.tolist() == [passes] * 5
+    assert out.seconds > 0
+    assert not hasher._forward_hooks
+
+
+def test_hasher_in_training_mode_is_judged_in_evaluation_mode(work):
+    calm = attack(work)
+    work["hasher"].train()
+    wild = attack(work)
+    assert work["hasher"].training
+    assert_same(calm, wild)
+
+
+def test_batch_size_and_order_of_queries_play_no_part(work, conv):
+    work["hasher"] = conv(dtype=torch.float32)
+    one = attack(work, batch_size=1)
+    all5 = attack(work, batch_size=5)
+    torch.testing.assert_close(one.images, all5.images, rtol=0, atol=1e-5)
+    assert_same(
+        attack(work, attack="noise", options=NoiseOptions(), batch_size=1),
+        attack(work, attack="noise", options=NoiseOptions(), batch_size=5),
+        ["images", "images8"],
+    )
+
+
+class OffGrid(Hasher):
+    """+1 where a pixel lies between two bytes, -1 where it is one."""
+
+    def forward(self, images):
+        pixels = 255 * images.flatten(1)[:, : self.bits]
+        return (pixels - pixels.round()).abs() - 0.01
+
+
+def test_codes_are_those_of_the_rounded_images_and_floats_stay_beside(work):
+    work["hasher"] = OffGrid(16, work["hasher"].contract)
+    out = attack(work, attack="noise", options=NoiseOptions())
+    assert (out.clean_codes.signs() == -1).all() and (out.codes.signs() == -1).all()
+    assert (out.codes_float.signs() == 1).mean() > 0.7
+
+
+def test_runner_judges_whatever_the_attack_returns(work):
+    def reckless(hasher, images, targets, **_):
+        return images + torch.linspace(-3, 3, images.shape[-1])
+
+    out = attack(work, attack=reckless, options=None)
+    change = out.images8.int() - work["images8"].int()
+    assert change.min() == -8 and change.max() == 8
+    assert out.images.min() >= 0 and out.images.max() <= 1
+
+    def broken(hasher, images, targets, **_):
+        return images * torch.nan
+
+    with pytest.raises(HashprobeError, match="returned pixels that are not numbers"):
+        attack(work, attack=broken)
+
+    def short(hasher, images, targets, **_):
+        return images[:1]
+
+    with pytest.raises(HashprobeError, match=r"returned shape \(1, 3, 8, 6\) for \(2, 3, 8, 6\)"):
+        attack(work, attack=short)
+
+
+class Counting:
+    """DHTA that keeps the ids of the queries it was given."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, hasher, images, targets, *, query_ids=None, **settings):
+        self.seen.extend(query_ids)
+        return dhta(hasher, images, targets, query_ids=query_ids, **settings)
+
+
+@pytest.mark.parametrize("killed_after", [0, 2, 4])
+def test_resumes_after_a_kill_with_the_same_bytes(killed_after, work, tmp_path):
+    whole = attack(work, attack=Counting(), out=tmp_path / "whole")
+
+    def die(done, total):
+        assert total == 5
+        if done == killed_after:
+            raise Killed
+
+    first, second = Counting(), Counting()
+    with pytest.raises(Killed):
+        attack(work, attack=first, out=tmp_path / "killed", on_progress=die)
+    progress = []
+    again = attack(
+        work,
+        attack=second,
+        out=tmp_path / "killed",
+        on_progress=lambda done, total: progress.append(done),
+    )
+    assert first.seen == IDS[:killed_after] and second.seen == IDS[killed_after:]
+    assert progress[0] == killed_after and progress[-1] == 5
+    assert_same(whole, again)
+    assert contents(tmp_path / "whole") == contents(tmp_path / "killed")
+
+
+def test_kill_within_a_batch_loses_that_batch_alone(work, tmp_path):
+    steps = []
+
+    def die(step, total):
+        steps.append(step)
+        if len(steps) == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attack(work, out=tmp_path, on_step=die)
+    assert {path.stem for path in tmp_path.glob("queries/*")} == {"31", "4"}
+    with pytest.raises(HashprobeError, match=r"has finished 2 of 5 queries: run it again to go on"):
+        Attacked.load(tmp_path)
+    again = attack(work, out=tmp_path, batch_size=3)
+    assert again.images8.shape == (5, 3, 8, 6)
+
+
+def test_damage_is_repaired(work, tmp_path):
+    whole = attack(work, attack=Counting(), out=tmp_path)
+    before = contents(tmp_path)
+    cut = tmp_path / "queries" / "7.npz"
+    cut.write_bytes(cut.read_bytes()[:-400])
+    (tmp_path / "queries" / "100.npz").write_bytes(b"")
+    (tmp_path / "png" / "4.png").unlink()
+    with pytest.raises(HashprobeError, match=r"7\.npz"):
+        Attacked.load(tmp_path)
+    counting = Counting()
+    again = attack(work, attack=counting, out=tmp_path)
+    assert counting.seen == [7, 100]
+    assert_same(whole, again)
+    assert contents(tmp_path) == before
+
+
+def test_another_attack_is_refused_or_overwritten(work, tmp_path, conv):
+    attack(work, out=tmp_path)
+    for changed, named in (
+        ({"options": dataclasses.replace(OPTIONS, steps=6)}, r"options\.steps 5 there, 6 here"),
+        ({"budget": Budget(0.5)}, r"budget\.eps 0\.0313\d* there, 0\.5 here"),
+        ({"seed": 1}, "seed 0 there, 1 here"),
+        ({"attack": "noise", "options": NoiseOptions()}, "attack dhta there, noise here"),
+    ):
+        with pytest.raises(HashprobeError, match=named) as caught:
+            attack(work, out=tmp_path, **changed)
+        assert str(caught.value).endswith("): use another folder or overwrite")
+        assert "\n" not in str(caught.value)
+    other = dict(work, hasher=conv(seed=1, dtype=torch.float32))
+    with pytest.raises(HashprobeError, match="the hasher's weights differ"):
+        attack(other, out=tmp_path)
+    codes = dataclasses.replace(work["targets"], codes=-work["targets"].codes)
+    with pytest.raises(HashprobeError, match="target codes differ"):
+        attack(dict(work, targets=codes), out=tmp_path)
+    with pytest.raises(HashprobeError, match="query ids differ"):
+        attack(dict(work, query_ids=[1, 2, 3, 4, 5]), out=tmp_path)
+
+    (tmp_path / "png" / "mine.png").write_bytes(b"kept")
+    fresh = attack(dict(work, query_ids=[1, 2, 3, 4, 5]), out=tmp_path, overwrite=True, seed=3)
+    assert {path.name for path in tmp_path.glob("queries/*")} == {f"{i}.npz" for i in range(1, 6)}
+    assert (tmp_path / "png" / "mine.png").exists()
+    assert_same(fresh, Attacked.load(tmp_path))
+
+
+def test_foreign_query_files_are_not_taken_over(work, tmp_path):
+    """Files of another attack under a new index: the checksum inside each file tells."""
+    attack(work, out=tmp_path / "a", seed=1)
+    right = attack(work, out=tmp_path / "b", attack="noise", options=NoiseOptions())
+    foreign = (tmp_path / "a" / "queries" / "7.npz").read_bytes()
+    (tmp_path / "b" / "queries" / "7.npz").write_bytes(foreign)
+    with pytest.raises(HashprobeError, match=r"7\.npz belongs to another attack"):
+        Attacked.load(tmp_path / "b")
+    again = attack(work, out=tmp_path / "b", attack="noise", options=NoiseOptions())
+    assert_same(right, again)
+
+
+def test_save_and_load(work, tmp_path):
+    out = attack(work)
+    out.save(tmp_path / "saved")
+    back = Attacked.load(tmp_path / "saved")
+    assert_same(out, back)
+    assert back.recipe == out.recipe and back.recipe["budget"] == {
+        "eps": 8 / 255,
+        "space": "pixel",
+    }
+    assert abs(back.seconds - out.seconds) < 1e-9
+    assert back.images.dtype == torch.float32 and back.images8.dtype == torch.uint8
+    # What was saved counts as finished.
+    assert_same(out, attack(work, out=tmp_path / "saved"))
+
+
+def test_load_refuses(work, tmp_path):
+    attack(work, out=tmp_path)
+    index = tmp_path / "attack.json"
+    content = json.loads(index.read_text())
+    index.write_text(json.dumps(content | {"format": 9}))
+    with pytest.raises(HashprobeError, match="has format 9; this hashprobe reads 1"):
+        Attacked.load(tmp_path)
+    with pytest.raises(HashprobeError, match="has format 9; this hashprobe reads 1"):
+        attack(work, out=tmp_path)
+    index.write_text(json.dumps({"format": 1}))
+    with pytest.raises(HashprobeError, match="is damaged: it lacks a recipe or query ids"):
+        Attacked.load(tmp_path)
+    index.write_text("[]")
+    with pytest.raises(HashprobeError, match="does not describe an attack"):
+        Attacked.load(tmp_path)
+    index.write_text('{"format": 1, "rec')
+    with pytest.raises(HashprobeError, match=r"attack\.json is no JSON or was cut off"):
+        Attacked.load(tmp_path)
+
+
+def test_parts_of_different_length_are_refused(work, as_for_users):
+    out = attack(work)
+    with pytest.raises(HashprobeError, match="must be one per query; got query_ids 5"):
+        dataclasses.replace(out, forwards=out.forwards[:2])
+
+
+def test_full_disk_and_unwritable_folder(work, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HashprobeError, match="file") as caught:
+        attack(work, out=tmp_path / "file" / "out")
+    assert "\n" not in str(caught.value)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    attack_folder = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "flush_to_disk", full)
+        with pytest.raises(HashprobeError, match=r"no space left on the disk for .*out"):
+            attack(work, out=attack_folder)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_out_of_memory_says_what_to_do(work):
+    def hungry(hasher, images, targets, **_):
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(HashprobeError, match="cpu is out of memory with 2 queries at once: choose"):
+        attack(work, attack=hungry)
+
+
+def test_input_that_does_not_fit(work, conv, as_for_users):
+    clean, targets = work["images8"], work["targets"]
+    for changed, message in (
+        ({"images8": clean / 255}, "queries must be uint8 pixels in 0..255; got float32"),
+        ({"images8": clean[:, :1]}, r"must have shape \(N, 3, H, W\); got \(5, 1, 8, 6\)"),
+        ({"images8": clean[:0], "query_ids": []}, "there are no images to attack"),
+        ({"query_ids": [1, 2, 1, 3, 4]}, "query id 1 appears more than once"),
+        ({"query_ids": [1, 2]}, "2 query ids for 5 queries"),
+        ({"images8": clean[:4], "query_ids": IDS[:4]}, "5 target codes for 4 images"),
+        ({"hasher": conv(bits=24, dtype=torch.float32)}, "have 16 bits but the hasher gives 24"),
+        ({"hasher": conv(dtype=torch.float64)}, r"weights are float64 .* call hasher.float\(\)"),
+    ):
+        with pytest.raises(HashprobeError, match=message):
+            attack({**work, **changed})
+    assert len(targets) == 5
+    for changed, message in (
+        ({"batch_size": 0}, "batch size must be at least 1; got 0"),
+        ({"attack": "dtha"}, "unknown attack 'dtha': choose from dhta, noise, p2p"),
+        ({"options": NoiseOptions()}, "attack dhta takes DhtaOptions; got NoiseOptions"),
+    ):
+        with pytest.raises(HashprobeError, match=message):
+            attack(work, **changed)
+
+
+def test_default_options_are_those_of_the_name(work):
+    out = attack(work, attack="noise", options=None)
+    assert out.recipe["attack"] == "noise" and out.recipe["options"] == {}

@@ -1,0 +1,244 @@
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_sample_image
+
+from hashprobe.errors import HashprobeError
+from hashprobe.report import (
+    AttackRow,
+    Curve,
+    Example,
+    ReportData,
+    Retrieved,
+    render,
+    write_report,
+)
+
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+HOSTILE = "\"><script>alert(1)</script><img src=x onerror='a'>&amp;]]>{{ 7 * 7 }}"
+
+
+class Reader(HTMLParser):
+    """Keeps the open tags, the attributes and the text; a wrong closing tag fails."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.ids, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        assert len(dict(attrs)) == len(attrs), f"an attribute of {tag} comes twice"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open, f"{tag} closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.text.append(text)
+
+
+def read(page):
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert reader.open == []
+    assert len(set(reader.ids)) == len(reader.ids)
+    return reader
+
+
+def words(page):
+    return " ".join(" ".join(read(page).text).split())
+
+
+def test_the_page_is_well_formed_and_needs_nothing_else(data):
+    page = render(data)
+    reader = read(page)
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", page)
+    addresses = [
+        value
+        for _, attributes in reader.tags
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "action", "data", "poster")
+    ]
+    assert addresses
+    assert all(a.startswith(("data:image/png;base64,", "data:image/jpeg;", "#")) for a in addresses)
+    policy = [a["content"] for tag, a in reader.tags if tag == "meta" and "http-equiv" in a]
+    assert policy[0].startswith("default-src 'none'; img-src data:")
+
+
+def test_equal_data_give_equal_bytes(data, tmp_path):
+    size = write_report(data, tmp_path / "a.html")
+    write_report(data, tmp_path / "b.html")
+    first = (tmp_path / "a.html").read_bytes()
+    assert first == (tmp_path / "b.html").read_bytes()
+    assert len(first) == size
+
+
+def test_another_process_with_another_hash_seed_gives_equal_bytes():
+    code = (
+        "import hashlib, numpy as np; from hashprobe.report import *;"
+        "c = (Curve('a', [0, 1], [1, 0.5]),);"
+        "g = np.full((3, 8, 8), 9, np.uint8);"
+        "e = Example('1', ('x',), ('y',), g, g, (), ());"
+        "d = ReportData('t', pr_curves=c, precision_curves=c, examples=(e,));"
+        "print(hashlib.sha256(render(d).encode()).hexdigest())"
+    )
+    command = [sys.executable, "-c", code]
+    made = [
+        subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+        for environment in ({"PYTHONHASHSEED": "1"}, {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo"})
+    ]
+    assert made[0] == made[1]
+
+
+def test_the_numbers_are_on_the_page(data):
+    text = words(render(data))
+    for number in ("82.3", "80.3 to 84.3", "87.4", "+77.2", "83.5", "12.0", "1.2", "0.0215",
+                   "33.2", "0.953", "2,000", "79.1"):  # fmt: skip
+        assert number in text
+    assert "nan" not in text.lower().replace("finance", "")
+    assert "None" not in text
+    assert text.count("tMAP@1000|norm:hits") == 1, "a signature is spelled out once"
+    assert "MAP@1000|norm:hits|v:0.1" in text
+    assert "hashprobe attack dhta runs/a --eps 8/255" in text
+    assert "2 queries are also in the database" in text
+    assert "below each t-MAP its 95 % interval" in text
+    assert "90 % interval" in words(render(replace(data, confidence=0.9)))
+
+
+def test_right_and_wrong_are_told_by_sign_and_by_colour(data):
+    page = render(replace(data, examples=data.examples[:1]))
+    assert page.count('<li class="is-own">') == 3  # two before, the one with both labels after
+    assert page.count('<li class="is-target">') == 3
+    assert page.count('<li class="is-other">') == 1
+    text = words(page)
+    assert "of the first 3, ✓ 2 with the query's label, ◎ 0 with the target label" in text
+    assert "of the first 4, ✓ 1 with the query's label, ◎ 4 with the target label" in text
+    assert "✗ 12 bits other" in text
+    assert "◎ 1 bit dog" in text
+
+
+def test_pictures_have_words_and_small_ones_keep_hard_pixels(data):
+    images = [attributes for tag, attributes in read(render(data)).tags if tag == "img"]
+    assert len(images) == 2 * (3 + 3 + 4)
+    assert all(image["alt"] for image in images)
+    small, large = images[:10], images[10:]
+    assert all(image.get("class") == "crisp" and "png" in image["src"][:20] for image in small)
+    assert all("class" not in image and "jpeg" in image["src"][:20] for image in large)
+
+
+def test_tables_have_headings_and_scroll_in_themselves(data):
+    page = render(data)
+    reader = read(page)
+    heads = [attributes["scope"] for tag, attributes in reader.tags if tag == "th"]
+    assert heads.count("row") >= len(data.rows)
+    assert heads.count("col") == 3 + 10
+    assert page.count('<div class="scroll"') == page.count("<table")
+
+
+def test_hostile_names_stay_text(data, make_example):
+    hostile = make_example(HOSTILE, 8, own=HOSTILE, target=HOSTILE)
+    row = replace(data.rows[-1], name=HOSTILE, budget=HOSTILE)
+    number = replace(row.tmap, signature=HOSTILE)
+    curve = Curve(HOSTILE + r" $\frac{", [0.0, 1.0], [1.0, 0.5])
+    page = render(
+        replace(
+            data,
+            title=HOSTILE,
+            facts=((HOSTILE, HOSTILE),),
+            findings=(HOSTILE,),
+            rows=(replace(row, tmap=number),),
+            pr_curves=(curve,),
+            precision_curves=(curve, replace(curve, label="_hidden 字 \x01")),
+            examples=(hostile,),
+            choice=HOSTILE,
+            commands=(HOSTILE,),
+            environment=((HOSTILE, HOSTILE),),
+            notes=(HOSTILE,),
+            version=HOSTILE,
+            created=HOSTILE,
+        )
+    )
+    plain = render(data)
+    reader = read(page)
+    assert page.count("<script") == plain.count("<script") == 1
+    assert not any("onerror" in attributes for _, attributes in reader.tags)
+    assert "{{ 7 * 7 }}" in words(page)
+    assert "_hidden 字" in words(page)
+    assert "\x01" not in page
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["facts", "rows", "pr_curves", "precision_curves", "examples", "commands", "environment",
+     "notes", "bits", "clean", "findings", "version", "created", "choice"],
+)  # fmt: skip
+def test_any_part_may_be_missing(data, part):
+    empty = ReportData("x")
+    without = words(render(replace(data, **{part: getattr(empty, part)})))
+    alone = words(render(replace(empty, **{part: getattr(data, part)})))
+    assert "None" not in without + alone
+    full = len(render(data))
+    assert len(render(replace(data, **{part: getattr(empty, part)}))) < full or part == "bits"
+
+
+def test_an_empty_report_and_a_row_without_numbers(number):
+    assert "No attack was measured." in words(render(ReportData("x")))
+    text = words(render(ReportData("x", rows=(AttackRow("DHTA", "attack", "8/255"),))))
+    assert "DHTA 8/255 \N{EN DASH}" in text
+    infinite = AttackRow("DHTA", "attack", "8/255", tmap=number(0.5, None), psnr=float("inf"))
+    assert "∞" in words(render(ReportData("x", rows=(infinite,))))
+
+
+def test_no_findings_differs_from_no_checks(data):
+    assert "found nothing" in words(render(replace(data, findings=())))
+    assert "checks of the data" not in words(render(replace(data, findings=None)))
+
+
+def test_numbers_that_cannot_be_shown_are_refused(number):
+    with pytest.raises(HashprobeError, match="tmap of DHTA is NaN"):
+        AttackRow("DHTA", "attack", tmap=number(float("nan"), None))
+    with pytest.raises(HashprobeError, match="rmse of DHTA is NaN"):
+        AttackRow("DHTA", "attack", rmse=float("nan"))
+    with pytest.raises(HashprobeError, match="'a' holds a number that is not finite"):
+        Curve("a", [0.0, np.inf], [1.0, 1.0])
+    with pytest.raises(HashprobeError, match="as many x as y; got 2 and 1"):
+        Curve("a", [0.0, 1.0], [1.0])
+    with pytest.raises(HashprobeError, match="as many x as y; got 0 and 0"):
+        Curve("a", [], [])
+
+
+def test_twelve_photographs_mail_well(data):
+    rng = np.random.default_rng(0)
+    photo = load_sample_image("flower.jpg").transpose(2, 0, 1)
+
+    def piece(side):
+        top, left = rng.integers(0, 427 - side), rng.integers(0, 640 - side)
+        return photo[:, top : top + side, left : left + side]
+
+    def results():
+        return tuple(Retrieved(piece(224), ("x",), 1, own=True, target=False) for _ in range(10))
+
+    examples = []
+    for query in range(12):
+        image = piece(224).astype(np.int16)
+        noise = rng.integers(-8, 9, image.shape, dtype=np.int16)
+        twin = np.clip(image + noise, 0, 255).astype(np.uint8)
+        pair = (image.astype(np.uint8), twin)
+        examples.append(Example(str(query), ("x",), ("y",), *pair, results(), results()))
+    size = len(render(replace(data, examples=tuple(examples))))
+    assert 1_000_000 < size < 5_000_000
