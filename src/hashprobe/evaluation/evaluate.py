@@ -35,7 +35,21 @@ class Evaluation:
 
     The fields that end in `_float` belong to the attack's own result, before its pixels were
     rounded to 8 bits; None where it was not kept. It goes into a file by `to_json` and comes back
-    by `from_json`; `evaluate_attack` shows one.
+    by `from_json`.
+
+    Example:
+        >>> codes = PackedCodes.from_signs(np.array([[0] * 8, [1] * 8]))
+        >>> labels = np.eye(2, dtype=bool)
+        >>> parts = {"database": codes, "query": codes[:1], "target": codes[1:]}
+        >>> done = evaluate_attack(
+        ...     **{f"{name}_codes": part for name, part in parts.items()},
+        ...     attacked_codes=codes[1:],
+        ...     database_labels=labels,
+        ...     query_labels=labels[:1],
+        ...     target_labels=labels[1:],
+        ... )
+        >>> Evaluation.from_json(done.to_json()).achieved.value
+        1.0
     """
 
     map_clean: Measurement
