@@ -1,7 +1,8 @@
 """CIFAR-10 under the three conventions that the field uses, which do not compare."""
 
+import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from hashprobe.errors import HashprobeError
 
 
 Convention = Literal["cifar10", "cifar10-1", "cifar10-2"]
+
+QUERIES, TRAINING = 100, 500
+"""Of each class, in the conventions that draw them."""
 
 
 def load_cifar10(
@@ -44,16 +48,18 @@ def load_cifar10(
         hashprobe.errors.HashprobeError: no CIFAR-10 in no/such/folder: it must hold train/ and \
 test/ with one folder a class, or torchvision's cifar-10-batches-py (--download fetches it)
     """
+    if convention not in get_args(Convention):
+        raise HashprobeError(
+            f"unknown convention {convention!r}: choose from {', '.join(get_args(Convention))}"
+        )
     train, test, names = read_both(root, download)
     rng = np.random.default_rng(seed)
     if convention == "cifar10-2":
         query = test.take(rng.permutation(len(test)))
         database = train.take(rng.permutation(len(train)))
         return RetrievalData(convention, query, database, database, names)
-    if convention not in ("cifar10", "cifar10-1"):
-        raise HashprobeError(f"unknown convention {convention!r}: cifar10, cifar10-1 or cifar10-2")
     whole = join(train, test)
-    queries, training, rest = per_class(whole.labels, [100, 500], rng)
+    queries, training, rest = per_class(whole.labels, [QUERIES, TRAINING], rng, names)
     if convention == "cifar10-1":
         rest = rng.permutation(np.concatenate([training, rest]))
     return RetrievalData(
@@ -72,12 +78,15 @@ def read_both(root: Path, download: bool) -> tuple[Split, Split, tuple[str, ...]
             f"no CIFAR-10 in {root}: it must hold train/ and test/ with one folder a class, or "
             "torchvision's cifar-10-batches-py (--download fetches it)"
         )
-    from torchvision.datasets import CIFAR10
+    from torchvision import datasets
 
     splits = []
     for train in (True, False):
         try:
-            raw = CIFAR10(root, train=train, download=download)
+            with warnings.catch_warnings():
+                # The published files were pickled by a numpy that wrote booleans as 0 and 1.
+                warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
+                raw = datasets.CIFAR10(root, train=train, download=download)
         except (RuntimeError, OSError) as error:
             raise HashprobeError(f"CIFAR-10 in {root}: {str(error).splitlines()[0]}") from error
         pixels = torch.from_numpy(raw.data).permute(0, 3, 1, 2).contiguous()

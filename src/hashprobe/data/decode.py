@@ -89,6 +89,17 @@ def collate(
     return [p for p, _ in good], pixels, bad
 
 
+def cores() -> int:
+    """How many cores this process may use; fewer than the machine has under taskset or a cluster.
+
+    Example:
+        >>> 1 <= cores() <= (os.cpu_count() or 1)
+        True
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def one_thread(_: int) -> None:
     """Workers share the cores among themselves already."""
     torch.set_num_threads(1)
@@ -129,8 +140,13 @@ def stream(
     """
     if not len(split):
         raise HashprobeError("a split without items cannot be decoded")
+    if batch_size < 1 or (workers is not None and workers < 0):
+        raise HashprobeError(
+            f"decoding needs batches of at least 1 and no negative number of workers; got "
+            f"{batch_size} and {workers}"
+        )
     if workers is None:
-        workers = 0 if isinstance(split.source, ArraySource) else os.cpu_count() or 1
+        workers = 0 if isinstance(split.source, ArraySource) else cores()
     loader = DataLoader(
         Decoded(split, contract),
         batch_size=batch_size,

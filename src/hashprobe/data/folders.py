@@ -8,6 +8,7 @@ from jaxtyping import Int64
 from hashprobe.data.protocols import RetrievalData, one_hot
 from hashprobe.data.split import FileSource, Split
 from hashprobe.errors import HashprobeError
+from hashprobe.types import Labels
 
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
@@ -47,7 +48,7 @@ def read_tree(root: Path, parts: tuple[str, ...] = ("",)) -> tuple[Split, tuple[
             files = sorted(
                 p.relative_to(root).as_posix()
                 for p in (root / part / name).rglob("*")
-                if p.suffix.lower() in SUFFIXES
+                if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
             )
             if not files:
                 raise HashprobeError(
@@ -60,27 +61,34 @@ def read_tree(root: Path, parts: tuple[str, ...] = ("",)) -> tuple[Split, tuple[
 
 
 def per_class(
-    labels: np.ndarray, counts: list[int] | list[float], rng: np.random.Generator
-) -> list[Int64[np.ndarray, " m"]]:
+    labels: Labels,
+    counts: list[int] | list[float],
+    rng: np.random.Generator,
+    names: tuple[str, ...],
+) -> list[Int64[np.ndarray, " _"]]:
     """Draw disjoint sets of positions with the same count, or share, of every class; then the rest.
 
     Args:
         labels: (N, C) one-hot.
         counts: items of each class for each set: a whole number, or a share below 1.
         rng: the source of randomness.
+        names: C names of the classes.
 
     Returns:
         One array of positions a count, and one of what is left, each in random order.
+
+    Raises:
+        HashprobeError: a class has too few items; it is named.
     """
     sets: list[list[np.ndarray]] = [[] for _ in range(len(counts) + 1)]
-    for column in labels.T:
+    for column, name in zip(labels.T, names, strict=True):
         order = rng.permutation(np.flatnonzero(column))
         taken = 0
         for number, count in enumerate(counts):
             wanted = max(1, round(count * len(order))) if count < 1 else int(count)
             if taken + wanted > len(order):
                 raise HashprobeError(
-                    f"a class has {len(order)} images, too few for {wanted} more beyond {taken}"
+                    f"class {name} has {len(order)} images, too few to draw {taken + wanted}"
                 )
             sets[number].append(order[taken : taken + wanted])
             taken += wanted
@@ -103,7 +111,8 @@ def load_folder(
         seed: seed of the split.
 
     Raises:
-        HashprobeError: no such folder, a class without images or with too few.
+        HashprobeError: no such folder, one class only, a class without images or with too few,
+            or a count that is neither whole nor a share.
 
     Example:
         >>> load_folder(Path("no/such/folder"))
@@ -111,9 +120,17 @@ def load_folder(
         ...
         hashprobe.errors.HashprobeError: no such folder: no/such/folder
     """
+    for option, count in (("queries", queries), ("training", training)):
+        if not count > 0 or (count > 1 and count != int(count)):
+            raise HashprobeError(
+                f"{option} of each class must be a whole number, or a share between 0 and 1; "
+                f"got {count:g}"
+            )
     whole, names = read_tree(root)
+    if len(names) < 2:
+        raise HashprobeError(f"{root} holds one class, {names[0]}: retrieval needs two or more")
     rng = np.random.default_rng(seed)
-    query, train, rest = per_class(whole.labels, [queries, training], rng)
+    query, train, rest = per_class(whole.labels, [queries, training], rng, names)
     database = rng.permutation(np.concatenate([train, rest]))
     return RetrievalData(
         f"folder:{root.name}", whole.take(query), whole.take(train), whole.take(database), names

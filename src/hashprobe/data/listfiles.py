@@ -7,6 +7,7 @@ import numpy as np
 from hashprobe.data.protocols import RetrievalData
 from hashprobe.data.split import FileSource, Split
 from hashprobe.errors import HashprobeError
+from hashprobe.files import read_bytes
 from hashprobe.types import Labels
 
 
@@ -30,7 +31,7 @@ def load_listfiles(lists: Path, root: Path) -> RetrievalData:
         root: the folder that their paths start from.
 
     Raises:
-        HashprobeError: a list is missing, empty or malformed; the file and line are named.
+        HashprobeError: a list is missing, empty or malformed; the file and entry are named.
 
     Example:
         >>> load_listfiles(Path("no/lists"), Path("images"))
@@ -52,7 +53,7 @@ def load_listfiles(lists: Path, root: Path) -> RetrievalData:
     names = tuple(str(i) for i in range(width))
     names_file = lists / "label_names.txt"
     if names_file.is_file():
-        names = tuple(n.strip() for n in names_file.read_text().splitlines() if n.strip())
+        names = tuple(line.strip() for line in read_lines(names_file))
         if len(names) != width:
             raise HashprobeError(f"{names_file} has {len(names)} names for {width} label columns")
     return RetrievalData(f"listfiles:{lists.name}", query, train, database, names)
@@ -93,9 +94,10 @@ def read_pair(images: Path, labels: Path) -> tuple[tuple[str, ...], Labels]:
 def read_lines(path: Path) -> list[str]:
     """Lines that hold something."""
     try:
-        lines = [line for line in path.read_text().splitlines() if line.strip()]
+        text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise HashprobeError(f"{path} is no text file: {error.reason}") from error
+    lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise HashprobeError(f"{path} is empty")
     return lines

@@ -89,8 +89,7 @@ class RetrievalData:
 
 
 def check(splits: dict[str, Split], digests: dict[str, list[bytes]]) -> list[Finding]:
-    """Overlaps, duplicates, missing labels and class order (METHODS of loader checks: each has
-    bitten a released repository).
+    """Overlaps, duplicates, missing labels and class order: each has bitten released code.
 
     Args:
         splits: query, training and database.
@@ -140,12 +139,14 @@ def class_order(labels: Labels) -> Finding:
     if len(labels) < 3:
         return Finding("order", 0, "")
     _, kind = np.unique(labels, axis=0, return_inverse=True)
-    share = np.bincount(kind) / len(kind)
-    neighbours = float((kind[1:] == kind[:-1]).mean())
-    chance = float((share**2).sum())
-    ordered = neighbours > 0.9 > chance
+    pairs, times = len(labels) - 1, np.bincount(kind)
+    alike = int((kind[1:] == kind[:-1]).sum())
+    sorted_by_class = len(labels) - len(times)
+    chance = float((times * (times - 1)).sum()) / (len(labels) * pairs)
+    shuffled = pairs * chance + 3 * (pairs * chance * (1 - chance)) ** 0.5
+    ordered = alike > 0.9 * sorted_by_class and alike > shuffled
     text = (
-        f"the database is ordered by class ({neighbours:.0%} of neighbours share their label): "
+        f"the database is ordered by class ({alike / pairs:.0%} of neighbours share their label): "
         "ties at equal distance follow it, so prefer ties=expected or shuffle it"
     )
     return Finding("order", len(labels) if ordered else 0, text)

@@ -1,6 +1,8 @@
 """A split: named items, where their pixels come from, and their labels."""
 
 import hashlib
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,12 +106,18 @@ class FileSource:
 
         path = self.root / self.paths[position]
         try:
-            image = decode_image(
-                read_file(str(path)), mode=ImageReadMode.RGB, apply_exif_orientation=True
-            )
+            with warnings.catch_warnings():
+                # torchvision 0.29 announces a successor that needs FFmpeg's libraries.
+                warnings.filterwarnings("ignore", ".*deprecated since torchvision")
+                image = decode_image(
+                    read_file(str(path)), mode=ImageReadMode.RGB, apply_exif_orientation=True
+                )
         except (RuntimeError, OSError, ValueError) as error:
-            reason = "no such file" if not path.is_file() else str(error).splitlines()[0]
-            raise BadImage(str(path), reason) from None
+            # What stands before it is a place in torchvision's source.
+            reason = re.sub(r"^.*\.cpp:\d+, ", "", str(error).splitlines()[0])
+            raise BadImage(str(path), reason if path.is_file() else "no such file") from None
+        if image.dtype == torch.uint16:
+            image = (image.float() / 257).round().to(torch.uint8)
         pixels: Tensor = image[0] if image.ndim == 4 else image
         return pixels
 

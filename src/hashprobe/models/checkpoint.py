@@ -6,12 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save
 
 from hashprobe.errors import HashprobeError
-from hashprobe.files import atomic_path, read_json, write_json
+from hashprobe.files import read_json, write_bytes, write_json
 from hashprobe.models.hasher import ImageHasher
+from hashprobe.models.weights import load_matching
 from hashprobe.types import InputContract
 
 
@@ -24,7 +24,7 @@ class ModelCard:
     """What a checkpoint says about itself.
 
     Example:
-        >>> ModelCard("small", 32, InputContract(size=32), ("cat", "dog")).bits
+        >>> ModelCard("small", 32, InputContract(size=32)).bits
         32
     """
 
@@ -34,6 +34,8 @@ class ModelCard:
     """Code length K."""
     contract: InputContract
     """Size, normalisation and resize filter of the input."""
+    batch_norm: bool = True
+    """Whether the hash layer's outputs are normalised."""
     label_names: tuple[str, ...] = ()
     """Names of the labels it was trained on."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -61,8 +63,7 @@ def save_checkpoint(folder: Path, hasher: ImageHasher, card: ModelCard) -> None:
         16
     """
     weights = {k: v.detach().cpu().contiguous() for k, v in hasher.state_dict().items()}
-    with atomic_path(folder / WEIGHTS) as part:
-        save_file(weights, part)
+    write_bytes(folder / WEIGHTS, save(weights))
     write_json(folder / CARD, {"format": FORMAT, "hashprobe": version("hashprobe"), **asdict(card)})
 
 
@@ -90,6 +91,8 @@ def load_checkpoint(folder: Path) -> tuple[ImageHasher, ModelCard]:
         raise HashprobeError(
             f"{folder / CARD} has checkpoint format {seen!r}; this version reads {FORMAT}"
         )
+    if not (folder / WEIGHTS).is_file():
+        raise HashprobeError(f"{folder / WEIGHTS} is missing")
     try:
         shape = content["contract"]
         contract = InputContract(
@@ -99,38 +102,23 @@ def load_checkpoint(folder: Path) -> tuple[ImageHasher, ModelCard]:
             content["backbone"],
             content["bits"],
             contract,
+            content["batch_norm"],
             tuple(content["label_names"]),
             content["training"],
             content["data"],
         )
     except (KeyError, TypeError) as error:
         raise HashprobeError(f"{folder / CARD} is damaged: {error} is missing or wrong") from error
-    hasher = ImageHasher(card.backbone, card.bits, size=contract.size)
+    try:
+        hasher = ImageHasher(
+            card.backbone, card.bits, size=contract.size, batch_norm=card.batch_norm
+        )
+    except HashprobeError as error:
+        raise HashprobeError(f"{folder / CARD}: {error}") from error
     if hasher.contract != contract:
         raise HashprobeError(
             f"{folder / CARD} states another input than backbone {card.backbone} has here: "
             f"{contract} there, {hasher.contract} here"
         )
-    load_weights(hasher, folder / WEIGHTS)
+    load_matching(hasher, folder / WEIGHTS)
     return hasher.eval(), card
-
-
-def load_weights(hasher: ImageHasher, path: Path) -> None:
-    """Load a checkpoint's tensors; every one must be there and fit."""
-    if not path.is_file():
-        raise HashprobeError(f"{path} is missing")
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise HashprobeError(f"{path} is damaged or no safetensors file: {error}") from error
-    own = hasher.state_dict()
-    for key in sorted(set(own) | set(weights)):
-        if key not in weights or key not in own:
-            where = "lacks" if key not in weights else "holds unknown"
-            raise HashprobeError(f"{path} {where} {key}: it is of another network")
-        if own[key].shape != weights[key].shape:
-            raise HashprobeError(
-                f"{path}: {key} has shape {tuple(weights[key].shape)}, "
-                f"the network needs {tuple(own[key].shape)}"
-            )
-    hasher.load_state_dict(weights)

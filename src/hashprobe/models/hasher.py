@@ -32,10 +32,15 @@ class Hasher(nn.Module):
 
     def __init__(self, bits: int, contract: InputContract) -> None:
         super().__init__()
-        if bits % 8 or not 8 <= bits <= MAX_BITS:
-            raise HashprobeError(f"bits must be a multiple of 8 from 8 to {MAX_BITS}; got {bits}")
+        check_bits(bits)
         self.bits = bits
         self.contract = contract
+
+
+def check_bits(bits: int) -> None:
+    """Refuse a code length that does not fit whole bytes or is out of range."""
+    if bits % 8 or not 8 <= bits <= MAX_BITS:
+        raise HashprobeError(f"bits must be a multiple of 8 from 8 to {MAX_BITS}; got {bits}")
 
 
 class ImageHasher(Hasher):
@@ -48,6 +53,8 @@ class ImageHasher(Hasher):
         bits: code length K, a multiple of 8 up to 4096.
         weights: `none` (random), `imagenet`, or the path of a torchvision state dict.
         size: height and width of the input in pixels; by default the backbone's own.
+        batch_norm: normalise the hash layer's outputs over the batch, so that every bit starts
+            balanced; the networks of DHTA have a bare linear layer (False).
 
     Raises:
         HashprobeError: an unknown backbone, a K that does not fit, weights that cannot be had.
@@ -62,11 +69,21 @@ class ImageHasher(Hasher):
     std: Tensor
 
     def __init__(
-        self, backbone: str, bits: int, *, weights: Weights = "none", size: int | None = None
+        self,
+        backbone: str,
+        bits: int,
+        *,
+        weights: Weights = "none",
+        size: int | None = None,
+        batch_norm: bool = True,
     ) -> None:
-        network, contract = build_backbone(backbone, bits, weights=weights, size=size)
+        check_bits(bits)
+        network, contract = build_backbone(
+            backbone, bits, weights=weights, size=size, batch_norm=batch_norm
+        )
         super().__init__(bits, contract)
         self.backbone = backbone
+        self.batch_norm = batch_norm
         self.network = network
         for name, values in (("mean", contract.mean), ("std", contract.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
@@ -81,13 +98,28 @@ class ImageHasher(Hasher):
             (N, K) real logits.
 
         Raises:
-            HashprobeError: images of another size than the contract's.
+            HashprobeError: images of another shape than the contract's, or not in [0, 1].
         """
-        if images.shape[-2:] != (self.contract.size, self.contract.size):
-            height, width = images.shape[-2:]
-            raise HashprobeError(
-                f"{self.backbone} takes {self.contract.size}x{self.contract.size} pixels; "
-                f"got {height}x{width}"
-            )
+        self.check(images)
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
+
+    def check(self, images: Tensor) -> None:
+        """Refuse images that break the contract."""
+        size = self.contract.size
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise HashprobeError(f"images must have shape (N, 3, H, W); got {tuple(images.shape)}")
+        if images.shape[-2:] != (size, size):
+            height, width = images.shape[-2:]
+            raise HashprobeError(
+                f"{self.backbone} takes {size}x{size} pixels; got {height}x{width}"
+            )
+        # The iterates of an attack carry a gradient; it checks at its own door, once.
+        if images.requires_grad or not images.numel():
+            return
+        low, high = (bound.item() for bound in torch.aminmax(images))
+        if not (low >= 0 and high <= 1):
+            raise HashprobeError(
+                f"images must lie in [0, 1]; got {low:.3g} to {high:.3g}: "
+                "already normalised, or 8-bit values?"
+            )

@@ -1,7 +1,7 @@
 """How a hashing network is trained, as one frozen record."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from hashprobe.errors import HashprobeError
 
@@ -53,9 +53,18 @@ class TrainOptions:
     """Seconds between two saved states, from which a killed training goes on."""
 
     def __post_init__(self) -> None:
+        for name, kind in get_type_hints(TrainOptions).items():
+            value = getattr(self, name)
+            if get_origin(kind) is Literal and value not in get_args(kind):
+                choices = ", ".join(get_args(kind))
+                raise HashprobeError(f"{name} must be one of {choices}; got {value!r}")
         for name in ("epochs", "batch_size", "devices"):
             if getattr(self, name) < 1:
                 raise HashprobeError(f"{name} must be at least 1; got {getattr(self, name)}")
-        for name in ("lr", "backbone_lr", "weight_decay", "warmup", "held_out"):
-            if getattr(self, name) < 0:
+        for name in (
+            "lr", "backbone_lr", "momentum", "weight_decay", "warmup", "held_out", "save_seconds",
+        ):  # fmt: skip
+            if not getattr(self, name) >= 0:
                 raise HashprobeError(f"{name} must not be negative; got {getattr(self, name)}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise HashprobeError(f"minutes must be above 0; got {self.minutes}")

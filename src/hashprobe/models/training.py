@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import torch
 from jaxtyping import Float, Int8
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.nn.functional import pad
 
 from hashprobe.errors import HashprobeError
-from hashprobe.files import atomic_path, fingerprint
-from hashprobe.models.backbones import last_linear
+from hashprobe.files import atomic_path, fingerprint, sha256_array
 from hashprobe.models.hasher import Hasher
 from hashprobe.models.losses import LOSSES
 from hashprobe.models.options import TrainOptions
+from hashprobe.models.processes import Relay, open_fabric
+from hashprobe.models.sampling import augment, draw_batch, hold_out, step_seed
+from hashprobe.models.schedule import build_optimiser, rate
 from hashprobe.tensors import Images8
 from hashprobe.types import Labels
 
@@ -27,6 +29,11 @@ from hashprobe.types import Labels
 Signs = Int8[np.ndarray, "n k"]
 Measure = Callable[[Signs, Signs, Labels, Labels], float]
 """MAP of (query signs, database signs, query labels, database labels)."""
+
+FREE = frozenset({"minutes", "save_seconds", "accelerator", "devices"})
+"""Options that a resumed training may change."""
+SAMPLE = 256
+"""Images that tell the data of one training from those of another."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,8 @@ def train(
         labels: (N, C) bool.
         options: see `TrainOptions`.
         state: file of the saved state; it is removed by the caller when no longer needed.
-        measure: how MAP on the held-out items is computed; None for no MAP.
+        measure: how MAP on the held-out items is computed; None for no MAP. With several devices it
+            must be a function that can be pickled.
         on_step: called after each step.
         on_epoch: called after each epoch, epochs of the training before a kill included.
 
@@ -102,22 +110,23 @@ def train(
             f"training needs two or more images with a label each; got {len(images)} images and "
             f"{len(labels)} labels"
         )
-    strategy = "auto" if options.devices == 1 else "ddp_spawn"
-    precision: Any = "bf16-mixed" if options.precision == "bfloat16" else "32-true"
-    fabric = Fabric(
-        accelerator=options.accelerator,
-        strategy=strategy,
-        devices=options.devices,
-        precision=precision,
-    )
     work = Training(hasher, images, labels, options, state, measure, on_step, on_epoch)
+    fabric = open_fabric(options)
     if options.devices == 1:
         return work.run(fabric)
-    # Callbacks and progress stay with the first process; the weights come back from it.
-    history, weights = fabric.launch(work.run_and_return)
-    hasher.load_state_dict(weights)
+    history: list[Epoch] = []
+
+    def finished(epochs: list[Epoch], weights: dict[str, np.ndarray]) -> None:
+        history.extend(epochs)
+        hasher.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+
+    receivers = {"on_step": on_step, "on_epoch": on_epoch, "finished": finished}
+    relay = Relay({name: call for name, call in receivers.items() if call is not None})
+    work.on_step = relay.sender("on_step") if on_step else None
+    work.on_epoch = relay.sender("on_epoch") if on_epoch else None
+    relay.launch(fabric, partial(work.run_spawned, relay.sender("finished"), relay.sender("error")))
     hasher.eval()
-    return list(history)
+    return history
 
 
 class Training:
@@ -146,20 +155,36 @@ class Training:
         self.key = fingerprint(
             {
                 "options": {k: v for k, v in asdict(options).items() if k not in FREE},
-                "labels": labels.tobytes().hex()[:4096],
+                "labels": sha256_array(labels),
+                "images": sha256_array(images[:: max(1, len(images) // SAMPLE)].cpu().numpy()),
                 "items": len(images),
                 "shapes": [list(p.shape) for p in hasher.parameters()],
             }
         )
 
-    def run_and_return(self, fabric: Fabric) -> tuple[list[Epoch], dict[str, Tensor]]:
-        """For spawned processes: what the caller cannot see in its own memory."""
-        history = self.run(fabric)
-        return history, {k: v.cpu() for k, v in self.hasher.state_dict().items()}
+    def run_spawned(
+        self, finished: Callable[..., None], error: Callable[..., None], fabric: Fabric
+    ) -> None:
+        """`run` in one of several processes, for a caller that cannot see its memory."""
+        # Tensors on the CPU came here as shared memory: each process needs weights of its own.
+        for tensor in (*self.hasher.parameters(), *self.hasher.buffers()):
+            tensor.data = tensor.data.clone()
+        try:
+            history = self.run(fabric)
+        except HashprobeError as mistake:
+            error(str(mistake))
+            raise
+        if fabric.is_global_zero:
+            finished(history, {k: v.cpu().numpy() for k, v in self.hasher.state_dict().items()})
 
     def run(self, fabric: Fabric) -> list[Epoch]:
         """All epochs, from the start or from the saved state."""
         options = self.options
+        if len(self.kept) < 2 * fabric.world_size:
+            raise HashprobeError(
+                f"{len(self.kept)} training items are too few for {fabric.world_size} devices: "
+                "each needs two"
+            )
         # Channels last is the faster layout of convolutions on CPUs and GPUs alike.
         self.hasher.to(memory_format=torch.channels_last)
         optimiser = build_optimiser(self.hasher, options)
@@ -169,46 +194,44 @@ class Training:
         self.position, self.seconds, self.history = 0, 0.0, list[Epoch]()
         self.losses: list[float] = []
         self.restore(optimiser)
-        per_epoch = max(1, math.ceil(len(self.kept) / options.batch_size))
-        self.saved = self.started = time.monotonic() - self.seconds
+        self.saved = time.monotonic()
+        started = self.saved - self.seconds
         for done in self.history:
             self.report(fabric, done)
-        while self.position < options.epochs * per_epoch and not self.out_of_time():
+        per_epoch = math.ceil(len(self.kept) / options.batch_size)
+        total = options.epochs * per_epoch
+        late = self.out_of_time(fabric)
+        while self.position < total and not late:
             epoch, step = divmod(self.position, per_epoch)
-            loss = self.step(fabric, model, optimiser, epoch, step, per_epoch)
-            self.losses.append(loss)
+            self.losses.append(self.step(fabric, model, optimiser, epoch, step, per_epoch))
             self.position += 1
-            self.seconds = time.monotonic() - self.started
+            self.seconds = time.monotonic() - started
             if self.on_step and fabric.is_global_zero:
-                self.on_step(self.position, options.epochs * per_epoch, loss)
-            if step + 1 == per_epoch or self.out_of_time():
+                self.on_step(self.position, total, self.losses[-1])
+            late = self.out_of_time(fabric)
+            if step + 1 == per_epoch or late:
                 self.end_epoch(fabric, epoch, optimiser.param_groups[-1]["lr"])
+                if step + 1 == per_epoch:
+                    self.losses = []
                 self.save(fabric, optimiser)
             elif time.monotonic() - self.saved > options.save_seconds:
                 self.save(fabric, optimiser)
         self.hasher.to(memory_format=torch.contiguous_format).eval()
         return self.history
 
-    def out_of_time(self) -> bool:
-        """Whether the minutes asked for are used up."""
-        return self.options.minutes is not None and self.seconds >= self.options.minutes * 60
+    def out_of_time(self, fabric: Fabric) -> bool:
+        """Whether the minutes asked for are used up, by the clock of the first process."""
+        if self.options.minutes is None:
+            return False
+        return bool(fabric.broadcast(self.seconds >= self.options.minutes * 60))
 
     def step(
         self, fabric: Fabric, model: Any, optimiser: Any, epoch: int, step: int, per_epoch: int
     ) -> float:
         """One step on one batch; every random draw comes from (seed, epoch, step, rank)."""
-        options = self.options
-        rng = np.random.default_rng([options.seed, epoch])
-        order = rng.permutation(len(self.kept))
-        batch = order[step * options.batch_size : (step + 1) * options.batch_size]
-        share = len(batch) // fabric.world_size
-        if share < 2 and len(order) >= 2 * fabric.world_size:
-            # Batch normalisation needs two items: a rest of one borrows from the epoch's start.
-            batch, share = order[: 2 * fabric.world_size], 2
-        mine = batch[fabric.global_rank * share : (fabric.global_rank + 1) * share]
-        draws = torch.Generator().manual_seed(
-            step_seed(options.seed, epoch, step, fabric.global_rank)
-        )
+        options, rank = self.options, fabric.global_rank
+        mine = draw_batch(len(self.kept), options, epoch, step, rank, fabric.world_size)
+        draws = torch.Generator().manual_seed(step_seed(options.seed, epoch, step, rank))
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=draws)))
         pixels = self.images[torch.from_numpy(self.kept[mine])]
         pixels = augment(pixels, options.augment, draws).to(fabric.device)
@@ -235,15 +258,15 @@ class Training:
     def remember(self, fabric: Fabric, where: Tensor, codes: Tensor) -> None:
         """Store the codes of the batch, of all devices, at their positions."""
         if fabric.world_size > 1:
-            where = fabric.all_gather(where).flatten()  # type: ignore[union-attr]
-            codes = fabric.all_gather(codes).flatten(0, 1)  # type: ignore[union-attr]
+            where, codes = gather(where), gather(codes)
         self.memory[where] = codes
 
     def end_epoch(self, fabric: Fabric, epoch: int, lr: float) -> None:
         """Measure and report; only the first process."""
         score = self.held_out_map(fabric) if fabric.is_global_zero else None
-        loss = sum(self.losses) / max(1, len(self.losses))
-        self.losses = []
+        loss = sum(self.losses) / len(self.losses)
+        if self.history and self.history[-1].number == epoch + 1:
+            self.history.pop()  # of the same epoch, cut short when the minutes were used up
         done = Epoch(epoch + 1, self.options.epochs, loss, lr, self.seconds, score)
         self.history.append(done)
         self.report(fabric, done)
@@ -266,7 +289,10 @@ class Training:
         ]
         queries = signs(torch.cat(logits))
         labels = self.labels.bool().numpy()
-        return self.measure(queries, signs(self.memory), labels[self.held], labels[self.kept])
+        # A plain number, whatever it returns: saved states hold nothing else.
+        return float(
+            self.measure(queries, signs(self.memory), labels[self.held], labels[self.kept])
+        )
 
     def save(self, fabric: Fabric, optimiser: Any) -> None:
         """Write the whole state aside, then rename it."""
@@ -284,7 +310,12 @@ class Training:
             "optimiser": optimiser.state_dict(),
         }
         with atomic_path(self.state) as part:
-            torch.save(content, part)
+            try:
+                torch.save(content, part)
+            except RuntimeError as error:
+                raise HashprobeError(
+                    f"the training state {self.state} cannot be written: is the disk full?"
+                ) from error
 
     def restore(self, optimiser: Any) -> None:
         """Go on from the saved state, where there is one."""
@@ -292,11 +323,12 @@ class Training:
             return
         try:
             saved = torch.load(self.state, map_location=self.memory.device, weights_only=True)
+            key = saved["key"]
         except Exception as error:
             raise HashprobeError(
                 f"the saved training state {self.state} cannot be read: delete it to start afresh"
             ) from error
-        if saved["key"] != self.key:
+        if key != self.key:
             raise HashprobeError(
                 f"{self.state} is of a training with other options or data: "
                 "use another folder, or delete it to start afresh"
@@ -309,81 +341,11 @@ class Training:
         self.history = [Epoch(**done) for done in saved["history"]]
 
 
-FREE = frozenset({"minutes", "save_seconds", "accelerator", "devices"})
-"""Options that a resumed training may change."""
-
-
-def step_seed(*numbers: int) -> int:
-    """One 63-bit seed for some integers, well mixed."""
-    return int(np.random.SeedSequence(list(numbers)).generate_state(1, np.uint64)[0] >> 1)
-
-
-def hold_out(items: int, options: TrainOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Positions to train on, and positions kept out to measure on."""
-    count = min(options.held_out, items // 10)
-    order = np.random.default_rng([options.seed, 2**31]).permutation(items)
-    return np.sort(order[count:]), np.sort(order[:count])
-
-
-def build_optimiser(hasher: Hasher, options: TrainOptions) -> torch.optim.Optimizer:
-    """Two groups: the hash layer, and the backbone at its own rate."""
-    head = list(last_linear(hasher)[1].parameters())
-    ids = {id(p) for p in head}
-    body = [p for p in hasher.parameters() if id(p) not in ids]
-    groups: list[dict[str, Any]] = [
-        {"params": params, "factor": factor, "lr": options.lr * factor}
-        for params, factor in ((body, options.backbone_lr), (head, 1.0))
-        if params
-    ]
-    if options.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=options.lr, weight_decay=options.weight_decay)
-    return torch.optim.SGD(
-        groups, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
-    )
-
-
-def rate(options: TrainOptions, epoch: float) -> float:
-    """The learning rate at a point of the training, as a multiple of `lr`.
-
-    Example:
-        >>> [rate(TrainOptions(epochs=30, schedule="step"), e) for e in (0, 10, 20)]
-        [1.0, 0.1, 0.01]
-    """
-    if epoch < options.warmup:
-        return (epoch + 1e-3) / options.warmup
-    share = min(1.0, (epoch - options.warmup) / max(1e-9, options.epochs - options.warmup))
-    if options.schedule == "step":
-        return float(0.1 ** min(2, int(share * 3 + 1e-9)))
-    if options.schedule == "cosine":
-        return (1 + math.cos(math.pi * share)) / 2
-    return 1.0
-
-
-def augment(images: Images8, kind: str, draws: torch.Generator) -> Images8:
-    """Random crops out of the picture reflected by an eighth, and mirror images.
-
-    Args:
-        images: (N, 3, H, W) 8-bit pixels.
-        kind: `none`, `crop` or `crop-flip`.
-        draws: where the randomness comes from.
-
-    Returns:
-        Images of the same shape.
-    """
-    if kind == "none":
-        return images
-    count, _, height, width = images.shape
-    margin = max(1, height // 8)
-    padded = pad(images.float(), (margin,) * 4, mode="reflect").to(torch.uint8)
-    offsets = torch.randint(2 * margin + 1, (2, count), generator=draws)
-    rows = (offsets[0][:, None] + torch.arange(height))[:, None, :, None]
-    columns = (offsets[1][:, None] + torch.arange(width))[:, None, None, :]
-    if kind == "crop-flip":
-        flip = torch.rand(count, generator=draws) < 0.5
-        columns = torch.where(flip[:, None, None, None], columns.flip(-1), columns)
-    items = torch.arange(count)[:, None, None, None]
-    channels = torch.arange(3)[None, :, None, None]
-    return padded[items, channels, rows, columns]
+def gather(values: Tensor) -> Tensor:
+    """The rows of all processes, in their order; no gradient passes."""
+    parts = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, values.contiguous())
+    return torch.cat(parts)
 
 
 def signs(logits: Float[Tensor, "n k"]) -> Signs:

@@ -1,0 +1,59 @@
+"""The optimiser and the learning rate of a training."""
+
+import math
+from typing import Any
+
+import torch
+
+from hashprobe.models.backbones import last_linear
+from hashprobe.models.hasher import Hasher
+from hashprobe.models.options import TrainOptions
+
+
+THIRDS = (1.0, 0.1, 0.01)
+
+
+def build_optimiser(hasher: Hasher, options: TrainOptions) -> torch.optim.Optimizer:
+    """Two groups: the backbone at its own rate, and the hash layer.
+
+    Example:
+        >>> from hashprobe.models import ImageHasher
+        >>> optimiser = build_optimiser(ImageHasher("small", 16), TrainOptions(backbone_lr=0.1))
+        >>> [group["factor"] for group in optimiser.param_groups]
+        [0.1, 1.0]
+    """
+    params = list(hasher.parameters())
+    first = next(last_linear(hasher)[1].parameters())
+    split = next(i for i, param in enumerate(params) if param is first)
+    groups: list[dict[str, Any]] = [
+        {"params": part, "factor": factor, "lr": options.lr * factor}
+        for part, factor in ((params[:split], options.backbone_lr), (params[split:], 1.0))
+        if part
+    ]
+    if options.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=options.lr, weight_decay=options.weight_decay)
+    return torch.optim.SGD(
+        groups, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
+    )
+
+
+def rate(options: TrainOptions, epoch: float) -> float:
+    """The learning rate at a point of the training, as a multiple of `lr`.
+
+    Args:
+        options: schedule, epochs and warm-up.
+        epoch: from 0 to the number of epochs, with its fraction.
+
+    Example:
+        >>> [rate(TrainOptions(epochs=30, schedule="step"), e) for e in (0, 10, 20)]
+        [1.0, 0.1, 0.01]
+    """
+    if epoch < options.warmup:
+        # A thousandth of an epoch ahead, so that the first step is not lost.
+        return min(1.0, (epoch + 1e-3) / options.warmup)
+    share = min(1.0, (epoch - options.warmup) / max(1e-9, options.epochs - options.warmup))
+    if options.schedule == "step":
+        return THIRDS[min(2, int(share * 3 + 1e-9))]
+    if options.schedule == "cosine":
+        return (1 + math.cos(math.pi * share)) / 2
+    return 1.0

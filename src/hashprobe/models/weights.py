@@ -1,0 +1,76 @@
+"""Weights from a file into a network; nothing that runs code is loaded."""
+
+import pickle
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from hashprobe.errors import HashprobeError
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """A state dict from a .safetensors file or a torch file that holds tensors only.
+
+    Raises:
+        HashprobeError: no such file, not a state dict, or a pickle that would run code.
+    """
+    if not path.is_file():
+        raise HashprobeError(
+            f"no weights file {path}: weights are none, imagenet or the path of a state dict"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        with warnings.catch_warnings():
+            # It warns of pickles that others wrote, and then reads or refuses them.
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch says the same of a file that is no pickle and of one that calls what it must not.
+        if isinstance(error, pickle.UnpicklingError) and "nsupported" in str(error):
+            raise HashprobeError(
+                f"{path} holds more than tensors and could run code: refused; save its state_dict()"
+            ) from error
+        reason = "it is no such file, or was cut off"
+        if isinstance(error, OSError | RuntimeError | SafetensorError):
+            reason = str(error).splitlines()[0]
+        raise HashprobeError(f"{path} is no readable state dict: {reason}") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise HashprobeError(f"{path} is no state dict: a dict from names to tensors is expected")
+    return state
+
+
+def load_matching(network: nn.Module, path: Path, *, head: str | None = None) -> None:
+    """Load a file's tensors into a network; every one must be there and fit.
+
+    Args:
+        network: where to.
+        path: a .safetensors file or a torch file that holds tensors only.
+        head: name of a layer that is left as it is, because it is replaced anyway.
+
+    Raises:
+        HashprobeError: the file cannot be read, or a tensor is missing, left over or of another
+            shape.
+    """
+    # Auxiliary classifiers serve the training of classifiers alone, and no hasher has them.
+    ignored = ("aux", "AuxLogits", *([f"{head}."] if head else []))
+    given = {k: v for k, v in read_state_dict(path).items() if not k.startswith(ignored)}
+    own = {k: v for k, v in network.state_dict().items() if not k.startswith(ignored)}
+    for key in sorted(own.keys() | given.keys()):
+        if key.endswith("num_batches_tracked"):
+            continue
+        if key not in given:
+            raise HashprobeError(f"{path} lacks {key}: is it of another network?")
+        if key not in own:
+            raise HashprobeError(f"{path} holds {key}, which the network does not know")
+        if own[key].shape != given[key].shape:
+            raise HashprobeError(
+                f"{key} has shape {tuple(given[key].shape)} in {path} and "
+                f"{tuple(own[key].shape)} in the network"
+            )
+    network.load_state_dict(given, strict=False)

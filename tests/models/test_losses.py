@@ -1,0 +1,97 @@
+"""The losses against naive double loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hashprobe.models import LOSSES, dph, dpsh
+
+
+def single_label(rng, items, classes):
+    return np.eye(classes, dtype=bool)[rng.integers(classes, size=items)]
+
+
+def multi_label(rng, items, classes):
+    return rng.random((items, classes)) < 0.3
+
+
+@pytest.fixture(params=[single_label, multi_label])
+def case(request):
+    """Codes of a batch, the code memory, both as nested lists too, and their labels."""
+    rng = np.random.default_rng(0)
+    batch, items, bits, classes = 5, 11, 16, 4
+    codes = np.tanh(rng.normal(size=(batch, bits)))
+    memory = np.tanh(rng.normal(size=(items, bits)))
+    memory[3] = 0
+    codes[1, 2] = 0
+    first, second = request.param(rng, batch, classes), request.param(rng, items, classes)
+    assert first.any()
+    return codes, memory, first, second
+
+
+def share_a_label(a, b):
+    return any(x and y for x, y in zip(a, b, strict=True))
+
+
+def tensors(case):
+    codes, memory, first, second = case
+    similar = torch.tensor([[share_a_label(a, b) for b in second] for a in first])
+    assert similar.any()
+    assert not similar.all()
+    return torch.from_numpy(codes), torch.from_numpy(memory), similar
+
+
+def test_dph_is_the_mean_of_its_pairs(case):
+    codes, memory, first, second = case
+    pairs = []
+    for u, a in zip(codes, first, strict=True):
+        for v, b in zip(memory, second, strict=True):
+            s = 1 if share_a_label(a, b) else -1
+            product = sum(x * y for x, y in zip(u, v, strict=True))
+            pairs.append((product / len(u) - s) ** 2)
+    assert dph(*tensors(case)).item() == pytest.approx(sum(pairs) / len(pairs), abs=1e-14)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.1, 50.0])
+def test_dpsh_is_the_mean_of_its_pairs_and_of_its_entries(case, eta):
+    codes, memory, first, second = case
+    pairs, entries = [], []
+    for u, a in zip(codes, first, strict=True):
+        for v, b in zip(memory, second, strict=True):
+            theta = sum(x * y for x, y in zip(u, v, strict=True)) / 2
+            pairs.append(math.log(1 + math.exp(theta)) - theta * share_a_label(a, b))
+        entries += [(x - (1 if x >= 0 else -1)) ** 2 for x in u]
+    expected = sum(pairs) / len(pairs) + eta * sum(entries) / len(entries)
+    assert dpsh(*tensors(case), eta=eta).item() == pytest.approx(expected, abs=1e-13)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_gradients_are_those_of_finite_differences(case, loss):
+    codes, memory, similar = tensors(case)
+    codes = torch.where(codes == 0, 0.3, codes)  # the quantisation error jumps at 0
+    assert torch.autograd.gradcheck(
+        lambda u: loss(u, memory, similar), (codes.requires_grad_(),), atol=1e-8
+    )
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_the_right_codes_cost_less_than_the_wrong_ones(loss):
+    memory = torch.tensor([[1.0] * 8, [-1.0] * 8])
+    similar = torch.tensor([[True, False]])
+    right, none, wrong = (loss(torch.full((1, 8), v), memory, similar) for v in (0.99, 0.01, -0.99))
+    assert right < none < wrong
+
+
+def test_dph_is_nought_where_every_pair_agrees():
+    codes = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    assert dph(codes, codes, torch.eye(2, dtype=torch.bool)).item() == 0
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_single_precision_is_close_to_double(case, loss):
+    codes, memory, similar = tensors(case)
+    single = loss(codes.float(), memory.float(), similar)
+    assert single.dtype == torch.float32
+    assert single.item() == pytest.approx(loss(codes, memory, similar).item(), abs=1e-6)
