@@ -85,10 +85,10 @@ def test_a_truly_full_disk(tmp_path, monkeypatch):
 def test_a_file_where_a_folder_should_be(tmp_path):
     (tmp_path / "a").write_text("x")
     with pytest.raises(HashprobeError, match=r"in the way|below a file"):
-        files.write_text(tmp_path / "a" / "b" / "c", "x")
+        files.write_bytes(tmp_path / "a" / "b" / "c", b"x")
     (tmp_path / "d").mkdir()
     with pytest.raises(HashprobeError, match=r"d is "):
-        files.write_text(tmp_path / "d", "x")
+        files.write_bytes(tmp_path / "d", b"x")
     assert names(tmp_path) == ["a", "d"]
 
 
@@ -221,7 +221,7 @@ def test_jsonable_and_fingerprint():
 
 
 def test_checksums(tmp_path):
-    files.write_text(tmp_path / "a", "abc")
+    files.write_bytes(tmp_path / "a", b"abc")
     assert files.sha256_file(tmp_path / "a") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )

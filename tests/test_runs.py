@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from hashprobe.environment import environment
 from hashprobe.errors import HashprobeError
-from hashprobe.runs import FORMAT, Run, differences, environment
+from hashprobe.runs import FORMAT, Run, differences
 
 
 CONFIG = {"train": {"backbone": "small", "bits": 32, "losses": {"name": "dph"}}}
@@ -171,6 +172,16 @@ def test_seals_notice_changes(run):
         run.check_seals()
 
 
+def test_only_what_is_recorded_and_there_is_finished(run):
+    (run.path / "codes.npz").write_bytes(b"one")
+    assert not run.finished("codes.npz")
+    run.seal("codes.npz", "run.json")
+    assert run.finished("codes.npz", "run.json")
+    assert not run.finished("codes.npz", "other.npz")
+    (run.path / "codes.npz").unlink()
+    assert not run.finished("codes.npz")
+
+
 def test_differences_name_every_option_once():
     a = {"train": {"bits": 32, "seed": 0, "empty": {}}, "x": [1, 2]}
     assert differences(a, a) == []
@@ -183,6 +194,10 @@ def test_differences_name_every_option_once():
 
 
 def test_importing_runs_imports_no_torch():
-    code = "import sys, hashprobe.runs as r; r.environment(); print('torch' in sys.modules)"
+    code = """
+import sys, hashprobe.runs, hashprobe.environment as e
+e.environment()
+print('torch' in sys.modules)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -1,13 +1,19 @@
 """The command line: parse, call, print. Commands are imported when they run, not before."""
 
 import sys
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 from hashprobe.errors import HashprobeError
 from hashprobe.files import os_error
+
+
+if TYPE_CHECKING:
+    from cyclopts.config import Dict
 
 
 COMMANDS = {
@@ -25,6 +31,7 @@ app = App(
     help_format="plaintext",
     version_flags=["--version"],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 for name, text in COMMANDS.items():
     app.command(f"hashprobe.commands.{name}:{name}", name=name, help=text)
@@ -34,7 +41,7 @@ for name, text in COMMANDS.items():
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     config: Path | None = None,
-    debug: bool = False,
+    debug: Annotated[bool, Parameter(negative=())] = False,
 ) -> object:
     """How far an adversary can move the results of hashing-based retrieval.
 
@@ -45,20 +52,48 @@ def launch(
     debug
         Show the traceback of an error.
     """
-    if config is not None:
-        from cyclopts.config import Yaml
-
-        if not config.is_file():
-            raise HashprobeError(f"no such recipe: {config}")
-        app.config = (Yaml(config, search_parents=False),)
     try:
+        app.config = (*([] if config is None else [read_recipe(config)]), fill_preset)
         return app(tokens, exit_on_error=False, print_error=False)
     except (Exception, KeyboardInterrupt) as error:
         if debug:
-            raise
+            traceback.print_exc()
         sys.exit(explain(error))
     finally:
         app.config = ()
+
+
+def read_recipe(path: Path) -> "Dict":
+    """A YAML recipe as a source of options; a key that a command does not know is refused there.
+
+    Raises:
+        HashprobeError: no such file, no plain YAML, or a section that is no command.
+    """
+    import yaml  # type: ignore[import-untyped]
+    from cyclopts.config import Dict
+
+    if not path.is_file():
+        raise HashprobeError(f"no such recipe: {path}")
+    try:
+        content = yaml.safe_load(path.read_bytes()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HashprobeError(f"{path} is no plain YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise HashprobeError(f"{path} must hold options by command; got {content!r:.40}")
+    for section in content:
+        if section not in COMMANDS:
+            raise HashprobeError(
+                f"{path} has a section {section!r}: sections are {', '.join(COMMANDS)}"
+            )
+    return Dict(content, source=str(path))
+
+
+def fill_preset(app: App, commands: tuple[str, ...], arguments: Any) -> None:
+    """The last source of options: what an attack's preset says and nobody else has said."""
+    if commands[:1] == ("attack",):
+        from hashprobe.commands.attack import preset_options
+
+        preset_options(app, commands, arguments)
 
 
 def explain(error: BaseException) -> int:
@@ -79,9 +114,16 @@ def explain(error: BaseException) -> int:
     return 1
 
 
-def main() -> None:
-    """The entry point of the `hashprobe` script."""
+def main(tokens: Sequence[str] | None = None) -> None:
+    """The entry point of the `hashprobe` script.
+
+    Args:
+        tokens: the words after `hashprobe`; by default those that the process was started with.
+
+    Raises:
+        SystemExit: 2 for a mistake of the user, 130 for Ctrl-C, 1 for anything else.
+    """
     try:
-        app.meta(exit_on_error=False, print_error=False)
-    except (HashprobeError, CycloptsError, KeyboardInterrupt) as error:
+        app.meta(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
         sys.exit(explain(error))

@@ -35,7 +35,6 @@ __all__ = [
     "write_bytes",
     "write_json",
     "write_npz",
-    "write_text",
 ]
 
 SENTENCES = {
@@ -148,23 +147,6 @@ def write_bytes(path: str | PurePath, data: bytes) -> None:
         part.write_bytes(data)
 
 
-def write_text(path: str | PurePath, text: str) -> None:
-    r"""Writes a text file in UTF-8, whole or not at all, newlines left as they are.
-
-    Args:
-        path: the file to make or replace.
-        text: its content.
-
-    Raises:
-        HashprobeError: no space, no permission, or a folder is in the way.
-
-    Example:
-        >>> import tempfile
-        >>> write_text(Path(tempfile.mkdtemp()) / "a.txt", "one line\n")
-    """
-    write_bytes(path, text.encode())
-
-
 def write_json(path: str | PurePath, value: object) -> None:
     """Writes a JSON file, whole or not at all, indented, in the order of the value's own keys.
 
@@ -183,7 +165,7 @@ def write_json(path: str | PurePath, value: object) -> None:
         {'bits': 32}
     """
     text = json.dumps(jsonable(value), indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_bytes(path, (text + "\n").encode())
 
 
 def write_npz(path: str | PurePath, arrays: Mapping[str, np.ndarray]) -> None:
@@ -246,7 +228,7 @@ def read_json(path: str | PurePath) -> Any:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "a.json"
-        >>> write_text(path, '{"bits": 3')
+        >>> write_bytes(path, b'{"bits": 3')
         >>> read_json(path)
         Traceback (most recent call last):
         ...
@@ -328,7 +310,7 @@ def sha256_file(path: str | PurePath) -> str:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "a.txt"
-        >>> write_text(path, "abc")
+        >>> write_bytes(path, b"abc")
         >>> sha256_file(path)[:16]
         'ba7816bf8f01cfea'
     """

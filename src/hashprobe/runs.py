@@ -9,18 +9,15 @@ Every file but the log is written aside and renamed; the log is flushed line by 
 that was killed at any moment can be opened, shown and resumed. Nothing here loads a pickle.
 """
 
-import importlib.metadata
 import json
 import os
-import platform
-import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
+from hashprobe.environment import environment, hashprobe_version
 from hashprobe.errors import HashprobeError
 from hashprobe.files import (
     fingerprint,
@@ -32,7 +29,7 @@ from hashprobe.files import (
 )
 
 
-__all__ = ["FORMAT", "Run", "differences", "environment"]
+__all__ = ["FORMAT", "Run", "differences"]
 
 FORMAT = 1
 """The version of the folder's layout that this hashprobe writes and reads."""
@@ -257,6 +254,27 @@ class Run:
             if sha256_file(self.path / name) != recorded[name]:
                 raise HashprobeError(f"{self.path / name} has changed since this run wrote it")
 
+    def finished(self, *names: str) -> bool:
+        """Whether files are all there and recorded as whole.
+
+        Args:
+            names: paths relative to the folder.
+
+        Raises:
+            HashprobeError: checksums.json is damaged.
+
+        Example:
+            >>> import tempfile
+            >>> run = Run.create(Path(tempfile.mkdtemp()), {})
+            >>> run.finished("run.json")
+            False
+            >>> run.seal("run.json")
+            >>> run.finished("run.json")
+            True
+        """
+        recorded = self.seals()
+        return all(name in recorded and (self.path / name).is_file() for name in names)
+
     def seals(self) -> dict[str, str]:
         """The checksums recorded so far.
 
@@ -343,57 +361,3 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
 
 def shown(values: Mapping[str, Any], name: str) -> str:
     return json.dumps(values[name], ensure_ascii=False) if name in values else "nothing"
-
-
-def environment() -> dict[str, Any]:
-    """Where this process runs: enough to say why two machines gave two numbers.
-
-    Returns:
-        `python`, `platform`, `machine`, `cpus` (those this process may use), `packages` (the
-        installed ones that hashprobe names as dependencies) and, if torch is imported already,
-        `torch` (threads, CUDA version and the names of its devices).
-
-    Example:
-        >>> sorted(environment())[:5]
-        ['cpus', 'machine', 'packages', 'platform', 'python']
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    result: dict[str, Any] = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "cpus": len(affinity(0)) if affinity else os.cpu_count() or 1,
-        "packages": installed_packages(),
-    }
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-        result["torch"] = {
-            "threads": torch.get_num_threads(),
-            "cuda": torch.version.cuda,
-            "devices": [torch.cuda.get_device_name(i) for i in devices],
-        }
-    return result
-
-
-def installed_packages() -> dict[str, str]:
-    """Name to version of hashprobe and those of its dependencies that are installed."""
-    try:
-        requirements = importlib.metadata.requires("hashprobe") or []
-    except importlib.metadata.PackageNotFoundError:
-        requirements = []
-    names = {match[0] for line in requirements if (match := re.match(r"[A-Za-z0-9._-]+", line))}
-    versions = {}
-    for name in sorted({"hashprobe", *names}):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def hashprobe_version() -> str:
-    try:
-        return importlib.metadata.version("hashprobe")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"

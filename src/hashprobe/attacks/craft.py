@@ -282,15 +282,19 @@ def open_folder(
     out: Path, recipe: dict[str, Any], ids: list[int], overwrite: bool
 ) -> dict[int, Crafted]:
     """Claims a folder for this attack and reads what is finished in it."""
-    if overwrite:
-        clear(out)
-    found = read_index(out)
-    if found is not None and found[0] != recipe:
+    found = None
+    try:
+        found = read_index(out)
+    except HashprobeError:
+        if not overwrite:
+            raise
+    if found is not None and found[0] != recipe and not overwrite:
         raise HashprobeError(
             f"{out} holds another attack ({'; '.join(differences(found[0], recipe))}): "
             "use another folder or overwrite"
         )
-    if found is None:
+    if found is None or found[0] != recipe:
+        clear(out)
         write_index(out, recipe, ids)
     done = {}
     for query_id in ids:

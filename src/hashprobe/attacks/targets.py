@@ -164,6 +164,11 @@ def draw_target_labels(
     if pool not in ("differs", "disjoint"):
         raise HashprobeError(f"target label pool must be differs or disjoint; got {pool!r}")
     enough = vectors.any(1) & (counts >= max(1, minimum))
+    if not enough.any():
+        raise HashprobeError(
+            f"no target label has {minimum} database items or more, which n_t or minimum ask for: "
+            f"the most common one has {counts[vectors.any(1)].max(initial=0)}"
+        )
     chosen = np.zeros_like(query_labels)
     for row, (query_id, label) in enumerate(zip(ids, query_labels, strict=True)):
         away = (vectors != label).any(1) if pool == "differs" else ~(vectors & label).any(1)

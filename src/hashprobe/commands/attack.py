@@ -1,15 +1,18 @@
 """hashprobe attack: one sub-command an attack, made from the attack's own options."""
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter, Token
+from cyclopts.config import Dict
 
-from hashprobe.attacks import ATTACKS, PRESETS
+from hashprobe.attacks import ATTACKS, PRESETS, DhtaOptions
+from hashprobe.commands.flags import Flag
 from hashprobe.commands.screen import Terminal
-from hashprobe.errors import HashprobeError
+from hashprobe.evaluation import Evaluation
 from hashprobe.types import Budget, Space
 from hashprobe.workflow import Protocol, attack_run
 
@@ -24,18 +27,43 @@ def parse_eps(_: Any, tokens: tuple[Token, ...]) -> float:
     text = tokens[0].value
     try:
         top, _, bottom = text.partition("/")
-        return float(top) / (float(bottom) if bottom else 1.0)
+        eps = float(top) / (float(bottom) if bottom else 1.0)
     except (ValueError, ZeroDivisionError):
-        raise HashprobeError(f"--eps takes a number such as 8/255 or 0.032; got {text!r}") from None
+        eps = math.nan
+    if not math.isfinite(eps):
+        raise ValueError(f"wanted is a number such as 8/255 or 0.032; got {text!r}")
+    return eps
 
 
-Eps = Annotated[float, Parameter(converter=parse_eps)]
+Eps = Annotated[float, Parameter(converter=parse_eps, show_default=lambda _: "8/255")]
 
 attack = App(
     name="attack",
     help="Attack queries of a run and measure how far its results move.",
     help_format="plaintext",
 )
+
+
+def preset_options(app: App, commands: tuple[str, ...], arguments: Any) -> None:
+    """Give the options of a preset to those that neither command line nor recipe have set."""
+    chosen = [argument for argument in arguments if argument.name == "--preset" and argument.tokens]
+    preset = PRESETS.get(chosen[0].tokens[0].value) if chosen else None
+    if preset is None:
+        return
+    values = {
+        "eps": preset.budget.eps,
+        "space": preset.budget.space,
+        "pool": preset.pool,
+        "minimum": preset.minimum,
+        "empty": preset.empty,
+    }
+    usual = asdict(DhtaOptions())
+    values |= {k: v for k, v in asdict(preset.options).items() if v != usual[k]}
+    # Attacks without one of these options (P2P has no ties) do without.
+    source = Dict(
+        values, source=f"preset {preset.name}", use_commands_as_keys=False, allow_unknown=True
+    )
+    source(app, commands, arguments)
 
 
 def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
@@ -45,31 +73,22 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
         run: Path,
         /,
         *,
-        eps: Eps | None = None,
-        space: Space | None = None,
+        eps: Eps = 8 / 255,
+        space: Space = "pixel",
         preset: Literal["paper", "official-code"] | None = None,
         protocol: Annotated[Protocol, Parameter(name="*")] = Protocol(),  # noqa: B008
         options: Any = None,
         name_of_folder: Annotated[str | None, Parameter(name="--name")] = None,
         batch_size: int = 100,
         workers: int | None = None,
-        overwrite: bool = False,
+        overwrite: Flag = False,
     ) -> None:
-        options = options or kind()
-        budget = Budget(eps or 8 / 255, space or "pixel")
-        if preset is not None:
-            known = PRESETS[preset]
-            budget = Budget(eps or known.budget.eps, space or known.budget.space)
-            if kind is type(known.options) and options == kind():
-                options = known.options
-            else:
-                options = replace(options, tie=known.options.tie)
-            protocol = replace(protocol, pool=known.pool, minimum=known.minimum, empty=known.empty)
+        # `preset` has done its work: `preset_options` put its values into the others.
         result = attack_run(
             run,
             name,
-            budget=budget,
-            options=options,
+            budget=Budget(eps, space),
+            options=options or kind(),
             protocol=protocol,
             name=name_of_folder,
             batch_size=batch_size,
@@ -86,11 +105,12 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
     run
         The run folder; it must be encoded.
     eps
-        Largest change of a pixel value, such as 8/255 or 0.032. [default: 8/255]
+        Largest change of a pixel value, such as 8/255 or 0.032.
     space
-        What eps counts in: pixel ([0, 1]) or normalised ((x - mean) / std). [default: pixel]
+        What eps counts in: pixel ([0, 1]) or normalised ((x - mean) / std).
     preset
-        paper or official-code: budget, options and protocol as published.
+        paper or official-code: budget, options and protocol as published, where nothing else is
+        said.
     name_of_folder
         Name of the folder under attacks/; by default from attack, budget and seed.
     batch_size
@@ -104,7 +124,7 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
     return command
 
 
-def show(result: Any) -> None:
+def show(result: Evaluation) -> None:
     """The numbers of one attack, one a line."""
     for label, value in (
         ("t-MAP after 8 bits", result.achieved),
@@ -119,10 +139,11 @@ def show(result: Any) -> None:
         if value is not None:
             print(f"{label:30} {value}")
     visible = result.perceptibility
-    print(
-        f"{'perceptibility':30} {visible.rmse:.2e}, largest change {visible.linf_255:.0f}/255, "
-        f"PSNR {visible.psnr:.1f} dB, SSIM {visible.ssim:.4f}"
-    )
+    if visible is not None:
+        print(
+            f"{'perceptibility':30} {visible.rmse:.2e}, largest change {visible.linf_255:.0f}/255, "
+            f"PSNR {visible.psnr:.1f} dB, SSIM {visible.ssim:.4f}"
+        )
     print(f"{'signature':30} {result.achieved.signature}")
 
 

@@ -2,23 +2,21 @@
 
 from pathlib import Path
 
-from hashprobe.attacks import ATTACKS
-from hashprobe.commands.screen import Terminal
-from hashprobe.data import DataOptions
-from hashprobe.models import TrainOptions
-from hashprobe.types import Budget
-from hashprobe.workflow import Network, Protocol, attack_run, encode_run, report_run, train_run
 
-
-BUDGET = Budget(64 / 255)
 WHY = (
     "Digits are 8x8 pixels of strokes, and 8/255, the field's usual budget for photographs, barely "
     "moves a stroke: the demo attacks at 64/255, which anybody can see."
 )
+EPS = 64 / 255
 # Few epochs on 250 items leave the network imperfect, as networks on real data are.
-TRAINING = TrainOptions(
-    epochs=6, batch_size=25, optimiser="adamw", lr=3e-3, schedule="cosine", augment="none"
-)
+TRAINING = {
+    "epochs": 6,
+    "batch_size": 25,
+    "optimiser": "adamw",
+    "lr": 3e-3,
+    "schedule": "cosine",
+    "augment": "none",
+}
 
 
 def demo(*, out: Path = Path("runs/demo"), queries: int = 100, steps: int = 2000) -> None:
@@ -33,16 +31,30 @@ def demo(*, out: Path = Path("runs/demo"), queries: int = 100, steps: int = 2000
     steps
         Steps of the attacks; the paper's 2,000.
     """
+    from hashprobe.attacks import DhtaOptions, NoiseOptions, P2pOptions
+    from hashprobe.commands.screen import Terminal
+    from hashprobe.data import DataOptions
+    from hashprobe.models import TrainOptions
+    from hashprobe.types import Budget
+    from hashprobe.workflow import Network, Protocol, attack_run, encode_run, report_run, train_run
+
     screen = Terminal()
-    train_run(out, DataOptions("digits"), Network("small", 32, size=8), TRAINING, screen=screen)
-    result = encode_run(out, screen=screen)
-    print(f"{'MAP of untouched queries':28} {result}")
-    protocol = Protocol(queries=queries)
-    for name, title in (("noise", "Noise"), ("p2p", "P2P"), ("dhta", "DHTA")):
-        kind = ATTACKS[name].options
-        options = kind() if name == "noise" else kind(steps=steps)  # type: ignore[call-arg]
+    network, training = Network("small", 32, size=8), TrainOptions(**TRAINING)  # type: ignore[arg-type]
+    train_run(out, DataOptions("digits"), network, training, screen=screen)
+    print(f"{'MAP of untouched queries':28} {encode_run(out, screen=screen)}")
+    for title, name, options in (
+        ("Noise", "noise", NoiseOptions()),
+        ("P2P", "p2p", P2pOptions(steps=steps)),
+        ("DHTA", "dhta", DhtaOptions(steps=steps)),
+    ):
         done = attack_run(
-            out, name, budget=BUDGET, options=options, protocol=protocol, screen=screen
+            out,
+            name,
+            budget=Budget(EPS),
+            options=options,
+            protocol=Protocol(queries=queries),
+            overwrite=True,
+            screen=screen,
         )
         if name == "noise":
             print(f"{'t-MAP of untouched queries':28} {done.floor}")

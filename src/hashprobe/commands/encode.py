@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from hashprobe.commands.screen import Terminal
-from hashprobe.workflow import encode_run
+from hashprobe.commands.flags import Flag
 
 
 def encode(
@@ -13,7 +12,7 @@ def encode(
     top: int | None = None,
     batch_size: int = 256,
     workers: int | None = None,
-    skip_bad: bool = False,
+    skip_bad: Flag = False,
 ) -> None:
     """Encode the queries and the database of a trained run, and print its MAP.
 
@@ -30,6 +29,9 @@ def encode(
     skip_bad
         Go on without images that cannot be decoded, and say how many.
     """
+    from hashprobe.commands.screen import Terminal
+    from hashprobe.workflow import encode_run
+
     result = encode_run(
         run,
         top=top,

@@ -2,7 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
+
+from hashprobe.commands.flags import Flag
 from hashprobe.evaluation import Empty, Normaliser, Ties, load_code_file, score_codes
 
 
@@ -14,7 +18,7 @@ def evaluate(
     normaliser: Normaliser = "hits",
     ties: Ties | None = None,
     empty: Empty = "zero",
-    json_: bool = False,
+    json_: Annotated[Flag, Parameter(name="--json")] = False,
 ) -> None:
     """Score anybody's codes from an .npz file: MAP, precision and, with targets, t-MAP.
 

@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-from hashprobe.commands.screen import Terminal
-from hashprobe.workflow import report_run
-
 
 def report(
     run: Path,
@@ -27,5 +24,8 @@ def report(
     attack
         Folder name of the attack whose curves and examples are shown; by default the strongest.
     """
+    from hashprobe.commands.screen import Terminal
+    from hashprobe.workflow import report_run
+
     where = report_run(run, out=out, examples=examples, attack=attack, screen=Terminal())
     print(f"report: {where}")

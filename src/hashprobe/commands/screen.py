@@ -1,7 +1,7 @@
 """What a person sees while a command works: rich progress on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,10 +14,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from hashprobe.workflow import Tick
-
 
 PLAIN_SECONDS = 30.0
+
+Tick = Callable[[int, int], None]
+"""Called with (done, in all); as in `hashprobe.workflow`, which takes seconds to import."""
 
 
 class Terminal:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from hashprobe.commands.flags import Flag
 from hashprobe.commands.screen import Terminal
 from hashprobe.data import DataOptions
 from hashprobe.models import TrainOptions
@@ -21,11 +22,11 @@ def train(
     queries: float = 0.1,
     training: float = 0.3,
     split_seed: int = 0,
-    download: bool = False,
+    download: Flag = False,
     network: Annotated[Network, Parameter(name="*")] = Network(),  # noqa: B008
     options: Annotated[TrainOptions, Parameter(name="*")] = TrainOptions(),  # noqa: B008
     workers: int | None = None,
-    skip_bad: bool = False,
+    skip_bad: Flag = False,
 ) -> None:
     """Train a hashing network into a run folder; the same command resumes a killed training.
 
@@ -61,6 +62,4 @@ def train(
         split_seed=split_seed,
         download=download,
     )
-    screen = Terminal()
-    train_run(out, source, network, options, workers=workers, skip_bad=skip_bad, screen=screen)
-    screen.say(f"trained: {out / 'model'}")
+    train_run(out, source, network, options, workers=workers, skip_bad=skip_bad, screen=Terminal())

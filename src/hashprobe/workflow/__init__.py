@@ -4,14 +4,15 @@
     data.json           sizes and checksum of the data, and what the checks on loading saw
     model/              the checkpoint
     codes/              query.npz and database.npz: packed codes, labels, positions
-    attacks/NAME/       one attack: its queries, PNGs and evaluation.json
+    attacks/NAME/       one attack: its queries, PNGs, settings.json and evaluation.json
     report.html         the page
 
 Each step can be killed at any moment; the same call goes on.
 """
 
-from hashprobe.workflow.attacking import Protocol, attack_run, finished_attacks
+from hashprobe.workflow.attacking import Protocol, attack_run
 from hashprobe.workflow.encoding import encode_run
+from hashprobe.workflow.finished import finished_attacks
 from hashprobe.workflow.opening import Encoded, load_codes
 from hashprobe.workflow.reporting import report_run
 from hashprobe.workflow.screen import Screen, Silence, Tick

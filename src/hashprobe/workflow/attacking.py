@@ -1,6 +1,5 @@
 """Attack queries of an encoded run and measure how far its results move."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,17 +18,22 @@ from hashprobe.attacks import (
 from hashprobe.codes import PackedCodes
 from hashprobe.data import RetrievalData, decode
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation import Evaluation, compare_pixels, evaluate_attack
-from hashprobe.files import read_json, write_json
+from hashprobe.evaluation import (
+    Empty,
+    Evaluation,
+    Normaliser,
+    Ties,
+    compare_pixels,
+    evaluate_attack,
+)
+from hashprobe.files import write_json
 from hashprobe.models import Hasher
 from hashprobe.runs import Run
 from hashprobe.tensors import Images8
 from hashprobe.types import Budget
-from hashprobe.workflow.opening import Encoded, load_codes, reopen
+from hashprobe.workflow.finished import CARD, RESULT
+from hashprobe.workflow.opening import Encoded, check_work, load_codes, reopen
 from hashprobe.workflow.screen import Screen, Silence
-
-
-CARD, RESULT = "settings.json", "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,18 @@ class Protocol:
     """Fewest database items that a target label must have, so that attacks are paired."""
     top: int | None = None
     """List length T of MAP and t-MAP; none for the whole database."""
-    normaliser: Literal["hits", "min", "relevant"] = "hits"
+    normaliser: Normaliser = "hits"
     """What AP divides by: hits in the list (the field's), min(R, T), or R."""
-    ties: Literal["stable", "expected", "best", "worst"] | None = None
+    ties: Ties | None = None
     """Order at equal distance; none: stable with hits, expected with the others."""
-    empty: Literal["zero", "skip", "error"] = "zero"
+    empty: Empty = "zero"
     """What a query without a hit counts."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("queries", 1), ("seed", 0), ("minimum", 1), ("top", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise HashprobeError(f"{name} must be at least {least}; got {value}")
 
 
 def attack_run(
@@ -94,21 +104,43 @@ def attack_run(
     Raises:
         HashprobeError: the run is not encoded, a target label is unknown or has too few items, or
             the folder holds another attack.
+
+    Example:
+        >>> from hashprobe.attacks import NoiseOptions
+        >>> import tempfile
+        >>> from hashprobe.data import DataOptions
+        >>> from hashprobe.models import TrainOptions
+        >>> from hashprobe.workflow import Network, encode_run, train_run
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> run = train_run(folder, DataOptions("digits"), Network("small", 8, size=8),
+        ...                 TrainOptions(epochs=1, batch_size=125))
+        >>> clean = encode_run(folder)
+        >>> result = attack_run(folder, "noise", budget=Budget(8 / 255), options=NoiseOptions(),
+        ...                     protocol=Protocol(queries=3))
+        >>> result.perceptibility.linf_255 <= 8, [p.name for p in folder.glob("attacks/*")]
+        (True, ['noise-8of255-seed0'])
     """
     screen = screen or Silence()
-    run = Run.open(path)
-    query, database = load_codes(run, "query"), load_codes(run, "database")
-    data, hasher, _ = reopen(run, screen)
     if attack not in ATTACKS:
         raise HashprobeError(f"unknown attack {attack!r}: choose from {', '.join(sorted(ATTACKS))}")
+    check_work(batch_size, workers)
+    name = default_name(attack, budget, protocol.seed) if name is None else name
+    if name in ("", "..") or Path(name).name != name:
+        raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
+    run = Run.open(path)
+    query, database = load_codes(run, "query"), load_codes(run, "database")
+    data, hasher, _ = reopen(run)
     rows = draw_queries(len(query), protocol)
     ids = query.positions[rows]
     targets = draw_targets(data, query.labels[rows], database, ids, options, protocol)
     with screen.bar("decoding queries") as tick:
         chosen = data.query.take(ids)
         images8 = decode(chosen, hasher.contract, workers=workers, on_progress=tick).images
-    folder = path / "attacks" / (name or default_name(attack, budget, protocol.seed))
+    folder = path / "attacks" / name
     screen.say(f"{attack} at {budget}, {len(ids)} queries -> {folder}")
+    if overwrite:
+        # Numbers of what is being replaced must not outlive it.
+        (folder / RESULT).unlink(missing_ok=True)
     attacked = run_attack(
         hasher, images8, ids, targets, attack, budget, options, protocol.seed, batch_size, folder,
         overwrite, screen,
@@ -131,8 +163,10 @@ def attack_run(
 
 def draw_queries(available: int, protocol: Protocol) -> np.ndarray:
     """Rows of the encoded queries to attack, drawn without replacement, in order."""
-    if not 1 <= protocol.queries <= available:
-        raise HashprobeError(f"queries must be from 1 to {available}; got {protocol.queries}")
+    if protocol.queries > available:
+        raise HashprobeError(
+            f"queries must be from 1 to {available}, the encoded ones; got {protocol.queries}"
+        )
     rng = np.random.default_rng([protocol.seed, 0])
     return np.sort(rng.choice(available, protocol.queries, replace=False))
 
@@ -146,7 +180,7 @@ def draw_targets(
     protocol: Protocol,
 ) -> TargetCodes:
     """Target labels and codes, by names for the error texts."""
-    target = None
+    target, needed = None, max(protocol.minimum, options.n_t)
     if protocol.target is not None:
         if protocol.target not in data.label_names:
             known = ", ".join(data.label_names[:12]) + (
@@ -154,12 +188,19 @@ def draw_targets(
             )
             raise HashprobeError(f"unknown target label {protocol.target!r}: choose from {known}")
         target = data.label_names.index(protocol.target)
+        only = np.arange(len(data.label_names)) == target
+        count = int((database.labels == only).all(1).sum())
+        if count < needed:
+            raise HashprobeError(
+                f"target label {protocol.target!r} has {count} database items that carry it alone; "
+                f"n_t or minimum ask for {needed}"
+            )
     chosen = draw_target_labels(
         labels,
         database.labels,
         pool=protocol.pool,
         target=target,
-        minimum=max(protocol.minimum, options.n_t),
+        minimum=needed,
         seed=protocol.seed,
         query_ids=ids,
     )
@@ -191,11 +232,13 @@ def run_attack(
     """Craft with one bar over all steps of all batches."""
     steps = getattr(options, "steps", 1)
     total = len(ids) * steps
-    done = [0]
+    done: list[int] = []
     with screen.bar(f"{attack}: query steps") as tick:
 
         def on_progress(finished: int, queries: int) -> None:
-            done[0] = finished
+            if finished and not done:
+                screen.say(f"{finished} of {queries} queries are finished already")
+            done[:] = [finished]
             tick(finished * steps, total)
 
         def on_step(step: int, of: int) -> None:
@@ -265,32 +308,3 @@ def default_name(attack: str, budget: Budget, seed: int) -> str:
     else:
         size = f"{budget.eps:g}" + ("-normalised" if budget.space == "normalised" else "")
     return f"{attack}-{size}-seed{seed}"
-
-
-@dataclass(frozen=True)
-class Finished:
-    """An attack whose result is in a run folder."""
-
-    name: str
-    settings: Mapping[str, Any]
-    evaluation: Evaluation
-    folder: Path
-
-    @property
-    def budget(self) -> Budget:
-        """Its budget."""
-        return Budget(**self.settings["budget"])
-
-
-def finished_attacks(run: Run) -> list[Finished]:
-    """Every attack of a run that has been measured, by budget, then weakest first."""
-    found = []
-    for path in sorted((run.path / "attacks").glob(f"*/{RESULT}")):
-        settings = read_json(path.with_name(CARD))
-        evaluation = Evaluation.from_json(read_json(path))
-        found.append(Finished(path.parent.name, settings, evaluation, path.parent))
-    order = {"noise": 0, "p2p": 1}
-    return sorted(
-        found,
-        key=lambda f: (f.budget.space, f.budget.eps, order.get(f.settings["attack"], 2), f.name),
-    )

@@ -11,7 +11,7 @@ from hashprobe.evaluation import Measurement, mean_average_precision
 from hashprobe.files import write_npz
 from hashprobe.models import ImageHasher
 from hashprobe.runs import Run
-from hashprobe.workflow.opening import load_codes, reopen, say_bad
+from hashprobe.workflow.opening import CODES, check_work, load_codes, reopen, say_bad
 from hashprobe.workflow.screen import Screen, Silence
 
 
@@ -39,17 +39,31 @@ def encode_run(
 
     Raises:
         HashprobeError: the run is not trained, its data have changed, or images are bad.
+
+    Example:
+        >>> import tempfile
+        >>> from hashprobe.data import DataOptions
+        >>> from hashprobe.models import TrainOptions
+        >>> from hashprobe.workflow import Network, train_run
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> run = train_run(folder, DataOptions("digits"), Network("small", 8, size=8),
+        ...                 TrainOptions(epochs=1, batch_size=125))
+        >>> encode_run(folder, top=100).signature.split("|v:")[0]
+        'MAP@100|norm:hits|ties:stable|empty:zero|rel:any|q:200|db:1347|bits:8'
     """
     screen = screen or Silence()
+    check_work(batch_size, workers)
     run = Run.open(path)
-    names = ("codes/query.npz", "codes/database.npz")
-    if not set(names) <= set(run.seals()):
-        data, hasher, _ = reopen(run, screen)
-        for role in ("query", "database"):
+    missing = [role for role, name in CODES.items() if not run.finished(name)]
+    if missing:
+        data, hasher, _ = reopen(run)
+        for role in missing:
             encode_split(
                 run, data.splits()[role], role, hasher, batch_size, workers, skip_bad, screen
             )
-        run.seal(*names)
+            run.seal(CODES[role])
+    else:
+        screen.say(f"{path} is encoded already")
     query, database = load_codes(run, "query"), load_codes(run, "database")
     result = mean_average_precision(
         query.codes, database.codes, query.labels, database.labels, top=top
@@ -68,7 +82,7 @@ def encode_split(
     skip_bad: bool,
     screen: Screen,
 ) -> None:
-    """Write codes/<role>.npz."""
+    """Write the codes of one split."""
     parts, positions, bad = [], [], list[str]()
     with screen.bar(f"encoding {role}") as tick, torch.no_grad():
         for batch in stream(
@@ -85,7 +99,7 @@ def encode_split(
     say_bad(screen, role, tuple(bad))
     kept = np.concatenate(positions)
     write_npz(
-        run.path / "codes" / f"{role}.npz",
+        run.path / CODES[role],
         {
             "codes": PackedCodes.concatenate(parts).data,
             "bits": np.array(hasher.bits),

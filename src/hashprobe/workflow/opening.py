@@ -15,6 +15,10 @@ from hashprobe.types import Labels
 from hashprobe.workflow.screen import Screen
 
 
+CHECKPOINT = ("model/model.safetensors", "model/model.json")
+CODES = {"query": "codes/query.npz", "database": "codes/database.npz"}
+
+
 @dataclass(frozen=True)
 class Encoded:
     """The codes of one split in a run.
@@ -34,9 +38,8 @@ class Encoded:
         return len(self.codes)
 
 
-def open_data(run: Run, source: DataOptions, screen: Screen) -> RetrievalData:
-    """The run's data, checked; what the checks saw is said and kept in data.json."""
-    data = source.load()
+def keep_data(run: Run, data: RetrievalData, screen: Screen) -> None:
+    """Say what the data are and what the checks on loading saw, and keep it in data.json."""
     sizes = {role: len(split) for role, split in data.splits().items()}
     screen.say(f"{data.name}: " + ", ".join(f"{n} {role}" for role, n in sizes.items()))
     for finding in data.findings:
@@ -49,29 +52,49 @@ def open_data(run: Run, source: DataOptions, screen: Screen) -> RetrievalData:
         "findings": [str(finding) for finding in data.findings],
     }
     write_json(run.path / "data.json", content)
-    return data
 
 
-def reopen(run: Run, screen: Screen) -> tuple[RetrievalData, ImageHasher, ModelCard]:
+def reopen(run: Run) -> tuple[RetrievalData, ImageHasher, ModelCard]:
     """The data and the network of a trained run; both must be as they were.
 
     Raises:
         HashprobeError: the run is not trained, or the data have changed since.
     """
-    if "model/model.safetensors" not in run.seals():
+    if not run.finished(*CHECKPOINT):
         raise HashprobeError(f"{run.path} is not trained yet: run hashprobe train first")
-    run.check_seals("model/model.safetensors", "model/model.json")
+    run.check_seals(*CHECKPOINT)
     hasher, card = load_checkpoint(run.path / "model")
-    options = {**run.config["data"]}
-    for name in ("root", "lists"):
-        options[name] = None if options[name] is None else Path(options[name])
-    data = open_data(run, DataOptions(**options), screen)
+    data = data_options(run).load()
     if data.checksum != card.data.get("checksum"):
         raise HashprobeError(
             f"the data of {run.path} have changed since its training: checksum "
             f"{str(card.data.get('checksum'))[:12]} then, {data.checksum[:12]} now"
         )
     return data, hasher, card
+
+
+def data_options(run: Run) -> DataOptions:
+    """Which data a run is about.
+
+    Raises:
+        HashprobeError: run.json does not say it, or in another form.
+    """
+    try:
+        options = dict(run.config["data"])
+        paths = {name: Path(options[name]) for name in ("root", "lists") if options[name]}
+        return DataOptions(**{**options, **paths})
+    except (KeyError, TypeError, ValueError) as error:
+        raise HashprobeError(
+            f"{run.path / 'run.json'} does not say which data it is about: {error}"
+        ) from error
+
+
+def check_work(batch_size: int, workers: int | None) -> None:
+    """Refuses numbers that no work can be split by."""
+    if batch_size < 1:
+        raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
+    if workers is not None and workers < 0:
+        raise HashprobeError(f"workers must be 0 (none) or more; got {workers}")
 
 
 def say_bad(screen: Screen, role: str, bad: tuple[str, ...]) -> None:
@@ -83,13 +106,27 @@ def say_bad(screen: Screen, role: str, bad: tuple[str, ...]) -> None:
 def load_codes(run: Run, role: str) -> Encoded:
     """The codes of one split.
 
+    Args:
+        run: the run.
+        role: `query` or `database`.
+
     Raises:
         HashprobeError: the run is not encoded, or the file was damaged.
+
+    Example:
+        >>> import tempfile
+        >>> load_codes(Run.create(Path(tempfile.mkdtemp()), {}), "query")
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: ... is not encoded yet: run hashprobe encode first
     """
-    name = f"codes/{role}.npz"
-    if name not in run.seals():
+    name = CODES[role]
+    if not run.finished(name):
         raise HashprobeError(f"{run.path} is not encoded yet: run hashprobe encode first")
     run.check_seals(name)
     content = read_npz(run.path / name)
+    if set(content) != {"codes", "bits", "labels", "positions"}:
+        held = ", ".join(content) or "nothing"
+        raise HashprobeError(f"{run.path / name} is no code file of a run: it holds {held}")
     codes = PackedCodes(content["codes"], int(content["bits"]))
     return Encoded(codes, content["labels"], content["positions"])

@@ -9,8 +9,10 @@ from typing import Any
 from hashprobe.attacks import ATTACKS
 from hashprobe.data import DataOptions
 from hashprobe.models import TrainOptions
+from hashprobe.runs import Run
 from hashprobe.types import Budget
-from hashprobe.workflow.attacking import Finished, Protocol
+from hashprobe.workflow.attacking import Protocol, default_name
+from hashprobe.workflow.finished import Finished
 from hashprobe.workflow.training import Network
 
 
@@ -25,10 +27,18 @@ def flags(given: Mapping[str, Any], default: Mapping[str, Any]) -> list[str]:
     for name, value in given.items():
         if value == default.get(name) or value is None:
             continue
-        words.append("--" + name.replace("_", "-"))
-        if value is not True:
+        flag = name.replace("_", "-")
+        words.append(f"--no-{flag}" if value is False else f"--{flag}")
+        if not isinstance(value, bool):
             words.append(str(value))
     return words
+
+
+def commands_of(path: Path, run: Run, attacks: list[Finished]) -> list[str]:
+    """The commands behind a run, in order."""
+    lines = [train_command(path, run.config), shlex.join(["hashprobe", "encode", str(path)])]
+    lines += [attack_command(path, finished) for finished in attacks]
+    return [*lines, shlex.join(["hashprobe", "report", str(path)])]
 
 
 def train_command(path: Path, config: Mapping[str, Any]) -> str:
@@ -47,10 +57,12 @@ def attack_command(path: Path, finished: Finished) -> str:
     budget: Budget = finished.budget
     name = settings["attack"]
     whole = round(budget.eps * 255)
-    eps = f"{whole}/255" if abs(budget.eps * 255 - whole) < 1e-6 else f"{budget.eps:g}"
+    eps = f"{whole}/255" if whole / 255 == budget.eps else repr(budget.eps)
     words = ["hashprobe", "attack", name, str(path), "--eps", eps]
     if budget.space != "pixel":
         words += ["--space", budget.space]
     words += flags(settings["options"], asdict(ATTACKS[name].options()))  # type: ignore[call-overload]
     words += flags(settings["protocol"], asdict(Protocol()))
+    if finished.name != default_name(name, budget, settings["protocol"]["seed"]):
+        words += ["--name", finished.name]
     return shlex.join(words)

@@ -19,14 +19,14 @@ from hashprobe.models import ImageHasher, ModelCard
 from hashprobe.report import AttackRow, Curve, Example, ReportData, Retrieved, write_report
 from hashprobe.runs import Run
 from hashprobe.types import Budget, InputContract
-from hashprobe.workflow.attacking import Finished, finished_attacks
+from hashprobe.workflow.finished import Finished, finished_attacks
 from hashprobe.workflow.opening import Encoded, load_codes, reopen
+from hashprobe.workflow.recipe import commands_of
 from hashprobe.workflow.screen import Screen, Silence
 
 
 TITLES = {"noise": "Noise", "p2p": "P2P", "dhta": "DHTA"}
 SHOWN = 10
-MINIMUM_SIZE = 32
 
 
 def report_run(
@@ -45,8 +45,8 @@ def report_run(
         path: the run folder.
         out: the page; by default report.html in the run folder.
         examples: queries shown with their results before and after.
-        attack: folder name of the attack that the examples and curves are of; by default the
-            strongest at the smallest budget that has one.
+        attack: folder name of the attack that the examples and curves are of; by default the one
+            with the highest t-MAP.
         commands: what to type to get this page again; by default derived from the run.
         notes: sentences that a reader needs beside the numbers.
         screen: where to say what happens.
@@ -55,29 +55,42 @@ def report_run(
         The path of the page.
 
     Raises:
-        HashprobeError: the run is not encoded, or the attack is not in it.
+        HashprobeError: the run is not encoded, no attack on it is finished, or not this one.
+
+    Example:
+        >>> from hashprobe.attacks import NoiseOptions
+        >>> import tempfile
+        >>> from hashprobe.data import DataOptions
+        >>> from hashprobe.models import TrainOptions
+        >>> from hashprobe.workflow import Network, attack_run, encode_run, train_run
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> run = train_run(folder, DataOptions("digits"), Network("small", 8, size=8),
+        ...                 TrainOptions(epochs=1, batch_size=125))
+        >>> clean = encode_run(folder)
+        >>> noisy = attack_run(folder, "noise", budget=Budget(8 / 255), options=NoiseOptions())
+        >>> report_run(folder, examples=2).name
+        'report.html'
     """
     screen = screen or Silence()
+    if examples < 0:
+        raise HashprobeError(f"examples must be 0 or more; got {examples}")
     run = Run.open(path)
     query, database = load_codes(run, "query"), load_codes(run, "database")
     attacks = finished_attacks(run)
-    data, hasher, card = reopen(run, screen)
     shown = choose(attacks, attack, path)
-    rows, pr, precision = table(attacks), list[Curve](), list[Curve]()
-    pictures: tuple[Example, ...] = ()
-    if shown is not None:
-        same = [f for f in attacks if f.budget == shown.budget]
-        pr, precision = curves(same, query, database)
-        with screen.bar("searching for the examples") as tick:
-            pictures = make_examples(shown, examples, data, hasher, query, database)
-            tick(1, 1)
+    data, hasher, card = reopen(run)
+    same = [f for f in attacks if comparable(f, shown)]
+    pr, precision = curves(same, database)
+    with screen.bar("searching for the examples") as tick:
+        pictures = make_examples(shown, examples, data, hasher, database)
+        tick(1, 1)
     page = ReportData(
         title=f"hashprobe: {card.backbone} on {data.name}, {card.bits} bits",
         facts=facts(card, data),
         bits=card.bits,
         clean=mean_average_precision(query.codes, database.codes, query.labels, database.labels),
         findings=tuple(str(finding) for finding in data.findings if not finding.harmless),
-        rows=tuple(rows),
+        rows=tuple(table(attacks)),
         pr_curves=tuple(pr),
         precision_curves=tuple(precision),
         examples=pictures,
@@ -85,7 +98,7 @@ def report_run(
         "split; none was picked by its result."
         if pictures
         else "",
-        commands=commands or tuple(recipe(path, run, attacks)),
+        commands=commands or tuple(commands_of(path, run, attacks)),
         environment=environment(run),
         notes=notes + tuple(f"{finding}." for finding in data.findings if finding.harmless),
         version=run.version,
@@ -96,16 +109,23 @@ def report_run(
     return where
 
 
-def choose(attacks: list[Finished], name: str | None, path: Path) -> Finished | None:
+def choose(attacks: list[Finished], name: str | None, path: Path) -> Finished:
     """The attack that the pictures are of."""
+    if not attacks:
+        raise HashprobeError(f"{path} has no finished attack to report: run hashprobe attack first")
     if name is not None:
         for finished in attacks:
             if finished.name == name:
                 return finished
-        known = ", ".join(f.name for f in attacks) or "none"
+        known = ", ".join(f.name for f in attacks)
         raise HashprobeError(f"{path} has no finished attack {name!r}: there are {known}")
     real = [f for f in attacks if f.settings["attack"] != "noise"]
-    return max(real or attacks, key=lambda f: f.evaluation.achieved.value, default=None)
+    return max(real or attacks, key=lambda f: f.evaluation.achieved.value)
+
+
+def comparable(one: Finished, other: Finished) -> bool:
+    """Whether two attacks had the same budget, queries, targets and measures."""
+    return one.budget == other.budget and one.settings["protocol"] == other.settings["protocol"]
 
 
 def table(attacks: list[Finished]) -> list[AttackRow]:
@@ -156,15 +176,15 @@ def budget_text(budget: Budget) -> str:
     return str(budget).removesuffix(" in pixels").split(" (")[0]
 
 
-def curves(
-    attacks: list[Finished], query: Encoded, database: Encoded
-) -> tuple[list[Curve], list[Curve]]:
-    """PR and precision@N, with the target label as the query's, for attacks at one budget."""
+def curves(attacks: list[Finished], database: Encoded) -> tuple[list[Curve], list[Curve]]:
+    """PR and precision@N, with the target label as the query's, for comparable attacks."""
     lengths = sorted({int(n) for n in np.geomspace(1, min(1000, len(database)), 24)})
     pr, precision = [], []
     for number, finished in enumerate(attacks):
         attacked = Attacked.load(finished.folder)
         title = TITLES.get(finished.settings["attack"], finished.settings["attack"])
+        if [f.settings["attack"] for f in attacks].count(finished.settings["attack"]) > 1:
+            title += f" ({finished.name})"
         sets = [(title, attacked.codes)]
         if not number:
             sets.insert(0, ("Original", attacked.clean_codes))
@@ -182,12 +202,13 @@ def make_examples(
     count: int,
     data: RetrievalData,
     hasher: ImageHasher,
-    query: Encoded,
     database: Encoded,
 ) -> tuple[Example, ...]:
     """The first attacked queries with what they retrieve before and after."""
     attacked = Attacked.load(finished.folder)
     count = min(count, len(attacked))
+    if not count:
+        return ()
     index = FlatIndex(database.codes.bits)
     index.add(database.codes)
     k = min(SHOWN, len(database))
@@ -268,12 +289,3 @@ def environment(run: Run) -> tuple[tuple[str, str], ...]:
     pairs = [("Python", content.get("python")), ("Platform", content.get("platform"))]
     pairs += [(name, packages.get(name)) for name in ("torch", "faiss-cpu", "numpy")]
     return tuple((name, str(value)) for name, value in pairs if value)
-
-
-def recipe(path: Path, run: Run, attacks: list[Finished]) -> list[str]:
-    """The commands behind a run."""
-    from hashprobe.workflow.recipe import attack_command, train_command
-
-    lines = [train_command(path, run.config), f"hashprobe encode {path}"]
-    lines += [attack_command(path, finished) for finished in attacks]
-    return [*lines, f"hashprobe report {path}"]

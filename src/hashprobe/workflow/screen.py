@@ -21,7 +21,12 @@ class Screen(Protocol):
 
 
 class Silence:
-    """A screen that shows nothing."""
+    """A screen that shows nothing.
+
+    Example:
+        >>> with Silence().bar("waiting") as tick:
+        ...     tick(1, 2)
+    """
 
     def say(self, text: str) -> None:
         """Nothing."""

@@ -4,15 +4,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Bool, Int8
 
 from hashprobe.codes import PackedCodes
 from hashprobe.data import DataOptions, decode
 from hashprobe.evaluation import mean_average_precision
 from hashprobe.models import Epoch, ImageHasher, ModelCard, TrainOptions, save_checkpoint, train
-from hashprobe.runs import Run
-from hashprobe.types import Labels
-from hashprobe.workflow.opening import open_data, say_bad
+from hashprobe.runs import Run, refuse_strangers
+from hashprobe.workflow.opening import CHECKPOINT, CODES, keep_data, say_bad
 from hashprobe.workflow.screen import Screen, Silence
 
 
@@ -33,6 +34,8 @@ class Network:
     """What it starts from: none, imagenet, or the path of a state dict."""
     size: int | None = None
     """Height and width of the input in pixels; by default the backbone's own."""
+    batch_norm: bool = True
+    """Normalise the hash layer's outputs, so that bits start balanced; DHTA's networks do not."""
 
 
 def train_run(
@@ -56,17 +59,44 @@ def train_run(
         skip_bad: go on without images that cannot be had.
         screen: where to say what happens.
 
+    Returns:
+        The run.
+
     Raises:
         HashprobeError: whatever is wrong with the data, the options or the folder.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> run = train_run(folder, DataOptions("digits"), Network("small", 8, size=8),
+        ...                 TrainOptions(epochs=1, batch_size=125))
+        >>> run.finished("model/model.safetensors")
+        True
     """
     screen = screen or Silence()
-    run = Run.create(path, {"data": asdict(source), "network": asdict(network)} | section(options))
-    if "model/model.safetensors" in run.seals():
-        screen.say(f"{path} is trained already")
-        return run
-    data = open_data(run, source, screen)
+    config = {"data": asdict(source), "network": asdict(network)} | section(options)
+    # A folder is only taken once data and network are known to exist: a typo leaves nothing behind.
+    if (path / "run.json").exists():
+        run = Run.create(path, config)
+        if run.finished(*CHECKPOINT):
+            screen.say(f"{path} is trained already")
+            return run
+    else:
+        refuse_strangers(path)
+    data = source.load()
     torch.manual_seed(options.seed)
-    hasher = ImageHasher(network.backbone, network.bits, weights=network.weights, size=network.size)
+    hasher = ImageHasher(
+        network.backbone,
+        network.bits,
+        weights=network.weights,
+        size=network.size,
+        batch_norm=network.batch_norm,
+    )
+    run = Run.create(path, config)
+    for name in CODES.values():
+        # Codes of a checkpoint that was removed must not outlive it.
+        (path / name).unlink(missing_ok=True)
+    keep_data(run, data, screen)
     with screen.bar("decoding training images") as tick:
         pixels = decode(
             data.train, hasher.contract, workers=workers, skip_bad=skip_bad, on_progress=tick
@@ -74,7 +104,11 @@ def train_run(
     say_bad(screen, "training", pixels.bad)
     labels = data.train.labels[pixels.positions]
 
+    logged = {event.get("number") for event in run.events("epoch")}
+
     def on_epoch(epoch: Epoch) -> None:
+        if epoch.number in logged:
+            return
         run.log("epoch", **asdict(epoch))
         score = "" if epoch.held_out_map is None else f", held-out MAP {epoch.held_out_map:.3f}"
         screen.say(
@@ -97,13 +131,15 @@ def train_run(
         backbone=network.backbone,
         bits=network.bits,
         contract=hasher.contract,
+        batch_norm=network.batch_norm,
         label_names=data.label_names,
         training={**asdict(options), "seconds": history[-1].seconds, "weights": network.weights},
         data={"name": data.name, "checksum": data.checksum, "skipped": len(pixels.bad)},
     )
     save_checkpoint(path / "model", hasher, card)
-    run.seal("model/model.safetensors", "model/model.json")
+    run.seal(*CHECKPOINT)
     (path / "training.pt").unlink(missing_ok=True)
+    screen.say(f"trained: {path / 'model'}")
     return run
 
 
@@ -115,7 +151,12 @@ def section(options: TrainOptions) -> dict[str, Any]:
     return {"train": kept}
 
 
-def held_out_map(queries: Any, database: Any, query_labels: Labels, labels: Labels) -> float:
+def held_out_map(
+    queries: Int8[np.ndarray, "q k"],
+    database: Int8[np.ndarray, "n k"],
+    query_labels: Bool[np.ndarray, "q c"],
+    labels: Bool[np.ndarray, "n c"],
+) -> float:
     """MAP@1000 of held-out items against the code memory."""
     return mean_average_precision(
         PackedCodes.from_signs(queries),

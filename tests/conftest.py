@@ -1,0 +1,78 @@
+"""One tiny audit of the digits, made once and shared by the tests of the command line."""
+
+import contextlib
+import io
+import shutil
+from dataclasses import dataclass
+
+import pytest
+
+
+TRAINING = (
+    "--size 8 --bits 16 --epochs 4 --batch-size 25 --optimiser adamw --lr 3e-3 --augment none"
+)
+ATTACK = "--eps 64/255 --queries 6 --seed 1"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self):
+        """The one line of a user's mistake."""
+        assert self.code == 2, (self.code, self.out, self.err)
+        assert "Traceback" not in self.err
+        last = self.err.splitlines()[-1]
+        assert last.startswith("error: ")
+        assert len([line for line in self.err.splitlines() if line.startswith("error")]) == 1
+        return last.removeprefix("error: ")
+
+
+@pytest.fixture(scope="session")
+def hashprobe():
+    """The command line in this process: `hashprobe("encode RUN")`, words or one text."""
+    from hashprobe import cli
+
+    def call(*words):
+        tokens = words[0].split() if len(words) == 1 else [str(word) for word in words]
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                cli.main(tokens)
+            except SystemExit as end:
+                code = end.code or 0
+        return Said(code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def audit(tmp_path_factory, hashprobe):
+    """A run folder with all that the commands make; tests must not write into it."""
+    run = tmp_path_factory.mktemp("audit") / "digits"
+    said = {"train": hashprobe("train", "digits", *TRAINING.split(), "--out", run)}
+    said["encode"] = hashprobe("encode", run)
+    for name, steps in (("noise", ()), ("p2p", ("--steps", 20)), ("dhta", ("--steps", 20))):
+        said[name] = hashprobe("attack", name, run, *ATTACK.split(), *steps)
+    said["report"] = hashprobe("report", run)
+    assert [answer.code for answer in said.values()] == [0] * 6, said
+    return run, said
+
+
+@pytest.fixture
+def run(audit, tmp_path):
+    """A copy of the run folder, to do with as a test likes."""
+    return shutil.copytree(audit[0], tmp_path / "run")
+
+
+@pytest.fixture
+def encoded(run):
+    """The same before any attack."""
+    shutil.rmtree(run / "attacks")
+    (run / "report.html").unlink()
+    return run
