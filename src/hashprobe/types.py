@@ -3,6 +3,7 @@
 Shapes: N items, C labels, K bits. The tensor twins live in `hashprobe.tensors`.
 """
 
+import sys
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -43,8 +44,29 @@ class Budget:
     def __post_init__(self) -> None:
         if self.space not in ("pixel", "normalised"):
             raise HashprobeError(f"eps space must be pixel or normalised; got {self.space!r}")
-        if not self.eps > 0 or (self.space == "pixel" and self.eps > 1):
+        top = 1.0 if self.space == "pixel" else sys.float_info.max
+        if not 0 < self.eps <= top:
             raise HashprobeError(f"eps must be above 0 and at most 1 in pixels; got {self.eps}")
+
+    def both_readings(self, std: tuple[float, float, float]) -> str:
+        """The budget in the other space, too (the paper and its released code differ in this).
+
+        Args:
+            std: of the network's normalisation, per channel, in [0, 1] units.
+
+        Example:
+            >>> Budget(0.032, "normalised").both_readings((0.229, 0.224, 0.225))
+            '0.032 in normalised units, 1.83/255 to 1.87/255 in pixels'
+            >>> Budget(8 / 255).both_readings((0.5, 0.5, 0.5))
+            '8/255 (0.0314) in pixels, 0.0627 in normalised units'
+        """
+        if self.space == "pixel":
+            ends = [f"{self.eps / s:.3g}" for s in (max(std), min(std))]
+            other = "in normalised units"
+        else:
+            ends = [f"{self.eps * s * 255:.2f}/255" for s in (min(std), max(std))]
+            other = "in pixels"
+        return f"{self}, {' to '.join(dict.fromkeys(ends))} {other}"
 
     def __str__(self) -> str:
         if self.space == "normalised":

@@ -76,6 +76,42 @@ def test_the_lift_is_paired(arrays):
     assert done.lift.low <= done.lift.value <= done.lift.high
 
 
+def one_hit(last):
+    """Four items of 8 bits, the last of another class than the first three; two queries."""
+    codes = PackedCodes.from_signs(np.array([[1] * i + [0] * (8 - i) for i in (0, 1, 2, 8)]))
+    labels = np.array([[True, False]] * 3 + [[False, True]])
+    return {
+        "database_codes": codes,
+        "database_labels": labels,
+        "query_codes": codes[np.array([0, last])],
+        "query_labels": labels[[0, 0]],
+        "target_labels": labels[[3, 3]],
+        "target_codes": codes[np.array([3, 3])],
+        "attacked_codes": codes[np.array([3, 3])],
+        "top": 1,
+        "empty": "skip",
+    }
+
+
+def test_a_perfect_attack_on_a_perfect_network_is_measured_under_skip():
+    done = evaluate_attack(**one_hit(last=1))
+    # No untouched query has a hit of the target, no attacked one has a hit of its own.
+    assert (done.floor.value, done.achieved.value, done.lift.value) == (0, 1, 1)
+    assert (done.map_clean.value, done.map_attacked.value) == (1, 0)
+    assert "|empty:zero|" in done.floor.signature and "|empty:zero|" in done.map_attacked.signature
+    assert "|empty:skip|" in done.achieved.signature
+
+
+def test_the_lift_counts_empty_queries_as_zero_under_every_policy():
+    # Untouched, the second query is already where the attack leads, and the first is nowhere near.
+    skipped = evaluate_attack(**one_hit(last=3))
+    zero = evaluate_attack(**{**one_hit(last=3), "empty": "zero"})
+    assert (skipped.floor.value, zero.floor.value) == (1, 0.5)
+    assert skipped.lift.value == zero.lift.value == 0.5
+    assert skipped.lift.signature == zero.lift.signature
+    assert "|empty:zero|" in skipped.lift.signature
+
+
 def test_signatures_tell_rounded_from_float(arrays):
     done = evaluate_attack(
         **arrays, attacked_codes_float=arrays["attacked_codes"], top=50, normaliser="min"

@@ -312,3 +312,9 @@ def test_values_do_not_depend_on_the_block(problem, monkeypatch):
     monkeypatch.setattr("hashprobe.evaluation.ranking.BLOCK_ENTRIES", 7 * 200)
     parts = [mean_average_precision(*case.arrays, **o).per_query for o in options]
     np.testing.assert_array_equal(whole, parts)
+
+
+@pytest.mark.parametrize(("top", "name"), [(None, "all"), (199, "199"), (200, "all"), (999, "all")])
+def test_a_list_as_long_as_the_database_is_called_all(problem, top, name):
+    found = mean_average_precision(*problem().arrays, top=top, bootstrap=QUICK)
+    assert found.signature.startswith(f"MAP@{name}|")

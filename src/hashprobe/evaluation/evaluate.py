@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -63,7 +64,7 @@ class Evaluation:
     ceiling: Measurement
     """t-MAP of the target codes themselves: what reaching every bit gives."""
     lift: Measurement
-    """achieved - floor, with a paired interval."""
+    """achieved - floor, with a paired interval; empty queries count zero under every policy."""
     wrong_clean: Measurement
     """Bits in which the untouched query differs from its target code, of K."""
     wrong: Measurement
@@ -139,6 +140,11 @@ def evaluate_attack(
     The lift pairs each attacked query with itself untouched. Their signatures differ in `round`
     alone, which says how the attacked pixels were stored and not how the number is computed.
 
+    Under `skip` a perfect attack leaves no query with a hit for its own label, and an untouched one
+    often none for the target's. Where every query would be skipped the part is the 0 that `zero`
+    gives, and its signature says `zero`. The lift counts empty queries as 0 under every policy:
+    skipping other queries before than after would make it a difference of different things.
+
     Args:
         database_codes: N codes of K bits.
         database_labels: multi-hot (N, C).
@@ -153,7 +159,7 @@ def evaluate_attack(
         top: T, at least 1; None for the whole list.
         normaliser: what AP divides by: `hits`, `min` or `relevant`.
         ties: order of equal distances; None for the normaliser's default.
-        empty: what a query without a value counts.
+        empty: what a query without a value counts, in every part but the lift.
         bootstrap: how the intervals are drawn.
 
     Returns:
@@ -188,33 +194,36 @@ def evaluate_attack(
         "top": top,
         "normaliser": normaliser,
         "ties": ties,
-        "empty": empty,
         "bootstrap": bootstrap,
     }
 
     def own(codes: PackedCodes, rounding: str | None = None) -> Measurement:
-        labels = query_labels, database_labels
-        return mean_average_precision(codes, database_codes, *labels, rounding=rounding, **shared)
+        arrays = codes, database_codes, query_labels, database_labels
+        return unless_all_empty(mean_average_precision, arrays, empty, rounding, shared)
 
-    def targeted(codes: PackedCodes, rounding: str | None = None) -> Measurement:
-        labels = target_labels, database_labels
-        return targeted_mean_average_precision(
-            codes, database_codes, *labels, rounding=rounding, **shared
-        )
+    def targeted(
+        codes: PackedCodes, rounding: str | None = None, policy: Empty = empty
+    ) -> Measurement:
+        arrays = codes, database_codes, target_labels, database_labels
+        return unless_all_empty(targeted_mean_average_precision, arrays, policy, rounding, shared)
 
     def wrong(codes: PackedCodes, rounding: str | None = None) -> Measurement:
         return wrong_bits(codes, target_codes, rounding=rounding, bootstrap=bootstrap)
 
     float_codes = attacked_codes_float
     floor, achieved = targeted(query_codes), targeted(attacked_codes, STORED)
-    lift = paired_difference(replace(achieved, signature=floor.signature), floor, bootstrap)
+    before, after = floor, achieved
+    if empty == "skip":
+        before = targeted(query_codes, policy="zero")
+        after = targeted(attacked_codes, STORED, "zero")
+    lift = paired_difference(replace(after, signature=before.signature), before, bootstrap)
     return Evaluation(
         map_clean=own(query_codes),
         map_attacked=own(attacked_codes, STORED),
         floor=floor,
         achieved=achieved,
         ceiling=targeted(target_codes),
-        lift=replace(lift, signature=f"difference:{achieved.signature}"),
+        lift=replace(lift, signature=f"difference:{after.signature}"),
         wrong_clean=wrong(query_codes),
         wrong=wrong(attacked_codes, STORED),
         achieved_float=None if float_codes is None else targeted(float_codes, FLOAT),
@@ -222,6 +231,21 @@ def evaluate_attack(
         perceptibility=perceptibility,
         perceptibility_float=perceptibility_float,
     )
+
+
+def unless_all_empty(
+    measure: Callable[..., Measurement],
+    arrays: tuple[Any, ...],
+    empty: Empty,
+    rounding: str | None,
+    shared: dict[str, Any],
+) -> Measurement:
+    """A measure under a policy, or the 0 of `zero` where `skip` would leave no query."""
+    if empty == "skip":
+        zero = measure(*arrays, empty="zero", rounding=rounding, **shared)
+        if not zero.per_query.any():
+            return zero
+    return measure(*arrays, empty=empty, rounding=rounding, **shared)
 
 
 def wrong_bits(

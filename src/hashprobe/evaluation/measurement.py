@@ -48,19 +48,18 @@ class Bootstrap:
         """Bounds of the mean over queries, the same draws for each of P columns.
 
         Args:
-            per_query: float64 (Q, P); rows with NaN are left out before the queries are drawn.
+            per_query: float64 (Q, P), without NaN.
 
         Returns:
             Lower and upper bounds, float64 (P,) each.
         """
-        values = per_query[~np.isnan(per_query).any(axis=1)]
         random = np.random.default_rng(self.seed)
-        means = np.empty((self.resamples, values.shape[1]))
-        step = max(1, BLOCK_DRAWS // values.size)
+        means = np.empty((self.resamples, per_query.shape[1]))
+        step = max(1, BLOCK_DRAWS // per_query.size)
         for start in range(0, self.resamples, step):
             draws = min(step, self.resamples - start)
-            drawn = random.integers(len(values), size=(draws, len(values)))
-            means[start : start + draws] = values[drawn].mean(axis=1)
+            drawn = random.integers(len(per_query), size=(draws, len(per_query)))
+            means[start : start + draws] = per_query[drawn].mean(axis=1)
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(means, [tail, 1 - tail], axis=0)
         return low, high
@@ -72,7 +71,7 @@ BOOTSTRAP = Bootstrap()
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """A mean over queries with its interval; differs only from one of the same signature.
+    """A mean over queries with its interval; compared only with one of the same signature.
 
     Example:
         >>> a = Measurement.of(np.array([1.0, 0.5]), "P@2|v:0.1")

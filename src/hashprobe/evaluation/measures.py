@@ -2,7 +2,8 @@
 
 Their options, of which `hashprobe.evaluation.curves` shares the last three:
 
-- `top`, T: length of the list; None for the whole database; longer than it is the same.
+- `top`, T: length of the list; None, or more than there is, for the whole database, and then
+  signatures say `all`.
 - `normaliser`, what AP@T divides by: `hits` in the top T (the field's), `min` of R and T, or
   `relevant`, the R relevant items of the database.
 - `ties`: `stable` (distance, then database position; the default under `hits`), `expected` (the
@@ -182,7 +183,7 @@ def score_average_precision(
     reason = hits if options.normaliser == "hits" else "no relevant item in the database"
     values = fill_empty(values, options.empty, reason)
     signature = sign(
-        f"{name}@{options.top or 'all'}",
+        f"{name}@{'all' if top == size else top}",
         norm=options.normaliser,
         ties=options.ties,
         empty=options.empty,

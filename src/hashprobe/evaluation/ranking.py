@@ -130,7 +130,7 @@ def as_labels(values: Any, classes: int | None = None) -> Labels:
     """Reads labels as multi-hot.
 
     Args:
-        values: (N,) integers 0..C-1, one a item; or (N, C) multi-hot in bool or 0/1.
+        values: (N,) integers 0..C-1, one an item; or (N, C) multi-hot in bool or 0/1.
         classes: C; None takes the largest integer + 1, or the width given.
 
     Returns:
