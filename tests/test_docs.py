@@ -162,6 +162,18 @@ def test_the_blocks_run(path, tmp_path, monkeypatch):
         assert found, f"{path.name} has no code block: was the fence's language left out?"
 
 
+def dead_links(text, folder):
+    """The relative links of a page that lead nowhere."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    local = [target for target in targets if not re.match(r"[a-z]+:", target)]
+    return [target for target in local if not (folder / target).exists()]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    assert dead_links(path.read_text(), path.parent) == []
+
+
 # What follows proves that the checks above can fail.
 
 PAGE = """
@@ -218,6 +230,12 @@ def test_blocks_and_their_commands_are_found():
 def test_a_block_that_rots_is_noticed(page, tmp_path, capsys):
     with pytest.raises(BaseException):  # noqa: B017
         run_page(page, "page.md", tmp_path)
+
+
+def test_a_dead_link_is_noticed(tmp_path):
+    (tmp_path / "here.md").touch()
+    page = "[a](here.md) [b](here.md#part) [c](https://example.org/x) [d](gone.md)"
+    assert dead_links(page, tmp_path) == ["gone.md"]
 
 
 def test_blocks_of_a_page_share_names_and_folder(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from hashprobe.attacks import (
     TargetCodes,
     craft,
     dhta,
+    encode,
 )
 from hashprobe.codes import PackedCodes
 from hashprobe.errors import HashprobeError
@@ -138,14 +139,30 @@ def test_hasher_in_training_mode_is_judged_in_evaluation_mode(work):
 
 def test_batch_size_and_order_of_queries_play_no_part(work, conv):
     work["hasher"] = conv(dtype=torch.float32)
-    one = attack(work, batch_size=1)
-    all5 = attack(work, batch_size=5)
-    torch.testing.assert_close(one.images, all5.images, rtol=0, atol=1e-5)
-    assert_same(
-        attack(work, attack="noise", options=NoiseOptions(), batch_size=1),
-        attack(work, attack="noise", options=NoiseOptions(), batch_size=5),
-        ["images", "images8"],
+    turned = dict(
+        work,
+        images8=work["images8"].flip(0),
+        query_ids=IDS[::-1],
+        targets=dataclasses.replace(
+            work["targets"],
+            labels=work["targets"].labels[::-1].copy(),
+            codes=work["targets"].codes[::-1].copy(),
+        ),
     )
+    one = attack(work, batch_size=1)
+    for other in (attack(work, batch_size=5), attack(turned, batch_size=3)):
+        images = other.images if other.query_ids.tolist() == IDS else other.images.flip(0)
+        torch.testing.assert_close(one.images, images, rtol=0, atol=1e-5)
+    noise = {"attack": "noise", "options": NoiseOptions()}
+    first = attack(work, batch_size=1, **noise)
+    assert_same(first, attack(work, batch_size=5, **noise), ["images", "images8"])
+    assert torch.equal(first.images, attack(turned, batch_size=5, **noise).images.flip(0))
+
+
+def test_the_seed_reaches_the_attack(work):
+    noise = {"attack": "noise", "options": NoiseOptions()}
+    first, second = attack(work, seed=1, **noise), attack(work, seed=2, **noise)
+    assert not torch.equal(first.images, second.images)
 
 
 class OffGrid(Hasher):
@@ -171,6 +188,8 @@ def test_runner_judges_whatever_the_attack_returns(work):
     change = out.images8.int() - work["images8"].int()
     assert change.min() == -8 and change.max() == 8
     assert out.images.min() >= 0 and out.images.max() <= 1
+    moved = (out.images - work["images8"] / 255).abs().max()
+    assert 0.99 * BUDGET.eps < moved <= BUDGET.eps + 1e-6
 
     def broken(hasher, images, targets, **_):
         return images * torch.nan
@@ -183,6 +202,23 @@ def test_runner_judges_whatever_the_attack_returns(work):
 
     with pytest.raises(HashprobeError, match=r"returned shape \(1, 3, 8, 6\) for \(2, 3, 8, 6\)"):
         attack(work, attack=short)
+
+
+def test_judged_in_float32_whatever_is_on_around(work):
+    kinds = []
+
+    class Noting(type(work["hasher"])):
+        def forward(self, images):
+            logits = super().forward(images)
+            kinds.append((logits.dtype, torch.backends.cudnn.allow_tf32))
+            return logits
+
+    before = torch.backends.cudnn.allow_tf32
+    with torch.autocast("cpu", torch.bfloat16):
+        codes = encode(Noting(dtype=torch.float32), work["images8"] / 255)
+    assert kinds == [(torch.float32, False)]
+    assert torch.backends.cudnn.allow_tf32 == before
+    assert codes == encode(work["hasher"], work["images8"] / 255)
 
 
 class Counting:
@@ -245,6 +281,8 @@ def test_damage_is_repaired(work, tmp_path):
     cut.write_bytes(cut.read_bytes()[:-400])
     (tmp_path / "queries" / "100.npz").write_bytes(b"")
     (tmp_path / "png" / "4.png").unlink()
+    picture = tmp_path / "png" / "12.png"
+    picture.write_bytes(picture.read_bytes()[:30])
     with pytest.raises(HashprobeError, match=r"7\.npz"):
         Attacked.load(tmp_path)
     counting = Counting()
@@ -254,7 +292,7 @@ def test_damage_is_repaired(work, tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_another_attack_is_refused_or_overwritten(work, tmp_path, conv):
+def test_another_attack_is_refused_or_overwritten(work, tmp_path, conv, monkeypatch):
     attack(work, out=tmp_path)
     for changed, named in (
         ({"options": dataclasses.replace(OPTIONS, steps=6)}, r"options\.steps 5 there, 6 here"),
@@ -272,6 +310,21 @@ def test_another_attack_is_refused_or_overwritten(work, tmp_path, conv):
     codes = dataclasses.replace(work["targets"], codes=-work["targets"].codes)
     with pytest.raises(HashprobeError, match="target codes differ"):
         attack(dict(work, targets=codes), out=tmp_path)
+    images8 = work["images8"].clone()
+    images8[0, 0, 0, 0] += 1
+    with pytest.raises(HashprobeError, match="clean queries differ"):
+        attack(dict(work, images8=images8), out=tmp_path)
+    labels = dataclasses.replace(work["targets"], labels=work["targets"].labels[::-1].copy())
+    with pytest.raises(HashprobeError, match="target labels differ"):
+        attack(dict(work, targets=labels), out=tmp_path)
+    contract = conv(dtype=torch.float32)
+    contract.contract = dataclasses.replace(contract.contract, filter="nearest")
+    with pytest.raises(HashprobeError, match="the hasher's input contract differ"):
+        attack(dict(work, hasher=contract), out=tmp_path)
+    with monkeypatch.context() as later:
+        later.setattr("hashprobe.attacks.recipe.version", lambda name: "9.0")
+        with pytest.raises(HashprobeError, match=r"version 0\.1\.0 there, 9\.0 here"):
+            attack(work, out=tmp_path)
     with pytest.raises(HashprobeError, match="query ids differ"):
         attack(dict(work, query_ids=[1, 2, 3, 4, 5]), out=tmp_path)
 
@@ -294,10 +347,9 @@ def test_foreign_query_files_are_not_taken_over(work, tmp_path):
     assert_same(right, again)
 
 
-def test_save_and_load(work, tmp_path):
-    out = attack(work)
-    out.save(tmp_path / "saved")
-    back = Attacked.load(tmp_path / "saved")
+def test_what_was_kept_comes_back(work, tmp_path):
+    out = attack(work, out=tmp_path)
+    back = Attacked.load(tmp_path)
     assert_same(out, back)
     assert back.recipe == out.recipe and back.recipe["budget"] == {
         "eps": 8 / 255,
@@ -305,8 +357,6 @@ def test_save_and_load(work, tmp_path):
     }
     assert abs(back.seconds - out.seconds) < 1e-9
     assert back.images.dtype == torch.float32 and back.images8.dtype == torch.uint8
-    # What was saved counts as finished.
-    assert_same(out, attack(work, out=tmp_path / "saved"))
 
 
 def test_load_refuses(work, tmp_path):

@@ -43,7 +43,7 @@ def rows(number):
         ceiling=number(0.874),
         lift=number(0.772),
         own_map=number(0.12),
-        bits_wrong=1.25,
+        bits_wrong=number(1.25, signature="wrong bits|bits:32|v:0.1"),
         rmse=0.0215,
         linf=8.0,
         psnr=33.2,

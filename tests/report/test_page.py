@@ -116,7 +116,7 @@ def test_the_numbers_are_on_the_page(data):
     assert "MAP@1000|norm:hits|v:0.1" in text
     assert "hashprobe attack dhta runs/a --eps 8/255" in text
     assert "2 queries are also in the database" in text
-    assert "below each t-MAP its 95 % interval" in text
+    assert "below a value its 95 % interval" in text
     assert "90 % interval" in words(render(replace(data, confidence=0.9)))
 
 

@@ -82,6 +82,37 @@ def test_own_results_that_get_better_do_not_fall(rows, number):
     assert "falls" not in text
 
 
-def test_the_floor_follows_from_the_lift_without_an_untouched_row(rows):
-    text = verdict(ReportData("x", rows=rows[3:]))[0][0]
+def test_rows_of_other_measures_are_not_compared(number):
+    original = AttackRow("Original", "untouched", tmap=number(0.60, signature="A"))
+    same = {"kind": "attack", "budget": "8/255"}
+    stronger = AttackRow(
+        "P2P", tmap=number(0.62, signature="A"), floor=number(0.60, signature="A"), **same
+    )
+    dhta = AttackRow(
+        "DHTA", tmap=number(0.50, signature="B"), floor=number(0.05, signature="B"), **same
+    )
+    data = ReportData("x", rows=(original, stronger, dhta))
+    first, second = verdict(data)
+    assert "P2P" in first[0] and "no clear effect" in first[0]
+    assert second[0].startswith("DHTA at 8/255 moves t-MAP from 5.0 to 50.0")
+    # P2P's number is the larger one, and moves nothing.
+    assert headline(data) == "At 8/255, DHTA steers the search results."
+
+
+def test_own_results_are_compared_under_the_same_measure(rows, number):
+    other = AttackRow("Original", "untouched", tmap=number(0.3, signature="A"), own_map=number(0.3))
+    row = replace(rows[3], floor=rows[0].tmap)
+    text = " ".join(verdict(ReportData("x", rows=(other, rows[0], row)))[0])
+    assert "falls from 79.1 to 12.0" in text
+
+
+def test_the_strongest_budget_makes_the_headline_wherever_it_stands(rows, number):
+    weak = replace(rows[3], budget="2/255", tmap=number(0.3), lift=None)
+    for order in ((rows[3], weak), (weak, rows[3])):
+        data = ReportData("x", rows=(rows[0], *order))
+        assert headline(data) == "At 8/255, DHTA steers the search results almost wholly."
+
+
+def test_the_floor_of_a_row_needs_no_untouched_row(rows, number):
+    text = verdict(ReportData("x", rows=(replace(rows[3], floor=number(0.051)),)))[0][0]
     assert text.startswith("DHTA at 8/255 moves t-MAP from 5.1 to 82.3")

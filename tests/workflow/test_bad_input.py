@@ -346,3 +346,10 @@ def test_the_steps_raise_what_the_command_line_prints(tmp_path):
             step(tmp_path / "none")
     with pytest.raises(HashprobeError, match="multiple of 8"):
         train_run(tmp_path / "run", DataOptions("digits"), Network(bits=9), TrainOptions())
+
+
+@pytest.mark.parametrize("command", ["encode {}", ATTACK])
+@pytest.mark.parametrize("device", ["cuda:7", "nonsense", "meta:x"])
+def test_a_device_that_is_not_there(hashprobe, audit, command, device):
+    error = hashprobe(f"{command.format(audit[0])} --device {device}").error
+    assert error.startswith(f"device '{device}' is not to be had here: choose auto or cpu")

@@ -391,3 +391,32 @@ def test_codes_stand_in_the_order_of_their_split(audit, role):
     np.testing.assert_array_equal(encoded.positions, np.arange(len(split)))
     np.testing.assert_array_equal(encoded.labels, split.labels)
     assert encoded.codes.bits == 16
+
+
+def test_the_table_as_markdown_and_nothing_else(audit, hashprobe):
+    before = (audit[0] / "report.html").read_bytes()
+    said = hashprobe("report", audit[0], "--markdown")
+    head, rule, *rows = said.out.split("\n\n")[0].splitlines()
+    titles = [cell.strip() for cell in head.strip("|").split("|")]
+    assert rule == "|" + "---|" * len(titles)
+    cells = [dict(zip(titles, map(str.strip, row[1:-1].split("|")), strict=True)) for row in rows]
+    assert [row["row"] for row in cells] == ["Original", "Noise", "P2P", "DHTA"]
+    for row, finished in zip(cells[1:], finished_attacks(Run.open(audit[0])), strict=True):
+        result = finished.evaluation
+        for title, value, sign in (
+            ("t-MAP, 8 bits", result.achieved, ""),
+            ("t-MAP, float", result.achieved_float, ""),
+            ("ceiling", result.ceiling, ""),
+            ("lift", result.lift, "+"),
+            ("MAP", result.map_attacked, ""),
+        ):
+            numbers = [f"{100 * v:{sign}.1f}" for v in (value.value, value.low, value.high)]
+            assert row[title] == "{} [{}, {}]".format(*numbers)
+            assert f"`{value.signature}`" in said.out
+        wrong = result.wrong.value, result.wrong_float.value
+        assert row["bits wrong, 8 bits / float"] == "{:.2f} / {:.2f}".format(*wrong)
+        changes = result.perceptibility.rmse, result.perceptibility_float.rmse
+        in_thousandths = "{:.2f} / {:.2f}".format(*(1000 * c for c in changes))
+        assert row["perceptibility, 8 bits / float"] == in_thousandths
+    assert said.err == ""
+    assert (audit[0] / "report.html").read_bytes() == before

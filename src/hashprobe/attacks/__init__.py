@@ -7,6 +7,7 @@ from hashprobe.attacks.attacked import Attacked
 from hashprobe.attacks.contract import Attack, AttackFunction
 from hashprobe.attacks.craft import craft
 from hashprobe.attacks.dhta import PRESETS, DhtaOptions, Preset, alpha_at, dhta
+from hashprobe.attacks.encoding import encode
 from hashprobe.attacks.noise import NoiseOptions, noise
 from hashprobe.attacks.objectives import inner_product_loss
 from hashprobe.attacks.p2p import P2pOptions, p2p
@@ -43,6 +44,7 @@ __all__ = [
     "dhta",
     "draw_target_codes",
     "draw_target_labels",
+    "encode",
     "inner_product_loss",
     "noise",
     "p2p",

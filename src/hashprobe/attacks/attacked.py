@@ -40,13 +40,13 @@ class Crafted(NamedTuple):
 class Attacked:
     """Q attacked queries, re-encoded by the library: as floats and as 8-bit images.
 
-    Its folder holds `attack.json`, `queries/<query id>.npz` and `png/<query id>.png`.
+    `craft` makes it and, with `out`, its folder: `attack.json`, `queries/<query id>.npz` and
+    `png/<query id>.png`.
 
     Raises:
         HashprobeError: parts of different lengths.
 
     Example:
-        >>> import tempfile
         >>> codes = PackedCodes.from_signs([[1] * 8])
         >>> one = Attacked(
         ...     query_ids=np.array([7]), target_labels=np.array([[True]]),
@@ -54,10 +54,8 @@ class Attacked:
         ...     images8=torch.zeros(1, 3, 4, 4, dtype=torch.uint8), codes_float=codes,
         ...     codes=codes, clean_codes=codes, forwards=np.array([5]), backwards=np.array([5]),
         ...     seconds=0.1)
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> one.save(folder)
-        >>> Attacked.load(folder).codes == one.codes, (folder / "png" / "7.png").exists()
-        (True, True)
+        >>> len(one), one.codes.bits
+        (1, 8)
     """
 
     query_ids: Int64[np.ndarray, " q"]
@@ -135,41 +133,9 @@ class Attacked:
             recipe=recipe,
         )
 
-    def rows(self) -> list[Crafted]:
-        """The queries one by one, as `collect` takes them."""
-        return [
-            Crafted(
-                target_label=self.target_labels[i],
-                target_code=self.target_codes[i],
-                image=self.images[i].numpy(),
-                image8=self.images8[i].numpy(),
-                code_float=self.codes_float.data[i],
-                code=self.codes.data[i],
-                clean_code=self.clean_codes.data[i],
-                forwards=int(self.forwards[i]),
-                backwards=int(self.backwards[i]),
-                seconds=self.seconds / len(self),
-            )
-            for i in range(len(self))
-        ]
-
-    def save(self, folder: Path) -> None:
-        """Writes the folder that `load` reads; `craft` with `out` has already written it.
-
-        Args:
-            folder: made if needed; files of the same names are replaced.
-
-        Raises:
-            HashprobeError: no space, or a folder that cannot be written.
-        """
-        ids = self.query_ids.tolist()
-        write_index(folder, self.recipe, ids)
-        for query_id, one in zip(ids, self.rows(), strict=True):
-            write_query(folder, self.recipe, query_id, one)
-
     @classmethod
     def load(cls, folder: Path) -> "Attacked":
-        """Reads a folder written by `craft` or `save`.
+        """Reads a folder written by `craft` with `out`.
 
         Args:
             folder: with `attack.json` inside.
@@ -209,7 +175,7 @@ def png_path(folder: Path, query_id: int) -> Path:
 
 def write_query(folder: Path, recipe: Mapping[str, Any], query_id: int, one: Crafted) -> None:
     """Writes the picture, then the arrays with the recipe's checksum."""
-    write_png(png_path(folder, query_id), one.image8)
+    files.write_bytes(png_path(folder, query_id), png_bytes(one.image8))
     arrays = {name: np.asarray(value) for name, value in one._asdict().items()}
     made_by = np.array(files.fingerprint(recipe))
     files.write_npz(query_path(folder, query_id), {"recipe": made_by, **arrays})
@@ -236,11 +202,27 @@ def read_query(folder: Path, recipe: Mapping[str, Any], query_id: int) -> Crafte
     )
 
 
-def write_png(path: Path, image8: UInt8[np.ndarray, "3 h w"]) -> None:
-    """Writes a lossless picture, whole or not at all."""
+def png_bytes(image8: UInt8[np.ndarray, "3 h w"]) -> bytes:
+    """A lossless picture, as its file holds it."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image8.transpose(1, 2, 0))).save(buffer, "PNG")
-    files.write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def repair_png(folder: Path, query_id: int, one: Crafted) -> None:
+    """Writes the picture of a finished query again where its file is not what it must be.
+
+    Raises:
+        HashprobeError: a file that can be neither read nor replaced.
+    """
+    path, wanted = png_path(folder, query_id), png_bytes(one.image8)
+    try:
+        found = path.read_bytes()
+    except OSError:
+        # Missing, or no file at all: what is really wrong is said when it is written.
+        found = b""
+    if found != wanted:
+        files.write_bytes(path, wanted)
 
 
 def write_index(folder: Path, recipe: Mapping[str, Any], query_ids: list[int]) -> None:

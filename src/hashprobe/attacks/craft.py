@@ -16,23 +16,21 @@ from hashprobe.attacks.attacked import (
     Attacked,
     Crafted,
     clear,
-    png_path,
     read_index,
     read_query,
+    repair_png,
     write_index,
-    write_png,
     write_query,
 )
 from hashprobe.attacks.box import Box, round_to_bytes
 from hashprobe.attacks.checks import check_images8, check_targets
 from hashprobe.attacks.contract import Attack, AttackFunction, OnStep, QueryIds, checked_ids
-from hashprobe.attacks.engine import untouched
+from hashprobe.attacks.encoding import encode
 from hashprobe.attacks.recipe import differences, recipe_of
 from hashprobe.attacks.targets import TargetCodes
-from hashprobe.codes import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher
-from hashprobe.tensors import Images, Images8
+from hashprobe.tensors import Images8
 from hashprobe.types import Budget
 
 
@@ -197,12 +195,6 @@ def attack_batch(
     ]
 
 
-def encode(hasher: Hasher, images: Images) -> PackedCodes:
-    """Codes by the hard sign, in evaluation mode and without autocast."""
-    with untouched(hasher), torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-        return PackedCodes.from_logits(hasher(images))
-
-
 @dataclass
 class Passes:
     """Passes through a hasher, counted from outside."""
@@ -303,7 +295,6 @@ def open_folder(
         except HashprobeError:
             # Missing, cut off or somebody else's: it is attacked again and replaced.
             continue
-        if not png_path(out, query_id).exists():
-            write_png(png_path(out, query_id), one.image8)
+        repair_png(out, query_id, one)
         done[query_id] = one
     return done

@@ -157,7 +157,7 @@ class Preset:
     pool: Pool
     """Where target labels are drawn from; see `draw_target_labels`."""
     minimum: int
-    """Fewest database items that a target label must have."""
+    """Fewest database items that a target label must have, at the preset's own n_t."""
     empty: Literal["zero", "skip"]
     """What a query without a hit counts in MAP: zero, or skipped."""
 

@@ -70,7 +70,8 @@ def vote(signs: Int8[np.ndarray, "*q n k"], *, tie: Tie = "plus") -> Int8[np.nda
         signs: (..., n, K) with entries -1 and +1.
         tie: what a bit becomes for which as many codes have +1 as -1, which takes an even n:
             `plus` is +1, as in the paper; `zero` is 0, as in its released code: an objective gets
-            no gradient from that bit, and its Hamming distance is a half.
+            no gradient from that bit. What is searched for or counted in bits, as a target code's
+            own t-MAP is, has no third value: there a 0 is +1, the sign of zero.
 
     Returns:
         (..., K) with entries -1 and +1, and 0 only for `zero`.

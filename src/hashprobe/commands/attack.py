@@ -80,6 +80,7 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
         options: Any = None,
         name_of_folder: Annotated[str | None, Parameter(name="--name")] = None,
         batch_size: int = 100,
+        device: str = "auto",
         workers: int | None = None,
         overwrite: Flag = False,
     ) -> None:
@@ -92,6 +93,7 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
             protocol=protocol,
             name=name_of_folder,
             batch_size=batch_size,
+            device=device,
             workers=workers,
             overwrite=overwrite,
             screen=Terminal(),
@@ -110,11 +112,13 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
         What eps counts in: pixel ([0, 1]) or normalised ((x - mean) / std).
     preset
         paper or official-code: budget, options and protocol as published, where nothing else is
-        said.
+        said. The list length depends on the data: say --top, too.
     name_of_folder
         Name of the folder under attacks/; by default from attack, budget and seed.
     batch_size
         Queries attacked at once.
+    device
+        auto (the GPU if there is one), cpu, cuda, cuda:1, ...
     workers
         Decoding processes; by default one a core.
     overwrite

@@ -11,6 +11,7 @@ def encode(
     *,
     top: int | None = None,
     batch_size: int = 256,
+    device: str = "auto",
     workers: int | None = None,
     skip_bad: Flag = False,
 ) -> None:
@@ -24,6 +25,8 @@ def encode(
         List length of the MAP; by default the whole database.
     batch_size
         Images encoded at once.
+    device
+        auto (the GPU if there is one), cpu, cuda, cuda:1, ...
     workers
         Decoding processes; by default one a core.
     skip_bad
@@ -36,6 +39,7 @@ def encode(
         run,
         top=top,
         batch_size=batch_size,
+        device=device,
         workers=workers,
         skip_bad=skip_bad,
         screen=Terminal(),

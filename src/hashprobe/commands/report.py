@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from hashprobe.commands.flags import Flag
+
 
 def report(
     run: Path,
@@ -10,6 +12,7 @@ def report(
     out: Path | None = None,
     examples: int = 8,
     attack: str | None = None,
+    markdown: Flag = False,
 ) -> None:
     """Write a run's report as one HTML page that needs nothing beside it.
 
@@ -23,9 +26,14 @@ def report(
         Queries shown with their results before and after.
     attack
         Folder name of the attack whose curves and examples are shown; by default the strongest.
+    markdown
+        Print the table of all attacks as Markdown instead, and nothing else.
     """
     from hashprobe.commands.screen import Terminal
-    from hashprobe.workflow import report_run
+    from hashprobe.workflow import report_run, report_table
 
+    if markdown:
+        print(report_table(run), end="")
+        return
     where = report_run(run, out=out, examples=examples, attack=attack, screen=Terminal())
     print(f"report: {where}")

@@ -2,6 +2,7 @@
 
 from hashprobe.report.data import AttackRow, Curve, Example, Number, Picture, ReportData, Retrieved
 from hashprobe.report.figures import curve_figure
+from hashprobe.report.markdown import markdown_table
 from hashprobe.report.page import render, write_report
 from hashprobe.report.verdict import headline, verdict
 
@@ -16,6 +17,7 @@ __all__ = [
     "Retrieved",
     "curve_figure",
     "headline",
+    "markdown_table",
     "render",
     "verdict",
     "write_report",

@@ -57,7 +57,7 @@ class AttackRow:
     Example:
         >>> from types import SimpleNamespace
         >>> tmap = SimpleNamespace(value=0.82, low=0.8, high=0.84, signature="tMAP@1000|v:0.1")
-        >>> AttackRow("DHTA", "attack", "8/255", tmap=tmap, bits_wrong=1.5).lift is None
+        >>> AttackRow("DHTA", "attack", "8/255", tmap=tmap).lift is None
         True
     """
 
@@ -71,16 +71,22 @@ class AttackRow:
     """t-MAP of the 8-bit pictures."""
     tmap_float: Number | None = None
     """t-MAP of the same pictures before they were rounded to 8 bits."""
+    floor: Number | None = None
+    """t-MAP of the same queries untouched."""
     ceiling: Number | None = None
     """t-MAP of the target codes themselves."""
     lift: Number | None = None
     """t-MAP above that of the untouched queries."""
     own_map: Number | None = None
     """MAP for the queries' own labels, of the 8-bit pictures."""
-    bits_wrong: float | None = None
-    """Mean number of bits in which the code differs from the target code."""
+    bits_wrong: Number | None = None
+    """Mean number of bits in which the code differs from the target code, in 0..K."""
+    bits_wrong_float: Number | None = None
+    """The same before the pictures were rounded to 8 bits."""
     rmse: float | None = None
     """Mean over pictures of the root mean squared change, in [0, 1]."""
+    rmse_float: float | None = None
+    """The same before the pictures were rounded to 8 bits."""
     linf: float | None = None
     """Largest change of a value over all pictures, in 1/255."""
     psnr: float | None = None
@@ -89,18 +95,14 @@ class AttackRow:
     """Mean structural similarity, at most 1."""
     steps: int | None = None
     """Optimisation steps per picture."""
+    seconds: float | None = None
+    """What all pictures took together."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             inner = getattr(value, "value", value)
             if isinstance(inner, float) and math.isnan(inner):
                 raise HashprobeError(f"{name} of {self.name} is NaN: it cannot be shown")
-
-    @property
-    def floor(self) -> float | None:
-        """t-MAP of the untouched queries as the lift implies it."""
-        known = self.tmap is not None and self.lift is not None
-        return self.tmap.value - self.lift.value if known and self.tmap and self.lift else None
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ class Curve:
     """(n,): recall in [0, 1], or N."""
     y: Sequence[float] | np.ndarray
     """(n,): precision in [0, 1]."""
+    signature: str = ""
+    """How it was computed."""
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y) or len(self.x) == 0:

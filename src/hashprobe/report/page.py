@@ -103,10 +103,17 @@ class Column:
     title: str
     hint: str
     text: Callable[[AttackRow], str | None]
+    interval: Callable[[AttackRow], str] = lambda row: ""
 
 
 def number(value: Number | None, sign: str = "") -> str | None:
     return None if value is None else f"{100 * value.value:{sign}.1f}"
+
+
+def interval(value: Number | None, sign: str = "") -> str:
+    if value is None or value.low is None or value.high is None:
+        return ""
+    return f"{100 * value.low:{sign}.1f} to {100 * value.high:{sign}.1f}"
 
 
 def decimal(value: float | None, digits: int) -> str | None:
@@ -116,14 +123,24 @@ def decimal(value: float | None, digits: int) -> str | None:
 
 
 COLUMNS = (
-    Column("Ceiling", "t-MAP of the target codes themselves", lambda r: number(r.ceiling)),
-    Column("Lift", "t-MAP above that of the untouched queries", lambda r: number(r.lift, "+")),
+    Column(
+        "Ceiling",
+        "t-MAP of the target codes themselves",
+        lambda r: number(r.ceiling),
+        lambda r: interval(r.ceiling),
+    ),
+    Column(
+        "Lift",
+        "t-MAP above that of the untouched queries",
+        lambda r: number(r.lift, "+"),
+        lambda r: interval(r.lift, "+"),
+    ),
     Column("Float", "t-MAP before rounding to 8 bits", lambda r: number(r.tmap_float)),
     Column("Own MAP", "MAP for the queries' own labels", lambda r: number(r.own_map)),
     Column(
         "Bits wrong",
         "mean bits that differ from the target code",
-        lambda r: decimal(r.bits_wrong, 1),
+        lambda r: decimal(r.bits_wrong.value if r.bits_wrong else None, 1),
     ),
     Column("RMSE", "root mean square change, of 1", lambda r: decimal(r.rmse, 4)),
     Column("L∞", "largest change, of 255", lambda r: decimal(r.linf, 0)),
@@ -147,7 +164,7 @@ def row_view(row: AttackRow, data: ReportData) -> dict[str, Any]:
         "name": row.name,
         "kind": row.kind,
         "budget": row.budget,
-        "cells": [column.text(row) for column in columns(data.rows)],
+        "cells": [(column.text(row), column.interval(row)) for column in columns(data.rows)],
         "tmap": None,
     }
     if row.tmap is not None:
@@ -157,12 +174,12 @@ def row_view(row: AttackRow, data: ReportData) -> dict[str, Any]:
         view |= {
             "tmap": number(row.tmap),
             "signature": row.tmap.signature,
-            "interval": f"{100 * low:.1f} to {100 * high:.1f}" if known else "",  # type: ignore[operator]
+            "interval": interval(row.tmap),
             "at": place(row.tmap.value),
             "low": place(low) if known else None,
             "high": place(high) if known else None,
             "ceiling": place(row.ceiling.value) if row.ceiling else None,
-            "floor": place(start) if start is not None else None,
+            "floor": place(start.value) if start else None,
         }
     return view
 
@@ -247,10 +264,15 @@ def signatures(data: ReportData) -> list[tuple[str, str]]:
             ("Ceiling", row.ceiling),
             ("Lift", row.lift),
             ("Own MAP", row.own_map),
+            ("Bits wrong", row.bits_wrong),
         ]
     for name, value in pairs:
         if value is not None and name not in named.setdefault(value.signature, []):
             named[value.signature].append(name)
+    figures = {"Precision and recall": data.pr_curves, "Precision of N": data.precision_curves}
+    for name, curves in figures.items():
+        for signature in dict.fromkeys(curve.signature for curve in curves if curve.signature):
+            named.setdefault(signature, []).append(name)
     return [(", ".join(names), signature) for signature, names in named.items()]
 
 

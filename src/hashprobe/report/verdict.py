@@ -25,7 +25,7 @@ def headline(data: ReportData) -> str:
     rows = strongest(data.rows)
     if not rows:
         return "No attack was measured."
-    row = max(rows, key=lambda r: r.tmap.value if r.tmap else 0.0)
+    row = max(rows, key=lambda r: (clear(r, data.rows), r.tmap.value if r.tmap else 0.0))
     if not clear(row, data.rows):
         return "No attack that was tried moves the search results measurably."
     share = reach(row, data.rows)
@@ -60,11 +60,10 @@ def verdict(data: ReportData) -> list[list[str]]:
 
 def paragraph(row: AttackRow, data: ReportData) -> list[str]:
     """The sentences about one row; each is left out where its numbers are."""
-    untouched = find(data.rows, "untouched")
     return [
         *movement(row, data),
         *noise_beside(row, data.rows),
-        *own_results(row, untouched),
+        *own_results(row, untouched_of(row, data.rows)),
         *closeness(row, data.bits),
         *visibility(row),
         *rounding(row),
@@ -82,9 +81,9 @@ def movement(row: AttackRow, data: ReportData) -> list[str]:
     if not clear(row, rows):
         return [
             f"{name}, the strongest attack there, gives a t-MAP of {percent(end)}"
-            f"{interval(end, data)}; untouched queries give {100 * start:.1f}: no clear effect."
+            f"{interval(end, data)}; untouched queries give {percent(start)}: no clear effect."
         ]
-    text = f"{name} moves t-MAP from {100 * start:.1f} to {percent(end)}{interval(end, data)}"
+    text = f"{name} moves t-MAP from {percent(start)} to {percent(end)}{interval(end, data)}"
     share = reach(row, rows)
     if share is None or row.ceiling is None:
         return [text + "."]
@@ -97,7 +96,8 @@ def movement(row: AttackRow, data: ReportData) -> list[str]:
 
 
 def noise_beside(row: AttackRow, rows: Sequence[AttackRow]) -> list[str]:
-    noise = find(rows, "noise", row.budget)
+    same = (r for r in rows if r.kind == "noise" and group(r) == group(row))
+    noise = next(same, None)
     if noise is None or noise.tmap is None or floor(row, rows) is None:
         return []
     tail = "" if clear(noise, rows) else ", no more than untouched queries"
@@ -116,7 +116,7 @@ def closeness(row: AttackRow, bits: int | None) -> list[str]:
     if row.bits_wrong is None:
         return []
     of = f" of {bits}" if bits else ""
-    return [f"On average {row.bits_wrong:.1f}{of} bits still differ from the target code."]
+    return [f"On average {row.bits_wrong.value:.1f}{of} bits still differ from the target code."]
 
 
 def visibility(row: AttackRow) -> list[str]:
@@ -136,21 +136,35 @@ def rounding(row: AttackRow) -> list[str]:
 
 
 def strongest(rows: Sequence[AttackRow]) -> list[AttackRow]:
-    """The attack with the highest t-MAP at each budget, budgets in the order of the table."""
-    best: dict[str, AttackRow] = {}
+    """The attack with the highest t-MAP of each group, in the order of the table."""
+    best: dict[tuple[str, str], AttackRow] = {}
     for row in rows:
         if row.kind != "attack" or row.tmap is None:
             continue
-        rival = best.get(row.budget)
+        rival = best.get(group(row))
         if rival is None or rival.tmap is None or row.tmap.value > rival.tmap.value:
-            best[row.budget] = row
+            best[group(row)] = row
     return list(best.values())
 
 
-def floor(row: AttackRow, rows: Sequence[AttackRow]) -> float | None:
+def group(row: AttackRow) -> tuple[str, str]:
+    """Budget and signature: rows that differ in one of them are not compared."""
+    return row.budget, row.tmap.signature if row.tmap else ""
+
+
+def untouched_of(row: AttackRow, rows: Sequence[AttackRow]) -> AttackRow | None:
+    """The untouched queries by the measures of a row; the only ones, where it does not say."""
+    untouched = [r for r in rows if r.kind == "untouched"]
+    if row.floor is not None:
+        wanted = row.floor.signature
+        untouched = [r for r in untouched if r.tmap and r.tmap.signature == wanted]
+    return next(iter(untouched), None)
+
+
+def floor(row: AttackRow, rows: Sequence[AttackRow]) -> Number | None:
     """t-MAP of the untouched queries."""
-    untouched = find(rows, "untouched")
-    return untouched.tmap.value if untouched and untouched.tmap else row.floor
+    untouched = untouched_of(row, rows)
+    return row.floor or (untouched.tmap if untouched else None)
 
 
 def reach(row: AttackRow, rows: Sequence[AttackRow]) -> float | None:
@@ -158,8 +172,8 @@ def reach(row: AttackRow, rows: Sequence[AttackRow]) -> float | None:
     start = floor(row, rows)
     if start is None or row.tmap is None or row.ceiling is None:
         return None
-    possible = row.ceiling.value - start
-    return (row.tmap.value - start) / possible if possible > 0.005 else None
+    possible = row.ceiling.value - start.value
+    return (row.tmap.value - start.value) / possible if possible > 0.005 else None
 
 
 def clear(row: AttackRow, rows: Sequence[AttackRow]) -> bool:
@@ -171,16 +185,11 @@ def clear(row: AttackRow, rows: Sequence[AttackRow]) -> bool:
         return False
     if row.lift is not None and row.lift.low is not None:
         return row.lift.low > 0
-    untouched = find(rows, "untouched")
     start = floor(row, rows)
-    if untouched is not None and untouched.tmap is not None and untouched.tmap.high is not None:
-        start = untouched.tmap.high
+    if start is None:
+        return True
     low = row.tmap.low if row.tmap.low is not None else row.tmap.value
-    return start is None or low > start
-
-
-def find(rows: Sequence[AttackRow], kind: str, budget: str | None = None) -> AttackRow | None:
-    return next((r for r in rows if r.kind == kind and budget in (None, r.budget)), None)
+    return low > (start.high if start.high is not None else start.value)
 
 
 def percent(number: Number) -> str:

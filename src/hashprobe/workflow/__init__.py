@@ -14,7 +14,7 @@ from hashprobe.workflow.attacking import Protocol, attack_run
 from hashprobe.workflow.encoding import encode_run
 from hashprobe.workflow.finished import finished_attacks
 from hashprobe.workflow.opening import Encoded, load_codes
-from hashprobe.workflow.reporting import report_run
+from hashprobe.workflow.reporting import report_run, report_table
 from hashprobe.workflow.screen import Screen, Silence, Tick
 from hashprobe.workflow.training import Network, train_run
 
@@ -31,5 +31,6 @@ __all__ = [
     "finished_attacks",
     "load_codes",
     "report_run",
+    "report_table",
     "train_run",
 ]

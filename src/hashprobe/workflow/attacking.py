@@ -32,7 +32,7 @@ from hashprobe.runs import Run
 from hashprobe.tensors import Images8
 from hashprobe.types import Budget
 from hashprobe.workflow.finished import CARD, RESULT
-from hashprobe.workflow.opening import Encoded, check_work, load_codes, reopen
+from hashprobe.workflow.opening import Encoded, check_work, load_codes, pick_device, reopen
 from hashprobe.workflow.screen import Screen, Silence
 
 
@@ -80,6 +80,7 @@ def attack_run(
     protocol: Protocol = Protocol(),
     name: str | None = None,
     batch_size: int = 100,
+    device: str = "auto",
     workers: int | None = None,
     overwrite: bool = False,
     screen: Screen | None = None,
@@ -94,6 +95,7 @@ def attack_run(
         protocol: which queries, which targets, which measures.
         name: of the folder under attacks/; by default from attack, budget and seed.
         batch_size: queries attacked at once.
+        device: where; `auto` is the GPU if there is one.
         workers: decoding processes; by default one a core.
         overwrite: throw away another attack of the same name.
         screen: where to say what happens.
@@ -124,6 +126,7 @@ def attack_run(
     if attack not in ATTACKS:
         raise HashprobeError(f"unknown attack {attack!r}: choose from {', '.join(sorted(ATTACKS))}")
     check_work(batch_size, workers)
+    where = pick_device(device)
     name = default_name(attack, budget, protocol.seed) if name is None else name
     if name in ("", "..") or Path(name).name != name:
         raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
@@ -137,10 +140,12 @@ def attack_run(
         chosen = data.query.take(ids)
         images8 = decode(chosen, hasher.contract, workers=workers, on_progress=tick).images
     folder = path / "attacks" / name
-    screen.say(f"{attack} at {budget}, {len(ids)} queries -> {folder}")
+    both = budget.both_readings(hasher.contract.std)
+    screen.say(f"{attack} at {both}; {len(ids)} queries -> {folder}")
     if overwrite:
         # Numbers of what is being replaced must not outlive it.
         (folder / RESULT).unlink(missing_ok=True)
+    hasher.to(where)
     attacked = run_attack(
         hasher, images8, ids, targets, attack, budget, options, protocol.seed, batch_size, folder,
         overwrite, screen,

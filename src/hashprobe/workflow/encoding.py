@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from hashprobe.attacks import encode as codes_of
 from hashprobe.codes import PackedCodes
 from hashprobe.data import Split, stream
 from hashprobe.evaluation import Measurement, mean_average_precision
 from hashprobe.files import write_npz
 from hashprobe.models import ImageHasher
 from hashprobe.runs import Run
-from hashprobe.workflow.opening import CODES, check_work, load_codes, reopen, say_bad
+from hashprobe.workflow.opening import CODES, check_work, load_codes, pick_device, reopen, say_bad
 from hashprobe.workflow.screen import Screen, Silence
 
 
@@ -19,6 +19,7 @@ def encode_run(
     path: Path,
     *,
     batch_size: int = 256,
+    device: str = "auto",
     workers: int | None = None,
     skip_bad: bool = False,
     top: int | None = None,
@@ -29,6 +30,7 @@ def encode_run(
     Args:
         path: the run folder.
         batch_size: images encoded at once.
+        device: where; `auto` is the GPU if there is one.
         workers: decoding processes; by default one a core.
         skip_bad: go on without images that cannot be had.
         top: list length of the MAP; by default the whole database.
@@ -53,10 +55,12 @@ def encode_run(
     """
     screen = screen or Silence()
     check_work(batch_size, workers)
+    where = pick_device(device)
     run = Run.open(path)
     missing = [role for role, name in CODES.items() if not run.finished(name)]
     if missing:
         data, hasher, _ = reopen(run)
+        hasher.to(where)
         for role in missing:
             encode_split(
                 run, data.splits()[role], role, hasher, batch_size, workers, skip_bad, screen
@@ -84,7 +88,8 @@ def encode_split(
 ) -> None:
     """Write the codes of one split."""
     parts, positions, bad = [], [], list[str]()
-    with screen.bar(f"encoding {role}") as tick, torch.no_grad():
+    device = next(hasher.parameters()).device
+    with screen.bar(f"encoding {role}") as tick:
         for batch in stream(
             split,
             hasher.contract,
@@ -94,7 +99,7 @@ def encode_split(
             on_progress=tick,
             on_bad=lambda failure: bad.append(str(failure)),
         ):
-            parts.append(PackedCodes.from_logits(hasher(batch.images.float() / 255)))
+            parts.append(codes_of(hasher, batch.images.to(device).float() / 255))
             positions.append(batch.positions)
     say_bad(screen, role, tuple(bad))
     kept = np.concatenate(positions)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from hashprobe.codes import PackedCodes
 from hashprobe.data import DataOptions, RetrievalData
@@ -95,6 +96,30 @@ def check_work(batch_size: int, workers: int | None) -> None:
         raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
     if workers is not None and workers < 0:
         raise HashprobeError(f"workers must be 0 (none) or more; got {workers}")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name; `auto` is the GPU if there is one, else the CPU.
+
+    Raises:
+        HashprobeError: this machine has no such device.
+
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
+    """
+    gpus = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda" if gpus else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        there = ", ".join(["cpu", *(f"cuda:{i}" for i in range(gpus))])
+        raise HashprobeError(
+            f"device {name!r} is not to be had here: choose auto or {there}"
+        ) from error
+    return device
 
 
 def say_bad(screen: Screen, role: str, bad: tuple[str, ...]) -> None:

@@ -16,7 +16,15 @@ from hashprobe.evaluation import (
 )
 from hashprobe.files import read_json
 from hashprobe.models import ImageHasher, ModelCard
-from hashprobe.report import AttackRow, Curve, Example, ReportData, Retrieved, write_report
+from hashprobe.report import (
+    AttackRow,
+    Curve,
+    Example,
+    ReportData,
+    Retrieved,
+    markdown_table,
+    write_report,
+)
 from hashprobe.runs import Run
 from hashprobe.types import Budget, InputContract
 from hashprobe.workflow.finished import Finished, finished_attacks
@@ -109,6 +117,29 @@ def report_run(
     return where
 
 
+def report_table(path: Path) -> str:
+    """The table of a run's attacks as Markdown; opens neither pictures nor network.
+
+    Args:
+        path: the run folder.
+
+    Raises:
+        HashprobeError: no attack on it is finished.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> run = Run.create(folder, {})
+        >>> report_table(folder)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: ... has no finished attack to report: run hashprobe ...
+    """
+    attacks = finished_attacks(Run.open(path))
+    choose(attacks, None, path)
+    return markdown_table(table(attacks))
+
+
 def choose(attacks: list[Finished], name: str | None, path: Path) -> Finished:
     """The attack that the pictures are of."""
     if not attacks:
@@ -142,7 +173,7 @@ def table(attacks: list[Finished]) -> list[AttackRow]:
                     "untouched",
                     tmap=result.floor,
                     own_map=result.map_clean,
-                    bits_wrong=result.wrong_clean.value,
+                    bits_wrong=result.wrong_clean,
                 )
             )
         rows.append(attack_row(finished))
@@ -152,22 +183,26 @@ def table(attacks: list[Finished]) -> list[AttackRow]:
 def attack_row(finished: Finished) -> AttackRow:
     """One attack as a line of the table."""
     result, settings = finished.evaluation, finished.settings
-    visible = result.perceptibility
+    visible, unrounded = result.perceptibility, result.perceptibility_float
     return AttackRow(
         TITLES.get(settings["attack"], settings["attack"]),
         "noise" if settings["attack"] == "noise" else "attack",
         budget=budget_text(finished.budget),
         tmap=result.achieved,
         tmap_float=result.achieved_float,
+        floor=result.floor,
         ceiling=result.ceiling,
         lift=result.lift,
         own_map=result.map_attacked,
-        bits_wrong=result.wrong.value,
+        bits_wrong=result.wrong,
+        bits_wrong_float=result.wrong_float,
         rmse=visible.rmse if visible else None,
+        rmse_float=unrounded.rmse if unrounded else None,
         linf=visible.linf_255 if visible else None,
         psnr=visible.psnr if visible else None,
         ssim=visible.ssim if visible else None,
         steps=settings["options"].get("steps"),
+        seconds=settings["seconds"],
     )
 
 
@@ -191,9 +226,9 @@ def curves(attacks: list[Finished], database: Encoded) -> tuple[list[Curve], lis
         for label, codes in sets:
             labels = attacked.target_labels, database.labels
             both = precision_recall_curve(codes, database.codes, *labels)
-            pr.append(Curve(label, both.recall, both.precision))
+            pr.append(Curve(label, both.recall, both.precision, both.signature))
             found = precision_curve(lengths, codes, database.codes, *labels)
-            precision.append(Curve(label, found.at.astype(float), found.value))
+            precision.append(Curve(label, found.at.astype(float), found.value, found.signature))
     return pr, precision
 
 
