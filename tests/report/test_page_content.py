@@ -1,0 +1,111 @@
+"""What stands on the page is what went in: cells, scales, pictures and figures."""
+
+import base64
+import io
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from hashprobe.report import Curve, ReportData, render
+from hashprobe.report.page import figures
+
+
+def table(page):
+    """The rows of the table of attacks by heading; the scale comes as its shapes."""
+    found = re.search(r'<table aria-labelledby="table">.*?</table>', page, re.DOTALL)
+    root = ET.fromstring(found[0])
+    titles = ["".join(th.itertext()) for th in root.find("thead/tr")]
+    rows = []
+    for tr in root.findall("tbody/tr"):
+        row = {}
+        for title, cell in zip(titles, tr, strict=True):
+            svg = cell.find("svg")
+            text = [t.strip() for t in cell.itertext() if t.strip()]
+            row["scale" if svg is not None else title] = text if svg is None else list(svg)
+        rows.append(row)
+    return rows
+
+
+def test_every_cell_stands_under_its_heading(data, rows, number):
+    dhta = replace(rows[3], floor=rows[0].tmap, ceiling=number(0.874, 0.01))
+    row = table(render(replace(data, rows=(*rows[:3], dhta))))[3]
+    scale = row.pop("scale")
+    assert row == {
+        "Attack": ["DHTA", "8/255"],
+        "t-MAP": ["82.3", "80.3 to 84.3"],
+        "Ceiling": ["87.4", "86.4 to 88.4"],
+        "Lift": ["+77.2", "+75.2 to +79.2"],
+        "Float": ["83.5"],
+        "Own MAP": ["12.0"],
+        "Bits wrong": ["1.2"],
+        "RMSE": ["0.0215"],
+        "L∞": ["8"],
+        "PSNR": ["33.2"],
+        "SSIM": ["0.953"],
+        "Steps": ["2,000"],
+    }
+    places = {shape.get("class").split()[0]: shape for shape in scale}
+    assert (places["tick"].get("x1"), places["tick"].get("x2")) == ("5.1", "5.1")
+    assert (places["cap"].get("x1"), places["cap"].get("x2")) == ("87.4", "87.4")
+    assert (places["spread"].get("x1"), places["spread"].get("x2")) == ("80.3", "84.3")
+    assert places["dot"].get("cx") == "82.3"
+
+
+def test_the_tick_is_the_floor_of_the_row(data, rows, number):
+    own = replace(rows[3], floor=number(0.2, signature="other"))
+    (tick,) = [s for s in table(render(replace(data, rows=(rows[0], own))))[1]["scale"]
+               if s.get("class") == "tick"]  # fmt: skip
+    assert tick.get("x1") == "20.0"
+
+
+def picture(address):
+    raw = base64.b64decode(address.split(",", 1)[1])
+    return np.array(Image.open(io.BytesIO(raw)).convert("RGB")).transpose(2, 0, 1).astype(int)
+
+
+def addresses(page, alt):
+    return re.findall(rf'src="(data:[^"]*)" alt="{alt}[^"]*"', page)
+
+
+def test_the_pictures_are_the_query_its_twin_and_the_change_times_the_factor(make_example):
+    example = make_example("17", 8, step=8)
+    page = render(ReportData("x", examples=(example,)))
+    change = example.adversarial.astype(int) - example.image.astype(int)
+    factor = 127 // np.abs(change).max()
+    assert factor > 1 and f"multiplied by {factor};" in page and f"{factor}</figcaption>" in page
+    (query,) = addresses(page, "Query 17, untouched")
+    (twin,) = addresses(page, "Query 17, adversarial twin")
+    (added,) = addresses(page, "What was added to query 17")
+    np.testing.assert_array_equal(picture(query), example.image)
+    np.testing.assert_array_equal(picture(twin), example.adversarial)
+    np.testing.assert_array_equal(picture(added), 128 + factor * change)
+    results = [picture(address) for address in addresses(page, "Result")]
+    for shown, item in zip(results, (*example.before, *example.after), strict=True):
+        np.testing.assert_array_equal(shown, item.image)
+
+
+def test_long_lists_have_a_logarithmic_axis_and_short_ones_not(monkeypatch):
+    seen = []
+
+    def draw(curves, *, log_x, **settings):
+        seen.append(log_x)
+        return "<svg></svg>"
+
+    monkeypatch.setattr("hashprobe.report.page.curve_figure", draw)
+    for last in (1000, 20):
+        curve = Curve("DHTA", np.array([1, 10, last]), np.array([1.0, 0.9, 0.5]))
+        figures(ReportData("x", pr_curves=(), precision_curves=(curve,)))
+    assert seen == [True, False]
+
+
+def test_curves_and_bits_have_their_signatures(data):
+    curve = replace(data.pr_curves[0], signature="PR|empty:zero|v:0.1")
+    lists = replace(data.precision_curves[0], signature="P@N|ties:stable|v:0.1")
+    page = render(replace(data, pr_curves=(curve,), precision_curves=(lists,)))
+    plain = re.sub(r"<[^>]*>", " ", page)
+    assert re.search(r"Precision and recall\s+PR\|empty:zero\|v:0\.1", plain)
+    assert re.search(r"Precision of N\s+P@N\|ties:stable\|v:0\.1", plain)
+    assert re.search(r"Bits wrong\s+wrong bits\|bits:32\|v:0\.1", plain)
