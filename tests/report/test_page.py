@@ -205,7 +205,7 @@ def test_an_empty_report_and_a_row_without_numbers(number):
 
 
 def test_no_findings_differs_from_no_checks(data):
-    assert "found nothing" in words(render(replace(data, findings=())))
+    assert "found nothing to warn of" in words(render(replace(data, findings=())))
     assert "checks of the data" not in words(render(replace(data, findings=None)))
 
 

@@ -218,6 +218,17 @@ def test_a_report_elsewhere_and_of_another_attack(hashprobe, run, tmp_path):
     assert "<article" not in where.read_text()
 
 
+def test_the_networks_map_is_measured_as_the_attack_is(hashprobe, encoded):
+    hashprobe(f"attack noise {encoded} --queries 2 --top 50 --normaliser min")
+    hashprobe(f"report {encoded}")
+    text = html.unescape((encoded / "report.html").read_text())
+    query, database = (load_codes(Run.open(encoded), role) for role in ("query", "database"))
+    arrays = query.codes, database.codes, query.labels, database.labels
+    clean = mean_average_precision(*arrays, top=50, normaliser="min")
+    assert clean.signature in text
+    assert f"<dt>MAP</dt><dd>{100 * clean.value:.1f} " in text
+
+
 def test_curves_are_over_comparable_attacks_only(hashprobe, run, monkeypatch):
     """Another seed attacks other queries, and another name keeps two attacks apart."""
     from hashprobe.workflow import reporting

@@ -92,11 +92,15 @@ def report_run(
     with screen.bar("searching for the examples") as tick:
         pictures = make_examples(shown, examples, data, hasher, database)
         tick(1, 1)
+    names = ("top", "normaliser", "ties", "empty")
+    measures: Any = {name: shown.settings["protocol"][name] for name in names}
     page = ReportData(
         title=f"hashprobe: {card.backbone} on {data.name}, {card.bits} bits",
         facts=facts(card, data),
         bits=card.bits,
-        clean=mean_average_precision(query.codes, database.codes, query.labels, database.labels),
+        clean=mean_average_precision(
+            query.codes, database.codes, query.labels, database.labels, **measures
+        ),
         findings=tuple(str(finding) for finding in data.findings if not finding.harmless),
         rows=tuple(table(attacks)),
         pr_curves=tuple(pr),
