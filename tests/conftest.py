@@ -1,12 +1,17 @@
-"""One tiny audit of the digits, made once and shared by the tests of the command line."""
+"""What the tests of several packages share, above all one tiny audit of the digits."""
 
 import contextlib
 import io
+import os
 import shutil
 from dataclasses import dataclass
 
+import jaxtyping
 import pytest
 
+
+# Before torch is loaded: tiny tensors would only wait for the threads of a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TRAINING = (
     "--size 8 --bits 16 --epochs 4 --batch-size 25 --optimiser adamw --lr 3e-3 --augment none"
@@ -31,6 +36,14 @@ class Said:
         assert last.startswith("error: ")
         assert len([line for line in self.err.splitlines() if line.startswith("error")]) == 1
         return last.removeprefix("error: ")
+
+
+@pytest.fixture
+def as_for_users():
+    """Switches the shape hook of the tests off: users meet our own errors, not the hook's."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

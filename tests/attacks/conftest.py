@@ -1,6 +1,5 @@
 """Tiny hashers whose behaviour is known, shared by the tests of the attacks."""
 
-import jaxtyping
 import pytest
 import torch
 
@@ -46,23 +45,6 @@ class Conv(Hasher):
 
     def forward(self, images):
         return self.hash(self.features((images - self.mean) / self.std).flatten(1))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Keeps tiny tensors from waiting for threads of a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def as_for_users():
-    """Switches the shape hook of the tests off: users meet our own errors, not the hook's."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

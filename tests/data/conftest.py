@@ -1,20 +1,11 @@
 """Small picture trees and the arrays behind them, shared by the tests of the data."""
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from hashprobe.data import ArraySource, Split
-
-
-@pytest.fixture
-def as_for_users():
-    """Switches the shape hook of the tests off: users meet our own errors, not the hook's."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

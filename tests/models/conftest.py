@@ -1,6 +1,5 @@
 """A small network and pictures that it can learn, shared by the tests of the models."""
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -22,23 +21,6 @@ class Tiny(Hasher):
 
     def forward(self, images):
         return self.hash(self.dropout(self.features(images - 0.5).relu().mean((2, 3))))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Keeps tiny tensors from waiting for threads of a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def as_for_users():
-    """Switches the shape hook of the tests off: users meet our own errors, not the hook's."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture
