@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from hashprobe.attacks import ATTACKS
+from hashprobe.attacks import ATTACKS, Session
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Budget
 
@@ -125,16 +125,71 @@ def test_works_where_the_caller_has_switched_gradients_off(
 def test_steps_are_reported(attack, conv, random_images, random_signs):
     run, options = quick(attack)
     seen = []
+    session = Session(batch_size=2, on_step=lambda step, steps: seen.append((step, steps)))
     run(
         conv(),
-        random_images(1),
-        random_signs(1, 16),
+        random_images(3),
+        random_signs(3, 16),
         budget=BUDGETS[0],
         options=options,
-        on_step=lambda step, steps: seen.append((step, steps)),
+        session=session,
     )
-    total = getattr(options, "steps", 1)
-    assert seen == [(step, total) for step in range(1, total + 1)]
+    total = 3 * getattr(options, "steps", 1)
+    assert {most for _, most in seen} == {total}
+    done = [step for step, _ in seen]
+    assert done == sorted(set(done)) and done[-1] == total
+
+
+def test_a_pool_equals_one_by_one(attack, conv, random_images, random_signs):
+    """Queries that take the place of others in the network get what they would get alone."""
+    run, options = quick(attack, steps=12)
+    hasher, images, targets = conv(), random_images(7), random_signs(7, 16)
+    given = {"budget": Budget(32 / 255), "options": options, "seed": 3}
+    together = run(hasher, images, targets, **given)
+    pooled = run(hasher, images, targets, **given, session=Session(batch_size=3))
+    torch.testing.assert_close(pooled, together, rtol=0, atol=1e-9)
+
+
+def test_finished_queries_are_handed_over_once(attack, conv, random_images, random_signs):
+    run, options = quick(attack)
+    seen = {}
+
+    def on_done(rows, images):
+        assert not seen.keys() & set(rows)
+        seen.update(zip(rows, images.clone(), strict=True))
+
+    given = (conv(), random_images(5), random_signs(5, 16))
+    session = Session(batch_size=2, on_done=on_done)
+    moved = run(*given, budget=BUDGETS[0], options=options, session=session)
+    assert all(torch.equal(moved[row], image) for row, image in seen.items())
+    assert sorted(seen) == ([] if attack == "noise" else list(range(5)))
+
+
+def test_passes_are_counted_per_query(attack, conv, random_images, random_signs):
+    """As an independent spy counts them: rows through the network, whoever they belong to."""
+
+    class Spy(conv):
+        rows = 0
+
+        def forward(self, images):
+            Spy.rows += len(images)
+            return super().forward(images)
+
+    run, options = quick(attack)
+    hasher, session = Spy(), Session(batch_size=2)
+    with session.counting(hasher, 5):
+        run(
+            hasher,
+            random_images(5),
+            random_signs(5, 16),
+            budget=BUDGETS[0],
+            options=options,
+            session=session,
+        )
+    assert session.forwards.sum() == Spy.rows
+    most = getattr(options, "steps", 0)
+    assert (session.backwards <= most).all() and (session.forwards <= most + 1).all()
+    assert not hasher._forward_hooks
 
 
 def test_bad_input_is_refused_at_the_door(attack, conv, random_images, random_signs, as_for_users):

@@ -1,12 +1,11 @@
 import re
-from functools import partial
 
 import pytest
 import torch
 
 from hashprobe.attacks.box import Box, round_to_bytes
 from hashprobe.attacks.checks import check_images, check_images8, check_targets
-from hashprobe.attacks.engine import minimise, unit_l2_step, untouched
+from hashprobe.attacks.engine import Descent, minimise, unit_l2_step, untouched
 from hashprobe.attacks.objectives import inner_product_loss
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher
@@ -18,9 +17,11 @@ def descend(hasher, images, targets, *, budget, steps=3, size=1.0, alpha=0.1):
         hasher,
         images,
         targets,
-        objective=lambda z, b, step: inner_product_loss(z, b, alpha),
-        step_rule=partial(unit_l2_step, size=size),
-        steps=steps,
+        Descent(
+            objective=lambda z, b, step: inner_product_loss(z, b, alpha),
+            step_rule=lambda gradient, step: unit_l2_step(gradient, size=size),
+            steps=steps,
+        ),
         budget=budget,
     )
 

@@ -248,7 +248,9 @@ def test_other_options_that_do_not_fit(hashprobe, run, words, named):
 
 
 def test_an_attack_that_python_code_misspells(audit):
-    with pytest.raises(HashprobeError, match="unknown attack 'dtha': choose from dhta, noise, p2p"):
+    with pytest.raises(
+        HashprobeError, match="unknown attack 'dtha': choose from bit-margin, dhta, noise, p2p"
+    ):
         attack_run(audit[0], "dtha", budget=Budget(), options=DhtaOptions())
     with pytest.raises(HashprobeError, match="takes DhtaOptions; got P2pOptions"):
         attack_run(

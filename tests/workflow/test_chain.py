@@ -185,7 +185,7 @@ def test_overwrite_replaces_another_attack_and_keeps_the_same(hashprobe, run, mo
         raise KeyboardInterrupt
 
     # Stopped while it replaces: the numbers of the old attack are not shown as the new one's.
-    monkeypatch.setattr(sys.modules["hashprobe.attacks.craft"], "attack_batch", stop)
+    monkeypatch.setattr(sys.modules["hashprobe.attacks.craft"], "attack_chunk", stop)
     assert hashprobe(f"{attack} --steps 3").code == 130
     assert [f.name for f in finished_attacks(Run.open(run))] == list(NAMES[:2])
     monkeypatch.undo()
@@ -385,13 +385,14 @@ def test_the_demo_runs_the_whole_audit_and_says_where_the_report_is(
         "t-MAP of Noise",
         "t-MAP of P2P",
         "t-MAP of DHTA",
+        "t-MAP of Bit margin",
     ]
     assert why in html.unescape((out / "report.html").read_text())
     assert said.err.count("1347 database") == 1
     # Again with other steps: what differs is replaced, what does not is kept.
     again = hashprobe(f"demo --out {out} --queries 4 --steps 3")
     assert again.code == 0, again.err
-    assert again.err.count("4 of 4 queries are finished already") == 1
+    assert again.err.count("4 of 4 queries are finished already") == 2
     assert len(list((out / "attacks").iterdir())) == 3
 
 

@@ -71,10 +71,10 @@ def assert_same_attack(folder, other, *, exactly):
     for name in ("achieved", "floor", "ceiling", "lift", "wrong", "map_attacked"):
         assert results[0][name] == results[1][name]
     if not exactly:
-        torch.testing.assert_close(one.images, two.images, rtol=0, atol=1e-4)
-        assert (one.images8.int() - two.images8.int()).abs().max() <= 1
+        torch.testing.assert_close(one.images[:], two.images[:], rtol=0, atol=1e-4)
+        assert (one.images8[:].int() - two.images8[:].int()).abs().max() <= 1
         return
-    assert torch.equal(one.images, two.images)
+    assert torch.equal(one.images[:], two.images[:])
     assert results[0] == results[1]
     for path in sorted(folder.glob("png/*.png")):
         assert path.read_bytes() == (other / "png" / path.name).read_bytes()

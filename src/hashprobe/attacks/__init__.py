@@ -3,14 +3,16 @@
 A new attack is one file with frozen options and one function, and one line in `ATTACKS`.
 """
 
-from hashprobe.attacks.attacked import Attacked
+from hashprobe.attacks.attacked import Attacked, Stored
+from hashprobe.attacks.bit_margin import BitMarginOptions, bit_margin
 from hashprobe.attacks.contract import Attack, AttackFunction
-from hashprobe.attacks.craft import craft
+from hashprobe.attacks.craft import DEFAULT, craft
 from hashprobe.attacks.dhta import PRESETS, DhtaOptions, Preset, alpha_at, dhta
 from hashprobe.attacks.encoding import encode
 from hashprobe.attacks.noise import NoiseOptions, noise
-from hashprobe.attacks.objectives import inner_product_loss
+from hashprobe.attacks.objectives import bit_margin_loss, inner_product_loss
 from hashprobe.attacks.p2p import P2pOptions, p2p
+from hashprobe.attacks.session import Precision, Session
 from hashprobe.attacks.targets import (
     TargetCodes,
     anchor_code,
@@ -21,6 +23,7 @@ from hashprobe.attacks.targets import (
 
 
 ATTACKS: dict[str, Attack] = {
+    DEFAULT: Attack(bit_margin, BitMarginOptions),
     "dhta": Attack(dhta, DhtaOptions),
     "noise": Attack(noise, NoiseOptions),
     "p2p": Attack(p2p, P2pOptions),
@@ -29,17 +32,24 @@ ATTACKS: dict[str, Attack] = {
 
 __all__ = [
     "ATTACKS",
+    "DEFAULT",
     "PRESETS",
     "Attack",
     "AttackFunction",
     "Attacked",
+    "BitMarginOptions",
     "DhtaOptions",
     "NoiseOptions",
     "P2pOptions",
+    "Precision",
     "Preset",
+    "Session",
+    "Stored",
     "TargetCodes",
     "alpha_at",
     "anchor_code",
+    "bit_margin",
+    "bit_margin_loss",
     "craft",
     "dhta",
     "draw_target_codes",

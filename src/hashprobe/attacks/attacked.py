@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int8, Int64, UInt8
 from PIL import Image
+from torch import Tensor
 
 from hashprobe import files
 from hashprobe.codes import PackedCodes
@@ -34,6 +35,53 @@ class Crafted(NamedTuple):
     forwards: int
     backwards: int
     seconds: float
+
+
+def without_pixels(one: Crafted) -> Crafted:
+    """The same with pixel arrays of no rows, for what lies in a file."""
+    return one._replace(image=one.image[None][:0], image8=one.image8[None][:0])
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Pixels of attacked queries that stay in their files until some are asked for.
+
+    Example:
+        >>> Stored(Path("runs/photos/attacks/dhta"), "image8", (7, 9), (3, 224, 224)).shape
+        torch.Size([2, 3, 224, 224])
+    """
+
+    folder: Path
+    """Where the queries' files are."""
+    part: str
+    """`image` or `image8`."""
+    query_ids: tuple[int, ...]
+    """Whose files, in order."""
+    size: tuple[int, ...]
+    """(3, H, W)."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """(Q, 3, H, W)."""
+        return torch.Size((len(self), *self.size))
+
+    def __len__(self) -> int:
+        return len(self.query_ids)
+
+    def __getitem__(self, rows: int | slice) -> Tensor:
+        """One query, or the queries of a slice.
+
+        Raises:
+            HashprobeError: a file that is missing or damaged.
+        """
+        if isinstance(rows, int):
+            return self.read(self.query_ids[rows])
+        picked = self.query_ids[rows]
+        return torch.stack([self.read(i) for i in picked]) if picked else torch.empty(0, *self.size)
+
+    def read(self, query_id: int) -> Tensor:
+        """The pixels of one query."""
+        return torch.from_numpy(files.read_npz(query_path(self.folder, query_id))[self.part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +112,9 @@ class Attacked:
     """The label each query was steered to, multi-hot."""
     target_codes: Int8[np.ndarray, "q k"]
     """The code each query was steered to: -1 and +1, or 0 for a tied bit left alone."""
-    images: Images
+    images: Images | Stored
     """float32 adversarial queries in [0, 1], projected onto the budget, before rounding; on CPU."""
-    images8: Images8
+    images8: Images8 | Stored
     """The same rounded to 8 bits, within the budget: what the PNG files hold; on CPU."""
     codes_float: PackedCodes
     """Codes of `images`, to compare with publications that do not round."""
@@ -98,7 +146,11 @@ class Attacked:
 
     @classmethod
     def collect(
-        cls, query_ids: list[int], crafted: list[Crafted], recipe: Mapping[str, Any]
+        cls,
+        query_ids: list[int],
+        crafted: list[Crafted],
+        recipe: Mapping[str, Any],
+        folder: Path | None = None,
     ) -> "Attacked":
         """Puts single queries together.
 
@@ -106,24 +158,31 @@ class Attacked:
             query_ids: Q ids.
             crafted: what is known of each, in the same order.
             recipe: how they were made.
+            folder: where their pixels are, if `crafted` has them no longer.
 
         Raises:
             HashprobeError: queries of different sizes or code lengths.
         """
         first = crafted[0]
+        shape = first.image8.shape[-3:]
         for query_id, one in zip(query_ids, crafted, strict=True):
             if [np.shape(part) for part in one] != [np.shape(part) for part in first]:
                 raise HashprobeError(
                     f"query {query_id} has another size or code length than query {query_ids[0]}"
                 )
         part = {name: np.stack([getattr(c, name) for c in crafted]) for name in first._fields}
+        images: Images | Stored = torch.from_numpy(part["image"])
+        images8: Images8 | Stored = torch.from_numpy(part["image8"])
+        if folder is not None:
+            images = Stored(folder, "image", tuple(query_ids), shape)
+            images8 = Stored(folder, "image8", tuple(query_ids), shape)
         bits = len(first.target_code)
         return cls(
             query_ids=np.array(query_ids, np.int64),
             target_labels=part["target_label"],
             target_codes=part["target_code"],
-            images=torch.from_numpy(part["image"]),
-            images8=torch.from_numpy(part["image8"]),
+            images=images,
+            images8=images8,
             codes_float=PackedCodes(part["code_float"], bits),
             codes=PackedCodes(part["code"], bits),
             clean_codes=PackedCodes(part["clean_code"], bits),
@@ -160,7 +219,8 @@ class Attacked:
                 f"the attack in {folder} has finished {len(ids) - len(missing)} of {len(ids)} "
                 "queries: run it again to go on"
             )
-        return cls.collect(ids, [read_query(folder, recipe, i) for i in ids], recipe)
+        crafted = [without_pixels(read_query(folder, recipe, i)) for i in ids]
+        return cls.collect(ids, crafted, recipe, folder)
 
 
 def query_path(folder: Path, query_id: int) -> Path:

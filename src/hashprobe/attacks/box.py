@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Images8
 from hashprobe.types import Budget, InputContract
+
+
+HAIR = 5e-5
+"""What a multiple of 1/255, times 255, may be off in float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +54,39 @@ class Box:
         """The nearest images inside the box."""
         return torch.maximum(torch.minimum(images, self.high), self.low)
 
+    def of(self, rows: Int64[Tensor, " m"]) -> "Box":
+        """The box of some of the images."""
+        return Box(self.low[rows], self.high[rows], self.unit)
+
+    def eight_bit(self, images: Images) -> Images:
+        """The nearest images inside the box whose values are multiples of 1/255.
+
+        Where no multiple lies in the box, a pixel becomes the box's centre: the clean one.
+
+        Example:
+            >>> clean = torch.full((1, 3, 1, 1), 100 / 255)
+            >>> box = Box.around(clean, Budget(8 / 255), InputContract())
+            >>> 255 * box.eight_bit(torch.full((1, 3, 1, 1), 0.7)).flatten()
+            tensor([108., 108., 108.])
+        """
+        # 255 * (100/255 - 8/255) may lie a hair above 92 in floating point.
+        low, high = (255 * self.low - HAIR).ceil(), (255 * self.high + HAIR).floor()
+        rounded = torch.maximum(torch.minimum((255 * images).round(), high), low) / 255
+        return torch.where(low <= high, rounded, (self.low + self.high) / 2)
+
+    @staticmethod
+    def check_eight_bit(budget: Budget, contract: InputContract) -> None:
+        """Refuses a budget within which no 8-bit pixel can change.
+
+        Raises:
+            HashprobeError: no channel can change by a whole 1/255.
+        """
+        if max(reach_of(budget, contract)) < 1:
+            raise HashprobeError(
+                f"no 8-bit pixel can change within {budget}: take at least 1/255, or an attack "
+                "that works in floats, such as dhta"
+            )
+
 
 def round_to_bytes(
     adversarial: Images, clean: Images8, budget: Budget, contract: InputContract
@@ -79,10 +116,19 @@ def round_to_bytes(
     """
     if not torch.isfinite(adversarial).all():
         raise HashprobeError("the attack returned pixels that are not numbers")
-    std = (1.0, 1.0, 1.0) if budget.space == "pixel" else contract.std
-    # 8/255 * 255 may fall a hair below 8 in floating point.
-    reach = [min(255, int(255 * budget.eps * s + 1e-6)) for s in std]
-    radius = torch.tensor(reach, device=clean.device).view(1, 3, 1, 1)
+    radius = torch.tensor(reach_of(budget, contract), device=clean.device).view(1, 3, 1, 1)
     wanted, start = (adversarial.double() * 255).round().clamp(0, 255), clean.long()
     low, high = (start - radius).clamp(min=0), (start + radius).clamp(max=255)
     return torch.maximum(torch.minimum(wanted.long(), high), low).to(torch.uint8)
+
+
+def reach_of(budget: Budget, contract: InputContract) -> list[int]:
+    """By how many grey levels the budget lets each channel change.
+
+    Example:
+        >>> reach_of(Budget(0.032), InputContract()), reach_of(Budget(0.003), InputContract())
+        ([8, 8, 8], [0, 0, 0])
+    """
+    std = (1.0, 1.0, 1.0) if budget.space == "pixel" else contract.std
+    # 8/255 * 255 may fall a hair below 8 in floating point.
+    return [min(255, int(255 * budget.eps * s + 1e-6)) for s in std]

@@ -1,23 +1,23 @@
 """What every attack looks like from outside, and how chance is tied to a query."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Integer
 
+from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher
 from hashprobe.tensors import Images, Targets
 from hashprobe.types import Budget
 
 
-OnStep: TypeAlias = Callable[[int, int], None]
-"""Called with (steps done, steps in all) after each step."""
 QueryIds: TypeAlias = Sequence[int] | Integer[np.ndarray, " q"]
 """Whole numbers from 0; with the seed they decide what is drawn for a query."""
 
-LABEL_STREAM, MEMBER_STREAM, NOISE_STREAM = range(3)
+LABEL_STREAM, MEMBER_STREAM, NOISE_STREAM, START_STREAM = range(4)
+# Every restart has a stream of its own, from START_STREAM + 1 on: it comes last.
 
 
 class Options(Protocol):
@@ -58,7 +58,7 @@ class AttackFunction(Protocol):
         options: Any,
         seed: int = 0,
         query_ids: QueryIds | None = None,
-        on_step: OnStep | None = None,
+        session: Session | None = None,
     ) -> Images: ...
 
 

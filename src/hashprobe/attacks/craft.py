@@ -1,16 +1,13 @@
-"""The runner: attacks in batches, projects, rounds to 8 bits, re-encodes, saves and resumes."""
+"""The runner: attacks in chunks, keeps what is finished, and resumes."""
 
 import inspect
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from hashprobe.attacks.attacked import (
     Attacked,
@@ -19,14 +16,15 @@ from hashprobe.attacks.attacked import (
     read_index,
     read_query,
     repair_png,
+    without_pixels,
     write_index,
     write_query,
 )
-from hashprobe.attacks.box import Box, round_to_bytes
 from hashprobe.attacks.checks import check_images8, check_targets
-from hashprobe.attacks.contract import Attack, AttackFunction, OnStep, QueryIds, checked_ids
-from hashprobe.attacks.encoding import encode
+from hashprobe.attacks.chunk import Job, attack_chunk
+from hashprobe.attacks.contract import Attack, AttackFunction, QueryIds, checked_ids
 from hashprobe.attacks.recipe import differences, recipe_of
+from hashprobe.attacks.session import OnStep, Precision, Session
 from hashprobe.attacks.targets import TargetCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher
@@ -37,6 +35,11 @@ from hashprobe.types import Budget
 OnProgress: TypeAlias = Callable[[int, int], None]
 """Called with (queries finished, queries in all)."""
 
+DEFAULT = "bit-margin"
+"""The attack that is meant where none is named."""
+CHUNK_BYTES = 64 << 20
+"""Pixels of the queries that are on the device together, in float32."""
+
 
 def craft(
     hasher: Hasher,
@@ -44,11 +47,12 @@ def craft(
     query_ids: QueryIds,
     targets: TargetCodes,
     *,
-    attack: str | AttackFunction,
+    attack: str | AttackFunction = DEFAULT,
     budget: Budget,
     options: Any = None,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int | None = None,
+    precision: Precision = "float32",
     out: Path | None = None,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
@@ -58,9 +62,9 @@ def craft(
 
     Whatever the attack returns is projected onto the budget and [0, 1], rounded to 8 bits within
     the budget, and encoded again in float32 by the hard sign: an attack never decides that it
-    won. With `out`, each finished batch is on the disk, one file and one PNG per query; the same
-    call with the same folder, in any batch size, goes on where it stopped and attacks again only
-    what is missing or damaged.
+    won. With `out`, finished queries are soon on the disk, one file and one PNG each, and their
+    pixels leave the memory; the same call with the same folder, in any batch size, goes on where
+    it stopped and attacks again only what is missing or damaged.
 
     Args:
         hasher: the victim, in float32; left as it was. Queries go to its device.
@@ -71,12 +75,14 @@ def craft(
         budget: l-infinity radius and the space it counts in.
         options: the attack's options; by default those of its name.
         seed: 0 or above; goes to the attack.
-        batch_size: queries attacked at once; plays no part in the result beyond the rounding of
-            the network's own kernels.
+        batch_size: queries in the network at once; None chooses by the memory of the machine. It
+            plays no part in the result beyond the rounding of the network's own kernels.
+        precision: what gradients are computed in, `float32` or `bfloat16`; judgement is float32.
         out: folder to keep results in and to resume from.
         overwrite: throw away what another attack left in `out`.
-        on_progress: called with (queries finished, Q) at the start and after each batch is kept.
-        on_step: goes to the attack: called with (steps done, steps) within each batch.
+        on_progress: called with (queries finished, Q) at the start and after some are kept.
+        on_step: called with (query steps done, query steps at most) of all Q queries that were
+            not finished before.
 
     Returns:
         Float and 8-bit adversarial queries with their codes, in the order of `query_ids`.
@@ -86,148 +92,56 @@ def craft(
             that holds another attack or cannot be written, a device out of memory.
 
     Example:
-        >>> from hashprobe.attacks import NoiseOptions
+        >>> import numpy as np
         >>> from hashprobe.models import ImageHasher
         >>> images8 = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
         >>> targets = TargetCodes(
         ...     np.eye(2, dtype=bool), np.ones((2, 16), np.int8), np.zeros((2, 1), np.int64))
         >>> result = craft(ImageHasher("small", 16), images8, [7, 9], targets, attack="noise",
-        ...                budget=Budget(8 / 255), options=NoiseOptions())
+        ...                budget=Budget(8 / 255))
         >>> len(result), int((result.images8.int() - images8.int()).abs().max()) <= 8
         (2, True)
     """
     ids = list(checked_ids(query_ids, len(images8)))
     run, options, name = resolve(attack, options)
-    check_work(hasher, images8, ids, targets, batch_size)
-    recipe = recipe_of(hasher, images8, ids, targets, name, budget, options, seed)
+    check_work(hasher, images8, ids, targets)
+    session = Session(precision=precision, batch_size=batch_size)
+    recipe = recipe_of(
+        hasher, images8, ids, targets, name, budget, options, seed, session.precision
+    )
     done = open_folder(out, recipe, ids, overwrite) if out is not None else {}
     pending = [row for row, query_id in enumerate(ids) if query_id not in done]
     if on_progress is not None:
         on_progress(len(done), len(ids))
-    for start in range(0, len(pending), batch_size):
-        rows = pending[start : start + batch_size]
+
+    def keep(finished: list[tuple[int, Crafted]]) -> None:
+        for query_id, one in finished:
+            if out is not None:
+                write_query(out, recipe, query_id, one)
+                one = without_pixels(one)
+            done[query_id] = one
+        if on_progress is not None:
+            on_progress(len(done), len(ids))
+
+    each = 4 * images8[0].numel()
+    size = max(batch_size or 1, CHUNK_BYTES // each)
+    for start in range(0, len(pending), size):
+        rows = pending[start : start + size]
         job = Job(
             clean8=images8[rows],
             labels=targets.labels[rows],
             codes=targets.codes[rows],
             ids=[ids[row] for row in rows],
         )
-        for query_id, one in zip(
-            job.ids, attack_batch(hasher, job, run, budget, options, seed, on_step), strict=True
-        ):
-            if out is not None:
-                write_query(out, recipe, query_id, one)
-            done[query_id] = one
-        if on_progress is not None:
-            on_progress(len(done), len(ids))
-    return Attacked.collect(ids, [done[query_id] for query_id in ids], recipe)
+        if on_step is not None:
+            session.on_step = partial(report, on_step, start, len(rows), len(pending))
+        attack_chunk(hasher, job, run, budget, options, seed, session, keep)
+    return Attacked.collect(ids, [done[query_id] for query_id in ids], recipe, out)
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """The queries of one batch."""
-
-    clean8: Images8
-    labels: np.ndarray
-    codes: np.ndarray
-    ids: list[int]
-
-
-def attack_batch(
-    hasher: Hasher,
-    job: Job,
-    run: AttackFunction,
-    budget: Budget,
-    options: Any,
-    seed: int,
-    on_step: OnStep | None,
-) -> list[Crafted]:
-    """Attacks one batch and judges what comes back."""
-    device = device_of(hasher)
-    clean8 = job.clean8.to(device)
-    clean = clean8.float() / 255
-    codes = torch.from_numpy(job.codes).to(clean)
-    started = time.perf_counter()
-    try:
-        with counted(hasher) as passes:
-            moved = run(
-                hasher,
-                clean,
-                codes,
-                budget=budget,
-                options=options,
-                seed=seed,
-                query_ids=job.ids,
-                on_step=on_step,
-            )
-        if moved.shape != clean.shape:
-            raise HashprobeError(
-                f"the attack returned shape {tuple(moved.shape)} for {tuple(clean.shape)}"
-            )
-        moved = moved.detach().to(clean)
-        adversarial = Box.around(clean, budget, hasher.contract).clamp(moved)
-        adversarial8 = round_to_bytes(adversarial, clean8, budget, hasher.contract)
-        seconds = (time.perf_counter() - started) / len(clean)
-        code_float = encode(hasher, adversarial).data
-        code = encode(hasher, adversarial8.float() / 255).data
-        clean_code = encode(hasher, clean).data
-    except torch.OutOfMemoryError as error:
-        raise HashprobeError(
-            f"{device} is out of memory with {len(clean)} queries at once: "
-            "choose a smaller batch size"
-        ) from error
-    return [
-        Crafted(
-            target_label=job.labels[i],
-            target_code=job.codes[i],
-            image=image,
-            image8=image8,
-            code_float=code_float[i],
-            code=code[i],
-            clean_code=clean_code[i],
-            forwards=passes.forwards,
-            backwards=passes.backwards,
-            seconds=seconds,
-        )
-        for i, (image, image8) in enumerate(
-            zip(adversarial.cpu().numpy(), adversarial8.cpu().numpy(), strict=True)
-        )
-    ]
-
-
-@dataclass
-class Passes:
-    """Passes through a hasher, counted from outside."""
-
-    forwards: int = 0
-    backwards: int = 0
-
-
-@contextmanager
-def counted(hasher: Hasher) -> Iterator[Passes]:
-    """Counts passes through a hasher, whatever the attack says of itself."""
-    passes = Passes()
-
-    def backward(_: Tensor) -> None:
-        passes.backwards += 1
-
-    def forward(module: nn.Module, inputs: Any, logits: Tensor) -> None:
-        passes.forwards += 1
-        if logits.requires_grad:
-            logits.register_hook(backward)  # type: ignore[no-untyped-call]
-
-    handle = hasher.register_forward_hook(forward)
-    try:
-        yield passes
-    finally:
-        handle.remove()
-
-
-def device_of(hasher: Hasher) -> torch.device:
-    """Where a hasher's weights are."""
-    for tensor in (*hasher.parameters(), *hasher.buffers()):
-        return tensor.device
-    return torch.device("cpu")
+def report(on_step: OnStep, before: int, here: int, queries: int, step: int, most: int) -> None:
+    """Passes the query steps of one chunk on as those of all queries."""
+    on_step(before * most // here + step, queries * most // here)
 
 
 def resolve(attack: str | AttackFunction, options: Any) -> tuple[AttackFunction, Any, str]:
@@ -251,17 +165,13 @@ def resolve(attack: str | AttackFunction, options: Any) -> tuple[AttackFunction,
     return known.run, options, attack
 
 
-def check_work(
-    hasher: Hasher, images8: Images8, ids: list[int], targets: TargetCodes, batch_size: int
-) -> None:
+def check_work(hasher: Hasher, images8: Images8, ids: list[int], targets: TargetCodes) -> None:
     """Refuses input that does not fit before anything is computed or written."""
     check_images8(images8)
     check_targets(torch.from_numpy(targets.codes).float(), len(images8), hasher.bits)
-    if len(set(ids)) < len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
+    twice, times = Counter(ids).most_common(1)[0]
+    if times > 1:
         raise HashprobeError(f"query id {twice} appears more than once: ids name files")
-    if batch_size < 1:
-        raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
     for weight in hasher.parameters():
         if weight.is_floating_point() and weight.dtype != torch.float32:
             raise HashprobeError(
@@ -296,5 +206,5 @@ def open_folder(
             # Missing, cut off or somebody else's: it is attacked again and replaced.
             continue
         repair_png(out, query_id, one)
-        done[query_id] = one
+        done[query_id] = without_pixels(one)
     return done

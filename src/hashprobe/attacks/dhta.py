@@ -7,9 +7,10 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from hashprobe.attacks.contract import OnStep, QueryIds, check_descent
-from hashprobe.attacks.engine import minimise, unit_l2_step
+from hashprobe.attacks.contract import QueryIds, check_descent
+from hashprobe.attacks.engine import Descent, Steps, minimise, unit_l2_step
 from hashprobe.attacks.objectives import inner_product_loss
+from hashprobe.attacks.session import Session
 from hashprobe.attacks.targets import Pool, Tie
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher
@@ -75,11 +76,13 @@ def alpha_at(step: int, steps: int) -> float:
 
 
 def steer(
-    logits: Logits, targets: Targets, step: int, *, steps: int, alpha: float | None
+    logits: Logits, targets: Targets, step: Steps, *, steps: int, alpha: float | None
 ) -> Float[Tensor, " n"]:
-    """Equation 9 with the alpha of this step."""
-    slope = alpha_at(step, steps) if alpha is None else alpha
-    return inner_product_loss(logits, targets, slope)
+    """Equation 9 with the alpha of each query's step."""
+    if alpha is not None:
+        return inner_product_loss(logits, targets, alpha)
+    slopes = logits.new_tensor([alpha_at(done, steps) for done in step.tolist()])
+    return inner_product_loss(logits, targets, slopes.unsqueeze(1))
 
 
 def dhta(
@@ -91,7 +94,7 @@ def dhta(
     options: DhtaOptions,
     seed: int = 0,
     query_ids: QueryIds | None = None,
-    on_step: OnStep | None = None,
+    session: Session | None = None,
 ) -> Images:
     """Steers queries to the anchor code of a set of items (DHTA, section 3.2, equation 9).
 
@@ -108,7 +111,7 @@ def dhta(
         options: see `DhtaOptions`.
         seed: not used.
         query_ids: not used.
-        on_step: called with (steps done, steps) after each step.
+        session: precision, batches, and whom to tell of progress; see `Session`.
 
     Returns:
         (N, 3, H, W) adversarial queries in the budget and in [0, 1], same device and dtype.
@@ -128,11 +131,13 @@ def dhta(
         hasher,
         images,
         targets,
-        objective=partial(steer, steps=options.steps, alpha=options.alpha),
-        step_rule=partial(unit_l2_step, size=options.step_size),
-        steps=options.steps,
+        Descent(
+            objective=partial(steer, steps=options.steps, alpha=options.alpha),
+            step_rule=lambda gradient, _: unit_l2_step(gradient, size=options.step_size),
+            steps=options.steps,
+        ),
         budget=budget,
-        on_step=on_step,
+        session=session,
     )
 
 

@@ -1,26 +1,64 @@
 """The one optimisation loop of the gradient attacks, and the care it takes of the hasher."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from hashprobe.attacks.box import Box
 from hashprobe.attacks.checks import check_images, check_targets
-from hashprobe.attacks.contract import OnStep
+from hashprobe.attacks.contract import START_STREAM, QueryIds, checked_ids, seed_of
+from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher
 from hashprobe.tensors import Images, Logits, Targets
 from hashprobe.types import Budget
 
 
-Objective: TypeAlias = Callable[[Logits, Targets, int], Float[Tensor, " n"]]
-"""(logits, target codes, step from 0) -> one loss per query, to be made small."""
-StepRule: TypeAlias = Callable[[Images], Images]
-"""Gradient -> how to move, both in units of the budget's space."""
+Steps = Int64[Tensor, " n"]
+"""How many steps each query has behind it."""
+Objective = Callable[[Logits, Targets, Steps], Float[Tensor, " n"]]
+"""(logits, target codes, steps so far) -> one loss per query, to be made small."""
+StepRule = Callable[[Images, Steps], Images]
+"""(gradient or momentum, steps so far) -> how to move, both in units of the budget's space."""
+
+MARGIN = 0.05
+"""A code counts as reached when its weakest bit has this share of the mean |logit| behind it."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How an attack goes downhill: all that differs from one gradient attack to another.
+
+    Example:
+        >>> from hashprobe.attacks.objectives import inner_product_loss
+        >>> Descent(
+        ...     objective=lambda z, b, step: inner_product_loss(z, b, 0.1),
+        ...     step_rule=lambda gradient, step: -gradient.sign() / 255, steps=3).restarts
+        0
+    """
+
+    objective: Objective
+    """What is made small."""
+    step_rule: StepRule
+    """How a gradient, or the momentum of several, becomes a move."""
+    steps: int
+    """Forward and backward passes per query and start."""
+    momentum: float = 0.0
+    """What is kept of earlier gradients, each first divided by its mean absolute value."""
+    eight_bit: bool = False
+    """Whether the network sees every iterate rounded to 8 bits, and the best one is returned.
+
+    A query then leaves as soon as its target code is reached. Without, all steps are taken, in
+    floats, and the last iterate is returned, as papers do.
+    """
+    restarts: int = 0
+    """More starts, at random points of the budget, for queries whose code was not reached."""
 
 
 def unit_l2_step(gradient: Images, *, size: float) -> Images:
@@ -84,68 +122,248 @@ def minimise(
     hasher: Hasher,
     images: Images,
     targets: Targets,
+    descent: Descent,
     *,
-    objective: Objective,
-    step_rule: StepRule,
-    steps: int,
     budget: Budget,
-    on_step: OnStep | None = None,
+    seed: int = 0,
+    query_ids: QueryIds | None = None,
+    session: Session | None = None,
 ) -> Images:
     """Projected descent on a loss per query within the budget (DHTA, section 3.2, equation 9).
 
-    x <- clamp(x + step_rule(gradient)) from the clean images on; returns the last iterate. In
-    normalised space gradient and step count in normalised units, per channel. Rows never mix:
-    each gets what it would get alone, up to the rounding of the network's own kernels.
+    x <- clamp(x + step_rule(gradient)) from the clean images on. In normalised space gradient and
+    step count in normalised units, per channel. A pool of queries goes through the network
+    together; one that is finished leaves and the next takes its place. Rows never mix: each gets
+    what it would get alone, up to the rounding of the network's own kernels.
 
     Args:
         hasher: left as it was: weights, gradients, flags, mode.
         images: (N, 3, H, W) clean queries in [0, 1], float32 or float64.
         targets: (N, K) with entries -1 and +1, or 0 for a bit that is left alone.
-        objective: (logits, targets, step) -> (N,) losses.
-        step_rule: (N, 3, H, W) gradient -> (N, 3, H, W) move, per sample.
-        steps: how many forward and backward passes.
+        descent: objective, step rule, number of steps, what is returned.
         budget: l-infinity radius and the space it counts in.
-        on_step: called with (steps done, steps) after each step.
+        seed: 0 or above; plays a part in restarts only.
+        query_ids: one whole number per query, likewise; by default 0 to N - 1.
+        session: precision, size of the pool, whom to tell of progress.
 
     Returns:
-        (N, 3, H, W) adversarial queries, in the budget and in [0, 1].
+        (N, 3, H, W) adversarial queries, in the budget and in [0, 1]; with `eight_bit` each value
+        is a multiple of 1/255 (or the clean one, where no multiple lies within the budget).
 
     Raises:
         HashprobeError: images or targets that do not fit, a hasher whose logits have another
-            shape, are not finite or carry no gradient.
+            shape, are not finite or carry no gradient, or a budget too small for `eight_bit`.
 
     Example:
-        >>> from functools import partial
         >>> from hashprobe.attacks.objectives import inner_product_loss
         >>> from hashprobe.models import ImageHasher
-        >>> images = torch.rand(2, 3, 32, 32)
-        >>> moved = minimise(
-        ...     ImageHasher("small", 16), images, torch.ones(2, 16), budget=Budget(8 / 255),
+        >>> hasher, images = ImageHasher("small", 16), torch.rand(2, 3, 32, 32)
+        >>> descent = Descent(
         ...     objective=lambda z, b, step: inner_product_loss(z, b, 0.1),
-        ...     step_rule=partial(unit_l2_step, size=1.0), steps=3)
+        ...     step_rule=lambda gradient, step: unit_l2_step(gradient, size=1.0), steps=3)
+        >>> moved = minimise(
+        ...     hasher, images, torch.ones(2, 16), descent, budget=Budget(8 / 255))
         >>> bool((moved - images).abs().max() <= 8 / 255 + 1e-6)
         True
     """
     check_images(images)
     check_targets(targets, len(images), hasher.bits)
+    ids = checked_ids(query_ids, len(images))
+    session = session or Session()
     # A caller in inference mode may hand over tensors that autograd refuses: work on copies.
     with untouched(hasher), torch.inference_mode(False), torch.enable_grad():
-        adversarial, targets = images.detach().clone(), targets.detach().clone()
-        box = Box.around(adversarial, budget, hasher.contract)
-        for step in range(steps):
-            gradient = pixel_gradient(hasher, adversarial, targets, objective, step)
-            move = box.unit * step_rule(box.unit * gradient)
-            adversarial = box.clamp(adversarial + move)
-            if on_step is not None:
-                on_step(step + 1, steps)
-    return adversarial
+        images, targets = images.detach().clone(), targets.detach().clone()
+        box = Box.around(images, budget, hasher.contract)
+        if descent.eight_bit:
+            box.check_eight_bit(budget, hasher.contract)
+        run = Run(hasher, session, descent, images, targets, box, ids, seed)
+        run.go()
+    return run.best
+
+
+class Pool:
+    """The queries in the network: what the loop knows of each while it is attacked."""
+
+    def __init__(self, images: Images) -> None:
+        self.rows = images.new_zeros(0, dtype=torch.int64)
+        self.step = images.new_zeros(0, dtype=torch.int64)
+        self.start = images.new_zeros(0, dtype=torch.int64)
+        self.pixels = images[:0]
+        self.momentum = images[:0]
+
+    def add(self, row: int, start: int, pixels: Images) -> None:
+        """Takes a query in at its first step."""
+        new = self.rows.new_tensor
+        self.rows = torch.cat([self.rows, new([row])])
+        self.step = torch.cat([self.step, new([0])])
+        self.start = torch.cat([self.start, new([start])])
+        self.pixels = torch.cat([self.pixels, pixels])
+        self.momentum = torch.cat([self.momentum, torch.zeros_like(pixels)])
+
+    def keep(self, staying: Bool[Tensor, " n"]) -> None:
+        """Lets the others go."""
+        for name, values in vars(self).items():
+            setattr(self, name, values[staying])
+
+
+class Run:
+    """One call of `minimise`: its queue, its pool, and the best image of each query so far."""
+
+    def __init__(
+        self,
+        hasher: Hasher,
+        session: Session,
+        descent: Descent,
+        images: Images,
+        targets: Targets,
+        box: Box,
+        ids: tuple[int, ...],
+        seed: int,
+    ) -> None:
+        self.hasher, self.session, self.descent = hasher, session, descent
+        self.fast = session.fast(hasher)
+        self.images, self.targets, self.box = images, targets, box
+        self.ids, self.seed = ids, seed
+        self.best = images.clone()
+        # Wrong bits of the best image, then the margin of its weakest bit; both by 8-bit pixels.
+        self.wrong = images.new_full((len(images),), torch.inf)
+        self.margin = images.new_full((len(images),), -torch.inf)
+        self.queue = deque((row, 0) for row in range(len(images)))
+        self.spent = 0
+        self.most = len(images) * descent.steps * (1 + descent.restarts)
+
+    def go(self) -> None:
+        """Works until queue and pool are empty."""
+        size = self.session.rows(self.hasher, self.images)
+        pool = Pool(self.images)
+        while self.queue or len(pool.rows):
+            while self.queue and len(pool.rows) < size:
+                row, start = self.queue.popleft()
+                pool.add(row, start, self.start_of(row, start))
+            self.advance(pool)
+
+    def start_of(self, row: int, start: int) -> Images:
+        """Where a query begins: at the clean image, and again at random points of the budget."""
+        if start == 0:
+            return self.images[row : row + 1]
+        low, high = self.box.low[row : row + 1], self.box.high[row : row + 1]
+        state = seed_of(self.seed, self.ids[row], START_STREAM + start).generate_state(1, np.uint64)
+        chance = torch.Generator().manual_seed(int(state[0]))
+        # Drawn on the CPU in float64: the same on every device and in every batch.
+        drawn = torch.rand(low.shape, generator=chance, dtype=torch.float64).to(low)
+        return low + drawn * (high - low)
+
+    def advance(self, pool: Pool) -> None:
+        """One pass of the pool; what is finished leaves it."""
+        descent, box = self.descent, self.box.of(pool.rows)
+        shown = box.eight_bit(pool.pixels) if descent.eight_bit else pool.pixels
+        with self.session.attend(pool.rows.tolist()):
+            logits, gradient = pixel_gradient(
+                self.fast, shown, self.targets[pool.rows], descent.objective, pool.step
+            )
+        reached = torch.zeros_like(pool.rows, dtype=torch.bool)
+        if descent.eight_bit:
+            reached = self.confirmed(pool, shown, self.remember(pool.rows, shown, logits))
+        moving = box.unit * gradient
+        if descent.momentum:
+            mean = moving.abs().mean((1, 2, 3), keepdim=True)
+            moving = moving / torch.where(mean > 0, mean, torch.ones_like(mean))
+            moving = pool.momentum = descent.momentum * pool.momentum + moving
+        pool.pixels = box.clamp(pool.pixels + box.unit * descent.step_rule(moving, pool.step))
+        pool.step = pool.step + 1
+        self.leave(pool, reached)
+
+    def remember(
+        self, rows: Int64[Tensor, " n"], shown: Images, logits: Logits
+    ) -> Bool[Tensor, " n"]:
+        """Keeps what is better than before; says whose code is reached with a margin."""
+        wrong, margin = judge(logits.to(self.targets), self.targets[rows])
+        nearer = (wrong < self.wrong[rows]) | (
+            (wrong == self.wrong[rows]) & (margin > self.margin[rows])
+        )
+        better = rows[nearer]
+        self.best[better] = shown[nearer]
+        self.wrong[better], self.margin[better] = wrong[nearer], margin[nearer]
+        return (wrong == 0) & (margin > MARGIN)
+
+    def confirmed(
+        self, pool: Pool, shown: Images, reached: Bool[Tensor, " n"]
+    ) -> Bool[Tensor, " n"]:
+        """Which of the codes that a lower precision takes for reached are so in float32."""
+        if self.fast is self.hasher or not reached.any():
+            return reached
+        rows = pool.rows[reached]
+        with torch.no_grad(), self.session.attend(rows.tolist()):
+            logits = self.hasher(shown[reached])
+        wrong, margin = judge(logits.to(self.targets), self.targets[rows])
+        confirmed = reached.clone()
+        confirmed[reached] = wrong == 0
+        self.best[rows[wrong == 0]] = shown[confirmed]
+        self.wrong[rows], self.margin[rows] = wrong, margin
+        return confirmed
+
+    def leave(self, pool: Pool, reached: Bool[Tensor, " n"]) -> None:
+        """Takes the finished out of the pool, and puts those in the queue that start again."""
+        descent = self.descent
+        over = reached | (pool.step == descent.steps)
+        self.spent += len(pool.rows)
+        if over.any():
+            rows = pool.rows[over]
+            if not descent.eight_bit:
+                self.best[rows] = pool.pixels[over]
+            elif not reached[over].all():
+                self.look_once_more(pool, over & ~reached)
+            again = over & ~reached & (pool.start < descent.restarts)
+            self.queue.extendleft(
+                (row, start + 1)
+                for row, start in zip(
+                    pool.rows[again].tolist(), pool.start[again].tolist(), strict=True
+                )
+            )
+            done = over & ~again
+            starts_left = descent.restarts - pool.start
+            saved = descent.steps - pool.step + starts_left * descent.steps
+            self.spent += int(saved[done].sum())
+            finished = pool.rows[done].tolist()
+            if self.session.on_done is not None and finished:
+                self.session.on_done(finished, self.best[finished])
+            pool.keep(~over)
+        if self.session.on_step is not None:
+            self.session.on_step(self.spent, self.most)
+
+    def look_once_more(self, pool: Pool, last: Bool[Tensor, " n"]) -> None:
+        """The last move of a query has not been judged yet."""
+        rows = pool.rows[last]
+        shown = self.box.of(rows).eight_bit(pool.pixels[last])
+        with torch.no_grad(), self.session.attend(rows.tolist()):
+            self.remember(rows, shown, self.fast(shown))
+
+
+def judge(logits: Logits, targets: Targets) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Wrong bits of each query, and the margin of its weakest bit in units of its mean |logit|.
+
+    A bit that the target leaves alone (0) is never wrong. Logits of exactly 0 give +1.
+
+    Args:
+        logits: (N, K).
+        targets: (N, K) with entries -1, 0 and +1.
+
+    Example:
+        >>> judge(torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0, -1.0]]))
+        (tensor([0.]), tensor([0.5000]))
+    """
+    signs = torch.where(logits >= 0, 1.0, -1.0).to(targets)
+    wrong = ((signs != targets) & (targets != 0)).sum(1).to(targets)
+    mean = logits.abs().mean(1, keepdim=True)
+    margins = targets * logits / torch.where(mean > 0, mean, torch.ones_like(mean))
+    return wrong, torch.where(targets != 0, margins, torch.inf).amin(1)
 
 
 def pixel_gradient(
-    hasher: Hasher, images: Images, targets: Targets, objective: Objective, step: int
-) -> Images:
-    """The gradient of each query's loss with respect to its own pixels, and to nothing else."""
-    pixels = images.detach().requires_grad_()
+    hasher: Hasher, images: Images, targets: Targets, objective: Objective, step: Steps
+) -> tuple[Logits, Images]:
+    """Logits, and the gradient of each query's loss with respect to its own pixels alone."""
+    pixels = images.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
     logits = hasher(pixels)
     if logits.shape != targets.shape:
         raise HashprobeError(
@@ -162,7 +380,7 @@ def pixel_gradient(
     if not (logits.isfinite().all() & gradient.isfinite().all()):
         what = "gradient" if logits.isfinite().all() else "logits"
         raise HashprobeError(
-            f"the hasher's {what} became infinite or NaN at step {step + 1}: "
+            f"the hasher's {what} became infinite or NaN at step {int(step.min()) + 1}: "
             "check its weights and its precision"
         )
-    return gradient
+    return logits.detach(), gradient.contiguous()

@@ -7,7 +7,8 @@ import torch
 
 from hashprobe.attacks.box import Box
 from hashprobe.attacks.checks import check_images, check_targets
-from hashprobe.attacks.contract import NOISE_STREAM, OnStep, QueryIds, checked_ids, seed_of
+from hashprobe.attacks.contract import NOISE_STREAM, QueryIds, checked_ids, seed_of
+from hashprobe.attacks.session import Session
 from hashprobe.attacks.targets import Tie
 from hashprobe.models.hasher import Hasher
 from hashprobe.tensors import Images, Targets
@@ -43,7 +44,7 @@ def noise(
     options: NoiseOptions,
     seed: int = 0,
     query_ids: QueryIds | None = None,
-    on_step: OnStep | None = None,
+    session: Session | None = None,
 ) -> Images:
     """Adds one draw of U(-eps, eps) to each value of a query (DHTA, section 4.2).
 
@@ -58,7 +59,7 @@ def noise(
         options: see `NoiseOptions`.
         seed: 0 or above.
         query_ids: one whole number per query; by default 0 to N - 1.
-        on_step: called once, with (1, 1).
+        session: is told of the one step; there is nothing else to compute.
 
     Returns:
         (N, 3, H, W) noisy queries in the budget and in [0, 1], same device and dtype.
@@ -84,6 +85,6 @@ def noise(
         drawn.append(torch.rand(images.shape[1:], generator=chance, dtype=torch.float64))
     uniform = (2 * torch.stack(drawn) - 1).to(images)
     noisy = box.clamp(images + budget.eps * box.unit * uniform)
-    if on_step is not None:
-        on_step(1, 1)
+    if session is not None and session.on_step is not None:
+        session.on_step(len(images), len(images))
     return noisy

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from hashprobe.attacks.contract import OnStep, QueryIds, check_descent
+from hashprobe.attacks.contract import QueryIds, check_descent
 from hashprobe.attacks.dhta import DhtaOptions, dhta
+from hashprobe.attacks.session import Session
 from hashprobe.attacks.targets import Tie
 from hashprobe.models.hasher import Hasher
 from hashprobe.tensors import Images, Targets
@@ -52,7 +53,7 @@ def p2p(
     options: P2pOptions,
     seed: int = 0,
     query_ids: QueryIds | None = None,
-    on_step: OnStep | None = None,
+    session: Session | None = None,
 ) -> Images:
     """Steers queries to the code of a single item: DHTA with n_t = 1 (DHTA, section 4.2).
 
@@ -68,7 +69,7 @@ def p2p(
         options: see `P2pOptions`.
         seed: not used.
         query_ids: not used.
-        on_step: called with (steps done, steps) after each step.
+        session: precision, batches, and whom to tell of progress; see `Session`.
 
     Returns:
         (N, 3, H, W) adversarial queries in the budget and in [0, 1], same device and dtype.
@@ -85,4 +86,4 @@ def p2p(
         torch.Size([2, 3, 32, 32])
     """
     same = DhtaOptions(n_t=1, steps=options.steps, step_size=options.step_size, alpha=options.alpha)
-    return dhta(hasher, images, targets, budget=budget, options=same, on_step=on_step)
+    return dhta(hasher, images, targets, budget=budget, options=same, session=session)

@@ -35,6 +35,7 @@ def recipe_of(
     budget: Budget,
     options: Any,
     seed: int,
+    precision: str,
 ) -> dict[str, Any]:
     """Everything that decides on the result, in the words of JSON."""
     recipe: dict[str, Any] = files.jsonable(
@@ -44,6 +45,7 @@ def recipe_of(
             "options": options,
             "budget": budget,
             "seed": seed,
+            "precision": precision,
             "query_ids": files.sha256_array(np.array(ids, np.int64)),
             "queries": files.sha256_array(images8.cpu().numpy()),
             "target_labels": files.sha256_array(targets.labels),

@@ -3,15 +3,17 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter, Token
 from cyclopts.config import Dict
 
-from hashprobe.attacks import ATTACKS, PRESETS, DhtaOptions
+from hashprobe.attacks import ATTACKS, DEFAULT, PRESETS, DhtaOptions, Precision
 from hashprobe.commands.flags import Flag
 from hashprobe.commands.screen import Terminal
+from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import Evaluation
 from hashprobe.types import Budget, Space
 from hashprobe.workflow import Protocol, attack_run
@@ -39,7 +41,10 @@ Eps = Annotated[float, Parameter(converter=parse_eps, show_default=lambda _: "8/
 
 attack = App(
     name="attack",
-    help="Attack queries of a run and measure how far its results move.",
+    help=(
+        "Attack queries of a run and measure how far its results move: hashprobe attack RUN takes "
+        f"{DEFAULT}, the strongest and fastest; the others go by their names."
+    ),
     help_format="plaintext",
 )
 
@@ -72,18 +77,21 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
     def command(
         run: Path,
         /,
-        *,
+        *more: Annotated[str, Parameter(show=False)],
         eps: Eps = 8 / 255,
         space: Space = "pixel",
         preset: Literal["paper", "official-code"] | None = None,
         protocol: Annotated[Protocol, Parameter(name="*")] = Protocol(),  # noqa: B008
         options: Any = None,
         name_of_folder: Annotated[str | None, Parameter(name="--name")] = None,
-        batch_size: int = 100,
+        batch_size: Annotated[int | None, Parameter(show_default=False)] = None,
+        precision: Precision = "float32",
         device: str = "auto",
         workers: int | None = None,
         overwrite: Flag = False,
     ) -> None:
+        if more:
+            raise stray(str(run), more)
         # `preset` has done its work: `preset_options` put its values into the others.
         result = attack_run(
             run,
@@ -93,6 +101,7 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
             protocol=protocol,
             name=name_of_folder,
             batch_size=batch_size,
+            precision=precision,
             device=device,
             workers=workers,
             overwrite=overwrite,
@@ -116,7 +125,10 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
     name_of_folder
         Name of the folder under attacks/; by default from attack, budget and seed.
     batch_size
-        Queries attacked at once.
+        Queries in the network at once; by default what the machine's memory allows.
+    precision
+        What gradients are computed in: float32, or bfloat16, which is faster where the processor
+        has it. Judgement is always float32.
     device
         auto (the GPU if there is one), cpu, cuda, cuda:1, ...
     workers
@@ -126,6 +138,17 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
     """
     command.__annotations__["options"] = Annotated[kind | None, Parameter(name="*")]
     return command
+
+
+def stray(first: str, more: tuple[str, ...]) -> HashprobeError:
+    """The sentence for more words than a run: most often a misspelt attack."""
+    known = sorted(ATTACKS)
+    close = get_close_matches(first, known, n=1)
+    hint = f'Did you mean "{close[0]}"? ' if close else ""
+    return HashprobeError(
+        f"unknown attack {first!r} or words too many ({' '.join(more)}). {hint}"
+        f"Wanted is: hashprobe attack [{'|'.join(known)}] RUN"
+    )
 
 
 def show(result: Evaluation) -> None:
@@ -154,3 +177,5 @@ def show(result: Evaluation) -> None:
 for attack_name, entry in ATTACKS.items():
     first_line = (entry.run.__doc__ or "").splitlines()[0]
     attack.command(build(attack_name, entry.options, first_line), name=attack_name)
+    if attack_name == DEFAULT:
+        attack.default(build(attack_name, entry.options, first_line))

@@ -29,9 +29,9 @@ def demo(*, out: Path = Path("runs/demo"), queries: int = 100, steps: int = 2000
     queries
         Queries attacked, at most 200.
     steps
-        Steps of the attacks; the paper's 2,000.
+        Steps of P2P and DHTA; the paper's 2,000.
     """
-    from hashprobe.attacks import DhtaOptions, NoiseOptions, P2pOptions
+    from hashprobe.attacks import BitMarginOptions, DhtaOptions, NoiseOptions, P2pOptions
     from hashprobe.commands.screen import Terminal
     from hashprobe.data import DataOptions
     from hashprobe.models import TrainOptions
@@ -46,6 +46,7 @@ def demo(*, out: Path = Path("runs/demo"), queries: int = 100, steps: int = 2000
         ("Noise", "noise", NoiseOptions()),
         ("P2P", "p2p", P2pOptions(steps=steps)),
         ("DHTA", "dhta", DhtaOptions(steps=steps)),
+        ("Bit margin", "bit-margin", BitMarginOptions()),
     ):
         done = attack_run(
             out,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -50,7 +50,24 @@ class Perceptibility:
         return cls(**given)
 
 
-def compare_pixels(images: np.ndarray, attacked: np.ndarray) -> Perceptibility:
+@runtime_checkable
+class Pixels(Protocol):
+    """Images that can be had block by block: an array, a tensor on the CPU, or files behind.
+
+    Example:
+        >>> isinstance(np.zeros((1, 3, 8, 8)), Pixels)
+        True
+    """
+
+    @property
+    def shape(self) -> Any:
+        """(N, 3, H, W)."""
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """The images of a slice, as something that numpy can read."""
+
+
+def compare_pixels(images: Pixels, attacked: Pixels) -> Perceptibility:
     """Compares images with their attacked twins in [0, 1] pixels.
 
     RMSE is sqrt(mean((x' - x)^2)) per image, then the mean (DHTA). SSIM (Wang et al. 2004) takes
@@ -77,9 +94,10 @@ def compare_pixels(images: np.ndarray, attacked: np.ndarray) -> Perceptibility:
     """
     check_pixels(images, "images")
     check_pixels(attacked, "attacked images")
-    if images.shape != attacked.shape:
-        raise HashprobeError(f"images have shape {images.shape}, attacked ones {attacked.shape}")
-    squares, similarities, largest = np.empty(len(images)), np.empty(len(images)), 0.0
+    if tuple(images.shape) != tuple(attacked.shape):
+        seen = f"{tuple(images.shape)}, attacked ones {tuple(attacked.shape)}"
+        raise HashprobeError(f"images have shape {seen}")
+    squares, similarities, largest = np.empty(images.shape[0]), np.empty(images.shape[0]), 0.0
     for rows in blocks(images.shape):
         x, y = as_unit(images[rows], "images"), as_unit(attacked[rows], "attacked images")
         squares[rows] = ((y - x) ** 2).mean(axis=(1, 2, 3))
@@ -144,16 +162,18 @@ def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def check_pixels(images: np.ndarray, name: str) -> None:
+def check_pixels(images: Pixels, name: str) -> None:
     """Refuses what is not a batch of RGB images."""
-    if images.ndim != 4 or images.shape[1] != 3 or images.size == 0:
-        raise HashprobeError(f"{name} must have shape (N, 3, H, W), N > 0; got {images.shape}")
+    shape = tuple(images.shape)
+    if len(shape) != 4 or shape[1] != 3 or 0 in shape:
+        raise HashprobeError(f"{name} must have shape (N, 3, H, W), N > 0; got {shape}")
+
+
+def as_unit(pixels: Any, name: str) -> Float64[np.ndarray, "n c h w"]:
+    """Pixels as float64 in [0, 1]."""
+    images = np.asarray(pixels)
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise HashprobeError(f"{name} must be uint8 or floating in [0, 1]; got {images.dtype}")
-
-
-def as_unit(images: np.ndarray, name: str) -> Float64[np.ndarray, "n c h w"]:
-    """Pixels as float64 in [0, 1]."""
     if images.dtype == np.uint8:
         return images / 255.0
     low, high = float(images.min()), float(images.max())

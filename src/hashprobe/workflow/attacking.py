@@ -10,6 +10,7 @@ import torch
 from hashprobe.attacks import (
     ATTACKS,
     Attacked,
+    Precision,
     TargetCodes,
     craft,
     draw_target_codes,
@@ -79,7 +80,8 @@ def attack_run(
     options: Any,
     protocol: Protocol = Protocol(),
     name: str | None = None,
-    batch_size: int = 100,
+    batch_size: int | None = None,
+    precision: Precision = "float32",
     device: str = "auto",
     workers: int | None = None,
     overwrite: bool = False,
@@ -94,7 +96,8 @@ def attack_run(
         options: the attack's options.
         protocol: which queries, which targets, which measures.
         name: of the folder under attacks/; by default from attack, budget and seed.
-        batch_size: queries attacked at once.
+        batch_size: queries in the network at once; by default what the machine's memory allows.
+        precision: what gradients are computed in; judgement is always float32.
         device: where; `auto` is the GPU if there is one.
         workers: decoding processes; by default one a core.
         overwrite: throw away another attack of the same name.
@@ -125,7 +128,7 @@ def attack_run(
     screen = screen or Silence()
     if attack not in ATTACKS:
         raise HashprobeError(f"unknown attack {attack!r}: choose from {', '.join(sorted(ATTACKS))}")
-    check_work(batch_size, workers)
+    check_work(1 if batch_size is None else batch_size, workers)
     where = pick_device(device)
     name = default_name(attack, budget, protocol.seed) if name is None else name
     if name in ("", "..") or Path(name).name != name:
@@ -147,8 +150,8 @@ def attack_run(
         (folder / RESULT).unlink(missing_ok=True)
     hasher.to(where)
     attacked = run_attack(
-        hasher, images8, ids, targets, attack, budget, options, protocol.seed, batch_size, folder,
-        overwrite, screen,
+        hasher, images8, ids, targets, attack, budget, options, protocol.seed, batch_size,
+        precision, folder, overwrite, screen,
     )  # fmt: skip
     result = measure(attacked, images8, query, database, rows, protocol)
     settings = {
@@ -156,6 +159,7 @@ def attack_run(
         "budget": asdict(budget),
         "options": asdict(options),
         "protocol": asdict(protocol),
+        "precision": precision,
         "seconds": attacked.seconds,
         "forwards": float(attacked.forwards.mean()),
         "backwards": float(attacked.backwards.mean()),
@@ -229,27 +233,21 @@ def run_attack(
     budget: Budget,
     options: Any,
     seed: int,
-    batch_size: int,
+    batch_size: int | None,
+    precision: Precision,
     folder: Path,
     overwrite: bool,
     screen: Screen,
 ) -> Attacked:
-    """Craft with one bar over all steps of all batches."""
-    steps = getattr(options, "steps", 1)
-    total = len(ids) * steps
-    done: list[int] = []
+    """Craft with one bar over the steps of all queries."""
     with screen.bar(f"{attack}: query steps") as tick:
 
         def on_progress(finished: int, queries: int) -> None:
-            if finished and not done:
+            if finished and not said:
                 screen.say(f"{finished} of {queries} queries are finished already")
-            done[:] = [finished]
-            tick(finished * steps, total)
+            said.append(finished)
 
-        def on_step(step: int, of: int) -> None:
-            batch = min(batch_size, len(ids) - done[0])
-            tick(done[0] * steps + batch * steps * step // of, total)
-
+        said: list[int] = []
         return craft(
             hasher.to(memory_format=torch.channels_last),
             images8,
@@ -260,10 +258,11 @@ def run_attack(
             options=options,
             seed=seed,
             batch_size=batch_size,
+            precision=precision,
             out=folder,
             overwrite=overwrite,
             on_progress=on_progress,
-            on_step=on_step,
+            on_step=tick,
         )
 
 
@@ -276,7 +275,6 @@ def measure(
     protocol: Protocol,
 ) -> Evaluation:
     """The evaluation of one attack, from its codes and pictures."""
-    clean = images8.numpy()
     return evaluate_attack(
         database_codes=database.codes,
         database_labels=database.labels,
@@ -286,8 +284,8 @@ def measure(
         target_codes=as_codes(attacked.target_codes),
         attacked_codes=attacked.codes,
         attacked_codes_float=attacked.codes_float,
-        perceptibility=compare_pixels(clean, attacked.images8.numpy()),
-        perceptibility_float=compare_pixels(clean, attacked.images.numpy()),
+        perceptibility=compare_pixels(images8, attacked.images8),
+        perceptibility_float=compare_pixels(images8, attacked.images),
         top=protocol.top,
         normaliser=protocol.normaliser,
         ties=protocol.ties,

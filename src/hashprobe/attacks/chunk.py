@@ -1,0 +1,144 @@
+"""Attacks some queries at a time, and judges what comes back: the attack itself never does."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from hashprobe.attacks.attacked import Crafted
+from hashprobe.attacks.box import Box, round_to_bytes
+from hashprobe.attacks.contract import AttackFunction
+from hashprobe.attacks.encoding import encode
+from hashprobe.attacks.session import Session
+from hashprobe.errors import HashprobeError
+from hashprobe.models.hasher import Hasher
+from hashprobe.tensors import Images, Images8
+from hashprobe.types import Budget
+
+
+PATIENCE = 20.0
+"""Seconds after which finished queries are kept even if they are few."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The queries of one chunk."""
+
+    clean8: Images8
+    labels: np.ndarray
+    codes: np.ndarray
+    ids: list[int]
+
+
+def attack_chunk(
+    hasher: Hasher,
+    job: Job,
+    run: AttackFunction,
+    budget: Budget,
+    options: Any,
+    seed: int,
+    session: Session,
+    keep: Callable[[list[tuple[int, Crafted]]], None],
+) -> None:
+    """Attacks some queries; judges and keeps them as they finish, many at a time."""
+    device = device_of(hasher)
+    clean = job.clean8.to(device).float() / 255
+    codes = torch.from_numpy(job.codes).to(clean)
+    waiting: dict[int, Images] = {}
+    kept: set[int] = set()
+    last = time.perf_counter()
+
+    def flush() -> None:
+        nonlocal last
+        began = time.perf_counter()
+        rows, images = list(waiting), torch.stack(list(waiting.values()))
+        waiting.clear()
+        judged = judge_images(hasher, job, rows, images, budget, session)
+        kept.update(rows)
+        # The attack's own time so far, shared out among the queries that it has finished.
+        seconds = (began - last) / len(rows)
+        keep([(job.ids[row], one._replace(seconds=seconds)) for row, one in judged])
+        last = time.perf_counter()
+
+    def on_done(rows: list[int], images: Images) -> None:
+        waiting.update(zip(rows, images.detach().clone(), strict=True))
+        full = len(waiting) >= (session.batch_size or 1)
+        if full or time.perf_counter() - last > PATIENCE:
+            flush()
+
+    session.on_done = on_done
+    try:
+        with session.counting(hasher, len(clean)):
+            moved = run(
+                hasher,
+                clean,
+                codes,
+                budget=budget,
+                options=options,
+                seed=seed,
+                query_ids=job.ids,
+                session=session,
+            )
+        if moved.shape != clean.shape:
+            raise HashprobeError(
+                f"the attack returned shape {tuple(moved.shape)} for {tuple(clean.shape)}"
+            )
+        # What an attack has handed over early counts; of the others this is the first we see.
+        waiting.update((row, moved[row].detach()) for row in range(len(clean)) if row not in kept)
+        if waiting:
+            flush()
+    except torch.OutOfMemoryError as error:
+        raise HashprobeError(
+            f"{device} is out of memory with {session.batch_size or len(clean)} queries at once: "
+            "choose a smaller batch size"
+        ) from error
+
+
+def judge_images(
+    hasher: Hasher,
+    job: Job,
+    rows: list[int],
+    images: Images,
+    budget: Budget,
+    session: Session,
+) -> list[tuple[int, Crafted]]:
+    """Projects, rounds to 8 bits and encodes again, in float32 by the hard sign."""
+    clean8 = job.clean8[rows].to(images.device)
+    clean = clean8.float() / 255
+    adversarial = Box.around(clean, budget, hasher.contract).clamp(images.to(clean))
+    adversarial8 = round_to_bytes(adversarial, clean8, budget, hasher.contract)
+    with session.attend([]):
+        code = encode(hasher, adversarial8.float() / 255).data
+        # An attack that rounds by itself leaves nothing to round.
+        same = torch.equal(adversarial, adversarial8.float() / 255)
+        code_float = code if same else encode(hasher, adversarial).data
+        clean_code = encode(hasher, clean).data
+    pixels = zip(adversarial.cpu().numpy(), adversarial8.cpu().numpy(), strict=True)
+    return [
+        (
+            row,
+            Crafted(
+                target_label=job.labels[row],
+                target_code=job.codes[row],
+                image=image,
+                image8=image8,
+                code_float=code_float[i],
+                code=code[i],
+                clean_code=clean_code[i],
+                forwards=int(session.forwards[row]),
+                backwards=int(session.backwards[row]),
+                seconds=0.0,
+            ),
+        )
+        for i, (row, (image, image8)) in enumerate(zip(rows, pixels, strict=True))
+    ]
+
+
+def device_of(hasher: Hasher) -> torch.device:
+    """Where a hasher's weights are."""
+    for tensor in (*hasher.parameters(), *hasher.buffers()):
+        return tensor.device
+    return torch.device("cpu")

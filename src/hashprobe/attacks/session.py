@@ -1,0 +1,236 @@
+"""What an attack computes with, and what it has used: precision, batches, counts, progress."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from hashprobe.errors import HashprobeError
+from hashprobe.models.hasher import Hasher
+from hashprobe.tensors import Images, Logits
+
+
+Precision = Literal["float32", "bfloat16"]
+"""What gradients are computed in; pixels and judgement stay in float32."""
+OnStep: TypeAlias = Callable[[int, int], None]
+"""Called with (query steps done, query steps at most)."""
+OnDone: TypeAlias = Callable[[list[int], Images], None]
+"""Called with the rows of queries that are finished and their adversarial images."""
+
+# Activations beyond a cache's reach slow a CPU down; a GPU wants as many rows as fit.
+CPU_BYTES = 256 << 20
+CPU_ROWS, GPU_ROWS = (4, 128), (8, 512)
+SHARE = 4
+"""One part in so many of the memory that is free goes to saved activations."""
+
+
+class Converted(Hasher):
+    """A copy of a hasher that computes in bfloat16, its weights held in it.
+
+    Each module that owns weights is converted and casts what it is given; what a hasher does to
+    its pixels before (its normalisation) stays in float32, where grey levels are still told apart.
+
+    Example:
+        >>> from hashprobe.models import ImageHasher
+        >>> fast = Converted(ImageHasher("small", 16).eval())
+        >>> fast(torch.rand(2, 3, 32, 32)).dtype
+        torch.float32
+    """
+
+    def __init__(self, hasher: Hasher) -> None:
+        super().__init__(hasher.bits, hasher.contract)
+        try:
+            self.inner = copy.deepcopy(hasher)
+        except (RuntimeError, TypeError) as error:
+            raise HashprobeError(
+                f"bfloat16 needs a copy of the hasher, and it cannot be copied ({error}): "
+                "use precision float32"
+            ) from error
+        self.inner.eval().requires_grad_(False)
+        for module in self.inner.modules():
+            if any(weight.is_floating_point() for weight in module.parameters(recurse=False)):
+                convert(module)
+                module.register_forward_pre_hook(cast_inputs)
+        self.inner.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Images) -> Logits:
+        """Logits of images in [0, 1], given back in float32."""
+        logits: Tensor = self.inner(images.float())
+        return logits.float()
+
+
+def convert(module: nn.Module) -> None:
+    """Holds a module's own weights and buffers, and not those of its children, in bfloat16."""
+    for weight in module.parameters(recurse=False):
+        weight.data = weight.data.to(torch.bfloat16)
+    for name, buffer in module.named_buffers(recurse=False):
+        if buffer.is_floating_point():
+            setattr(module, name, buffer.to(torch.bfloat16))
+
+
+def cast_inputs(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a converted module is given, in its own precision."""
+    return tuple(
+        x.to(torch.bfloat16) if isinstance(x, Tensor) and x.is_floating_point() else x
+        for x in inputs
+    )
+
+
+class Session:
+    """How the passes of an attack are computed, counted and watched; one for each run of `craft`.
+
+    Attacks hand it on to the engine. An attack that calls the hasher by itself can leave it alone:
+    the passes are counted from outside, whatever an attack says of itself.
+
+    Args:
+        precision: what gradients are computed in; `bfloat16` takes one converted copy of the
+            hasher.
+        batch_size: queries in the network at once; None chooses by the memory of the machine and
+            what one query needs.
+        on_step: called with (query steps done, query steps at most).
+        on_done: called with (rows, images) as queries finish.
+
+    Raises:
+        HashprobeError: an unknown precision, or a batch size below 1.
+
+    Example:
+        >>> from hashprobe.models import ImageHasher
+        >>> session, hasher = Session(), ImageHasher("small", 16)
+        >>> with session.counting(hasher, 3):
+        ...     _ = hasher(torch.rand(3, 3, 32, 32))
+        >>> session.forwards, session.backwards
+        (array([1, 1, 1]), array([0, 0, 0]))
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: Precision = "float32",
+        batch_size: int | None = None,
+        on_step: OnStep | None = None,
+        on_done: OnDone | None = None,
+    ) -> None:
+        if precision not in get_args(Precision):
+            known = " or ".join(get_args(Precision))
+            raise HashprobeError(f"precision must be {known}; got {precision!r}")
+        if batch_size is not None and batch_size < 1:
+            raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
+        self.precision = precision
+        self.batch_size = batch_size
+        self.on_step = on_step
+        self.on_done = on_done
+        self.forwards: Int64[np.ndarray, " n"] = np.zeros(0, np.int64)
+        self.backwards: Int64[np.ndarray, " n"] = np.zeros(0, np.int64)
+        self.attending: Sequence[int] | None = None
+        self.copy_of: tuple[Hasher, Converted] | None = None
+
+    def fast(self, hasher: Hasher) -> Hasher:
+        """The hasher that gradients are taken through: itself, or its one bfloat16 copy."""
+        if self.precision == "float32":
+            return hasher
+        if self.copy_of is None or self.copy_of[0] is not hasher:
+            self.copy_of = (hasher, Converted(hasher))
+        return self.copy_of[1]
+
+    def rows(self, hasher: Hasher, images: Images) -> int:
+        """How many queries go through the network at once."""
+        if self.batch_size is None:
+            with self.attend([]):
+                each = saved_bytes(self.fast(hasher), images[:1])
+            self.batch_size = fitting(each, images.device)
+        return self.batch_size
+
+    @contextmanager
+    def attend(self, rows: Sequence[int]) -> Iterator[None]:
+        """Says which queries the passes inside the block belong to; to none, with no rows."""
+        before, self.attending = self.attending, rows
+        try:
+            yield
+        finally:
+            self.attending = before
+
+    @contextmanager
+    def counting(self, hasher: Hasher, n: int) -> Iterator[None]:
+        """Counts the passes of n queries through a hasher and its copy, from outside.
+
+        A pass of other rows than all of them, which nobody attends, is shared out among all.
+        """
+        self.forwards, self.backwards = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        rest = {"forwards": 0, "backwards": 0}
+
+        def add(counts: Int64[np.ndarray, " n"], name: str, given: int, rows: Any) -> None:
+            if rows is not None and len(rows) in (0, given):
+                counts[list(rows)] += 1
+                return
+            whole, rest[name] = divmod(given + rest[name], n)
+            counts += whole
+
+        def forward(_: nn.Module, inputs: Any, logits: Tensor) -> None:
+            given, rows = len(logits), self.attending
+            add(self.forwards, "forwards", given, rows)
+            if logits.requires_grad:
+                logits.register_hook(  # type: ignore[no-untyped-call]
+                    lambda _: add(self.backwards, "backwards", given, rows)
+                )
+
+        watched = [hasher] if self.fast(hasher) is hasher else [hasher, self.fast(hasher)]
+        handles = [one.register_forward_hook(forward) for one in watched]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def saved_bytes(hasher: Hasher, image: Images) -> int:
+    """What one query keeps in memory between its forward and its backward pass."""
+    own = {t.untyped_storage().data_ptr() for t in (*hasher.parameters(), *hasher.buffers())}
+    seen: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+    ):
+        hasher(image.detach().clone().requires_grad_())
+    return max(1, sum(seen.values()))
+
+
+def fitting(each: int, device: torch.device) -> int:
+    """Rows whose activations fit: in reach of a CPU's caches, or in a GPU's free memory."""
+    if device.type == "cuda":
+        free, (least, most) = torch.cuda.mem_get_info(device)[0] // SHARE, GPU_ROWS
+    else:
+        free, (least, most) = min(CPU_BYTES, free_memory() // SHARE), CPU_ROWS
+    return min(max(free // each, least), most)
+
+
+def free_memory() -> int:
+    """Bytes of memory that this machine has to give; its container's limit counts.
+
+    Example:
+        >>> free_memory() > 0
+        True
+    """
+    known = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        known += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")]
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = Path("/sys/fs/cgroup/memory.current").read_text().strip()
+        known += [int(limit) - int(used)] if limit.isdigit() else []
+    except OSError:
+        pass  # no Linux, or no limit: what is known so far is all there is
+    return max(min(known, default=SHARE * CPU_BYTES), 1)
