@@ -8,6 +8,17 @@ import sys
 from typing import Any
 
 
+def cores() -> int:
+    """How many cores this process may use; fewer than the machine has under taskset or a cluster.
+
+    Example:
+        >>> 1 <= cores() <= (os.cpu_count() or 1)
+        True
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def environment() -> dict[str, Any]:
     """Where this process runs: enough to say why two machines gave two numbers.
 
@@ -20,12 +31,11 @@ def environment() -> dict[str, Any]:
         >>> sorted(environment())[:5]
         ['cpus', 'machine', 'packages', 'platform', 'python']
     """
-    affinity = getattr(os, "sched_getaffinity", None)
     result: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "cpus": len(affinity(0)) if affinity else os.cpu_count() or 1,
+        "cpus": cores(),
         "packages": installed_packages(),
     }
     torch = sys.modules.get("torch")

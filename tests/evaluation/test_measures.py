@@ -13,8 +13,8 @@ from hashprobe.evaluation import (
     mean_average_precision,
     targeted_mean_average_precision,
 )
+from hashprobe.evaluation.labels import check_labels
 from hashprobe.evaluation.measures import resolve
-from hashprobe.evaluation.ranking import check_labels
 
 
 NORMALISERS = ["hits", "min", "relevant"]
@@ -270,8 +270,10 @@ def test_arrays_that_do_not_fit_each_other_are_refused(problem):
             mean_average_precision(*arrays)
     with pytest.raises(HashprobeError, match="3 target labels for 12 query codes"):
         targeted_mean_average_precision(queries, database, query_labels[:3], labels)
-    with pytest.raises(HashprobeError, match=r"multi-hot bool .*as_labels; got int64 of shape \(9"):
-        check_labels(np.zeros(9, dtype=np.int64), database, "database", "database")
+    with pytest.raises(HashprobeError, match=r"multi-hot bool .*as_labels.*; got float64 of .*\(9"):
+        check_labels(np.zeros(9), database, "database", "database")
+    with pytest.raises(HashprobeError, match="query labels must not be negative; got -2"):
+        check_labels(np.arange(12) - 2, queries, "query", "query")
     with pytest.raises(HashprobeError, match="multi-hot bool"):
         check_labels(np.zeros((12, 0), dtype=bool), queries, "query", "query")
 

@@ -393,7 +393,7 @@ def test_the_demo_runs_the_whole_audit_and_says_where_the_report_is(
     again = hashprobe(f"demo --out {out} --queries 4 --steps 3")
     assert again.code == 0, again.err
     assert again.err.count("4 of 4 queries are finished already") == 2
-    assert len(list((out / "attacks").iterdir())) == 3
+    assert len(list((out / "attacks").iterdir())) == 4
 
 
 @pytest.mark.parametrize("role", ["query", "database"])

@@ -1,6 +1,5 @@
 """From a split to 8-bit pixels of the size that a network expects, in worker processes."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hashprobe.data.split import ArraySource, BadImage, Split
+from hashprobe.environment import cores
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images8
 from hashprobe.types import InputContract
@@ -87,17 +87,6 @@ def collate(
     bad = [image for _, image in items if isinstance(image, BadImage)]
     pixels = torch.stack([image for _, image in good]) if good else None
     return [p for p, _ in good], pixels, bad
-
-
-def cores() -> int:
-    """How many cores this process may use; fewer than the machine has under taskset or a cluster.
-
-    Example:
-        >>> 1 <= cores() <= (os.cpu_count() or 1)
-        True
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def one_thread(_: int) -> None:

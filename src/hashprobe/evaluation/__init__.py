@@ -10,13 +10,14 @@ from hashprobe.evaluation.curves import (
     recall_curve,
 )
 from hashprobe.evaluation.evaluate import Evaluation, evaluate_attack, wrong_bits
+from hashprobe.evaluation.labels import as_labels
 from hashprobe.evaluation.measurement import Bootstrap, Curve, Measurement, paired_difference
 from hashprobe.evaluation.measures import (
     mean_average_precision,
     targeted_mean_average_precision,
 )
 from hashprobe.evaluation.perceptibility import Perceptibility, compare_pixels
-from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties, as_labels
+from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
 
 
 __all__ = [

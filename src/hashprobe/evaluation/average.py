@@ -12,17 +12,9 @@ AP@T = (sum over the hits in the top T of the precision at each) / Z. With the n
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
-from hashprobe.evaluation.ranking import (
-    Counts,
-    Distances,
-    Normaliser,
-    Ties,
-    count_distances,
-    group_hits,
-    ordered_hits,
-)
+from hashprobe.evaluation.ranking import Counts, Normaliser, Ranking, Ties, group_hits
 
 
 Values: TypeAlias = Float64[np.ndarray, " q"]
@@ -40,11 +32,10 @@ def harmonic(size: int) -> Float64[np.ndarray, " h"]:
 
 
 def average_precision(
-    distances: Distances,
-    relevant: Bool[np.ndarray, "q n"],
+    ranking: Ranking,
+    rows: slice,
     table: Float64[np.ndarray, " h"],
     *,
-    bits: int,
     top: int,
     normaliser: Normaliser,
     ties: Ties,
@@ -53,10 +44,9 @@ def average_precision(
     """AP@T of each query of a block.
 
     Args:
-        distances: (q, N) in 0..K.
-        relevant: (q, N).
+        ranking: queries before a database of N items.
+        rows: of q queries.
         table: `harmonic(N)`.
-        bits: K.
         top: T in 1..N.
         normaliser: what Z is: `hits` in the top T, `min` of R and T, or `relevant` items R.
         ties: tie policy; `expected` needs a Z that no order changes, so not `hits`.
@@ -68,19 +58,20 @@ def average_precision(
         relevant item in the database under the others.
 
     Example:
-        >>> near = np.array([[0, 1, 2]], dtype=np.uint8)
-        >>> good = np.array([[True, False, True]])
-        >>> average_precision(near, good, harmonic(3), bits=8, top=3, normaliser="hits",
+        >>> from hashprobe.codes import PackedCodes
+        >>> codes = PackedCodes.from_signs(np.tril(np.ones((3, 8))))
+        >>> ranking = Ranking(codes[:1], codes, np.array([1]), np.array([1, 0, 1]))
+        >>> average_precision(ranking, slice(0, 1), harmonic(3), top=3, normaliser="hits",
         ...                   ties="stable", hitless_orders=True)
         array([0.83333333])
     """
     if ties == "stable":
-        hits = ordered_hits(distances, relevant, top)
-        places = np.arange(1, top + 1)
-        sums = (np.cumsum(hits, axis=1) / places).sum(axis=1, where=hits)
-        found, known = hits.sum(axis=1), relevant.sum(axis=1)
+        hits, known = ranking.first_hits(rows, top)
+        places = [np.flatnonzero(row) + 1 for row in hits]
+        sums = np.array([(np.arange(1, len(p) + 1) / p).sum() for p in places])
+        found = np.array([len(p) for p in places])
     else:
-        counts = count_distances(distances, relevant, bits)
+        counts = ranking.counts(rows)
         known = counts.relevant.sum(axis=1)
         if ties == "expected":
             sums = expected_sums(counts, top, table)

@@ -13,13 +13,14 @@ from jaxtyping import Bool
 from hashprobe.codes import PackedCodes, as_codes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.curves import precision_at
+from hashprobe.evaluation.labels import as_labels
 from hashprobe.evaluation.measurement import BOOTSTRAP, Bootstrap, Measurement
 from hashprobe.evaluation.measures import (
     mean_average_precision,
     resolve,
     targeted_mean_average_precision,
 )
-from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties, as_labels
+from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
 from hashprobe.files import read_npz
 from hashprobe.types import Labels
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from hashprobe.codes import PackedCodes
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.labels import AnyLabels
 from hashprobe.evaluation.measurement import (
     BOOTSTRAP,
     Bootstrap,
@@ -25,7 +26,6 @@ from hashprobe.evaluation.ranking import (
     Ranking,
     Ties,
     check_choice,
-    count_distances,
     hits_within,
 )
 
@@ -34,8 +34,8 @@ def precision_at(
     n: int,
     query_codes: PackedCodes,
     database_codes: PackedCodes,
-    query_labels: Bool[np.ndarray, "q _"],
-    database_labels: Bool[np.ndarray, "n _"],
+    query_labels: AnyLabels,
+    database_labels: AnyLabels,
     *,
     ties: Ties = "stable",
     rounding: str | None = None,
@@ -47,8 +47,8 @@ def precision_at(
         n: length of the list, 1 to the size of the database.
         query_codes: Q codes of K bits.
         database_codes: codes of K bits.
-        query_labels: multi-hot (Q, C).
-        database_labels: multi-hot over the database.
+        query_labels: multi-hot (Q, C), or classes (Q,).
+        database_labels: multi-hot or classes, over the database.
         ties: order of equal distances.
         rounding: how the query's pixels were stored, for the signature.
         bootstrap: how the interval is drawn.
@@ -75,8 +75,8 @@ def precision_curve(
     lengths: Sequence[int],
     query_codes: PackedCodes,
     database_codes: PackedCodes,
-    query_labels: Bool[np.ndarray, "q _"],
-    database_labels: Bool[np.ndarray, "n _"],
+    query_labels: AnyLabels,
+    database_labels: AnyLabels,
     *,
     ties: Ties = "stable",
     rounding: str | None = None,
@@ -88,8 +88,8 @@ def precision_curve(
         lengths: the values of N, each 1 to the size of the database.
         query_codes: Q codes of K bits.
         database_codes: codes of K bits.
-        query_labels: multi-hot (Q, C).
-        database_labels: multi-hot over the database.
+        query_labels: multi-hot (Q, C), or classes (Q,).
+        database_labels: multi-hot or classes, over the database.
         ties: order of equal distances.
         rounding: how the query's pixels were stored, for the signature.
         bootstrap: how the intervals are drawn.
@@ -117,8 +117,8 @@ def recall_curve(
     lengths: Sequence[int],
     query_codes: PackedCodes,
     database_codes: PackedCodes,
-    query_labels: Bool[np.ndarray, "q _"],
-    database_labels: Bool[np.ndarray, "n _"],
+    query_labels: AnyLabels,
+    database_labels: AnyLabels,
     *,
     ties: Ties = "stable",
     empty: Empty = "zero",
@@ -131,8 +131,8 @@ def recall_curve(
         lengths: the values of N, each 1 to the size of the database.
         query_codes: Q codes of K bits.
         database_codes: codes of K bits.
-        query_labels: multi-hot (Q, C).
-        database_labels: multi-hot over the database.
+        query_labels: multi-hot (Q, C), or classes (Q,).
+        database_labels: multi-hot or classes, over the database.
         ties: order of equal distances.
         empty: what a query with R = 0 counts.
         rounding: how the query's pixels were stored, for the signature.
@@ -165,8 +165,8 @@ def recall_curve(
 def precision_within_radius(
     query_codes: PackedCodes,
     database_codes: PackedCodes,
-    query_labels: Bool[np.ndarray, "q _"],
-    database_labels: Bool[np.ndarray, "n _"],
+    query_labels: AnyLabels,
+    database_labels: AnyLabels,
     *,
     radius: int = 2,
     empty: Empty = "zero",
@@ -178,8 +178,8 @@ def precision_within_radius(
     Args:
         query_codes: Q codes of K bits.
         database_codes: N codes of K bits.
-        query_labels: multi-hot (Q, C).
-        database_labels: multi-hot (N, C).
+        query_labels: multi-hot (Q, C), or classes (Q,).
+        database_labels: multi-hot (N, C), or classes (N,).
         radius: largest distance that counts, 0..K.
         empty: what a query with nothing within the radius counts.
         rounding: how the query's pixels were stored, for the signature.
@@ -203,9 +203,9 @@ def precision_within_radius(
     if not 0 <= radius <= query_codes.bits:
         raise HashprobeError(f"radius must be 0 to the bits, {query_codes.bits}; got {radius}")
     values = np.empty((len(query_codes), 1))
-    for rows, distances, relevant in ranking.blocks():
-        inside = distances <= radius
-        found, good = inside.sum(axis=1), (inside & relevant).sum(axis=1)
+    for rows, counts in ranking.each(ranking.counts):
+        found = counts.total[:, : radius + 1].sum(axis=1)
+        good = counts.relevant[:, : radius + 1].sum(axis=1)
         values[rows, 0] = np.divide(good, found, out=np.full(len(found), np.nan), where=found > 0)
     values = fill_empty(values, empty, f"nothing within Hamming radius {radius}")
     signature = sign(f"P@r{radius}", empty=empty, **ranking.parts(rounding))
@@ -238,8 +238,8 @@ class PrecisionRecall:
 def precision_recall_curve(
     query_codes: PackedCodes,
     database_codes: PackedCodes,
-    query_labels: Bool[np.ndarray, "q _"],
-    database_labels: Bool[np.ndarray, "n _"],
+    query_labels: AnyLabels,
+    database_labels: AnyLabels,
     *,
     empty: Empty = "zero",
     rounding: str | None = None,
@@ -254,8 +254,8 @@ def precision_recall_curve(
     Args:
         query_codes: Q codes of K bits.
         database_codes: N codes of K bits.
-        query_labels: multi-hot (Q, C).
-        database_labels: multi-hot (N, C).
+        query_labels: multi-hot (Q, C), or classes (Q,).
+        database_labels: multi-hot (N, C), or classes (N,).
         empty: what a query without a value counts.
         rounding: how the query's pixels were stored, for the signature.
 
@@ -278,8 +278,7 @@ def precision_recall_curve(
     bits = query_codes.bits
     precision, recall, retrieved = np.zeros(bits + 1), np.zeros(bits + 1), np.zeros(bits + 1)
     queries = 0
-    for rows, distances, relevant in ranking.blocks():
-        counts = count_distances(distances, relevant, bits)
+    for rows, counts in ranking.each(ranking.counts):
         found, good = np.cumsum(counts.total, axis=1), np.cumsum(counts.relevant, axis=1)
         known = good[:, -1:] > 0
         if empty == "error":
@@ -316,8 +315,6 @@ def listed_hits(
     """Relevant items in the first N places of each query, for several N."""
     check_choice("ties", ties, Ties)
     result = np.empty((len(ranking.query_codes), len(tops)))
-    for rows, distances, relevant in ranking.blocks():
-        result[rows] = hits_within(
-            distances, relevant, tops, bits=ranking.query_codes.bits, ties=ties
-        )
+    for rows, found in ranking.each(lambda block: hits_within(ranking, block, tops, ties)):
+        result[rows] = found
     return result

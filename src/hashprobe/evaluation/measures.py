@@ -18,13 +18,14 @@ Their options, of which `hashprobe.evaluation.curves` shares the last three:
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from jaxtyping import Bool
 
 from hashprobe.codes import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.average import average_precision, harmonic
+from hashprobe.evaluation.labels import AnyLabels
 from hashprobe.evaluation.measurement import (
     BOOTSTRAP,
     Bootstrap,
@@ -38,8 +39,8 @@ from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties, check
 def mean_average_precision(
     query_codes: PackedCodes,
     database_codes: PackedCodes,
-    query_labels: Bool[np.ndarray, "q _"],
-    database_labels: Bool[np.ndarray, "n _"],
+    query_labels: AnyLabels,
+    database_labels: AnyLabels,
     *,
     top: int | None = None,
     normaliser: Normaliser = "hits",
@@ -55,8 +56,8 @@ def mean_average_precision(
     Args:
         query_codes: Q codes of K bits.
         database_codes: N codes of K bits.
-        query_labels: multi-hot (Q, C); relevant means sharing at least one label.
-        database_labels: multi-hot (N, C).
+        query_labels: multi-hot (Q, C), or classes (Q,); relevant means sharing at least one label.
+        database_labels: multi-hot (N, C), or classes (N,).
         top: T, at least 1; None for the whole list.
         normaliser: what Z is: `hits`, `min` or `relevant`.
         ties: order of equal distances; None for the normaliser's default.
@@ -86,8 +87,8 @@ def mean_average_precision(
 def targeted_mean_average_precision(
     query_codes: PackedCodes,
     database_codes: PackedCodes,
-    target_labels: Bool[np.ndarray, "t _"],
-    database_labels: Bool[np.ndarray, "n _"],
+    target_labels: AnyLabels,
+    database_labels: AnyLabels,
     *,
     top: int | None = None,
     normaliser: Normaliser = "hits",
@@ -101,8 +102,8 @@ def targeted_mean_average_precision(
     Args:
         query_codes: Q codes of K bits, of attacked queries, untouched ones, or target codes.
         database_codes: N codes of K bits.
-        target_labels: multi-hot (Q, C), what each attack aims at.
-        database_labels: multi-hot (N, C).
+        target_labels: multi-hot (Q, C) or classes (Q,), what each attack aims at.
+        database_labels: multi-hot (N, C), or classes (N,).
         top: T, at least 1; None for the whole list.
         normaliser: what AP divides by: `hits`, `min` or `relevant`.
         ties: order of equal distances; None for the normaliser's default.
@@ -168,17 +169,17 @@ def score_average_precision(
     top = size if options.top is None else min(options.top, size)
     table = harmonic(size)
     values = np.empty((len(ranking.query_codes), 1))
-    for rows, distances, relevant in ranking.blocks():
-        values[rows, 0] = average_precision(
-            distances,
-            relevant,
-            table,
-            bits=ranking.query_codes.bits,
-            top=top,
-            normaliser=options.normaliser,
-            ties=options.ties,
-            hitless_orders=options.empty == "zero",
-        )
+    score = partial(
+        average_precision,
+        ranking,
+        table=table,
+        top=top,
+        normaliser=options.normaliser,
+        ties=options.ties,
+        hitless_orders=options.empty == "zero",
+    )
+    for rows, block in ranking.each(score):
+        values[rows, 0] = block
     hits = f"no hit in the top {top}"
     reason = hits if options.normaliser == "hits" else "no relevant item in the database"
     values = fill_empty(values, options.empty, reason)

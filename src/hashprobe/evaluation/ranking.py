@@ -9,17 +9,20 @@ Notation: for the group of items at distance d, n items of which r are relevant;
 relevant ones lie strictly nearer; m = min(n, max(0, T - N)) of them make it into the top T.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, Integer, Shaped, UInt8, UInt16
+from jaxtyping import Bool, Float64, Int64, Integer, UInt
 
 from hashprobe.codes import PackedCodes
 from hashprobe.codes.packed import BLOCK_ENTRIES, as_words, check_same_bits, word_distances
+from hashprobe.environment import cores
 from hashprobe.errors import HashprobeError
-from hashprobe.types import Labels
+from hashprobe.evaluation.counting import Distances, count_distances, nearest
+from hashprobe.evaluation.labels import AnyLabels, Relevance, check_labels
 
 
 Ties = Literal["stable", "expected", "best", "worst"]
@@ -28,8 +31,12 @@ Normaliser = Literal["hits", "min", "relevant"]
 """What AP@T divides by: hits in the top T, min(R, T), or R relevant items in the database."""
 Empty = Literal["zero", "skip", "error"]
 """What a query without a value counts: 0, nothing, or an error."""
-Distances: TypeAlias = UInt8[np.ndarray, "q n"] | UInt16[np.ndarray, "q n"]
-"""Hamming distances of a block of queries to the whole database."""
+Part = TypeVar("Part")
+
+CHUNK_ITEMS = 1 << 18
+"""Database items looked at together: their distances stay in a core's cache."""
+AHEAD = 256
+"""Blocks of queries handed to the threads together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +68,7 @@ class Counts:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Queries before a database, checked, and walked in blocks of bounded memory.
+    """Queries before a database, checked, and walked in blocks and chunks of bounded memory.
 
     Raises:
         HashprobeError: the database or the queries are empty, codes differ in length, labels are
@@ -69,21 +76,25 @@ class Ranking:
 
     Example:
         >>> codes = PackedCodes.from_signs(np.array([[0] * 8, [1] * 8]))
-        >>> labels = np.eye(2, dtype=bool)
-        >>> [(d.tolist(), r.tolist()) for _, d, r in Ranking(codes, codes, labels, labels).blocks()]
-        [([[0, 8], [8, 0]], [[True, False], [False, True]])]
+        >>> ranking = Ranking(codes, codes, np.eye(2, dtype=bool), np.eye(2, dtype=bool))
+        >>> [counts.total[0].tolist() for _, counts in ranking.each(ranking.counts)]
+        [[1, 0, 0, 0, 0, 0, 0, 0, 1]]
     """
 
     query_codes: PackedCodes
     """Q codes of K bits."""
     database_codes: PackedCodes
     """N codes of K bits."""
-    query_labels: Bool[np.ndarray, "q _"]
-    """Multi-hot (Q, C): what counts as relevant to each query."""
-    database_labels: Bool[np.ndarray, "n _"]
-    """Multi-hot (N, C)."""
+    query_labels: AnyLabels
+    """Multi-hot (Q, C) or classes (Q,): what counts as relevant to each query."""
+    database_labels: AnyLabels
+    """Multi-hot (N, C) or classes (N,)."""
     asked: str = "query"
     """Whose labels the queries carry, `query` or `target`, for messages."""
+    words: UInt[np.ndarray, "w n"] = field(init=False, repr=False)
+    """The database codes, regrouped for bitwise work."""
+    relevance: Relevance = field(init=False, repr=False)
+    """Who is relevant to whom."""
 
     def __post_init__(self) -> None:
         check_same_bits(self.query_codes, self.database_codes)
@@ -93,95 +104,94 @@ class Ranking:
             raise HashprobeError("there are no queries to score")
         check_labels(self.query_labels, self.query_codes, self.asked, "query")
         check_labels(self.database_labels, self.database_codes, "database", "database")
-        widths = self.query_labels.shape[1], self.database_labels.shape[1]
-        if widths[0] != widths[1]:
+        widths = [x.shape[1] for x in (self.query_labels, self.database_labels) if x.ndim == 2]
+        if len(set(widths)) > 1:
             raise HashprobeError(
                 f"{self.asked} labels have {widths[0]} classes, database labels {widths[1]}: "
                 "both must be over the same classes"
             )
+        object.__setattr__(self, "words", as_words(self.database_codes.data))
+        between = Relevance.between(self.query_labels, self.database_labels)
+        object.__setattr__(self, "relevance", between)
 
-    def blocks(self) -> Iterator[tuple[slice, Distances, Bool[np.ndarray, "q n"]]]:
-        """Walks the queries in blocks whose size does not depend on how many there are.
+    def each(self, work: Callable[[slice], Part]) -> Iterator[tuple[slice, Part]]:
+        """Does some work for all queries, block by block, on all cores.
+
+        The size of a block, and how many are under way, do not depend on how many queries there
+        are: no array of queries by items ever exists.
+
+        Args:
+            work: from the rows of a block to what is wanted of them.
 
         Yields:
-            The rows of the block, their distances (q, N), and which items are relevant (q, N).
+            The rows of each block, in order, and what came out.
         """
-        words = as_words(self.database_codes.data)
-        labels = as_words(np.packbits(self.database_labels, axis=1))
-        widest = max(len(self.database_codes), 2 * (self.query_codes.bits + 1))
+        widest = max(min(len(self.database_codes), CHUNK_ITEMS), 2 * (self.query_codes.bits + 1))
         step = max(1, BLOCK_ENTRIES // widest)
-        for start in range(0, len(self.query_codes), step):
-            rows = slice(start, min(start + step, len(self.query_codes)))
-            distances = word_distances(as_words(self.query_codes.data[rows]), words)
-            asked = as_words(np.packbits(self.query_labels[rows], axis=1))
-            relevant = (asked[0][:, None] & labels[0][None, :]) != 0
-            for left, right in zip(asked[1:], labels[1:], strict=True):
-                relevant |= (left[:, None] & right[None, :]) != 0
-            yield rows, distances, relevant
+        total = len(self.query_codes)
+        blocks = [slice(i, min(i + step, total)) for i in range(0, total, step)]
+        threads = min(cores(), len(blocks))
+        if threads == 1:
+            yield from ((rows, work(rows)) for rows in blocks)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            for start in range(0, len(blocks), AHEAD):
+                some = blocks[start : start + AHEAD]
+                yield from zip(some, pool.map(work, some), strict=True)
+
+    def chunks(self, rows: slice) -> Iterator[tuple[Distances, Bool[np.ndarray, "q n"]]]:
+        """Distances of some queries to the database and who is relevant, chunk by chunk."""
+        queries = as_words(self.query_codes.data[rows])
+        for start in range(0, len(self.database_codes), CHUNK_ITEMS):
+            items = slice(start, start + CHUNK_ITEMS)
+            near = word_distances(queries, self.words[:, items])
+            yield near, self.relevance.of(rows, items)
+
+    def counts(self, rows: slice) -> Counts:
+        """Items of some queries by distance."""
+        bits = self.query_codes.bits
+        parts = (count_distances(near, good, bits) for near, good in self.chunks(rows))
+        both: np.ndarray = sum(parts)  # type: ignore[assignment]
+        return Counts(both.sum(axis=1), both[:, 1])
+
+    def first_hits(
+        self, rows: slice, top: int
+    ) -> tuple[Bool[np.ndarray, "q t"], Int64[np.ndarray, " q"]]:
+        """Which of the first T places hold a relevant item, by distance, then database position.
+
+        Args:
+            rows: of q queries.
+            top: T in 1..N.
+
+        Returns:
+            bool (q, T), nearest first; and how many relevant items the whole database holds (q,).
+
+        Example:
+            >>> codes = PackedCodes.from_signs(np.array([[0] * 8, [1] * 8]))
+            >>> ranking = Ranking(codes, codes, np.array([0, 1]), np.array([0, 1]))
+            >>> ranking.first_hits(slice(1, 2), 2)
+            (array([[ True, False]]), array([1]))
+        """
+        chunks = self.chunks(rows)
+        near, good = next(chunks)
+        known = np.count_nonzero(good, axis=1)
+        first = [nearest(n, g, top) for n, g in zip(near, good, strict=True)]
+        for near, good in chunks:
+            known += np.count_nonzero(good, axis=1)
+            for row, (held, hits) in enumerate(first):
+                # Of equal distances those before win: an item has to be strictly nearer.
+                full = len(held) == top
+                nearer = near[row] < held[-1] if full else np.ones(len(near[row]), dtype=bool)
+                more = nearest(near[row][nearer], good[row][nearer], top)
+                both = np.concatenate([held, more[0]]), np.concatenate([hits, more[1]])
+                first[row] = nearest(*both, top)
+        return np.stack([hits for _, hits in first]), known
 
     def parts(self, rounding: str | None) -> dict[str, object]:
         """The parts that end every signature."""
         queries, database = len(self.query_codes), len(self.database_codes)
         sizes = {"q": queries, "db": database, "bits": self.query_codes.bits}
         return {"rel": "any", **sizes, "round": rounding}
-
-
-def as_labels(values: Any, classes: int | None = None) -> Labels:
-    """Reads labels as multi-hot.
-
-    Args:
-        values: (N,) integers 0..C-1, one an item; or (N, C) multi-hot in bool or 0/1.
-        classes: C; None takes the largest integer + 1, or the width given.
-
-    Returns:
-        bool (N, C).
-
-    Raises:
-        HashprobeError: another shape or dtype, a negative label, or one that is not below C.
-
-    Example:
-        >>> as_labels(np.array([2, 0]))
-        array([[False, False,  True],
-               [ True, False, False]])
-    """
-    array = np.asarray(values)
-    if array.ndim == 2:
-        return multi_hot(array, classes)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        seen = f"{array.dtype} of shape {array.shape}"
-        raise HashprobeError(f"labels must be integers (N,) or multi-hot (N, C); got {seen}")
-    if array.size and array.min() < 0:
-        where = int(np.argmin(array))
-        raise HashprobeError(f"labels must not be negative; got {array[where]} at item {where}")
-    width = (int(array.max()) + 1 if array.size else 1) if classes is None else classes
-    if array.size and array.max() >= width:
-        where = int(np.argmax(array))
-        raise HashprobeError(f"label {array[where]} of item {where} is not below {width} classes")
-    result = np.zeros((len(array), width), dtype=bool)
-    result[np.arange(len(array)), array] = True
-    return result
-
-
-def multi_hot(array: Shaped[np.ndarray, "n c"], classes: int | None) -> Labels:
-    """Multi-hot labels in bool, from bool or 0/1."""
-    if classes is not None and array.shape[1] != classes:
-        raise HashprobeError(f"labels must have {classes} classes; got {array.shape[1]}")
-    if array.dtype == np.bool_:
-        return array
-    if array.dtype.kind not in "iuf" or not ((array == 0) | (array == 1)).all():
-        raise HashprobeError(f"multi-hot labels must be bool or 0/1; got dtype {array.dtype}")
-    return array.astype(bool)
-
-
-def check_labels(labels: np.ndarray, codes: PackedCodes, name: str, side: str) -> None:
-    """Refuses labels that are not one multi-hot row a code."""
-    if labels.ndim != 2 or labels.dtype != np.bool_ or labels.shape[1] == 0:
-        seen = f"{labels.dtype} of shape {labels.shape}"
-        raise HashprobeError(
-            f"{name} labels must be multi-hot bool (N, C), see as_labels; got {seen}"
-        )
-    if len(labels) != len(codes):
-        raise HashprobeError(f"{len(labels)} {name} labels for {len(codes)} {side} codes")
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:
@@ -191,65 +201,8 @@ def check_choice(name: str, value: object, choices: Any) -> None:
         raise HashprobeError(f"{name} must be one of {known}; got {value!r}")
 
 
-def count_distances(distances: Distances, relevant: Bool[np.ndarray, "q n"], bits: int) -> Counts:
-    """Counts a block's items by distance, in one pass and without a sort.
-
-    Args:
-        distances: (q, N) in 0..K.
-        relevant: (q, N).
-        bits: K.
-
-    Returns:
-        Counts over the K + 1 distances.
-
-    Example:
-        >>> near = np.array([[0, 1, 1]], dtype=np.uint8)
-        >>> count_distances(near, np.array([[True, False, True]]), bits=8).relevant[0, :2]
-        array([1, 1])
-    """
-    bins = bits + 1
-    keys = distances.astype(np.intp)
-    keys += relevant * np.intp(bins)
-    keys += (np.arange(len(keys)) * 2 * bins)[:, None]
-    both = np.bincount(keys.ravel(), minlength=2 * bins * len(keys)).reshape(-1, 2, bins)
-    return Counts(both.sum(axis=1), both[:, 1])
-
-
-def ordered_hits(
-    distances: Distances, relevant: Bool[np.ndarray, "q n"], top: int
-) -> Bool[np.ndarray, "q t"]:
-    """Which of the first T places hold a relevant item, by distance, then database position.
-
-    Args:
-        distances: (q, N).
-        relevant: (q, N).
-        top: T in 1..N.
-
-    Returns:
-        bool (q, T), nearest first.
-
-    Example:
-        >>> near = np.array([[2, 1, 1]], dtype=np.uint8)
-        >>> ordered_hits(near, np.array([[True, False, True]]), 3)
-        array([[False,  True,  True]])
-    """
-    hits = np.empty((len(distances), top), dtype=bool)
-    for row, (near, good) in enumerate(zip(distances, relevant, strict=True)):
-        if top < len(near):  # sort only what can be in the top T
-            last = np.searchsorted(np.cumsum(np.bincount(near)), top)
-            kept = np.flatnonzero(near <= last)
-            near, good = near[kept], good[kept]
-        hits[row] = good[np.argsort(near, kind="stable")[:top]]
-    return hits
-
-
 def hits_within(
-    distances: Distances,
-    relevant: Bool[np.ndarray, "q n"],
-    tops: Integer[np.ndarray, " p"],
-    *,
-    bits: int,
-    ties: Ties,
+    ranking: Ranking, rows: slice, tops: Integer[np.ndarray, " p"], ties: Ties
 ) -> Float64[np.ndarray, "q p"]:
     """Relevant items among the first T, for several T.
 
@@ -257,26 +210,25 @@ def hits_within(
     max(0, m - (n - r)).
 
     Args:
-        distances: (q, N).
-        relevant: (q, N).
+        ranking: queries before a database.
+        rows: of q queries.
         tops: the values of T, each in 1..N.
-        bits: K.
         ties: tie policy.
 
     Returns:
         float64 (q, P); whole numbers except for `expected`.
 
     Example:
-        >>> near = np.array([[1, 1, 1]], dtype=np.uint8)
-        >>> hits_within(near, np.array([[True, True, False]]), np.array([1, 3]), bits=8,
-        ...             ties="expected")
+        >>> codes = PackedCodes.from_signs(np.array([[1] * 8] * 3))
+        >>> ranking = Ranking(codes, codes, np.array([7] * 3), np.array([7, 7, 1]))
+        >>> hits_within(ranking, slice(0, 1), np.array([1, 3]), "expected")
         array([[0.66666667, 2.        ]])
     """
     if ties == "stable":
-        running = np.cumsum(ordered_hits(distances, relevant, int(tops.max())), axis=1)
-        return running[:, tops - 1].astype(np.float64)
-    counts = count_distances(distances, relevant, bits)
-    result = np.empty((len(distances), len(tops)))
+        hits, _ = ranking.first_hits(rows, int(tops.max()))
+        return np.cumsum(hits, axis=1)[:, tops - 1].astype(np.float64)
+    counts = ranking.counts(rows)
+    result = np.empty((len(counts.total), len(tops)))
     for column, top in enumerate(tops.tolist()):
         result[:, column] = group_hits(counts, top, ties).sum(axis=1)
     return result
