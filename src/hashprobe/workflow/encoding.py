@@ -1,18 +1,30 @@
 """Encode the queries and the database of a trained run."""
 
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from hashprobe.attacks import Precision, Session
 from hashprobe.attacks import encode as codes_of
+from hashprobe.attacks.recipe import sha256_weights
 from hashprobe.codes import PackedCodes
 from hashprobe.data import Split, stream
+from hashprobe.data.split import BadImage
+from hashprobe.environment import cores
 from hashprobe.evaluation import Measurement, mean_average_precision
-from hashprobe.files import write_npz
-from hashprobe.models import ImageHasher
+from hashprobe.files import fingerprint, write_npz
+from hashprobe.models import Hasher
 from hashprobe.runs import Run
 from hashprobe.workflow.opening import CODES, check_work, load_codes, pick_device, reopen, say_bad
+from hashprobe.workflow.parts import Part, Parts
 from hashprobe.workflow.screen import Screen, Silence
+
+
+PART_SECONDS = 30.0
+"""How long a stretch of a split is encoded before it is kept."""
 
 
 def encode_run(
@@ -22,17 +34,23 @@ def encode_run(
     device: str = "auto",
     workers: int | None = None,
     skip_bad: bool = False,
+    precision: Precision = "float32",
     top: int | None = None,
     screen: Screen | None = None,
 ) -> Measurement:
     """Encode queries and database of a trained run, and measure its MAP.
 
+    Memory does not grow with the pictures. Stopped, it goes on where it was by the same command.
+
     Args:
         path: the run folder.
         batch_size: images encoded at once.
         device: where; `auto` is the GPU if there is one.
-        workers: decoding processes; by default one a core.
+        workers: decoding processes; by default one a core beside a GPU, and as many as cores are
+            left over where the network needs them itself.
         skip_bad: go on without images that cannot be had.
+        precision: what the network computes in. Bits whose logit is near 0 may turn over in
+            bfloat16; attacked queries are always judged in float32.
         top: list length of the MAP; by default the whole database.
         screen: where to say what happens.
 
@@ -60,19 +78,26 @@ def encode_run(
     missing = [role for role, name in CODES.items() if not run.finished(name)]
     if missing:
         data, hasher, _ = reopen(run)
-        hasher.to(where)
+        hasher.eval().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        made_by = fingerprint({"weights": sha256_weights(hasher), "precision": precision})
+        fast = Session(precision=precision).fast(hasher)
+        if workers is None and where.type == "cpu":
+            workers = cores() // 4
         for role in missing:
+            parts = Parts(run.path / "codes" / f"{role}.parts", made_by, hasher.bits)
             encode_split(
-                run, data.splits()[role], role, hasher, batch_size, workers, skip_bad, screen
+                run, data.splits()[role], role, fast, parts, batch_size, workers, skip_bad, screen
             )
             run.seal(CODES[role])
+            parts.remove()
     else:
         screen.say(f"{path} is encoded already")
     query, database = load_codes(run, "query"), load_codes(run, "database")
     result = mean_average_precision(
         query.codes, database.codes, query.labels, database.labels, top=top
     )
-    run.log("encoded", queries=len(query), database=len(database), map=result.to_json())
+    done = {} if not missing else {"precision": precision}
+    run.log("encoded", **done, queries=len(query), database=len(database), map=result.to_json())
     return result
 
 
@@ -80,35 +105,81 @@ def encode_split(
     run: Run,
     split: Split,
     role: str,
-    hasher: ImageHasher,
+    hasher: Hasher,
+    parts: Parts,
     batch_size: int,
     workers: int | None,
     skip_bad: bool,
     screen: Screen,
 ) -> None:
-    """Write the codes of one split."""
-    parts, positions, bad = [], [], list[str]()
-    device = next(hasher.parameters()).device
+    """Write the codes of one split, from where an earlier call was stopped."""
+    done = list(parts.read())
+    if not skip_bad and any(part.bad for part in done):
+        done = []
+    start = done[-1].stop if done else 0
+    if start:
+        screen.say(f"{start} of {len(split)} {role} images are encoded already")
     with screen.bar(f"encoding {role}") as tick:
-        for batch in stream(
-            split,
-            hasher.contract,
-            batch_size=batch_size,
-            workers=workers,
-            skip_bad=skip_bad,
-            on_progress=tick,
-            on_bad=lambda failure: bad.append(str(failure)),
-        ):
-            parts.append(codes_of(hasher, batch.images.to(device).float() / 255))
-            positions.append(batch.positions)
-    say_bad(screen, role, tuple(bad))
-    kept = np.concatenate(positions)
+        for part in encode_parts(hasher, split, start, batch_size, workers, skip_bad, tick):
+            parts.write(start, part)
+            done.append(part)
+            start = part.stop
+    say_bad(screen, role, tuple(dict.fromkeys(failure for part in done for failure in part.bad)))
+    kept = np.concatenate([part.positions for part in done])
     write_npz(
         run.path / CODES[role],
         {
-            "codes": PackedCodes.concatenate(parts).data,
+            "codes": PackedCodes.concatenate([part.codes for part in done]).data,
             "bits": np.array(hasher.bits),
             "labels": split.labels[kept],
             "positions": kept,
         },
     )
+
+
+def encode_parts(
+    hasher: Hasher,
+    split: Split,
+    start: int,
+    batch_size: int,
+    workers: int | None,
+    skip_bad: bool,
+    tick: Callable[[int, int], None],
+) -> Iterator[Part]:
+    """Encode a split from a position on, in stretches of some seconds each."""
+    if start == len(split):
+        return
+    device = next((weight.device for weight in hasher.parameters()), torch.device("cpu"))
+    none = PackedCodes(np.zeros((0, hasher.bits // 8), np.uint8), hasher.bits)
+    codes, positions, bad = [none], [np.zeros(0, np.int64)], list[str]()
+    reached, last = start, time.monotonic()
+
+    def on_bad(failure: BadImage) -> None:
+        nonlocal reached
+        reached += 1
+        bad.append(str(failure))
+
+    def part() -> Part:
+        made = Part(reached, PackedCodes.concatenate(codes), np.concatenate(positions), tuple(bad))
+        del codes[1:], positions[1:], bad[:]
+        return made
+
+    for batch in stream(
+        split.take(np.arange(start, len(split))),
+        hasher.contract,
+        batch_size=batch_size,
+        workers=workers,
+        skip_bad=skip_bad,
+        on_progress=lambda done, _: tick(start + done, len(split)),
+        on_bad=on_bad,
+    ):
+        images = (batch.images.to(device).float() / 255).to(memory_format=torch.channels_last)
+        codes.append(codes_of(hasher, images))
+        positions.append(batch.positions + start)
+        reached += len(batch.positions)
+        # Without skip_bad one bad image ends it all: nothing after it is kept.
+        if time.monotonic() - last > PART_SECONDS and (skip_bad or not bad):
+            yield part()
+            last = time.monotonic()
+    if len(codes) > 1 or bad:
+        yield part()
