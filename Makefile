@@ -1,18 +1,19 @@
 # Two commands do everything on a machine with Python 3.11+ and make:
 #   make demo    the main job on bundled pictures, and where its report is
 #   make test    every test, with every extra
-# A third, make check, runs the linters and the type checker.
+# A third, make check, runs the linters and the type checker; make bench the benchmarks in their short
+# form (make bench BENCH=--full for the long one), with their numbers as JSON in benchmarks/results/.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check bench clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
 
 demo: $(VENV)/installed
 	$(BIN)/hashprobe demo
@@ -25,6 +26,12 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
+
+bench: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	for name in attack_engine measures search encode; do \
+		$(BIN)/python benchmarks/$$name.py $(BENCH) --json benchmarks/results/$$name.json || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

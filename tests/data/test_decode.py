@@ -7,13 +7,13 @@ import torch
 from PIL import Image
 
 from hashprobe.data import ArraySource, BadImage, FileSource, Split, decode, fit_image, stream
-from hashprobe.data.decode import cores
+from hashprobe.environment import cores
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
 
 
 # The package exports the function of the same name.
-MODULE = sys.modules[cores.__module__]
+MODULE = sys.modules[stream.__module__]
 
 
 @pytest.fixture

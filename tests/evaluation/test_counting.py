@@ -12,7 +12,7 @@ from hashprobe.evaluation import (
     precision_within_radius,
     ranking,
 )
-from hashprobe.evaluation.counting import count_bytes, count_distances, nearest
+from hashprobe.evaluation.counting import count_distances, count_values, nearest
 from hashprobe.evaluation.labels import Relevance
 
 
@@ -32,9 +32,9 @@ def test_counts_are_those_of_a_plain_loop(bits, n):
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 999])
-def test_counting_pairs(n):
+def test_counting_values(n):
     values = np.random.default_rng(n).integers(0, 66, n).astype(np.uint8)
-    np.testing.assert_array_equal(count_bytes(values, 66), np.bincount(values, minlength=66))
+    np.testing.assert_array_equal(count_values(values, 66), np.bincount(values, minlength=66))
 
 
 @pytest.mark.parametrize("top", [1, 7, 299, 300, 400])

@@ -9,9 +9,6 @@ from jaxtyping import Bool, Int64, UInt8, UInt16
 Distances: TypeAlias = UInt8[np.ndarray, "q n"] | UInt16[np.ndarray, "q n"]
 """Hamming distances of some queries to some items."""
 
-PAIRED_ITEMS = 1 << 14
-"""Items from which counting two at once pays for the larger table."""
-
 
 def count_distances(
     distances: Distances, relevant: Bool[np.ndarray, "q n"], bits: int
@@ -33,30 +30,27 @@ def count_distances(
                [1, 1]])
     """
     bins = bits + 1
-    if 2 * bins <= 256 and distances.shape[1] >= PAIRED_ITEMS:
-        keys = distances + relevant.view(np.uint8) * np.uint8(bins)
-        return np.stack([count_bytes(row, 2 * bins) for row in keys]).reshape(-1, 2, bins)
-    wide = distances.astype(np.intp)
-    wide += relevant * np.intp(bins)
-    wide += (np.arange(len(wide)) * 2 * bins)[:, None]
-    return np.bincount(wide.ravel(), minlength=2 * bins * len(wide)).reshape(-1, 2, bins)
+    kind = np.dtype(np.uint8 if 2 * bins <= 256 else np.uint16)
+    keys = distances.astype(kind) + relevant.astype(kind) * kind.type(bins)
+    return np.stack([count_values(row, 2 * bins) for row in keys]).reshape(-1, 2, bins)
 
 
-def count_bytes(values: UInt8[np.ndarray, " n"], bins: int) -> Int64[np.ndarray, " b"]:
-    """How often each value below `bins` occurs, by counting neighbouring pairs.
+def count_values(
+    values: UInt8[np.ndarray, " n"] | UInt16[np.ndarray, " n"], bins: int
+) -> Int64[np.ndarray, " b"]:
+    """How often each value below `bins` occurs.
 
-    Half as many additions as one by one, and seldom two in a row to the same place, which a
-    processor has to wait for.
+    By a radix sort: one core alone counts faster by `np.bincount`, but that one keeps all other
+    threads waiting, and a sort does not.
 
     Example:
-        >>> count_bytes(np.array([2, 0, 2], dtype=np.uint8), 3)
+        >>> count_values(np.array([2, 0, 2], dtype=np.uint8), 3)
         array([1, 0, 2])
     """
-    even = len(values) // 2 * 2
-    pairs = np.bincount(values[:even].view(np.uint16), minlength=256 * bins)
-    table = pairs.reshape(-1, 256)[:, :bins]
-    counts: np.ndarray = table.sum(axis=0) + table.sum(axis=1)
-    counts[values[even:]] += 1
+    ends = np.searchsorted(
+        np.sort(values, kind="stable"), np.arange(bins, dtype=values.dtype), "right"
+    )
+    counts: np.ndarray = np.diff(ends, prepend=0)
     return counts
 
 

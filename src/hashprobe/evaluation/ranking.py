@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Integer, UInt
 
 from hashprobe.codes import PackedCodes
-from hashprobe.codes.packed import BLOCK_ENTRIES, as_words, check_same_bits, word_distances
+from hashprobe.codes.packed import as_words, check_same_bits, word_distances
 from hashprobe.environment import cores
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.counting import Distances, count_distances, nearest
@@ -35,6 +35,8 @@ Part = TypeVar("Part")
 
 CHUNK_ITEMS = 1 << 18
 """Database items looked at together: their distances stay in a core's cache."""
+BLOCK_ENTRIES = 1 << 20
+"""Distances of a block of queries: enough for a thread to work for a while by itself."""
 AHEAD = 256
 """Blocks of queries handed to the threads together."""
 
@@ -174,10 +176,10 @@ class Ranking:
         """
         chunks = self.chunks(rows)
         near, good = next(chunks)
-        known = np.count_nonzero(good, axis=1)
+        known = np.array([np.count_nonzero(row) for row in good])
         first = [nearest(n, g, top) for n, g in zip(near, good, strict=True)]
         for near, good in chunks:
-            known += np.count_nonzero(good, axis=1)
+            known += np.array([np.count_nonzero(row) for row in good])
             for row, (held, hits) in enumerate(first):
                 # Of equal distances those before win: an item has to be strictly nearer.
                 full = len(held) == top

@@ -1,0 +1,293 @@
+"""The default attack against the recipe of the DHTA paper's released code, both in one run.
+
+The recipe, written from its description: one query at a time, the gradient of the weights computed
+and kept beside that of the pixels, a step of unit l2 length along the gradient, alpha by schedule,
+2,000 iterations, no judgement.
+
+    python benchmarks/attack_engine.py                     # minutes; needs no data
+    python benchmarks/attack_engine.py --full --runs runs/small runs/vgg11   # hours
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import Results, arguments, median, paired, seconds
+from sklearn.datasets import load_sample_images
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hashprobe.attacks import (
+    Attacked,
+    DhtaOptions,
+    Session,
+    TargetCodes,
+    alpha_at,
+    anchor_code,
+    craft,
+    encode,
+)
+from hashprobe.codes import PackedCodes
+from hashprobe.data import DataOptions, decode
+from hashprobe.evaluation import targeted_mean_average_precision
+from hashprobe.models import Hasher, ImageHasher, TrainOptions
+from hashprobe.runs import Run
+from hashprobe.types import Budget
+from hashprobe.workflow import Network, Protocol, encode_run, train_run
+from hashprobe.workflow.attacking import draw_queries, draw_targets
+from hashprobe.workflow.opening import load_codes, reopen
+
+
+OFFICIAL_STEPS = 2000
+TOP = 1000
+
+
+class OfficialRecipe:
+    """The released attack on one query, a step at a time, so that steps can be timed."""
+
+    def __init__(self, hasher: Hasher, image: Tensor, target: Tensor, eps: float) -> None:
+        self.hasher, self.image, self.target, self.eps = hasher, image, target, eps
+        self.delta = torch.zeros_like(image, requires_grad=True)
+        self.step = 0
+        hasher.eval().requires_grad_(True)
+
+    def advance(self) -> None:
+        """One iteration."""
+        alpha = alpha_at(min(self.step, OFFICIAL_STEPS - 1), OFFICIAL_STEPS)
+        soft = torch.tanh(alpha * self.hasher(self.image + self.delta))
+        loss = -(soft * self.target).mean()
+        loss.backward()
+        with torch.no_grad():
+            gradient = self.delta.grad
+            assert gradient is not None
+            self.delta -= gradient / gradient.norm().clamp_min(1e-30)
+            self.delta.copy_((self.image + self.delta).clamp(0, 1) - self.image)
+            self.delta.clamp_(-self.eps, self.eps)
+            gradient.zero_()
+        self.step += 1
+
+    def end(self) -> None:
+        """Frees the gradients of the weights."""
+        self.hasher.zero_grad(set_to_none=True)
+        self.hasher.requires_grad_(False)
+
+
+def photo_crops(count: int, size: int, seed: int) -> Tensor:
+    """8-bit crops of the two photographs that come with scikit-learn."""
+    photos, rng = load_sample_images().images, np.random.default_rng(seed)
+    crops = []
+    for i in range(count):
+        photo = photos[i % len(photos)]
+        y, x = (int(rng.integers(side - size)) for side in photo.shape[:2])
+        crops.append(photo[y : y + size, x : x + size].transpose(2, 0, 1))
+    return torch.from_numpy(np.stack(crops))
+
+
+def balanced(hasher: ImageHasher, images8: Tensor) -> ImageHasher:
+    """A network with random weights whose bits are +1 for about half of some images."""
+    norm = next(m for m in hasher.modules() if isinstance(m, nn.BatchNorm1d))
+    hasher.eval()
+    norm.train()
+    norm.momentum = None  # the running mean of all that it sees
+    with torch.no_grad():
+        hasher(images8.float() / 255)
+    norm.eval()
+    return hasher
+
+
+def speed_at_224(results: Results, full: bool) -> None:
+    """(a) Seconds per query of VGG-11 at 224 pixels, 32 bits."""
+    torch.manual_seed(0)
+    others, queries = photo_crops(64, 224, 0), photo_crops(64 if full else 16, 224, 1)
+    hasher = balanced(ImageHasher("vgg11", 32, size=224), others)
+    codes = encode(hasher, others.float() / 255)
+    rng = np.random.default_rng(0)
+    anchors = np.stack([anchor_code(codes[rng.permutation(64)[:9]]) for _ in range(len(queries))])
+    targets = TargetCodes(
+        np.ones((len(queries), 1), bool), anchors, np.zeros((len(queries), 1), np.int64)
+    )
+    rows = []
+    for eps in (2, 8):
+        recipe = OfficialRecipe(
+            hasher, queries[:1].float() / 255, torch.from_numpy(anchors[:1]).float(), eps / 255
+        )
+        step = median(seconds(recipe.advance, 20 if full else 10))
+        recipe.end()
+        official = step * OFFICIAL_STEPS
+        for precision in ("float32", "bfloat16"):
+            start = time.perf_counter()
+            done = craft(
+                hasher,
+                queries,
+                range(len(queries)),
+                targets,
+                budget=Budget(eps / 255),
+                precision=precision,  # type: ignore[arg-type]
+            )
+            ours = (time.perf_counter() - start) / len(queries)
+            wrong = (done.codes.signs() != anchors).sum(1)
+            rows.append(
+                {
+                    "eps": f"{eps}/255",
+                    "official, s/step": step,
+                    "official, s/query": official,
+                    "precision": precision,
+                    "default, s/query": ours,
+                    "times less": official / ours,
+                    "steps a query": float(done.backwards.mean()),
+                    "bits wrong": float(wrong.mean()),
+                    "queries": len(queries),
+                }
+            )
+    results.table("VGG-11 with random weights at 224 px, 32 bits, judgement included", rows)
+
+
+class Victim:
+    """A trained and encoded run with the queries of the protocol, as `hashprobe attack` has it."""
+
+    def __init__(self, path: Path, queries: int = 100) -> None:
+        run = Run.open(path)
+        self.path, self.query, self.database = (
+            path,
+            load_codes(run, "query"),
+            load_codes(run, "database"),
+        )
+        data, self.hasher, _ = reopen(run)
+        self.hasher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        protocol = Protocol(queries=queries, top=TOP)
+        self.rows = draw_queries(len(self.query), protocol)
+        self.ids = self.query.positions[self.rows]
+        self.targets = draw_targets(
+            data, self.query.labels[self.rows], self.database, self.ids, DhtaOptions(), protocol
+        )
+        self.images8 = decode(data.query.take(self.ids), self.hasher.contract).images
+
+    def tmap(self, codes: PackedCodes) -> float:
+        """t-MAP in per cent."""
+        measured = targeted_mean_average_precision(
+            codes, self.database.codes, self.targets.labels, self.database.labels, top=TOP
+        )
+        return 100 * measured.value
+
+    def craft(self, **settings: Any) -> Attacked:
+        """The queries, attacked."""
+        return craft(self.hasher, self.images8, self.ids, self.targets, **settings)
+
+
+def strength(results: Results, victims: list[Victim], steps: int, full: bool) -> None:
+    """(b) t-MAP after 8 bits and seconds per query, 100 queries, both sides with all their steps.
+
+    The official side's queries are computed in batches, which gives what one by one gives up to
+    rounding; its time is that of the recipe as released, from timed iterations. They are kept in
+    the run's folder, so that a second call finds them.
+    """
+    rows = []
+    for victim in victims:
+        for eps in (2, 8):
+            budget = Budget(eps / 255)
+            recipe = OfficialRecipe(
+                victim.hasher,
+                victim.images8[:1].float() / 255,
+                torch.from_numpy(victim.targets.codes[:1]).float(),
+                budget.eps,
+            )
+            step = median(seconds(recipe.advance, 100 if full else 30))
+            recipe.end()
+            official = victim.craft(
+                attack="dhta",
+                budget=budget,
+                options=DhtaOptions(steps=steps),
+                batch_size=50,
+                out=victim.path / "attacks" / f"official-{eps}of255",
+            )
+            for precision in ("float32", "bfloat16"):
+                start = time.perf_counter()
+                done = victim.craft(budget=budget, precision=precision)
+                ours = (time.perf_counter() - start) / len(done)
+                rows.append(
+                    {
+                        "victim": victim.path.name,
+                        "eps": f"{eps}/255",
+                        "official t-MAP": victim.tmap(official.codes),
+                        "precision": precision,
+                        "default t-MAP": victim.tmap(done.codes),
+                        "ceiling": victim.tmap(PackedCodes.from_signs(victim.targets.codes)),
+                        "steps a query": float(done.backwards.mean()),
+                        "official, s/query": step * steps,
+                        "default, s/query": ours,
+                        "times less": step * steps / ours,
+                    }
+                )
+    results.table(f"t-MAP@{TOP} in per cent after 8 bits; official side with {steps:,} steps", rows)
+
+
+def rates(results: Results, full: bool) -> None:
+    """(c) Floating point operations a second of an attack step, beside those of a bare product."""
+    torch.manual_seed(0)
+    hasher = ImageHasher("vgg11", 32, size=224).eval().requires_grad_(False)
+    hasher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batch = 16
+    images = photo_crops(batch, 224, 0).float() / 255
+    images = images.contiguous(memory_format=torch.channels_last)
+    rows = []
+    for precision, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        fast = Session(precision=precision).fast(hasher)  # type: ignore[arg-type]
+        with FlopCounterMode(display=False) as counter:
+            fast(images.clone().requires_grad_()).sum().backward()  # the pixels' gradient alone
+        product, step = paired([product_of(2048, kind), step_of(fast, images)], 9 if full else 5)
+        row = {
+            "precision": precision,
+            "product, GFLOP/s": 2 * 2048**3 / median(product) / 1e9,
+            "step, GFLOP/s": counter.get_total_flops() / median(step) / 1e9,
+            "step, ms/image": 1000 * median(step) / batch,
+        }
+        rows.append(row | {"share": row["step, GFLOP/s"] / row["product, GFLOP/s"]})
+        if full:
+            compiled = torch.compile(fast)
+            plain, faster = paired([step_of(fast, images), step_of(compiled, images)], 5)
+            rows[-1]["torch.compile, times as fast"] = median(plain) / median(faster)
+    results.table(f"One attack step of VGG-11 at 224 px, batches of {batch}", rows)
+
+
+def product_of(side: int, kind: torch.dtype) -> Callable[[], Tensor]:
+    """The product of two square matrices."""
+    left, right = (torch.randn(side, side).to(kind) for _ in range(2))
+    return lambda: left @ right
+
+
+def step_of(network: Any, images: Tensor) -> Callable[[], None]:
+    """A forward and a backward pass to the pixels."""
+
+    def step() -> None:
+        pixels = images.detach().requires_grad_()
+        torch.autograd.grad(network(pixels).sum(), pixels)
+
+    return step
+
+
+def digits(folder: Path) -> Victim:
+    """A small network on the bundled digits, trained in half a minute."""
+    options = TrainOptions(epochs=6, batch_size=25, optimiser="adamw", lr=3e-3, augment="none")
+    train_run(folder, DataOptions("digits"), Network("small", 32, size=8), options)
+    encode_run(folder)
+    return Victim(folder)
+
+
+if __name__ == "__main__":
+    given = arguments(
+        (__doc__ or "").splitlines()[0],
+        runs={"nargs": "*", "type": Path, "default": [], "help": "run folders of victims"},
+    )
+    results = Results("attack engine")
+    rates(results, given.full)
+    speed_at_224(results, given.full)
+    if given.runs:
+        strength(results, [Victim(path) for path in given.runs], OFFICIAL_STEPS, given.full)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            strength(results, [digits(Path(temporary) / "digits")], OFFICIAL_STEPS, given.full)
+    results.write(given.json)

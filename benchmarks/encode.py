@@ -1,0 +1,96 @@
+"""Images a second from a folder of JPEG files to packed codes, against the bare forward pass.
+
+python benchmarks/encode.py                             # JPEGs written for the purpose
+python benchmarks/encode.py --full --photos data/exercise_photos
+"""
+
+import resource
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import Results, arguments, median, once, seconds
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from hashprobe.attacks import Session, encode
+from hashprobe.codes import PackedCodes
+from hashprobe.data import Split, stream
+from hashprobe.data.split import FileSource
+from hashprobe.environment import cores
+from hashprobe.models import ImageHasher
+from hashprobe.workflow.encoding import encode_parts
+
+
+BATCH = 64
+
+
+def written(folder: Path, count: int) -> None:
+    """JPEG files of 320 x 240 pixels, cut from scikit-learn's photographs."""
+    photos, rng = load_sample_images().images, np.random.default_rng(0)
+    for i in range(count):
+        photo = photos[i % 2]
+        y, x = int(rng.integers(photo.shape[0] - 240)), int(rng.integers(photo.shape[1] - 320))
+        Image.fromarray(photo[y : y + 240, x : x + 320]).save(folder / f"{i:05}.jpg", quality=90)
+
+
+def folder_split(root: Path, count: int) -> Split:
+    """The first JPEG files below a folder."""
+    paths = sorted(str(p.relative_to(root)) for p in root.rglob("*.jpg"))[:count]
+    return Split(tuple(paths), FileSource(root, tuple(paths)), np.ones((len(paths), 1), bool))
+
+
+def compare(results: Results, root: Path, full: bool) -> None:
+    """The whole way, its parts alone, and what sharing the cores leaves at best."""
+    rows = []
+    for backbone, size in (("vgg11", 224), ("resnet18", 224), ("alexnet", 224), ("small", 32)):
+        hasher = ImageHasher(backbone, 32, size=size).eval().requires_grad_(False)
+        hasher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        count = 1024 if full else 256
+        split = folder_split(root, count)
+        batch = next(stream(split, hasher.contract, batch_size=BATCH, workers=0)).images
+        images = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
+
+        def decoded(split: Split = split, hasher: ImageHasher = hasher) -> None:
+            for _ in stream(split, hasher.contract, batch_size=BATCH, workers=0):
+                pass
+
+        def encoded(split: Split = split, fast: Any = None) -> PackedCodes:
+            parts = encode_parts(fast, split, 0, BATCH, cores() // 4, False, lambda *_: None)
+            return PackedCodes.concatenate([part.codes for part in parts])
+
+        decoding = median(seconds(decoded, 3)) / len(split)
+        for precision in ("float32", "bfloat16"):
+            fast = Session(precision=precision).fast(hasher)  # type: ignore[arg-type]
+            forward = median(seconds(lambda f=fast, x=images: encode(f, x), 5)) / len(images)  # type: ignore[misc]
+            whole = median([once(lambda f=fast: encoded(fast=f)) for _ in range(3)]) / len(split)  # type: ignore[misc]
+            rows.append(
+                {
+                    "network": f"{backbone} at {size} px",
+                    "precision": precision,
+                    "forward, images/s": 1 / forward,
+                    "decoding, images/s a core": 1 / decoding,
+                    "JPEG to codes, images/s": 1 / whole,
+                    "share of forward": forward / whole,
+                    "at best": forward / (forward + decoding / cores()),
+                    "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                }
+            )
+    results.table(f"{len(split)} JPEG files, batches of {BATCH}", rows)
+
+
+if __name__ == "__main__":
+    given = arguments(
+        (__doc__ or "").splitlines()[0],
+        photos={"type": Path, "help": "a folder with JPEG files below it"},
+    )
+    results = Results("encode")
+    if given.photos:
+        compare(results, given.photos, given.full)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            written(Path(temporary), 1024 if given.full else 256)
+            compare(results, Path(temporary), given.full)
+    results.write(given.json)

@@ -1,0 +1,207 @@
+"""MAP of 5,000 queries before 130,000 codes: hashprobe, the released way, torchmetrics, faiss.
+
+python benchmarks/measures.py           # a tenth of the queries
+python benchmarks/measures.py --full    # all of them, and 1 and 10 million codes
+"""
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from common import Results, arguments, median
+
+from hashprobe.codes import FlatIndex, PackedCodes
+from hashprobe.evaluation import Bootstrap, mean_average_precision
+
+
+TOP = 5000
+FEW = Bootstrap(resamples=10)
+
+
+def problem(queries: int, items: int, bits: int, classes: int, multi: bool) -> list[Any]:
+    """Codes scattered about the centres of their labels; classes, or two labels of 80 an item."""
+    rng = np.random.default_rng(0)
+    centres = rng.choice(np.array([-1, 1], np.int8), (classes, bits))
+    codes, labels = [], []
+    for count in (queries, items):
+        own = rng.integers(classes, size=(count, 2 if multi else 1))
+        parts = []
+        for start in range(0, count, 1 << 18):
+            some = own[start : start + (1 << 18)]
+            noise = rng.random((len(some), bits), np.float32) < 0.2
+            base = centres[some].sum(1) + centres[some[:, 0]]
+            parts.append(np.packbits((base > 0) ^ noise, axis=1))
+        codes.append(PackedCodes(np.concatenate(parts), bits))
+        hot = np.zeros((count, classes), bool)
+        if multi:
+            hot[np.arange(count)[:, None], own] = True
+        labels.append(hot if multi else own[:, 0].astype(np.int16))
+    return [*codes, *labels]
+
+
+def ours(arrays: list[Any], ties: str = "stable") -> float:
+    """The measure of this library."""
+    normaliser: Any = "min" if ties == "expected" else "hits"
+    return mean_average_precision(
+        *arrays,
+        top=TOP,
+        ties=ties,
+        normaliser=normaliser,
+        bootstrap=FEW,  # type: ignore[arg-type]
+    ).value
+
+
+def released(arrays: list[Any]) -> float:
+    """Dense doubles: one matrix of all distances, then a sort of each of its rows."""
+    queries, database = (a.signs().astype(np.float64) for a in arrays[:2])
+    own, theirs = (as_hot(a).astype(np.float64) for a in arrays[2:])
+    distances = 0.5 * (queries.shape[1] - queries @ database.T)
+    total = 0.0
+    for row in range(len(queries)):
+        relevant = (own[row] @ theirs.T > 0).astype(np.float32)
+        hits = np.flatnonzero(relevant[np.argsort(distances[row])][:TOP]) + 1.0
+        total += np.mean(np.arange(1, len(hits) + 1) / hits) if len(hits) else 0.0
+    return total / len(queries)
+
+
+def as_hot(labels: np.ndarray) -> np.ndarray:
+    """Multi-hot labels."""
+    if labels.ndim == 2:
+        return labels
+    hot = np.zeros((len(labels), int(labels.max()) + 1), bool)
+    hot[np.arange(len(labels)), labels] = True
+    return hot
+
+
+def by_faiss(arrays: list[Any]) -> float:
+    """The nearest T by faiss, then AP of their labels."""
+    queries, database, own, theirs = arrays
+    index = FlatIndex(queries.bits)
+    index.add(database)
+    _, found = index.search(queries, TOP)
+    total = 0.0
+    for row, items in enumerate(found):
+        labels = theirs[items]
+        shared = labels == own[row] if labels.ndim == 1 else (labels & own[row]).any(1)
+        hits = np.flatnonzero(shared) + 1.0
+        total += np.mean(np.arange(1, len(hits) + 1) / hits) if len(hits) else 0.0
+    return total / len(queries)
+
+
+def by_torchmetrics(arrays: list[Any]) -> float:
+    """RetrievalMAP, query by query; it takes scores, and none that are negative."""
+    import torch
+    from torchmetrics.functional.retrieval import retrieval_average_precision
+
+    queries, database = (torch.from_numpy(a.signs()).float() for a in arrays[:2])
+    own, theirs = (torch.from_numpy(as_hot(a)) for a in arrays[2:])
+    total = 0.0
+    for row in range(len(queries)):
+        scores = queries.shape[1] + 1 + database @ queries[row]
+        relevant = (theirs & own[row]).any(1)
+        total += float(retrieval_average_precision(scores, relevant, top_k=TOP))
+    return total / len(queries)
+
+
+def apart(work: Callable[[], float], repeats: int, sender: Any) -> None:
+    """In a process of its own, so that its memory is its own."""
+    before, spent, value = peak(), [], 0.0
+    for _ in range(repeats):
+        start = time.perf_counter()
+        value = work()
+        spent.append(time.perf_counter() - start)
+    sender.send((median(spent), peak() - before, value))
+
+
+def peak() -> float:
+    """Largest resident memory so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measured(work: Callable[[], Any], repeats: int) -> tuple[float, float, float]:
+    """Seconds, MB beyond the input, and the value."""
+    fork = multiprocessing.get_context("fork")
+    there, here = fork.Pipe()
+    process = fork.Process(target=apart, args=(work, repeats, here))
+    process.start()
+    here.close()
+    try:
+        answer: tuple[float, float, float] = there.recv()
+    except EOFError:
+        answer = (float("nan"), float("nan"), float("nan"))  # killed for want of memory
+    process.join()
+    return answer
+
+
+def side_by_side(results: Results, full: bool) -> None:
+    """All ways on the same codes."""
+    queries, items = (5000, 130_000) if full else (500, 130_000)
+    rows = []
+    for bits, classes, multi in ((32, 100, False), (64, 100, False), (32, 80, True)):
+        arrays = problem(queries, items, bits, classes, multi)
+        ways: list[tuple[str, Callable[[], float], int]] = [
+            ("released way", lambda a=arrays: released(a), 1),
+            *(
+                (f"hashprobe, {ties}", lambda a=arrays, t=ties: ours(a, t), 3)
+                for ties in ("stable", "expected", "best", "worst")
+            ),
+            ("faiss top-k", lambda a=arrays: by_faiss(a), 1),
+        ]
+        if has_torchmetrics():
+            ways.append(("torchmetrics", lambda a=arrays: by_torchmetrics(a), 1))
+        base = None
+        for name, work, repeats in ways:
+            spent, memory, value = measured(work, repeats)
+            base = base or spent
+            rows.append(
+                {
+                    "bits": bits,
+                    "labels": f"{classes} {'multi-hot' if multi else 'classes'}",
+                    "way": name,
+                    "seconds": spent,
+                    "times less": base / spent,
+                    "MB": memory,
+                    f"MAP@{TOP}": value,
+                }
+            )
+    results.table(f"{queries:,} queries before {items:,} codes", rows)
+
+
+def has_torchmetrics() -> bool:
+    """Whether the package is there; hashprobe does not need it."""
+    try:
+        import torchmetrics  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def growth(results: Results, full: bool) -> None:
+    """How time and memory grow with the database."""
+    rows = []
+    for items in (1_000_000, 10_000_000) if full else (100_000, 1_000_000):
+        arrays = problem(1000 if full else 100, items, 64, 100, False)
+        for ties in ("stable", "expected"):
+            spent, memory, _ = measured(lambda a=arrays, t=ties: ours(a, t), 1)  # type: ignore[misc]
+            rows.append(
+                {
+                    "codes": items,
+                    "queries": len(arrays[0]),
+                    "ties": ties,
+                    "seconds": spent,
+                    "ns a pair": 1e9 * spent / items / len(arrays[0]),
+                    "MB beyond the input": memory,
+                }
+            )
+    results.table("Growth with the database, 64 bits", rows)
+
+
+if __name__ == "__main__":
+    given = arguments((__doc__ or "").splitlines()[0])
+    results = Results("measures")
+    side_by_side(results, given.full)
+    growth(results, given.full)
+    results.write(given.json)
