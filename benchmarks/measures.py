@@ -14,7 +14,7 @@ import numpy as np
 from common import Results, arguments, median
 
 from hashprobe.codes import FlatIndex, PackedCodes
-from hashprobe.evaluation import Bootstrap, mean_average_precision
+from hashprobe.evaluation import Bootstrap, as_labels, mean_average_precision
 
 
 TOP = 5000
@@ -57,7 +57,7 @@ def ours(arrays: list[Any], ties: str = "stable") -> float:
 def released(arrays: list[Any]) -> float:
     """Dense doubles: one matrix of all distances, then a sort of each of its rows."""
     queries, database = (a.signs().astype(np.float64) for a in arrays[:2])
-    own, theirs = (as_hot(a).astype(np.float64) for a in arrays[2:])
+    own, theirs = (hot.astype(np.float64) for hot in multi_hot(arrays))
     distances = 0.5 * (queries.shape[1] - queries @ database.T)
     total = 0.0
     for row in range(len(queries)):
@@ -67,13 +67,10 @@ def released(arrays: list[Any]) -> float:
     return total / len(queries)
 
 
-def as_hot(labels: np.ndarray) -> np.ndarray:
-    """Multi-hot labels."""
-    if labels.ndim == 2:
-        return labels
-    hot = np.zeros((len(labels), int(labels.max()) + 1), bool)
-    hot[np.arange(len(labels)), labels] = True
-    return hot
+def multi_hot(arrays: list[Any]) -> list[np.ndarray]:
+    """The labels of queries and database, multi-hot over the same classes."""
+    classes = 1 + max(int(labels.max()) for labels in arrays[2:])
+    return [x if x.ndim == 2 else as_labels(x, classes) for x in arrays[2:]]
 
 
 def by_faiss(arrays: list[Any]) -> float:
@@ -97,7 +94,7 @@ def by_torchmetrics(arrays: list[Any]) -> float:
     from torchmetrics.functional.retrieval import retrieval_average_precision
 
     queries, database = (torch.from_numpy(a.signs()).float() for a in arrays[:2])
-    own, theirs = (torch.from_numpy(as_hot(a)) for a in arrays[2:])
+    own, theirs = (torch.from_numpy(hot) for hot in multi_hot(arrays))
     total = 0.0
     for row in range(len(queries)):
         scores = queries.shape[1] + 1 + database @ queries[row]

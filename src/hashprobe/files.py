@@ -339,7 +339,7 @@ def sha256_array(array: np.ndarray) -> str:
         raise HashprobeError("an array of Python objects has no checksum")
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{little.dtype.str}{list(array.shape)}".encode())
-    digest.update(little.tobytes())
+    digest.update(little.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -446,3 +447,29 @@ def test_input_that_does_not_fit(work, conv, as_for_users):
 def test_default_options_are_those_of_the_name(work):
     out = attack(work, attack="noise", options=None)
     assert out.recipe["attack"] == "noise" and out.recipe["options"] == {}
+
+
+def test_memory_does_not_grow_with_the_queries(conv, tmp_path):
+    """Pixels of finished queries leave the memory; what stays is a few hundred bytes a query."""
+    rng = np.random.default_rng(0)
+    peaks = []
+    for queries in (40, 160):
+        images8 = torch.from_numpy(rng.integers(0, 256, (queries, 3, 64, 64), dtype=np.uint8))
+        codes = rng.choice(np.array([-1, 1], np.int8), (queries, 16))
+        targets = TargetCodes(np.ones((queries, 1), bool), codes, np.zeros((queries, 1), np.int64))
+        settings = {"attack": "noise", "budget": BUDGET, "batch_size": 20}
+        tracemalloc.start()
+        try:
+            out = craft(
+                conv(dtype=torch.float32),
+                images8,
+                range(queries),
+                targets,
+                out=tmp_path / str(queries),
+                **settings,
+            )
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert out.images.shape == out.images8.shape == (queries, 3, 64, 64)
+    assert peaks[1] - peaks[0] < 120 * 3 * 64 * 64  # not even one byte a pixel

@@ -21,6 +21,8 @@ from hashprobe.types import Budget
 
 PATIENCE = 20.0
 """Seconds after which finished queries are kept even if they are few."""
+JUDGED = 32
+"""Queries encoded at once: plenty for a processor, little for a memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,20 +55,21 @@ def attack_chunk(
 
     def flush() -> None:
         nonlocal last
-        began = time.perf_counter()
-        rows, images = list(waiting), torch.stack(list(waiting.values()))
-        waiting.clear()
-        judged = judge_images(hasher, job, rows, images, budget, session)
-        kept.update(rows)
         # The attack's own time so far, shared out among the queries that it has finished.
-        seconds = (began - last) / len(rows)
-        keep([(job.ids[row], one._replace(seconds=seconds)) for row, one in judged])
+        seconds = (time.perf_counter() - last) / len(waiting)
+        rows = list(waiting)
+        for start in range(0, len(rows), JUDGED):
+            some = rows[start : start + JUDGED]
+            images = torch.stack([waiting.pop(row) for row in some])
+            judged = judge_images(hasher, job, some, images, budget, session)
+            kept.update(some)
+            keep([(job.ids[row], one._replace(seconds=seconds)) for row, one in judged])
         last = time.perf_counter()
 
     def on_done(rows: list[int], images: Images) -> None:
         waiting.update(zip(rows, images.detach().clone(), strict=True))
-        full = len(waiting) >= (session.batch_size or 1)
-        if full or time.perf_counter() - last > PATIENCE:
+        full = min(JUDGED, session.batch_size or 1)
+        if len(waiting) >= full or time.perf_counter() - last > PATIENCE:
             flush()
 
     session.on_done = on_done

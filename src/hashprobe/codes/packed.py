@@ -267,7 +267,8 @@ def as_words(data: UInt8[np.ndarray, "n b"]) -> UInt[np.ndarray, "w n"]:
     """
     width = data.shape[1]
     size = next((s for s in (1, 2, 4) if width <= s), 8)
-    padded = np.pad(data, ((0, 0), (0, -width % size)))
+    padded = np.pad(data, ((0, 0), (0, -width % size))) if width % size else data
+    padded = np.ascontiguousarray(padded)  # no copy of a database of whole words
     return np.ascontiguousarray(padded.view(f"u{size}").T)
 
 

@@ -46,7 +46,7 @@ def average_precision(
     Args:
         ranking: queries before a database of N items.
         rows: of q queries.
-        table: `harmonic(N)`.
+        table: `harmonic(T)`.
         top: T in 1..N.
         normaliser: what Z is: `hits` in the top T, `min` of R and T, or `relevant` items R.
         ties: tie policy; `expected` needs a Z that no order changes, so not `hits`.
@@ -98,7 +98,7 @@ def expected_sums(counts: Counts, top: int, table: Float64[np.ndarray, " h"]) ->
     Args:
         counts: of q queries.
         top: T.
-        table: harmonic numbers up to N.
+        table: harmonic numbers up to T.
 
     Returns:
         float64 (q,).
@@ -109,7 +109,8 @@ def expected_sums(counts: Counts, top: int, table: Float64[np.ndarray, " h"]) ->
         array([0.75])
     """
     n, r, m = counts.total, counts.relevant, counts.within(top)
-    nearer, hits = counts.nearer(n), counts.nearer(r)
+    # Where T items are nearer already, m is 0 and nothing is added.
+    nearer, hits = np.minimum(counts.nearer(n), top), counts.nearer(r)
     b = np.where(n > 1, (r - 1) / np.maximum(n - 1, 1), 0.0)
     inner = (hits + 1 - b * (nearer + 1)) * (table[nearer + m] - table[nearer]) + b * m
     sums: Values = (r / np.maximum(n, 1) * inner).sum(axis=1)
@@ -128,7 +129,7 @@ def extreme_terms(
     Args:
         counts: of q queries.
         top: T.
-        table: harmonic numbers up to N.
+        table: harmonic numbers up to T.
         ties: `best` or `worst`.
         chosen: j of each group.
 
@@ -141,7 +142,7 @@ def extreme_terms(
         array([[0.5]])
     """
     m = counts.within(top)
-    nearer, hits = counts.nearer(counts.total), counts.nearer(counts.relevant)
+    nearer, hits = np.minimum(counts.nearer(counts.total), top), counts.nearer(counts.relevant)
     if ties == "best":
         return first_places(chosen, nearer, hits, table)
     return last_places(chosen, nearer + m, hits, table)
@@ -175,7 +176,7 @@ def extreme_over_hits(
     Args:
         counts: of q queries.
         top: T.
-        table: harmonic numbers up to N.
+        table: harmonic numbers up to T.
         ties: `best` or `worst`.
         hitless_orders: whether an order without a hit counts, with AP 0.
 
@@ -184,7 +185,7 @@ def extreme_over_hits(
 
     Example:
         >>> counts = Counts(np.array([[1, 9, 9]]), np.array([[1, 0, 1]]))
-        >>> extreme_over_hits(counts, 11, harmonic(19), "best", True)
+        >>> extreme_over_hits(counts, 11, harmonic(11), "best", True)
         array([1.])
     """
     n, r, m = counts.total, counts.relevant, counts.within(top)

@@ -167,7 +167,7 @@ def score_average_precision(
     """Averages AP over the queries of a ranking."""
     size = len(ranking.database_codes)
     top = size if options.top is None else min(options.top, size)
-    table = harmonic(size)
+    table = harmonic(0 if options.ties == "stable" else top)
     values = np.empty((len(ranking.query_codes), 1))
     score = partial(
         average_precision,

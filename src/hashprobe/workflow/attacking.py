@@ -37,6 +37,10 @@ from hashprobe.workflow.opening import Encoded, check_work, load_codes, pick_dev
 from hashprobe.workflow.screen import Screen, Silence
 
 
+CLEAN, CLEAN_BYTES = "clean.npy", 1 << 28
+"""Where clean queries are held while they are attacked, when they are larger than this."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Which queries are attacked, where to, and how that is scored; the same for every attack.
@@ -139,10 +143,14 @@ def attack_run(
     rows = draw_queries(len(query), protocol)
     ids = query.positions[rows]
     targets = draw_targets(data, query.labels[rows], database, ids, options, protocol)
-    with screen.bar("decoding queries") as tick:
-        chosen = data.query.take(ids)
-        images8 = decode(chosen, hasher.contract, workers=workers, on_progress=tick).images
     folder = path / "attacks" / name
+    with screen.bar("decoding queries") as tick:
+        chosen, size = data.query.take(ids), hasher.contract.size
+        # More than a few go into a file: memory must not grow with the number of queries.
+        into = folder / CLEAN if len(ids) * 3 * size**2 > CLEAN_BYTES else None
+        images8 = decode(
+            chosen, hasher.contract, workers=workers, on_progress=tick, into=into
+        ).images
     both = budget.both_readings(hasher.contract.std)
     screen.say(f"{attack} at {both}; {len(ids)} queries -> {folder}")
     if overwrite:
@@ -154,6 +162,8 @@ def attack_run(
         precision, folder, overwrite, screen,
     )  # fmt: skip
     result = measure(attacked, images8, query, database, rows, protocol)
+    if into is not None:
+        into.unlink()
     settings = {
         "attack": attack,
         "budget": asdict(budget),

@@ -1,0 +1,132 @@
+"""What each choice in the default attack is worth: one thing changed at a time.
+
+python benchmarks/ablation.py --runs runs/small runs/vgg11
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from attack_engine import TOP, Victim
+from common import Results, arguments
+from torch.nn import functional as F
+
+from hashprobe.attacks import BitMarginOptions, alpha_at, bit_margin, inner_product_loss
+from hashprobe.attacks.bit_margin import MOMENTUM, sharpen, signed_step
+from hashprobe.attacks.engine import Descent, minimise
+from hashprobe.attacks.objectives import bit_margin_loss
+from hashprobe.types import Budget
+
+
+STEPS = BitMarginOptions().steps
+DEFAULT_OBJECTIVE = partial(sharpen, steps=STEPS)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The default attack with a part exchanged."""
+
+    name: str
+    objective: Callable[..., torch.Tensor] = DEFAULT_OBJECTIVE
+    momentum: float = MOMENTUM
+    size: float = 1.0
+    falling: bool = True
+    eight_bit: bool = True
+
+    def __call__(
+        self, hasher: Any, images: Any, targets: Any, *, budget: Budget, **common: Any
+    ) -> Any:
+        rule = partial(signed_step, size=self.size * budget.eps, steps=STEPS)
+        if not self.falling:
+            size = self.size * budget.eps
+
+            def rule(momentum: Any, step: Any) -> Any:
+                return -size * momentum.sign()
+
+        descent = Descent(
+            objective=self.objective,
+            step_rule=rule,
+            steps=STEPS,
+            momentum=self.momentum,
+            eight_bit=self.eight_bit,
+        )
+        common.pop("options")
+        return minimise(hasher, images, targets, descent, budget=budget, **common)
+
+
+def of_margin(loss: Callable[[Any], Any]) -> Callable[..., torch.Tensor]:
+    """A loss of the margins b z / mean |z|, added up over the bits."""
+
+    def objective(logits: Any, targets: Any, step: Any) -> torch.Tensor:
+        total: torch.Tensor = loss(
+            targets * logits / logits.detach().abs().mean(1, keepdim=True)
+        ).mean(1)
+        return total
+
+    return objective
+
+
+def paper(logits: Any, targets: Any, step: Any) -> torch.Tensor:
+    """The objective of DHTA with its schedule, in so many steps."""
+    alpha = logits.new_tensor([alpha_at(done, STEPS) for done in step.tolist()])
+    return inner_product_loss(logits, targets, alpha.unsqueeze(1))
+
+
+VARIANTS = (
+    Variant("default"),
+    Variant("rounded to 8 bits afterwards, last iterate", eight_bit=False),
+    Variant("sharpness 4 from the start", lambda z, b, _: bit_margin_loss(z, b, 4.0)),
+    Variant("sharpness 1 to the end", lambda z, b, _: bit_margin_loss(z, b, 1.0)),
+    Variant("squared hinge of the margin, 0.5", of_margin(lambda m: F.relu(0.5 - m).square())),
+    Variant("hinge of the margin, 0.5", of_margin(lambda m: F.relu(0.5 - m))),
+    Variant("inner product with the code", of_margin(lambda m: -m)),
+    Variant("tanh of the paper, alpha by its schedule", paper),
+    Variant("no momentum", momentum=0.0),
+    Variant("momentum 0.9", momentum=0.9),
+    Variant("first step eps / 2", size=0.5),
+    Variant("first step eps / 4", size=0.25),
+    Variant("steps of eps / 4 that do not fall", size=0.25, falling=False),
+)
+LENGTHS = ((10, 0), (20, 0), (25, 1), (100, 0), (50, 3))
+
+
+def compare(results: Results, victim: Victim, precision: str) -> None:
+    """All variants on one victim."""
+    attacks: list[tuple[str, Any, Any]] = [(v.name, v, None) for v in VARIANTS]
+    for steps, restarts in LENGTHS:
+        name = f"{steps} steps" + (f", {restarts} more starts" if restarts else "")
+        options = replace(BitMarginOptions(), steps=steps, restarts=restarts)
+        attacks.append((name, bit_margin, options))
+    rows = []
+    for name, attack, options in attacks:
+        row: dict[str, Any] = {"variant": name}
+        for eps in (2, 8):
+            start = time.perf_counter()
+            done = victim.craft(
+                attack=attack, options=options, budget=Budget(eps / 255), precision=precision
+            )
+            wrong = (done.codes.signs() != victim.targets.codes).sum(1)
+            row |= {
+                f"t-MAP at {eps}/255": victim.tmap(done.codes),
+                f"bits wrong at {eps}/255": float(wrong.mean()),
+                f"steps a query at {eps}/255": float(done.backwards.mean()),
+            }
+            print(f"{victim.path.name} {name} {eps}/255: {time.perf_counter() - start:.0f} s")
+        rows.append(row)
+    results.table(f"{victim.path.name}, t-MAP@{TOP} in per cent, {len(victim.ids)} queries", rows)
+
+
+if __name__ == "__main__":
+    given = arguments(
+        (__doc__ or "").splitlines()[0],
+        runs={"nargs": "+", "type": Path, "required": True, "help": "run folders of victims"},
+        precision={"default": "bfloat16", "help": "float32 or bfloat16"},
+    )
+    results = Results("ablation")
+    for path in given.runs:
+        compare(results, Victim(path), given.precision)
+    results.write(given.json)

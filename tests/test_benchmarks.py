@@ -1,0 +1,90 @@
+"""The benchmarks compare like with like: every side of them gives the same answer."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hashprobe.attacks import DhtaOptions, dhta
+from hashprobe.models import ImageHasher
+from hashprobe.types import Budget
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Imports a benchmark as its own command does."""
+    folder = str(Path(__file__).parents[1] / "benchmarks")
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(folder):
+            del sys.modules[name]
+
+
+def test_the_released_recipe_is_dhta_one_by_one(benchmark):
+    engine = benchmark("attack_engine")
+    torch.manual_seed(0)
+    hasher = ImageHasher("small", 16, size=16).eval()
+    images, targets = torch.rand(2, 3, 16, 16), torch.ones(2, 16)
+    options = DhtaOptions(steps=12, alpha=0.1)
+    ours = dhta(hasher, images, targets, budget=Budget(8 / 255), options=options)
+    for row in range(2):
+        recipe = engine.OfficialRecipe(
+            hasher, images[row : row + 1], targets[row : row + 1], 8 / 255
+        )
+        for _ in range(12):
+            recipe.advance()
+        assert all(weight.grad is not None for weight in hasher.parameters())
+        recipe.end()
+        moved = (recipe.image + recipe.delta.detach())[0]
+        torch.testing.assert_close(moved, ours[row], rtol=0, atol=1e-5)
+        assert (moved - images[row]).abs().max() > 7 / 255
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_every_way_to_map_gives_the_same(benchmark, multi, monkeypatch):
+    measures = benchmark("measures")
+    monkeypatch.setattr(measures, "TOP", 60)
+    arrays = measures.problem(7, 300, 32, 10, multi)
+    # The released sort is not stable: without ties in the way, all orders agree.
+    ours = measures.ours(arrays)
+    assert 0.1 < ours < 1
+    best, worst = measures.ours(arrays, "best"), measures.ours(arrays, "worst")
+    assert worst <= measures.released(arrays) <= best
+    assert measures.by_faiss(arrays) == pytest.approx(ours, abs=1e-12)
+
+
+def test_the_photographs_and_their_files(benchmark, tmp_path):
+    encode = benchmark("encode")
+    encode.written(tmp_path, 5)
+    split = encode.folder_split(tmp_path, 3)
+    assert len(split) == 3 and split.source.read(0).shape == (3, 240, 320)
+    crops = benchmark("attack_engine").photo_crops(3, 64, 0)
+    assert crops.shape == (3, 3, 64, 64) and crops.float().std() > 10
+
+
+def test_variants_are_attacks(benchmark):
+    ablation = benchmark("ablation")
+    torch.manual_seed(0)
+    hasher, images = ImageHasher("small", 8, size=8).eval(), torch.rand(2, 3, 8, 8)
+    images = (images * 255).round() / 255
+    for variant in ablation.VARIANTS:
+        moved = variant(hasher, images, torch.ones(2, 8), budget=Budget(2 / 255), options=None)
+        assert (moved - images).abs().max() <= 2 / 255 + 1e-6, variant.name
+        assert torch.equal(moved, (moved * 255).round() / 255) == variant.eight_bit, variant.name
+    assert ablation.VARIANTS[0].name == "default"
+
+
+def test_results_are_shown_and_written(benchmark, tmp_path, capsys):
+    results = benchmark("common").Results("name")
+    results.table("Title", [{"a": 1234, "b": 0.12345}, {"a": 5, "c": "x"}])
+    results.write(tmp_path / "deep" / "out.json")
+    out = capsys.readouterr().out
+    assert "| a | b | c |\n|---|---|---|\n| 1,234 | 0.123 |  |\n| 5 |  | x |" in out
+    assert '"machine"' in (tmp_path / "deep" / "out.json").read_text()
+    assert np.isclose(benchmark("common").median([3.0, 1.0, 2.0]), 2.0)
