@@ -6,6 +6,7 @@ python benchmarks/encode.py --full --photos data/exercise_photos
 
 import resource
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,18 @@ def folder_split(root: Path, count: int) -> Split:
     return Split(tuple(paths), FileSource(root, tuple(paths)), np.ones((len(paths), 1), bool))
 
 
+def peak() -> float:
+    """Largest resident memory so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def compare(results: Results, root: Path, full: bool) -> None:
     """The whole way, its parts alone, and what sharing the cores leaves at best."""
     rows = []
     for backbone, size in (("vgg11", 224), ("resnet18", 224), ("alexnet", 224), ("small", 32)):
         hasher = ImageHasher(backbone, 32, size=size).eval().requires_grad_(False)
         hasher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        count = 1024 if full else 256
-        split = folder_split(root, count)
+        split = folder_split(root, 768 if full else 256)
         batch = next(stream(split, hasher.contract, batch_size=BATCH, workers=0)).images
         images = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
 
@@ -57,15 +62,18 @@ def compare(results: Results, root: Path, full: bool) -> None:
             for _ in stream(split, hasher.contract, batch_size=BATCH, workers=0):
                 pass
 
-        def encoded(split: Split = split, fast: Any = None) -> PackedCodes:
+        def encoded(split: Split, fast: Any) -> PackedCodes:
             parts = encode_parts(fast, split, 0, BATCH, cores() // 4, False, lambda *_: None)
             return PackedCodes.concatenate([part.codes for part in parts])
 
         decoding = median(seconds(decoded, 3)) / len(split)
         for precision in ("float32", "bfloat16"):
             fast = Session(precision=precision).fast(hasher)  # type: ignore[arg-type]
-            forward = median(seconds(lambda f=fast, x=images: encode(f, x), 5)) / len(images)  # type: ignore[misc]
-            whole = median([once(lambda f=fast: encoded(fast=f)) for _ in range(3)]) / len(split)  # type: ignore[misc]
+            forward = median(seconds(partial(encode, fast, images), 5)) / len(images)
+            encoded(split.take(range(len(split) // 4)), fast)
+            before = peak()
+            times = [once(partial(encoded, split, fast)) for _ in range(3)]
+            whole = median(times) / len(split)
             rows.append(
                 {
                     "network": f"{backbone} at {size} px",
@@ -75,7 +83,7 @@ def compare(results: Results, root: Path, full: bool) -> None:
                     "JPEG to codes, images/s": 1 / whole,
                     "share of forward": forward / whole,
                     "at best": forward / (forward + decoding / cores()),
-                    "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                    "MB for 4 times the images": peak() - before,
                 }
             )
     results.table(f"{len(split)} JPEG files, batches of {BATCH}", rows)

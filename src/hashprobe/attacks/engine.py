@@ -176,9 +176,9 @@ def minimise(
         box = Box.around(images, budget, hasher.contract)
         if descent.eight_bit:
             box.check_eight_bit(budget, hasher.contract)
-        run = Run(hasher, session, descent, images, targets, box, ids, seed)
-        run.go()
-    return run.best
+        loop = Loop(hasher, session, descent, images, targets, box, ids, seed)
+        loop.go()
+    return loop.best
 
 
 class Pool:
@@ -206,7 +206,7 @@ class Pool:
             setattr(self, name, values[staying])
 
 
-class Run:
+class Loop:
     """One call of `minimise`: its queue, its pool, and the best image of each query so far."""
 
     def __init__(

@@ -94,7 +94,7 @@ class AttackRow:
     ssim: float | None = None
     """Mean structural similarity, at most 1."""
     steps: int | None = None
-    """Optimisation steps per picture."""
+    """Optimisation steps per picture, on average."""
     seconds: float | None = None
     """What all pictures took together."""
 

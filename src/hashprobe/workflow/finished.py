@@ -56,8 +56,8 @@ def finished_attacks(run: Run) -> list[Finished]:
                 f"{path.parent} does not hold a finished attack: {error}; attack again"
             ) from error
         found.append(Finished(path.parent.name, settings, evaluation, path.parent))
-    order = {"noise": 0, "p2p": 1}
+    order = {"noise": 0, "p2p": 1, "dhta": 2}
     return sorted(
         found,
-        key=lambda f: (f.budget.space, f.budget.eps, order.get(f.settings["attack"], 2), f.name),
+        key=lambda f: (f.budget.space, f.budget.eps, order.get(f.settings["attack"], 3), f.name),
     )

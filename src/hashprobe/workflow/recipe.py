@@ -63,6 +63,7 @@ def attack_command(path: Path, finished: Finished) -> str:
         words += ["--space", budget.space]
     words += flags(settings["options"], asdict(ATTACKS[name].options()))  # type: ignore[call-overload]
     words += flags(settings["protocol"], asdict(Protocol()))
+    words += flags({"precision": settings.get("precision")}, {"precision": "float32"})
     if finished.name != default_name(name, budget, settings["protocol"]["seed"]):
         words += ["--name", finished.name]
     return shlex.join(words)

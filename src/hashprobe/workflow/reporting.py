@@ -33,7 +33,7 @@ from hashprobe.workflow.recipe import commands_of
 from hashprobe.workflow.screen import Screen, Silence
 
 
-TITLES = {"noise": "Noise", "p2p": "P2P", "dhta": "DHTA"}
+TITLES = {"noise": "Noise", "p2p": "P2P", "dhta": "DHTA", "bit-margin": "Bit margin"}
 SHOWN = 10
 
 
@@ -205,7 +205,7 @@ def attack_row(finished: Finished) -> AttackRow:
         linf=visible.linf_255 if visible else None,
         psnr=visible.psnr if visible else None,
         ssim=visible.ssim if visible else None,
-        steps=settings["options"].get("steps"),
+        steps=round(settings["backwards"]) or None,
         seconds=settings["seconds"],
     )
 
