@@ -6,7 +6,7 @@ import torch
 from hashprobe.attacks import BitMarginOptions, Session, bit_margin, bit_margin_loss
 from hashprobe.attacks.bit_margin import signed_step
 from hashprobe.attacks.box import Box
-from hashprobe.attacks.engine import Descent, judge, minimise
+from hashprobe.attacks.engine import Descent, judge, layout, minimise
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Budget, InputContract
 
@@ -184,6 +184,32 @@ def test_box_of_grey_levels():
     tight = Box.around(images, Budget(0.1 / 255), InputContract())
     assert torch.equal(tight.eight_bit(torch.ones_like(images))[..., :3], images[..., :3])
     torch.testing.assert_close(tight.eight_bit(torch.ones_like(images)), images)
+
+
+def test_targets_of_another_precision_than_the_images(conv, random_images, random_signs):
+    images, targets = on_grid(random_images(2)), random_signs(2, 16)
+    given = {"budget": EPS, "options": BitMarginOptions(steps=4)}
+    moved = bit_margin(conv(), images, targets, **given)
+    assert torch.equal(moved, bit_margin(conv(), images, targets.float(), **given))
+
+
+def test_pixels_lie_as_the_filters_of_the_hasher_do(conv, random_images, random_signs):
+    """A network that flattens by `view` works, as it does outside of attacks."""
+
+    class Viewing(conv):
+        def forward(self, images):
+            mixed = self.features[0](images)
+            return self.hash(mixed.view(len(mixed), -1)[:, :24])
+
+    options = BitMarginOptions(steps=2)
+    bit_margin(Viewing(), random_images(1), random_signs(1, 16), budget=EPS, options=options)
+    assert layout(conv()) == torch.contiguous_format
+    assert layout(conv().to(memory_format=torch.channels_last)) == torch.channels_last
+
+
+def test_restarts_without_eight_bit_are_refused():
+    with pytest.raises(HashprobeError, match="restarts need eight_bit"):
+        Descent(lambda *_: 0, lambda *_: 0, steps=1, restarts=1)
 
 
 def test_options_out_of_range(as_for_users):

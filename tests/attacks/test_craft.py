@@ -19,6 +19,7 @@ from hashprobe.attacks import (
     dhta,
     encode,
 )
+from hashprobe.attacks.attacked import read_query, without_pixels
 from hashprobe.codes import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher
@@ -473,3 +474,28 @@ def test_memory_does_not_grow_with_the_queries(conv, tmp_path):
             tracemalloc.stop()
         assert out.images.shape == out.images8.shape == (queries, 3, 64, 64)
     assert peaks[1] - peaks[0] < 120 * 3 * 64 * 64  # not even one byte a pixel
+
+
+def test_pixels_leave_the_memory_for_good(work, tmp_path):
+    """A slice of nothing that held on to the whole would be a leak that no length shows."""
+    attack(work, out=tmp_path)
+    query = read_query(tmp_path, Attacked.load(tmp_path).recipe, IDS[0])
+    rest = without_pixels(query)
+    assert rest.image.base is None and rest.image8.base is None
+    assert rest.image.shape == (0, 3, 8, 6) and rest.image8.dtype == np.uint8
+
+
+def test_pixels_of_an_attack_that_was_replaced_are_not_taken_for_its_own(work, tmp_path):
+    first = attack(work, out=tmp_path)
+    attack(work, out=tmp_path, seed=9, overwrite=True)
+    with pytest.raises(HashprobeError, match="belongs to another attack"):
+        first.images8[:]
+
+
+def test_a_query_that_is_finished_twice_is_refused(work):
+    def twice(hasher, images, targets, *, options, seed, query_ids, session, budget):
+        once = dhta(hasher, images, targets, budget=budget, options=OPTIONS, session=session)
+        return dhta(hasher, once, targets, budget=budget, options=OPTIONS, session=session)
+
+    with pytest.raises(HashprobeError, match="finished a query twice"):
+        attack(work, attack=twice)

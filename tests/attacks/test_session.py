@@ -1,5 +1,7 @@
 """Precision, batch size and counts."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -151,3 +153,18 @@ def test_bad_settings(as_for_users):
         Session(precision="half")
     with pytest.raises(HashprobeError, match="batch size must be at least 1; got 0"):
         Session(batch_size=0)
+
+
+def test_measuring_what_a_query_needs_leaves_nothing_behind(conv, random_images):
+    """The hooks see every tensor that is saved: holding one would hold its graph, and for ever."""
+    hasher, images = conv(dtype=torch.float32), random_images(1, dtype=torch.float32)
+    kept = []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2):
+            saved_bytes(hasher, images)
+            kept.append(sum(type(each) is torch.Tensor for each in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert kept[0] == kept[1]

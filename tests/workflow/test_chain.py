@@ -64,7 +64,8 @@ def test_the_folder_holds_what_the_design_says(audit):
     opened = Run.open(run)
     opened.check_seals()
     assert set(opened.config) == {"data", "network", "train"}
-    assert [e["event"] for e in opened.events()] == [*["epoch"] * 4, "encoded", *["attacked"] * 3]
+    done = [*["epoch"] * 4, *["encoded split"] * 2, "encoded", *["attacked"] * 3]
+    assert [e["event"] for e in opened.events()] == done
     sizes = json.loads((run / "data.json").read_text())["sizes"]
     assert sizes == {"query": 200, "training": 250, "database": 1347}
 

@@ -39,7 +39,11 @@ class Crafted(NamedTuple):
 
 def without_pixels(one: Crafted) -> Crafted:
     """The same with pixel arrays of no rows, for what lies in a file."""
-    return one._replace(image=one.image[None][:0], image8=one.image8[None][:0])
+    # Fresh arrays: a slice of nothing would still hold on to the whole.
+    return one._replace(
+        image=np.empty((0, *one.image.shape), one.image.dtype),
+        image8=np.empty((0, *one.image8.shape), one.image8.dtype),
+    )
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Stored:
     """Pixels of attacked queries that stay in their files until some are asked for.
 
     Example:
-        >>> Stored(Path("runs/photos/attacks/dhta"), "image8", (7, 9), (3, 224, 224)).shape
+        >>> Stored(Path("runs/photos/attacks/dhta"), "image8", (7, 9), (3, 224, 224), {}).shape
         torch.Size([2, 3, 224, 224])
     """
 
@@ -59,6 +63,8 @@ class Stored:
     """Whose files, in order."""
     size: tuple[int, ...]
     """(3, H, W)."""
+    recipe: Mapping[str, Any]
+    """How they were made: files that another attack has put there since are refused."""
 
     @property
     def shape(self) -> torch.Size:
@@ -68,20 +74,22 @@ class Stored:
     def __len__(self) -> int:
         return len(self.query_ids)
 
-    def __getitem__(self, rows: int | slice) -> Tensor:
+    def __getitem__(self, rows: int | np.integer | slice) -> Tensor:
         """One query, or the queries of a slice.
 
         Raises:
-            HashprobeError: a file that is missing or damaged.
+            HashprobeError: a file that is missing, damaged or of another attack.
         """
-        if isinstance(rows, int):
+        if not isinstance(rows, slice):
             return self.read(self.query_ids[rows])
-        picked = self.query_ids[rows]
-        return torch.stack([self.read(i) for i in picked]) if picked else torch.empty(0, *self.size)
+        some = [self.read(query_id) for query_id in self.query_ids[rows]]
+        kind = torch.uint8 if self.part == "image8" else torch.float32
+        return torch.stack(some) if some else torch.empty((0, *self.size), dtype=kind)
 
     def read(self, query_id: int) -> Tensor:
         """The pixels of one query."""
-        return torch.from_numpy(files.read_npz(query_path(self.folder, query_id))[self.part])
+        one = read_query(self.folder, self.recipe, query_id)
+        return torch.from_numpy(getattr(one, self.part))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +182,8 @@ class Attacked:
         images: Images | Stored = torch.from_numpy(part["image"])
         images8: Images8 | Stored = torch.from_numpy(part["image8"])
         if folder is not None:
-            images = Stored(folder, "image", tuple(query_ids), shape)
-            images8 = Stored(folder, "image8", tuple(query_ids), shape)
+            images = Stored(folder, "image", tuple(query_ids), shape, recipe)
+            images8 = Stored(folder, "image8", tuple(query_ids), shape, recipe)
         bits = len(first.target_code)
         return cls(
             query_ids=np.array(query_ids, np.int64),

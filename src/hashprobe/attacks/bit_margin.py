@@ -37,9 +37,9 @@ class BitMarginOptions:
     n_t: int = 9
     """How many database codes vote on the anchor code; source: DHTA, section 4.2."""
     steps: int = 50
-    """Forward and backward passes per query at most; it leaves when its code is reached."""
+    """Forward and backward passes per query and start; it leaves when its code is reached."""
     step_size: float = 1.0
-    """l-infinity length of the first step, in units of eps; it falls to 0 with the last."""
+    """l-infinity length of the first step, in units of eps; it falls evenly to nothing."""
     restarts: int = 0
     """More starts, each of so many steps, for queries whose code was not reached."""
     tie: Tie = "plus"
@@ -98,7 +98,7 @@ def bit_margin(
 
     Returns:
         (N, 3, H, W) adversarial queries in the budget and in [0, 1], same device and dtype, each
-        value a multiple of 1/255.
+        value a multiple of 1/255 (or the clean one, where no multiple lies within the budget).
 
     Raises:
         HashprobeError: images or targets that do not fit, a budget below 1/255, or a hasher

@@ -67,6 +67,11 @@ def attack_chunk(
         last = time.perf_counter()
 
     def on_done(rows: list[int], images: Images) -> None:
+        if kept.union(waiting).intersection(rows):
+            raise HashprobeError(
+                "the attack finished a query twice: it may hand its session to one call of "
+                "minimise with all queries, and must not to several"
+            )
         waiting.update(zip(rows, images.detach().clone(), strict=True))
         full = min(JUDGED, session.batch_size or 1)
         if len(waiting) >= full or time.perf_counter() - last > PATIENCE:

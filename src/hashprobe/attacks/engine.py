@@ -58,7 +58,16 @@ class Descent:
     floats, and the last iterate is returned, as papers do.
     """
     restarts: int = 0
-    """More starts, at random points of the budget, for queries whose code was not reached."""
+    """More starts, at random points of the budget, for queries whose code was not reached.
+
+    Takes `eight_bit`: without it nothing says what was reached.
+    """
+
+    def __post_init__(self) -> None:
+        if self.restarts and not self.eight_bit:
+            raise HashprobeError(
+                "restarts need eight_bit: without, no start is better than another"
+            )
 
 
 def unit_l2_step(gradient: Images, *, size: float) -> Images:
@@ -172,7 +181,8 @@ def minimise(
     session = session or Session()
     # A caller in inference mode may hand over tensors that autograd refuses: work on copies.
     with untouched(hasher), torch.inference_mode(False), torch.enable_grad():
-        images, targets = images.detach().clone(), targets.detach().clone()
+        images = images.detach().clone()
+        targets = targets.detach().to(images, copy=True)
         box = Box.around(images, budget, hasher.contract)
         if descent.eight_bit:
             box.check_eight_bit(budget, hasher.contract)
@@ -263,7 +273,7 @@ class Loop:
             )
         reached = torch.zeros_like(pool.rows, dtype=torch.bool)
         if descent.eight_bit:
-            reached = self.confirmed(pool, shown, self.remember(pool.rows, shown, logits))
+            reached = self.remember(pool.rows, shown, self.confirmed(pool, shown, logits))
         moving = box.unit * gradient
         if descent.momentum:
             mean = moving.abs().mean((1, 2, 3), keepdim=True)
@@ -286,21 +296,19 @@ class Loop:
         self.wrong[better], self.margin[better] = wrong[nearer], margin[nearer]
         return (wrong == 0) & (margin > MARGIN)
 
-    def confirmed(
-        self, pool: Pool, shown: Images, reached: Bool[Tensor, " n"]
-    ) -> Bool[Tensor, " n"]:
-        """Which of the codes that a lower precision takes for reached are so in float32."""
-        if self.fast is self.hasher or not reached.any():
-            return reached
-        rows = pool.rows[reached]
-        with torch.no_grad(), self.session.attend(rows.tolist()):
-            logits = self.hasher(shown[reached])
-        wrong, margin = judge(logits.to(self.targets), self.targets[rows])
-        confirmed = reached.clone()
-        confirmed[reached] = wrong == 0
-        self.best[rows[wrong == 0]] = shown[confirmed]
-        self.wrong[rows], self.margin[rows] = wrong, margin
-        return confirmed
+    def confirmed(self, pool: Pool, shown: Images, logits: Logits) -> Logits:
+        """The same logits, but in float32 where a lower precision takes a code for reached."""
+        if self.fast is self.hasher:
+            return logits
+        wrong, margin = judge(logits.to(self.targets), self.targets[pool.rows])
+        reached = (wrong == 0) & (margin > MARGIN)
+        if not reached.any():
+            return logits
+        exact = logits.clone()
+        off = torch.autocast(shown.device.type, enabled=False)
+        with torch.no_grad(), off, self.session.attend(pool.rows[reached].tolist()):
+            exact[reached] = self.hasher(shown[reached]).to(logits)
+        return exact
 
     def leave(self, pool: Pool, reached: Bool[Tensor, " n"]) -> None:
         """Takes the finished out of the pool, and puts those in the queue that start again."""
@@ -313,7 +321,7 @@ class Loop:
                 self.best[rows] = pool.pixels[over]
             elif not reached[over].all():
                 self.look_once_more(pool, over & ~reached)
-            again = over & ~reached & (pool.start < descent.restarts)
+            again = over & (self.wrong[pool.rows] > 0) & (pool.start < descent.restarts)
             self.queue.extendleft(
                 (row, start + 1)
                 for row, start in zip(
@@ -359,11 +367,24 @@ def judge(logits: Logits, targets: Targets) -> tuple[Float[Tensor, " n"], Float[
     return wrong, torch.where(targets != 0, margins, torch.inf).amin(1)
 
 
+def layout(hasher: Hasher) -> torch.memory_format:
+    """How pixels lie in memory: as the hasher's own filters do.
+
+    Example:
+        >>> from hashprobe.models import ImageHasher
+        >>> layout(ImageHasher("small", 16).to(memory_format=torch.channels_last))
+        torch.channels_last
+    """
+    filters = [weight for weight in hasher.parameters() if weight.ndim == 4 and weight.shape[1] > 1]
+    last = filters and all(w.is_contiguous(memory_format=torch.channels_last) for w in filters)
+    return torch.channels_last if last else torch.contiguous_format
+
+
 def pixel_gradient(
     hasher: Hasher, images: Images, targets: Targets, objective: Objective, step: Steps
 ) -> tuple[Logits, Images]:
     """Logits, and the gradient of each query's loss with respect to its own pixels alone."""
-    pixels = images.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    pixels = images.detach().contiguous(memory_format=layout(hasher)).requires_grad_()
     logits = hasher(pixels)
     if logits.shape != targets.shape:
         raise HashprobeError(
@@ -376,7 +397,6 @@ def pixel_gradient(
         )
     loss = objective(logits, targets.to(logits.dtype), step)
     (gradient,) = torch.autograd.grad(loss.sum(), pixels)
-    # One check of both, so that a device waits for the host once a step.
     if not (logits.isfinite().all() & gradient.isfinite().all()):
         what = "gradient" if logits.isfinite().all() else "logits"
         raise HashprobeError(

@@ -85,8 +85,9 @@ def cast_inputs(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 class Session:
     """How the passes of an attack are computed, counted and watched; one for each run of `craft`.
 
-    Attacks hand it on to the engine. An attack that calls the hasher by itself can leave it alone:
-    the passes are counted from outside, whatever an attack says of itself.
+    An attack hands it on to one call of the engine with all its queries; more calls, or calls with
+    some of them, do without it, since rows are kept as they finish. An attack that calls the hasher
+    by itself can leave it alone: the passes are counted from outside, whatever it says of itself.
 
     Args:
         precision: what gradients are computed in; `bfloat16` takes one converted copy of the
@@ -197,7 +198,7 @@ def saved_bytes(hasher: Hasher, image: Images) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             seen[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # the tensor itself would hold its own graph, and for ever
 
     with (
         torch.inference_mode(False),
@@ -229,8 +230,11 @@ def free_memory() -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
         known += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")]
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = Path("/sys/fs/cgroup/memory.current").read_text().strip()
-        known += [int(limit) - int(used)] if limit.isdigit() else []
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        lines = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
+        # Files in the cache count as used, and make room when it is wanted.
+        cached = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file"))
+        known += [int(limit) - used + cached] if limit.isdigit() else []
     except OSError:
         pass  # no Linux, or no limit: what is known so far is all there is
     return max(min(known, default=SHARE * CPU_BYTES), 1)

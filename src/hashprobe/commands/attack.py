@@ -120,8 +120,8 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
     space
         What eps counts in: pixel ([0, 1]) or normalised ((x - mean) / std).
     preset
-        paper or official-code: budget, options and protocol as published, where nothing else is
-        said. The list length depends on the data: say --top, too.
+        paper or official-code: budget, protocol and what this attack shares with DHTA's options as
+        published, where nothing else is said. The list length depends on the data: say --top, too.
     name_of_folder
         Name of the folder under attacks/; by default from attack, budget and seed.
     batch_size

@@ -32,7 +32,8 @@ def encode(
     device
         auto (the GPU if there is one), cpu, cuda, cuda:1, ...
     workers
-        Decoding processes; by default one a core beside a GPU, none on one to three cores.
+        Decoding processes; by default one a core beside a GPU, one for four cores without, and none
+        for data in memory.
     precision
         What the network computes in; bfloat16 is faster where the processor has it, and turns over
         a few bits whose logit is near 0.

@@ -101,6 +101,7 @@ def stream(
     batch_size: int = 256,
     workers: int | None = None,
     skip_bad: bool = False,
+    rest: bool = False,
     on_progress: Progress | None = None,
     on_bad: Callable[[BadImage], None] | None = None,
 ) -> Iterator[Batch]:
@@ -112,6 +113,7 @@ def stream(
         batch_size: items a batch, at most.
         workers: decoding processes; by default one a core for files and none for arrays.
         skip_bad: go on without images that cannot be had.
+        rest: the split is what is left of a larger one, and may be bad as a whole under `skip_bad`.
         on_progress: called with (items done, N) after each batch.
         on_bad: called with each image that cannot be had.
 
@@ -155,9 +157,10 @@ def stream(
             yield Batch(pixels, np.array(positions, dtype=np.int64))
         if on_progress:
             on_progress(done, len(split))
-    if failures and (not skip_bad or len(failures) == len(split)):
-        rest = len(failures) - 1
-        others = f"; {rest} other images are bad too" if rest else "; no other image is bad"
+    nothing = len(failures) == len(split) and not rest
+    if failures and (not skip_bad or nothing):
+        more = len(failures) - 1
+        others = f"; {more} other images are bad too" if more else "; no other image is bad"
         hint = "" if len(failures) == len(split) else " (--skip-bad goes on without them)"
         raise HashprobeError(f"{failures[0]}{others}{hint}")
 

@@ -37,8 +37,8 @@ CHUNK_ITEMS = 1 << 18
 """Database items looked at together: their distances stay in a core's cache."""
 BLOCK_ENTRIES = 1 << 20
 """Distances of a block of queries: enough for a thread to work for a while by itself."""
-AHEAD = 256
-"""Blocks of queries handed to the threads together."""
+AHEAD = 16
+"""Blocks of queries a thread is handed at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Ranking:
 
     Raises:
         HashprobeError: the database or the queries are empty, codes differ in length, labels are
-            not multi-hot bool, or there are more or fewer of them than codes.
+            neither classes nor multi-hot, or there are more or fewer of them than codes.
 
     Example:
         >>> codes = PackedCodes.from_signs(np.array([[0] * 8, [1] * 8]))
@@ -137,8 +137,9 @@ class Ranking:
             yield from ((rows, work(rows)) for rows in blocks)
             return
         with ThreadPoolExecutor(threads) as pool:
-            for start in range(0, len(blocks), AHEAD):
-                some = blocks[start : start + AHEAD]
+            ahead = AHEAD * threads
+            for start in range(0, len(blocks), ahead):
+                some = blocks[start : start + ahead]
                 yield from zip(some, pool.map(work, some), strict=True)
 
     def chunks(self, rows: slice) -> Iterator[tuple[Distances, Bool[np.ndarray, "q n"]]]:
@@ -174,20 +175,22 @@ class Ranking:
             >>> ranking.first_hits(slice(1, 2), 2)
             (array([[ True, False]]), array([1]))
         """
-        chunks = self.chunks(rows)
-        near, good = next(chunks)
-        known = np.array([np.count_nonzero(row) for row in good])
-        first = [nearest(n, g, top) for n, g in zip(near, good, strict=True)]
-        for near, good in chunks:
+        held: list[list[tuple[np.ndarray, np.ndarray]]] = []
+        known = np.zeros(len(self.query_codes.data[rows]), np.int64)
+        for near, good in self.chunks(rows):
             known += np.array([np.count_nonzero(row) for row in good])
-            for row, (held, hits) in enumerate(first):
+            held = held or [[] for _ in near]
+            for row, parts in enumerate(held):
                 # Of equal distances those before win: an item has to be strictly nearer.
-                full = len(held) == top
-                nearer = near[row] < held[-1] if full else np.ones(len(near[row]), dtype=bool)
-                more = nearest(near[row][nearer], good[row][nearer], top)
-                both = np.concatenate([held, more[0]]), np.concatenate([hits, more[1]])
-                first[row] = nearest(*both, top)
-        return np.stack([hits for _, hits in first]), known
+                full = len(parts) == 1 and len(parts[0][0]) == top
+                nearer = near[row] < parts[0][0][-1] if full else np.ones(len(near[row]), bool)
+                parts.append((near[row][nearer], good[row][nearer]))
+                if sum(len(part) for part, _ in parts) >= top:
+                    all_near, all_good = (
+                        np.concatenate(column) for column in zip(*parts, strict=True)
+                    )
+                    parts[:] = [nearest(all_near, all_good, top)]
+        return np.stack([parts[0][1] for parts in held]), known
 
     def parts(self, rounding: str | None) -> dict[str, object]:
         """The parts that end every signature."""

@@ -1,7 +1,9 @@
 """Attack queries of an encoded run and measure how far its results move."""
 
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +19,7 @@ from hashprobe.attacks import (
     draw_target_labels,
 )
 from hashprobe.codes import PackedCodes
-from hashprobe.data import RetrievalData, decode
+from hashprobe.data import RetrievalData, Split, decode
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import (
     Empty,
@@ -37,8 +39,8 @@ from hashprobe.workflow.opening import Encoded, check_work, load_codes, pick_dev
 from hashprobe.workflow.screen import Screen, Silence
 
 
-CLEAN, CLEAN_BYTES = "clean.npy", 1 << 28
-"""Where clean queries are held while they are attacked, when they are larger than this."""
+CLEAN_BYTES = 1 << 28
+"""Clean queries larger than this are held in a file while they are attacked."""
 
 
 @dataclass(frozen=True)
@@ -144,26 +146,19 @@ def attack_run(
     ids = query.positions[rows]
     targets = draw_targets(data, query.labels[rows], database, ids, options, protocol)
     folder = path / "attacks" / name
-    with screen.bar("decoding queries") as tick:
-        chosen, size = data.query.take(ids), hasher.contract.size
-        # More than a few go into a file: memory must not grow with the number of queries.
-        into = folder / CLEAN if len(ids) * 3 * size**2 > CLEAN_BYTES else None
-        images8 = decode(
-            chosen, hasher.contract, workers=workers, on_progress=tick, into=into
-        ).images
-    both = budget.both_readings(hasher.contract.std)
-    screen.say(f"{attack} at {both}; {len(ids)} queries -> {folder}")
-    if overwrite:
-        # Numbers of what is being replaced must not outlive it.
-        (folder / RESULT).unlink(missing_ok=True)
-    hasher.to(where)
-    attacked = run_attack(
-        hasher, images8, ids, targets, attack, budget, options, protocol.seed, batch_size,
-        precision, folder, overwrite, screen,
-    )  # fmt: skip
-    result = measure(attacked, images8, query, database, rows, protocol)
-    if into is not None:
-        into.unlink()
+    with ExitStack() as scratch:
+        images8 = clean_queries(data.query.take(ids), hasher, path, workers, screen, scratch)
+        both = budget.both_readings(hasher.contract.std)
+        screen.say(f"{attack} at {both}; {len(ids)} queries -> {folder}")
+        if overwrite:
+            # Numbers of what is being replaced must not outlive it.
+            (folder / RESULT).unlink(missing_ok=True)
+        hasher.to(where)
+        attacked = run_attack(
+            hasher, images8, ids, targets, attack, budget, options, protocol.seed, batch_size,
+            precision, folder, overwrite, screen,
+        )  # fmt: skip
+        result = measure(attacked, images8, query, database, rows, protocol)
     settings = {
         "attack": attack,
         "budget": asdict(budget),
@@ -178,6 +173,23 @@ def attack_run(
     write_json(folder / RESULT, result.to_json())
     run.log("attacked", folder=folder.name, **settings, tmap=result.achieved.to_json())
     return result
+
+
+def clean_queries(
+    split: Split,
+    hasher: Hasher,
+    path: Path,
+    workers: int | None,
+    screen: Screen,
+    scratch: ExitStack,
+) -> Images8:
+    """The queries' pixels; more than a few in a file, so that memory does not grow with them."""
+    into = None
+    if len(split) * 3 * hasher.contract.size**2 > CLEAN_BYTES:
+        folder = scratch.enter_context(TemporaryDirectory(prefix="clean-", dir=path))
+        into = Path(folder) / "queries.npy"
+    with screen.bar("decoding queries") as tick:
+        return decode(split, hasher.contract, workers=workers, on_progress=tick, into=into).images
 
 
 def draw_queries(available: int, protocol: Protocol) -> np.ndarray:

@@ -12,8 +12,9 @@ from hashprobe.attacks import encode as codes_of
 from hashprobe.attacks.recipe import sha256_weights
 from hashprobe.codes import PackedCodes
 from hashprobe.data import Split, stream
-from hashprobe.data.split import BadImage
+from hashprobe.data.split import ArraySource, BadImage
 from hashprobe.environment import cores
+from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import Measurement, mean_average_precision
 from hashprobe.files import fingerprint, write_npz
 from hashprobe.models import Hasher
@@ -46,8 +47,8 @@ def encode_run(
         path: the run folder.
         batch_size: images encoded at once.
         device: where; `auto` is the GPU if there is one.
-        workers: decoding processes; by default one a core beside a GPU, and as many as cores are
-            left over where the network needs them itself.
+        workers: decoding processes; by default one a core beside a GPU, one for four cores where
+            the network needs the cores itself, and none for data in memory.
         skip_bad: go on without images that cannot be had.
         precision: what the network computes in. Bits whose logit is near 0 may turn over in
             bfloat16; attacked queries are always judged in float32.
@@ -77,18 +78,20 @@ def encode_run(
     run = Run.open(path)
     missing = [role for role, name in CODES.items() if not run.finished(name)]
     if missing:
+        check_precision(run, missing, precision)
         data, hasher, _ = reopen(run)
         hasher.eval().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
         made_by = fingerprint({"weights": sha256_weights(hasher), "precision": precision})
         fast = Session(precision=precision).fast(hasher)
-        if workers is None and where.type == "cpu":
-            workers = cores() // 4
-        for role in missing:
+        for role, name in CODES.items():
             parts = Parts(run.path / "codes" / f"{role}.parts", made_by, hasher.bits)
-            encode_split(
-                run, data.splits()[role], role, fast, parts, batch_size, workers, skip_bad, screen
-            )
-            run.seal(CODES[role])
+            if role in missing:
+                split = data.splits()[role]
+                files = not isinstance(split.source, ArraySource)
+                few = cores() // 4 if workers is None and files and where.type == "cpu" else workers
+                encode_split(run, split, role, fast, parts, batch_size, few, skip_bad, screen)
+                run.log("encoded split", role=role, precision=precision)
+                run.seal(name)
             parts.remove()
     else:
         screen.say(f"{path} is encoded already")
@@ -96,9 +99,18 @@ def encode_run(
     result = mean_average_precision(
         query.codes, database.codes, query.labels, database.labels, top=top
     )
-    done = {} if not missing else {"precision": precision}
-    run.log("encoded", **done, queries=len(query), database=len(database), map=result.to_json())
+    run.log("encoded", queries=len(query), database=len(database), map=result.to_json())
     return result
+
+
+def check_precision(run: Run, missing: list[str], precision: Precision) -> None:
+    """Refuses to encode the rest of a run in another precision than what is finished of it."""
+    for event in run.events("encoded split"):
+        if event["role"] not in missing and event["precision"] != precision:
+            raise HashprobeError(
+                f"the {event['role']} split of {run.path} is encoded in {event['precision']}: "
+                f"go on with --precision {event['precision']}, or remove {run.path / 'codes'} first"
+            )
 
 
 def encode_split(
@@ -124,8 +136,11 @@ def encode_split(
             parts.write(start, part)
             done.append(part)
             start = part.stop
-    say_bad(screen, role, tuple(dict.fromkeys(failure for part in done for failure in part.bad)))
+    bad = tuple(failure for part in done for failure in part.bad)
     kept = np.concatenate([part.positions for part in done])
+    if not len(kept):
+        raise HashprobeError(f"no {role} image can be had; the first is {bad[0]}")
+    say_bad(screen, role, bad)
     write_npz(
         run.path / CODES[role],
         {
@@ -165,11 +180,12 @@ def encode_parts(
         return made
 
     for batch in stream(
-        split.take(np.arange(start, len(split))),
+        split.take(np.arange(start, len(split))) if start else split,
         hasher.contract,
         batch_size=batch_size,
         workers=workers,
         skip_bad=skip_bad,
+        rest=start > 0,
         on_progress=lambda done, _: tick(start + done, len(split)),
         on_bad=on_bad,
     ):
