@@ -99,6 +99,11 @@ def check_other(line):
             if extras := re.search(r"(?:^\.|hashprobe)\[(.*)\]", word):
                 named = {name.strip() for name in extras[1].split(",")}
                 assert named <= set(project["optional-dependencies"]), f"no such extra: {line}"
+    elif words[0] == "python" and words[1].startswith("benchmarks/"):
+        source = (ROOT / words[1]).read_text() + (ROOT / "benchmarks/common.py").read_text()
+        for flag in (word for word in words[2:] if word.startswith("--")):
+            named = (f'"{flag}"', f"{flag.removeprefix('--')}={{")
+            assert any(name in source for name in named), f"{words[1]} has no {flag}"
     elif words[0] in ("python", "python3"):
         assert words[1:3] == ["-m", "venv"], f"only python -m venv and pip are known: {line}"
     elif words[0].startswith((".", "/")):

@@ -1,0 +1,55 @@
+"""Time and memory of many queries, attacked, judged and kept on the disk.
+
+python benchmarks/many_queries.py --runs runs/small
+"""
+
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from attack_engine import TOP, Victim
+from common import Results, arguments
+
+from hashprobe.types import Budget
+
+
+def peak() -> float:
+    """Largest resident memory so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def grow(results: Results, path: Path, numbers: tuple[int, ...]) -> None:
+    """More and more queries of one run at 8/255 in bfloat16."""
+    rows: list[dict[str, Any]] = []
+    for queries in numbers:
+        victim = Victim(path, queries)
+        before, start = peak(), time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            done = victim.craft(budget=Budget(8 / 255), precision="bfloat16", out=Path(folder))
+            spent = time.perf_counter() - start
+        rows.append(
+            {
+                "queries": queries,
+                "seconds": spent,
+                "ms a query": 1000 * spent / queries,
+                "of it the attack itself": 1000 * done.seconds / queries,
+                "steps a query": float(done.backwards.mean()),
+                "MB before": before,
+                "MB at most": peak(),
+                f"t-MAP@{TOP}": victim.tmap(done.codes),
+            }
+        )
+    results.table(f"{path.name}, all files written", rows)
+
+
+if __name__ == "__main__":
+    given = arguments(
+        (__doc__ or "").splitlines()[0],
+        runs={"nargs": "+", "type": Path, "required": True, "help": "run folders of victims"},
+    )
+    results = Results("many queries")
+    for run in given.runs:
+        grow(results, run, (1000, 10_000) if given.full else (200, 1000))
+    results.write(given.json)
