@@ -43,7 +43,7 @@ attack = App(
     name="attack",
     help=(
         "Attack queries of a run and measure how far its results move: hashprobe attack RUN takes "
-        f"{DEFAULT}, the strongest and fastest; the others go by their names."
+        f"{DEFAULT}, the default; the others go by their names."
     ),
     help_format="plaintext",
 )
