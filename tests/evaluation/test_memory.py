@@ -13,6 +13,7 @@ from hashprobe.evaluation import (
     precision_at,
     precision_recall_curve,
     precision_within_radius,
+    ranking,
 )
 
 
@@ -43,7 +44,9 @@ def average_precision(ties):
     ],
     ids=["stable", "expected", "worst", "precision", "radius", "pr"],
 )
-def test_peak_does_not_grow_with_the_queries(measure):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_peak_does_not_grow_with_the_queries(measure, threads, monkeypatch):
+    monkeypatch.setattr(ranking, "cores", lambda: threads)
     database, labels = side(ITEMS, 0)
     peaks = []
     for queries in (100, 1000):
@@ -55,5 +58,6 @@ def test_peak_does_not_grow_with_the_queries(measure):
         finally:
             tracemalloc.stop()
     results = 1000 * 8 * 6
-    assert peaks[1] < 1.05 * peaks[0] + results
+    # Whether two threads are at their peaks at the same time is a matter of chance.
+    assert peaks[1] < 1.05 * threads * peaks[0] + results
     assert peaks[1] < 1000 * ITEMS  # not even one byte a query and item
