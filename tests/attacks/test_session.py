@@ -30,7 +30,7 @@ def test_converted_copy_holds_bfloat16_and_keeps_the_pixels_in_float32(conv, ran
     assert all(w.dtype == torch.float32 and w.requires_grad for w in hasher.parameters())
 
 
-@pytest.mark.parametrize("backbone", ["small", "efficientnet_lite0", "resnet18"])
+@pytest.mark.parametrize("backbone", ["small", "efficientnet_lite0", "resnet18", "swin_t"])
 def test_backbones_convert(backbone):
     hasher = ImageHasher(backbone, 16, size=32).eval()
     images = torch.rand(2, 3, 32, 32, requires_grad=True)
@@ -39,6 +39,13 @@ def test_backbones_convert(backbone):
     assert gradient.dtype == torch.float32 and gradient.abs().sum() > 0
     exact = hasher(images)
     assert (logits - exact).abs().mean() < 0.1 * exact.abs().mean() + 0.01
+
+
+def test_whole_numbers_among_the_weights_stay_as_they_are(conv):
+    hasher = conv(dtype=torch.float32)
+    steps = torch.nn.Parameter(torch.arange(300), requires_grad=False)
+    hasher.hash.register_parameter("steps", steps)
+    assert torch.equal(Converted(hasher).inner.hash.steps, torch.arange(300))
 
 
 def test_one_copy_is_made_and_only_for_bfloat16(conv):

@@ -85,6 +85,16 @@ def test_parts_of_another_network_or_precision_are_not_taken_over(
     np.testing.assert_array_equal(ours["codes"], theirs["codes"])
 
 
+def test_the_precision_of_codes_that_were_removed_does_not_bind(trained, often, monkeypatch):
+    encoding.encode_run(trained)
+    shutil.rmtree(trained / "codes")
+    with monkeypatch.context() as context:
+        dying(context, 2)
+        with pytest.raises(Killed):
+            encoding.encode_run(trained, batch_size=200, precision="bfloat16")
+    encoding.encode_run(trained, precision="bfloat16")
+
+
 def test_a_damaged_part_is_encoded_again(trained, often, monkeypatch):
     with monkeypatch.context() as context:
         dying(context, 10)

@@ -68,7 +68,8 @@ class Converted(Hasher):
 def convert(module: nn.Module) -> None:
     """Holds a module's own weights and buffers, and not those of its children, in bfloat16."""
     for weight in module.parameters(recurse=False):
-        weight.data = weight.data.to(torch.bfloat16)
+        if weight.is_floating_point():
+            weight.data = weight.data.to(torch.bfloat16)
     for name, buffer in module.named_buffers(recurse=False):
         if buffer.is_floating_point():
             setattr(module, name, buffer.to(torch.bfloat16))

@@ -13,7 +13,7 @@ Distances: TypeAlias = UInt8[np.ndarray, "q n"] | UInt16[np.ndarray, "q n"]
 def count_distances(
     distances: Distances, relevant: Bool[np.ndarray, "q n"], bits: int
 ) -> Int64[np.ndarray, "q 2 d"]:
-    """Counts irrelevant and relevant items by distance, in one pass and without a sort.
+    """Counts irrelevant and relevant items by distance.
 
     Args:
         distances: (q, n) in 0..K.

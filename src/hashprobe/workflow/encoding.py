@@ -9,6 +9,7 @@ import torch
 
 from hashprobe.attacks import Precision, Session
 from hashprobe.attacks import encode as codes_of
+from hashprobe.attacks.chunk import device_of
 from hashprobe.attacks.recipe import sha256_weights
 from hashprobe.codes import PackedCodes
 from hashprobe.data import Split, stream
@@ -105,11 +106,13 @@ def encode_run(
 
 def check_precision(run: Run, missing: list[str], precision: Precision) -> None:
     """Refuses to encode the rest of a run in another precision than what is finished of it."""
-    for event in run.events("encoded split"):
-        if event["role"] not in missing and event["precision"] != precision:
+    # What was encoded anew has several events: the last one is about the file that is there.
+    made_in = {event["role"]: event["precision"] for event in run.events("encoded split")}
+    for role, before in made_in.items():
+        if role not in missing and before != precision:
             raise HashprobeError(
-                f"the {event['role']} split of {run.path} is encoded in {event['precision']}: "
-                f"go on with --precision {event['precision']}, or remove {run.path / 'codes'} first"
+                f"the {role} split of {run.path} is encoded in {before}: go on with --precision "
+                f"{before}, or remove {run.path / 'codes'} first"
             )
 
 
@@ -164,7 +167,7 @@ def encode_parts(
     """Encode a split from a position on, in stretches of some seconds each."""
     if start == len(split):
         return
-    device = next((weight.device for weight in hasher.parameters()), torch.device("cpu"))
+    device = device_of(hasher)
     none = PackedCodes(np.zeros((0, hasher.bits // 8), np.uint8), hasher.bits)
     codes, positions, bad = [none], [np.zeros(0, np.int64)], list[str]()
     reached, last = start, time.monotonic()
