@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import json
+import sys
 import tracemalloc
 
 import numpy as np
@@ -499,3 +500,20 @@ def test_a_query_that_is_finished_twice_is_refused(work):
 
     with pytest.raises(HashprobeError, match="finished a query twice"):
         attack(work, attack=twice)
+
+
+@pytest.mark.parametrize("name", sorted(ATTACKS))
+def test_every_query_is_judged_and_kept_once(name, work, tmp_path, monkeypatch):
+    module, kept = sys.modules[craft.__module__], []
+    real = module.write_query
+
+    def count(out, recipe, query_id, one):
+        kept.append(query_id)
+        real(out, recipe, query_id, one)
+
+    monkeypatch.setattr(module, "write_query", count)
+    options = ATTACKS[name].options()
+    if hasattr(options, "steps"):
+        options = dataclasses.replace(options, steps=3)
+    attack(work, attack=name, options=options, out=tmp_path)
+    assert sorted(kept) == sorted(IDS)
