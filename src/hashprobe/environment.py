@@ -66,6 +66,7 @@ def installed_packages() -> dict[str, str]:
 
 
 def hashprobe_version() -> str:
+    """The installed version of this package."""
     try:
         return importlib.metadata.version("hashprobe")
     except importlib.metadata.PackageNotFoundError:

@@ -360,4 +360,5 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
 
 
 def shown(values: Mapping[str, Any], name: str) -> str:
+    """A value as a reader sees it in a list of differences."""
     return json.dumps(values[name], ensure_ascii=False) if name in values else "nothing"

@@ -42,6 +42,7 @@ def markdown_table(rows: Sequence[AttackRow]) -> str:
 
 
 def percent(value: Number | None, sign: str = "") -> str:
+    """A measure in per cent with its interval; nothing where there is none."""
     if value is None:
         return ""
     text = f"{100 * value.value:{sign}.1f}"
@@ -51,14 +52,17 @@ def percent(value: Number | None, sign: str = "") -> str:
 
 
 def pair(first: float | None, second: float | None) -> str:
+    """One or two numbers, as `8 bits / float`."""
     return " / ".join(f"{value:.2f}" for value in (first, second) if value is not None)
 
 
 def bits(row: AttackRow) -> str:
+    """Wrong bits after rounding and before."""
     return pair(*(n.value if n else None for n in (row.bits_wrong, row.bits_wrong_float)))
 
 
 def perceptibility(row: AttackRow) -> str:
+    """Root mean squared change in thousandths, after rounding and before."""
     return pair(*(None if v is None else 1000 * v for v in (row.rmse, row.rmse_float)))
 
 

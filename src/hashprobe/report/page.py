@@ -87,6 +87,7 @@ def write_report(data: ReportData, path: str | PurePath) -> int:
 
 @lru_cache(maxsize=1)
 def template() -> "Template":
+    """The page, to be filled in; what it lacks is an error and all text is escaped."""
     import jinja2
 
     source = resources.files("hashprobe.report").joinpath("report.html.jinja").read_text("utf-8")
@@ -107,16 +108,19 @@ class Column:
 
 
 def number(value: Number | None, sign: str = "") -> str | None:
+    """A measure in per cent; None where there is none."""
     return None if value is None else f"{100 * value.value:{sign}.1f}"
 
 
 def interval(value: Number | None, sign: str = "") -> str:
+    """The interval of a measure in per cent."""
     if value is None or value.low is None or value.high is None:
         return ""
     return f"{100 * value.low:{sign}.1f} to {100 * value.high:{sign}.1f}"
 
 
 def decimal(value: float | None, digits: int) -> str | None:
+    """A plain number with so many digits; None where there is none."""
     if value is None:
         return None
     return "∞" if value == float("inf") else f"{value:.{digits}f}"
@@ -155,6 +159,7 @@ COLUMNS = (
 
 
 def columns(rows: Sequence[AttackRow]) -> list[Column]:
+    """The columns in which at least one row has something to show."""
     return [c for c in COLUMNS if any(c.text(row) is not None for row in rows)]
 
 
@@ -190,6 +195,7 @@ def place(value: float | None) -> str:
 
 
 def has(name: str) -> Callable[[ReportData], bool]:
+    """A question to the data: does any row have this?"""
     return lambda data: any(getattr(row, name) is not None for row in data.rows)
 
 
@@ -319,6 +325,7 @@ def example_view(example: Example, factor: int) -> dict[str, Any]:
 
 
 def list_view(title: str, items: Sequence[Retrieved]) -> dict[str, Any]:
+    """A list of search results, as the page shows it."""
     return {
         "title": title,
         "count": len(items),

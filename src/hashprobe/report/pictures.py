@@ -105,5 +105,6 @@ def amplified_difference(picture: Picture, twin: Picture, factor: int) -> Pictur
 
 
 def change(picture: np.ndarray, twin: np.ndarray) -> np.ndarray:
+    """What was added to a picture, in grey levels from -255 to 255."""
     difference: np.ndarray = np.subtract(twin, picture, dtype=np.int32)
     return difference

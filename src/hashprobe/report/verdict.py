@@ -71,6 +71,7 @@ def paragraph(row: AttackRow, data: ReportData) -> list[str]:
 
 
 def movement(row: AttackRow, data: ReportData) -> list[str]:
+    """How far t-MAP moved, and what share of what its target codes allow that is."""
     rows = data.rows
     start, end = floor(row, rows), row.tmap
     if end is None:
@@ -96,6 +97,7 @@ def movement(row: AttackRow, data: ReportData) -> list[str]:
 
 
 def noise_beside(row: AttackRow, rows: Sequence[AttackRow]) -> list[str]:
+    """What noise of the same size does."""
     same = (r for r in rows if r.kind == "noise" and group(r) == group(row))
     noise = next(same, None)
     if noise is None or noise.tmap is None or floor(row, rows) is None:
@@ -105,6 +107,7 @@ def noise_beside(row: AttackRow, rows: Sequence[AttackRow]) -> list[str]:
 
 
 def own_results(row: AttackRow, untouched: AttackRow | None) -> list[str]:
+    """What becomes of MAP by the queries' own labels."""
     if untouched is None or untouched.own_map is None or row.own_map is None:
         return []
     before, after = untouched.own_map, row.own_map
@@ -113,6 +116,7 @@ def own_results(row: AttackRow, untouched: AttackRow | None) -> list[str]:
 
 
 def closeness(row: AttackRow, bits: int | None) -> list[str]:
+    """How many bits are still wrong."""
     if row.bits_wrong is None:
         return []
     of = f" of {bits}" if bits else ""
@@ -120,6 +124,7 @@ def closeness(row: AttackRow, bits: int | None) -> list[str]:
 
 
 def visibility(row: AttackRow) -> list[str]:
+    """How much the pictures change."""
     if row.rmse is None:
         return []
     most = f", no value by more than {row.linf:.0f}/255" if row.linf is not None else ""
@@ -127,6 +132,7 @@ def visibility(row: AttackRow) -> list[str]:
 
 
 def rounding(row: AttackRow) -> list[str]:
+    """What saving with 8 bits costs, where it costs something."""
     if row.tmap is None or row.tmap_float is None:
         return []
     cost = 100 * (row.tmap_float.value - row.tmap.value)
@@ -193,14 +199,17 @@ def clear(row: AttackRow, rows: Sequence[AttackRow]) -> bool:
 
 
 def percent(number: Number) -> str:
+    """A measure in per cent."""
     return f"{100 * number.value:.1f}"
 
 
 def confidence(data: ReportData) -> str:
+    """The level of the intervals."""
     return f"{100 * data.confidence:.4g} %"
 
 
 def interval(number: Number, data: ReportData) -> str:
+    """The interval of a measure in words."""
     if number.low is None or number.high is None:
         return ""
     return f" ({confidence(data)} interval {100 * number.low:.1f} to {100 * number.high:.1f})"
