@@ -68,6 +68,9 @@ def work(conv):
 
 def attack(work, **more):
     settings = {"attack": "dhta", "budget": BUDGET, "options": OPTIONS, "batch_size": 2, **more}
+    known = ATTACKS.get(settings["attack"]) if isinstance(settings["attack"], str) else None
+    if known and known.wants_images:
+        settings = {"target_images8": work["images8"].flip(-1), **settings}
     return craft(**work, **settings)
 
 
@@ -98,7 +101,7 @@ def contents(folder):
 @pytest.mark.parametrize("budget", [BUDGET, Budget(0.1, "normalised")], ids=lambda b: b.space)
 def test_what_comes_out(name, budget, work, tmp_path):
     options = OPTIONS if name == "dhta" else ATTACKS[name].options()
-    if name in ("p2p", "bit-margin"):
+    if name not in ("dhta", "noise"):
         options = dataclasses.replace(options, steps=5)
     out = attack(work, attack=name, options=options, budget=budget, out=tmp_path)
     hasher, clean = work["hasher"], work["images8"]
@@ -134,7 +137,9 @@ def test_what_comes_out(name, budget, work, tmp_path):
         assert (out.forwards - out.backwards <= 1).all()  # the last iterate is looked at once more
     else:
         passes = 0 if name == "noise" else 5
-        assert out.forwards.tolist() == out.backwards.tolist() == [passes] * 5
+        first = name in ("feature", "hag")  # they look at something else before they start
+        assert out.backwards.tolist() == [passes] * 5
+        assert out.forwards.tolist() == [passes + first] * 5
     assert out.seconds > 0
     assert not hasher._forward_hooks
 
@@ -439,7 +444,10 @@ def test_input_that_does_not_fit(work, conv, as_for_users):
     assert len(targets) == 5
     for changed, message in (
         ({"batch_size": 0}, "batch size must be at least 1; got 0"),
-        ({"attack": "dtha"}, "unknown attack 'dtha': choose from bit-margin, dhta, noise, p2p"),
+        (
+            {"attack": "dtha"},
+            "unknown attack 'dtha': choose from bit-margin, dhta, feature, hag, noise",
+        ),
         ({"options": NoiseOptions()}, "attack dhta takes DhtaOptions; got NoiseOptions"),
     ):
         with pytest.raises(HashprobeError, match=message):
@@ -449,6 +457,28 @@ def test_input_that_does_not_fit(work, conv, as_for_users):
 def test_default_options_are_those_of_the_name(work):
     out = attack(work, attack="noise", options=None)
     assert out.recipe["attack"] == "noise" and out.recipe["options"] == {}
+
+
+def test_target_images_reach_the_attack_and_are_part_of_its_recipe(work, tmp_path, as_for_users):
+    given = {"attack": "feature", "options": None, "budget": BUDGET, "out": tmp_path}
+    wanted = work["images8"].flip(-1)
+    first = attack(work, **given)
+    assert_same(first, attack(work, **given, batch_size=3))
+    for query_id in (IDS[1], IDS[3]):
+        (tmp_path / "queries" / f"{query_id}.npz").unlink()
+    assert_same(first, attack(work, **given))  # each query's own image, in other chunks, too
+    with pytest.raises(HashprobeError, match=r"another attack \(target images differ"):
+        attack(work, **given, target_images8=wanted.flip(0))
+    refused = {
+        "attack feature steers to images: give target images": {"target_images8": None},
+        r"target images have shape \(4, 3, 8, 6\)": {"target_images8": wanted[1:]},
+        "queries must be uint8": {"target_images8": wanted.float()},
+    }
+    for message, wrong in refused.items():
+        with pytest.raises(HashprobeError, match=message):
+            attack(work, **{**given, "out": None, **wrong})
+    with pytest.raises(HashprobeError, match="attack dhta takes no target images"):
+        attack(work, target_images8=wanted)
 
 
 def test_memory_does_not_grow_with_the_queries(conv, tmp_path):

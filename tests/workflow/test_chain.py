@@ -17,7 +17,12 @@ from hashprobe.attacks import Attacked
 from hashprobe.codes import hamming
 from hashprobe.commands import demo as demo_module
 from hashprobe.data import load_digits, load_folder
-from hashprobe.evaluation import mean_average_precision, targeted_mean_average_precision
+from hashprobe.evaluation import (
+    Evaluation,
+    mean_average_precision,
+    targeted_mean_average_precision,
+)
+from hashprobe.files import read_json
 from hashprobe.runs import Run
 from hashprobe.workflow import finished_attacks, load_codes
 from hashprobe.workflow.recipe import attack_command, commands_of
@@ -433,3 +438,26 @@ def test_the_table_as_markdown_and_nothing_else(audit, hashprobe):
         assert row["perceptibility, 8 bits / float"] == in_thousandths
     assert said.err == ""
     assert (audit[0] / "report.html").read_bytes() == before
+
+
+def test_attacks_that_want_no_target_code(hashprobe, encoded):
+    """HAG drives queries away from their own code; feature steers to the picture of one item."""
+    words = f"{encoded} --eps 64/255 --queries 6 --seed 1 --steps 30"
+    before = hashprobe(f"attack noise {encoded} --eps 64/255 --queries 6 --seed 1")
+    assert before.code == 0, before.err
+    assert hashprobe(f"attack hag {words}").code == 0
+    assert hashprobe(f"attack feature {words} --rule pgd").code == 0
+    results = {}
+    for name in ("noise", "hag", "feature"):
+        path = encoded / "attacks" / f"{name}-64of255-seed1"
+        results[name] = Evaluation.from_json(read_json(path / "evaluation.json"))
+        steps = read_json(path / "settings.json")["backwards"]
+        assert steps == (0 if name == "noise" else 30)
+    assert results["hag"].map_attacked.value < results["noise"].map_attacked.value / 2
+    hag, clean = (
+        Attacked.load(encoded / "attacks" / f"{name}-64of255-seed1") for name in ("hag", "noise")
+    )
+    flipped = (hag.codes.signs() != hag.clean_codes.signs()).mean()
+    assert flipped > 0.5 > (clean.codes.signs() != clean.clean_codes.signs()).mean()
+    assert results["feature"].achieved.value > results["noise"].achieved.value + 0.2
+    assert results["feature"].wrong.value < results["feature"].wrong_clean.value

@@ -9,6 +9,8 @@ from hashprobe.attacks.contract import Attack, AttackFunction
 from hashprobe.attacks.craft import DEFAULT, craft
 from hashprobe.attacks.dhta import PRESETS, DhtaOptions, Preset, alpha_at, dhta
 from hashprobe.attacks.encoding import encode
+from hashprobe.attacks.feature import FeatureOptions, feature
+from hashprobe.attacks.hag import HagOptions, hag, hag_loss
 from hashprobe.attacks.noise import NoiseOptions, noise
 from hashprobe.attacks.objectives import bit_margin_loss, inner_product_loss
 from hashprobe.attacks.p2p import P2pOptions, p2p
@@ -25,6 +27,8 @@ from hashprobe.attacks.targets import (
 ATTACKS: dict[str, Attack] = {
     DEFAULT: Attack(bit_margin, BitMarginOptions),
     "dhta": Attack(dhta, DhtaOptions),
+    "feature": Attack(feature, FeatureOptions, wants_images=True),
+    "hag": Attack(hag, HagOptions),
     "noise": Attack(noise, NoiseOptions),
     "p2p": Attack(p2p, P2pOptions),
 }
@@ -39,6 +43,8 @@ __all__ = [
     "Attacked",
     "BitMarginOptions",
     "DhtaOptions",
+    "FeatureOptions",
+    "HagOptions",
     "NoiseOptions",
     "P2pOptions",
     "Precision",
@@ -55,6 +61,9 @@ __all__ = [
     "draw_target_codes",
     "draw_target_labels",
     "encode",
+    "feature",
+    "hag",
+    "hag_loss",
     "inner_product_loss",
     "noise",
     "p2p",

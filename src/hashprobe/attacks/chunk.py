@@ -10,7 +10,6 @@ import torch
 
 from hashprobe.attacks.attacked import Crafted
 from hashprobe.attacks.box import Box, round_to_bytes
-from hashprobe.attacks.contract import AttackFunction
 from hashprobe.attacks.encoding import encode
 from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
@@ -33,12 +32,14 @@ class Job:
     labels: np.ndarray
     codes: np.ndarray
     ids: list[int]
+    target_images8: Images8 | None = None
+    """For attacks that steer to images: one for each query."""
 
 
 def attack_chunk(
     hasher: Hasher,
     job: Job,
-    run: AttackFunction,
+    run: Callable[..., Images],
     budget: Budget,
     options: Any,
     seed: int,
@@ -47,6 +48,9 @@ def attack_chunk(
 ) -> None:
     """Attacks some queries; judges and keeps them as they finish, many at a time."""
     device = device_of(hasher)
+    more: dict[str, Images] = {}
+    if job.target_images8 is not None:
+        more["target_images"] = job.target_images8.to(device).float() / 255
     clean = job.clean8.to(device).float() / 255
     codes = torch.from_numpy(job.codes).to(clean)
     waiting: dict[int, Images] = {}
@@ -89,6 +93,7 @@ def attack_chunk(
                 seed=seed,
                 query_ids=job.ids,
                 session=session,
+                **more,
             )
         if moved.shape != clean.shape:
             raise HashprobeError(

@@ -1,6 +1,6 @@
 """What every attack looks like from outside, and how chance is tied to a query."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -71,10 +71,13 @@ class Attack(NamedTuple):
         (9, 1)
     """
 
-    run: AttackFunction
-    """The attack."""
+    run: Callable[..., Images]
+    """The attack: an `AttackFunction`, with `target_images` besides where it wants images."""
     options: type[Options]
     """The class of its options; without arguments it gives the published defaults."""
+    wants_images: bool = False
+    """Whether it takes `target_images` beside the codes: (N, 3, H, W) in [0, 1], for each query one
+    database image with its target label, the first of those whose codes voted."""
 
 
 def checked_ids(query_ids: QueryIds | None, n: int) -> tuple[int, ...]:

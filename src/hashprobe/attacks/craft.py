@@ -28,7 +28,7 @@ from hashprobe.attacks.session import OnStep, Precision, Session
 from hashprobe.attacks.targets import TargetCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher
-from hashprobe.tensors import Images8
+from hashprobe.tensors import Images, Images8
 from hashprobe.types import Budget
 
 
@@ -53,6 +53,7 @@ def craft(
     seed: int = 0,
     batch_size: int | None = None,
     precision: Precision = "float32",
+    target_images8: Images8 | None = None,
     out: Path | None = None,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
@@ -78,6 +79,8 @@ def craft(
         batch_size: queries in the network at once; None chooses by the memory of the machine. It
             plays no part in the result beyond the rounding of the network's own kernels.
         precision: what gradients are computed in, `float32` or `bfloat16`; judgement is float32.
+        target_images8: (Q, 3, H, W) uint8, for attacks that steer to an image: a database item with
+            the target label for each query.
         out: folder to keep results in and to resume from.
         overwrite: throw away what another attack left in `out`.
         on_progress: called with (queries finished, Q) at the start and after some are kept.
@@ -105,9 +108,10 @@ def craft(
     ids = list(checked_ids(query_ids, len(images8)))
     run, options, name = resolve(attack, options)
     check_work(hasher, images8, ids, targets)
+    check_target_images(attack, images8, target_images8)
     session = Session(precision=precision, batch_size=batch_size)
     recipe = recipe_of(
-        hasher, images8, ids, targets, name, budget, options, seed, session.precision
+        hasher, images8, ids, targets, name, budget, options, seed, precision, target_images8
     )
     done = open_folder(out, recipe, ids, overwrite) if out is not None else {}
     pending = [row for row, query_id in enumerate(ids) if query_id not in done]
@@ -132,6 +136,7 @@ def craft(
             labels=targets.labels[rows],
             codes=targets.codes[rows],
             ids=[ids[row] for row in rows],
+            target_images8=None if target_images8 is None else target_images8[rows],
         )
         if on_step is not None:
             session.on_step = partial(report, on_step, start, len(rows), len(pending))
@@ -144,7 +149,7 @@ def report(on_step: OnStep, before: int, here: int, queries: int, step: int, mos
     on_step(before * most // here + step, queries * most // here)
 
 
-def resolve(attack: str | AttackFunction, options: Any) -> tuple[AttackFunction, Any, str]:
+def resolve(attack: str | AttackFunction, options: Any) -> tuple[Callable[..., Images], Any, str]:
     """The function, the options and the name of an attack."""
     # `ATTACKS` is put together one level up, from the modules beside this one.
     from hashprobe.attacks import ATTACKS
@@ -177,6 +182,24 @@ def check_work(hasher: Hasher, images8: Images8, ids: list[int], targets: Target
             raise HashprobeError(
                 f"the hasher's weights are {str(weight.dtype).removeprefix('torch.')} but attacks "
                 "are judged in float32: call hasher.float() first"
+            )
+
+
+def check_target_images(
+    attack: str | AttackFunction, images8: Images8, target_images8: Images8 | None
+) -> None:
+    """Refuses target images that are missing, not wanted, or of another shape than the queries."""
+    from hashprobe.attacks import ATTACKS
+
+    if isinstance(attack, str) and ATTACKS[attack].wants_images != (target_images8 is not None):
+        verb = "steers to images: give" if target_images8 is None else "takes no"
+        raise HashprobeError(f"attack {attack} {verb} target images")
+    if target_images8 is not None:
+        check_images8(target_images8)
+        if target_images8.shape != images8.shape:
+            raise HashprobeError(
+                f"target images have shape {tuple(target_images8.shape)}, the queries "
+                f"{tuple(images8.shape)}"
             )
 
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from hashprobe.attacks.checks import check_images, check_targets
 from hashprobe.attacks.contract import START_STREAM, QueryIds, checked_ids, seed_of
 from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
+from hashprobe.models.features import hash_layer_input
 from hashprobe.models.hasher import Hasher
 from hashprobe.tensors import Images, Logits, Targets
 from hashprobe.types import Budget
@@ -26,6 +28,8 @@ Objective = Callable[[Logits, Targets, Steps], Float[Tensor, " n"]]
 """(logits, target codes, steps so far) -> one loss per query, to be made small."""
 StepRule = Callable[[Images, Steps], Images]
 """(gradient or momentum, steps so far) -> how to move, both in units of the budget's space."""
+
+Compared = Literal["codes", "logits", "features"]
 
 MARGIN = 0.05
 """A code counts as reached when its weakest bit has this share of the mean |logit| behind it."""
@@ -50,7 +54,13 @@ class Descent:
     steps: int
     """Forward and backward passes per query and start."""
     momentum: float = 0.0
-    """What is kept of earlier gradients, each first divided by its mean absolute value."""
+    """What is kept of earlier gradients."""
+    raw: bool = False
+    """Whether gradients go into the momentum as they are, as in torch's SGD; by default each is
+    first divided by its mean absolute value, as in MI-FGSM (Dong et al., CVPR 2018)."""
+    compared: Compared = "codes"
+    """What the objective compares: logits with codes of -1, 0 and +1; logits with any real numbers,
+    one a bit; or what the hash layer is given with features of the same number."""
     eight_bit: bool = False
     """Whether the network sees every iterate rounded to 8 bits, and the best one is returned.
 
@@ -67,6 +77,10 @@ class Descent:
         if self.restarts and not self.eight_bit:
             raise HashprobeError(
                 "restarts need eight_bit: without, no start is better than another"
+            )
+        if self.eight_bit and self.compared != "codes":
+            raise HashprobeError(
+                f"eight_bit counts wrong bits of a code: it cannot go with {self.compared}"
             )
 
 
@@ -148,7 +162,8 @@ def minimise(
     Args:
         hasher: left as it was: weights, gradients, flags, mode.
         images: (N, 3, H, W) clean queries in [0, 1], float32 or float64.
-        targets: (N, K) with entries -1 and +1, or 0 for a bit that is left alone.
+        targets: (N, K) with entries -1 and +1, or 0 for a bit that is left alone; or (N, F) of what
+            else the objective compares with.
         descent: objective, step rule, number of steps, what is returned.
         budget: l-infinity radius and the space it counts in.
         seed: 0 or above; plays a part in restarts only.
@@ -176,7 +191,8 @@ def minimise(
         True
     """
     check_images(images)
-    check_targets(targets, len(images), hasher.bits)
+    if descent.compared == "codes":
+        check_targets(targets, len(images), hasher.bits)
     ids = checked_ids(query_ids, len(images))
     session = session or Session()
     # A caller in inference mode may hand over tensors that autograd refuses: work on copies.
@@ -189,6 +205,39 @@ def minimise(
         loop = Loop(hasher, session, descent, images, targets, box, ids, seed)
         loop.go()
     return loop.best
+
+
+def outputs_of(
+    hasher: Hasher, images: Images, session: Session, compared: Compared = "logits"
+) -> Float[Tensor, "n f"]:
+    """Logits, or what the hash layer is given, of images that are not moved; one pass for each.
+
+    Args:
+        hasher: left as it was.
+        images: (N, 3, H, W) in [0, 1].
+        session: counts the passes, and says how many images go through at once.
+        compared: `features` for what the hash layer is given.
+
+    Returns:
+        (N, K) or (N, F), without a graph.
+
+    Example:
+        >>> from hashprobe.models import ImageHasher
+        >>> hasher, images = ImageHasher("small", 16), torch.rand(2, 3, 32, 32)
+        >>> outputs_of(hasher, images, Session(), "features").shape
+        torch.Size([2, 256])
+    """
+    with untouched(hasher), torch.inference_mode(False), torch.no_grad():
+        size = session.rows(hasher, images)
+        parts = []
+        for start in range(0, len(images), size):
+            part = images[start : start + size].detach().clone()
+            part = part.contiguous(memory_format=layout(hasher))
+            rows = range(start, start + len(part))
+            with session.attend(rows), hash_layer_input(hasher) as seen:
+                logits = hasher(part)
+            parts.append(seen[0].to(part) if compared == "features" else logits)
+    return torch.cat(parts)
 
 
 class Pool:
@@ -269,15 +318,16 @@ class Loop:
         shown = box.eight_bit(pool.pixels) if descent.eight_bit else pool.pixels
         with self.session.attend(pool.rows.tolist()):
             logits, gradient = pixel_gradient(
-                self.fast, shown, self.targets[pool.rows], descent.objective, pool.step
+                self.fast, shown, self.targets[pool.rows], descent, pool.step
             )
         reached = torch.zeros_like(pool.rows, dtype=torch.bool)
         if descent.eight_bit:
             reached = self.remember(pool.rows, shown, self.confirmed(pool, shown, logits))
         moving = box.unit * gradient
         if descent.momentum:
-            mean = moving.abs().mean((1, 2, 3), keepdim=True)
-            moving = moving / torch.where(mean > 0, mean, torch.ones_like(mean))
+            if not descent.raw:
+                mean = moving.abs().mean((1, 2, 3), keepdim=True)
+                moving = moving / torch.where(mean > 0, mean, torch.ones_like(mean))
             moving = pool.momentum = descent.momentum * pool.momentum + moving
         pool.pixels = box.clamp(pool.pixels + box.unit * descent.step_rule(moving, pool.step))
         pool.step = pool.step + 1
@@ -381,26 +431,35 @@ def layout(hasher: Hasher) -> torch.memory_format:
 
 
 def pixel_gradient(
-    hasher: Hasher, images: Images, targets: Targets, objective: Objective, step: Steps
+    hasher: Hasher, images: Images, targets: Targets, descent: Descent, step: Steps
 ) -> tuple[Logits, Images]:
-    """Logits, and the gradient of each query's loss with respect to its own pixels alone."""
+    """What is compared, and the gradient of each query's loss with respect to its own pixels."""
     pixels = images.detach().contiguous(memory_format=layout(hasher)).requires_grad_()
-    logits = hasher(pixels)
-    if logits.shape != targets.shape:
+    if descent.compared == "features":
+        given = "features"
+        with hash_layer_input(hasher) as seen:
+            logits = hasher(pixels)
+        outputs = seen[0].to(pixels.dtype)
+    else:
+        given = "logits"
+        logits = outputs = hasher(pixels)
+    if outputs.shape != targets.shape:
         raise HashprobeError(
-            f"the hasher gave logits of shape {tuple(logits.shape)} for {len(images)} images; "
-            f"it says that it has {targets.shape[1]} bits"
+            f"the hasher gave {given} of shape {tuple(outputs.shape)} for {len(images)} images; "
+            f"wanted are {targets.shape[1]} each"
         )
-    if not logits.requires_grad:
+    if not outputs.requires_grad:
         raise HashprobeError(
-            "the hasher's logits carry no gradient to the pixels: gradient attacks need one"
+            f"the hasher's {given} carry no gradient to the pixels: gradient attacks need one"
         )
-    loss = objective(logits, targets.to(logits.dtype), step)
-    (gradient,) = torch.autograd.grad(loss.sum(), pixels)
-    if not (logits.isfinite().all() & gradient.isfinite().all()):
-        what = "gradient" if logits.isfinite().all() else "logits"
+    loss = descent.objective(outputs, targets.to(outputs.dtype), step)
+    # Passes are counted where logits are given: a gradient of nought must reach them, too.
+    unused = 0.0 if logits is outputs else 0.0 * logits.sum()
+    (gradient,) = torch.autograd.grad(loss.sum() + unused, pixels)
+    if not (outputs.isfinite().all() & gradient.isfinite().all()):
+        what = "gradient" if outputs.isfinite().all() else given
         raise HashprobeError(
             f"the hasher's {what} became infinite or NaN at step {int(step.min()) + 1}: "
             "check its weights and its precision"
         )
-    return logits.detach(), gradient.contiguous()
+    return outputs.detach(), gradient.contiguous()

@@ -20,6 +20,7 @@ NOUNS = {
     "queries": "clean queries",
     "target_labels": "target labels",
     "target_codes": "target codes",
+    "target_images": "target images",
     "hasher": "the hasher's weights",
     "contract": "the hasher's input contract",
 }
@@ -36,6 +37,7 @@ def recipe_of(
     options: Any,
     seed: int,
     precision: str,
+    target_images8: Images8 | None = None,
 ) -> dict[str, Any]:
     """Everything that decides on the result, in the words of JSON."""
     recipe: dict[str, Any] = files.jsonable(
@@ -54,6 +56,8 @@ def recipe_of(
             "contract": hasher.contract,
         }
     )
+    if target_images8 is not None:
+        recipe["target_images"] = files.sha256_array(target_images8.cpu().numpy())
     return recipe
 
 

@@ -2,8 +2,9 @@
 
 from hashprobe.models.backbones import backbone_names
 from hashprobe.models.checkpoint import ModelCard, load_checkpoint, save_checkpoint
+from hashprobe.models.features import hash_layer_input
 from hashprobe.models.hasher import Hasher, ImageHasher
-from hashprobe.models.losses import LOSSES, Loss, dph, dpsh
+from hashprobe.models.losses import LOSSES, Loss, dph, dpsh, hashnet
 from hashprobe.models.options import TrainOptions
 from hashprobe.models.training import Epoch, train
 
@@ -19,6 +20,8 @@ __all__ = [
     "backbone_names",
     "dph",
     "dpsh",
+    "hash_layer_input",
+    "hashnet",
     "load_checkpoint",
     "save_checkpoint",
     "train",

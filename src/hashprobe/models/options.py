@@ -15,8 +15,8 @@ class TrainOptions:
         'sgd'
     """
 
-    loss: Literal["dph", "dpsh"] = "dph"
-    """Hashing loss; DHTA trains with dph."""
+    loss: Literal["dph", "dpsh", "hashnet"] = "dph"
+    """Hashing loss; DHTA trains with dph, and with hashnet for its table 7."""
     epochs: int = 30
     """Passes over the training items."""
     batch_size: int = 24

@@ -17,7 +17,7 @@ from torch import Tensor
 from hashprobe.errors import HashprobeError
 from hashprobe.files import atomic_path, fingerprint, sha256_array
 from hashprobe.models.hasher import Hasher
-from hashprobe.models.losses import LOSSES
+from hashprobe.models.losses import LOSSES, SLOPES
 from hashprobe.models.options import TrainOptions
 from hashprobe.models.processes import Relay, open_fabric
 from hashprobe.models.sampling import augment, draw_batch, hold_out, step_seed
@@ -240,7 +240,8 @@ class Training:
             group["lr"] = options.lr * scale * group["factor"]
         model.train()
         optimiser.zero_grad()
-        codes = model(pixels.float() / 255).float().tanh()
+        slope = SLOPES[options.loss](self.position) if options.loss in SLOPES else 1.0
+        codes = (slope * model(pixels.float() / 255).float()).tanh()
         where = torch.from_numpy(mine).to(fabric.device)
         self.remember(fabric, where, codes.detach())
         similar = self.kept_labels[where] @ self.kept_labels.T > 0

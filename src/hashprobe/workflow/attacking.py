@@ -148,6 +148,10 @@ def attack_run(
     folder = path / "attacks" / name
     with ExitStack() as scratch:
         images8 = clean_queries(data.query.take(ids), hasher, path, workers, screen, scratch)
+        examples = None
+        if ATTACKS[attack].wants_images:
+            first = data.database.take(database.positions[targets.members[:, 0]])
+            examples = clean_queries(first, hasher, path, workers, screen, scratch)
         both = budget.both_readings(hasher.contract.std)
         screen.say(f"{attack} at {both}; {len(ids)} queries -> {folder}")
         if overwrite:
@@ -156,7 +160,7 @@ def attack_run(
         hasher.to(where)
         attacked = run_attack(
             hasher, images8, ids, targets, attack, budget, options, protocol.seed, batch_size,
-            precision, folder, overwrite, screen,
+            precision, examples, folder, overwrite, screen,
         )  # fmt: skip
         result = measure(attacked, images8, query, database, rows, protocol)
     settings = {
@@ -183,11 +187,11 @@ def clean_queries(
     screen: Screen,
     scratch: ExitStack,
 ) -> Images8:
-    """The queries' pixels; more than a few in a file, so that memory does not grow with them."""
+    """Pixels of queries or targets; many in a file, so that memory does not grow with them."""
     into = None
     if len(split) * 3 * hasher.contract.size**2 > CLEAN_BYTES:
         folder = scratch.enter_context(TemporaryDirectory(prefix="clean-", dir=path))
-        into = Path(folder) / "queries.npy"
+        into = Path(folder) / "pixels.npy"
     with screen.bar("decoding queries") as tick:
         return decode(split, hasher.contract, workers=workers, on_progress=tick, into=into).images
 
@@ -257,6 +261,7 @@ def run_attack(
     seed: int,
     batch_size: int | None,
     precision: Precision,
+    target_images8: Images8 | None,
     folder: Path,
     overwrite: bool,
     screen: Screen,
@@ -281,6 +286,7 @@ def run_attack(
             seed=seed,
             batch_size=batch_size,
             precision=precision,
+            target_images8=target_images8,
             out=folder,
             overwrite=overwrite,
             on_progress=on_progress,

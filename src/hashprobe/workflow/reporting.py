@@ -33,7 +33,14 @@ from hashprobe.workflow.recipe import commands_of
 from hashprobe.workflow.screen import Screen, Silence
 
 
-TITLES = {"noise": "Noise", "p2p": "P2P", "dhta": "DHTA", "bit-margin": "Bit margin"}
+TITLES = {
+    "noise": "Noise",
+    "p2p": "P2P",
+    "dhta": "DHTA",
+    "bit-margin": "Bit margin",
+    "feature": "Feature space",
+    "hag": "HAG",
+}
 SHOWN = 10
 
 

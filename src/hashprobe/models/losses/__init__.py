@@ -7,11 +7,15 @@ from torch import Tensor
 
 from hashprobe.models.losses.dph import dph
 from hashprobe.models.losses.dpsh import dpsh
+from hashprobe.models.losses.hashnet import hashnet, hashnet_slope
 
 
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """codes (B, K), memory (N, K), similar (B, N) -> a scalar."""
 
-LOSSES: dict[str, Loss] = {"dph": dph, "dpsh": dpsh}
+LOSSES: dict[str, Loss] = {"dph": dph, "dpsh": dpsh, "hashnet": hashnet}
 
-__all__ = ["LOSSES", "Loss", "dph", "dpsh"]
+SLOPES: dict[str, Callable[[int], float]] = {"hashnet": hashnet_slope}
+"""beta of u = tanh(beta z) by training step, for losses that want another than 1."""
+
+__all__ = ["LOSSES", "SLOPES", "Loss", "dph", "dpsh", "hashnet", "hashnet_slope"]
