@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attack_engine import TOP, Victim
+from attack_engine import TOP, Victim, interval
 from common import Results, arguments
 from torch.nn import functional as F
 
@@ -19,6 +19,7 @@ from hashprobe.attacks import BitMarginOptions, alpha_at, bit_margin, inner_prod
 from hashprobe.attacks.bit_margin import MOMENTUM, sharpen, signed_step
 from hashprobe.attacks.engine import Descent, minimise
 from hashprobe.attacks.objectives import bit_margin_loss
+from hashprobe.evaluation import Measurement, paired_difference
 from hashprobe.types import Budget
 
 
@@ -76,9 +77,21 @@ def paper(logits: Any, targets: Any, step: Any) -> torch.Tensor:
     return inner_product_loss(logits, targets, alpha.unsqueeze(1))
 
 
+def grown(soft: float, sharp: float) -> Callable[..., torch.Tensor]:
+    """The default's objective between other ends."""
+
+    def objective(logits: Any, targets: Any, step: Any) -> torch.Tensor:
+        done = (step.to(logits.dtype) / STEPS).unsqueeze(1)
+        return bit_margin_loss(logits, targets, soft * (sharp / soft) ** done)
+
+    return objective
+
+
 VARIANTS = (
     Variant("default"),
     Variant("rounded to 8 bits afterwards, last iterate", eight_bit=False),
+    Variant("sharpness 0.5 to 4", grown(0.5, 4.0)),
+    Variant("sharpness 0.1 to 16", grown(0.1, 16.0)),
     Variant("sharpness 4 from the start", lambda z, b, _: bit_margin_loss(z, b, 4.0)),
     Variant("sharpness 1 to the end", lambda z, b, _: bit_margin_loss(z, b, 1.0)),
     Variant("squared hinge of the margin, 0.5", of_margin(lambda m: F.relu(0.5 - m).square())),
@@ -102,6 +115,7 @@ def compare(results: Results, victim: Victim, precision: str) -> None:
         options = replace(BitMarginOptions(), steps=steps, restarts=restarts)
         attacks.append((name, bit_margin, options))
     rows = []
+    default: dict[int, Measurement] = {}
     for name, attack, options in attacks:
         row: dict[str, Any] = {"variant": name}
         for eps in (2, 8):
@@ -110,14 +124,21 @@ def compare(results: Results, victim: Victim, precision: str) -> None:
                 attack=attack, options=options, budget=Budget(eps / 255), precision=precision
             )
             wrong = (done.codes.signs() != victim.targets.codes).sum(1)
+            tmap = victim.tmap(done.codes)
+            against = default.setdefault(eps, tmap)
             row |= {
-                f"t-MAP at {eps}/255": victim.tmap(done.codes),
+                f"t-MAP at {eps}/255": 100 * tmap.value,
+                f"less default, {eps}/255": interval(paired_difference(tmap, against)),
                 f"bits wrong at {eps}/255": float(wrong.mean()),
                 f"steps a query at {eps}/255": float(done.backwards.mean()),
             }
             print(f"{victim.path.name} {name} {eps}/255: {time.perf_counter() - start:.0f} s")
         rows.append(row)
-    results.table(f"{victim.path.name}, t-MAP@{TOP} in per cent, {len(victim.ids)} queries", rows)
+    results.table(
+        f"{victim.path.name}, t-MAP@{TOP} in per cent, {len(victim.ids)} queries; differences are "
+        "paired, with 95 % intervals",
+        rows,
+    )
 
 
 if __name__ == "__main__":

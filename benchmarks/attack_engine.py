@@ -33,7 +33,11 @@ from hashprobe.attacks import (
 )
 from hashprobe.codes import PackedCodes
 from hashprobe.data import DataOptions, decode
-from hashprobe.evaluation import targeted_mean_average_precision
+from hashprobe.evaluation import (
+    Measurement,
+    paired_difference,
+    targeted_mean_average_precision,
+)
 from hashprobe.models import Hasher, ImageHasher, TrainOptions
 from hashprobe.runs import Run
 from hashprobe.types import Budget
@@ -169,12 +173,11 @@ class Victim:
         )
         self.images8 = decode(data.query.take(self.ids), self.hasher.contract).images
 
-    def tmap(self, codes: PackedCodes) -> float:
-        """t-MAP in per cent."""
-        measured = targeted_mean_average_precision(
+    def tmap(self, codes: PackedCodes) -> Measurement:
+        """t-MAP, with that of every query."""
+        return targeted_mean_average_precision(
             codes, self.database.codes, self.targets.labels, self.database.labels, top=TOP
         )
-        return 100 * measured.value
 
     def craft(self, **settings: Any) -> Attacked:
         """The queries, attacked."""
@@ -207,6 +210,8 @@ def strength(results: Results, victims: list[Victim], steps: int, full: bool) ->
                 batch_size=50,
                 out=victim.path / "attacks" / f"official-{eps}of255",
             )
+            theirs = victim.tmap(official.codes)
+            ceiling = victim.tmap(PackedCodes.from_signs(victim.targets.codes))
             for precision in ("float32", "bfloat16"):
                 start = time.perf_counter()
                 done = victim.craft(budget=budget, precision=precision)
@@ -215,10 +220,11 @@ def strength(results: Results, victims: list[Victim], steps: int, full: bool) ->
                     {
                         "victim": victim.path.name,
                         "eps": f"{eps}/255",
-                        "official t-MAP": victim.tmap(official.codes),
+                        "official t-MAP": 100 * theirs.value,
                         "precision": precision,
-                        "default t-MAP": victim.tmap(done.codes),
-                        "ceiling": victim.tmap(PackedCodes.from_signs(victim.targets.codes)),
+                        "default t-MAP": 100 * victim.tmap(done.codes).value,
+                        "difference": interval(paired_difference(victim.tmap(done.codes), theirs)),
+                        "ceiling": 100 * ceiling.value,
                         "steps a query": float(done.backwards.mean()),
                         "official, s/query": step * steps,
                         "default, s/query": ours,
@@ -226,6 +232,12 @@ def strength(results: Results, victims: list[Victim], steps: int, full: bool) ->
                     }
                 )
     results.table(f"t-MAP@{TOP} in per cent after 8 bits; official side with {steps:,} steps", rows)
+
+
+def interval(difference: Measurement) -> str:
+    """A difference in points of per cent, with its 95 % interval over the queries."""
+    value, low, high = (100 * v for v in (difference.value, difference.low, difference.high))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def rates(results: Results, full: bool) -> None:

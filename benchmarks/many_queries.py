@@ -38,7 +38,7 @@ def grow(results: Results, path: Path, numbers: tuple[int, ...]) -> None:
                 "steps a query": float(done.backwards.mean()),
                 "MB before": before,
                 "MB at most": peak(),
-                f"t-MAP@{TOP}": victim.tmap(done.codes),
+                f"t-MAP@{TOP}": 100 * victim.tmap(done.codes).value,
             }
         )
     results.table(f"{path.name}, all files written", rows)

@@ -17,7 +17,7 @@ from hashprobe.tensors import Images, Logits, Targets
 from hashprobe.types import Budget
 
 
-SOFT, SHARP = 0.5, 4.0
+SOFT, SHARP = 0.1, 8.0
 """Sharpness of the loss at the first and towards the last step; docs/benchmarks.md has why."""
 MOMENTUM = 0.6
 

@@ -13,7 +13,7 @@ Each step can be killed at any moment; the same call goes on.
 from hashprobe.workflow.attacking import Protocol, attack_run
 from hashprobe.workflow.encoding import encode_run
 from hashprobe.workflow.finished import finished_attacks
-from hashprobe.workflow.opening import Encoded, load_codes
+from hashprobe.workflow.opening import Encoded, Victim, load_codes, open_victim
 from hashprobe.workflow.reporting import report_run, report_table
 from hashprobe.workflow.screen import Screen, Silence, Tick
 from hashprobe.workflow.training import Network, train_run
@@ -26,10 +26,12 @@ __all__ = [
     "Screen",
     "Silence",
     "Tick",
+    "Victim",
     "attack_run",
     "encode_run",
     "finished_attacks",
     "load_codes",
+    "open_victim",
     "report_run",
     "report_table",
     "train_run",

@@ -31,11 +31,10 @@ from hashprobe.evaluation import (
 )
 from hashprobe.files import write_json
 from hashprobe.models import Hasher
-from hashprobe.runs import Run
 from hashprobe.tensors import Images8
 from hashprobe.types import Budget
 from hashprobe.workflow.finished import CARD, RESULT
-from hashprobe.workflow.opening import Encoded, check_work, load_codes, pick_device, reopen
+from hashprobe.workflow.opening import Encoded, Victim, check_work, open_victim, pick_device
 from hashprobe.workflow.screen import Screen, Silence
 
 
@@ -79,7 +78,7 @@ class Protocol:
 
 
 def attack_run(
-    path: Path,
+    run: Path | Victim,
     attack: str,
     *,
     budget: Budget,
@@ -96,7 +95,7 @@ def attack_run(
     """Attack queries of an encoded run, keep the adversarial queries, and measure.
 
     Args:
-        path: the run folder.
+        run: the run folder; or `open_victim` of it, for several attacks in a row.
         attack: a name from `ATTACKS`.
         budget: l-infinity radius and the space it counts in.
         options: the attack's options.
@@ -139,9 +138,9 @@ def attack_run(
     name = default_name(attack, budget, protocol.seed) if name is None else name
     if name in ("", "..") or Path(name).name != name:
         raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
-    run = Run.open(path)
-    query, database = load_codes(run, "query"), load_codes(run, "database")
-    data, hasher, _ = reopen(run)
+    victim = run if isinstance(run, Victim) else open_victim(run)
+    path, data, hasher = victim.run.path, victim.data, victim.hasher
+    query, database = victim.query, victim.database
     rows = draw_queries(len(query), protocol)
     ids = query.positions[rows]
     targets = draw_targets(data, query.labels[rows], database, ids, options, protocol)
@@ -175,7 +174,7 @@ def attack_run(
     }
     write_json(folder / CARD, settings)
     write_json(folder / RESULT, result.to_json())
-    run.log("attacked", folder=folder.name, **settings, tmap=result.achieved.to_json())
+    victim.run.log("attacked", folder=folder.name, **settings, tmap=result.achieved.to_json())
     return result
 
 

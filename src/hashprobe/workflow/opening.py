@@ -39,6 +39,39 @@ class Encoded:
         return len(self.codes)
 
 
+@dataclass(frozen=True, eq=False)
+class Victim:
+    """An encoded run with all that an attack needs of it: network, data and codes."""
+
+    run: Run
+    data: RetrievalData
+    hasher: ImageHasher
+    query: Encoded
+    database: Encoded
+
+
+def open_victim(path: Path) -> Victim:
+    """An encoded run, opened once for several attacks.
+
+    Args:
+        path: the run folder.
+
+    Raises:
+        HashprobeError: the run is not encoded, or its data have changed since.
+
+    Example:
+        >>> import tempfile
+        >>> open_victim(Run.create(Path(tempfile.mkdtemp()), {}).path)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: ... is not encoded yet: run hashprobe encode first
+    """
+    run = Run.open(path)
+    query, database = load_codes(run, "query"), load_codes(run, "database")
+    data, hasher, _ = reopen(run)
+    return Victim(run, data, hasher, query, database)
+
+
 def keep_data(run: Run, data: RetrievalData, screen: Screen) -> None:
     """Say what the data are and what the checks on loading saw, and keep it in data.json."""
     sizes = {role: len(split) for role, split in data.splits().items()}
