@@ -144,3 +144,17 @@ def test_labels_in_words(build):
 def test_a_split_needs_as_many_ids_images_and_labels(make_split):
     with pytest.raises(HashprobeError, match="2 ids, 2 images and 3 labels"):
         make_split([1, 2], two(3))
+
+
+def test_sizes_other_than_the_protocols_are_reported(build):
+    base = build([1, 2], [3, 4], [5, 6, 7])
+    splits = (base.query, base.train, base.database)
+    expected = {"query": 1_002, "training": 2, "database": 1}
+    sized = RetrievalData("test", *splits, ("a", "b"), sizes=expected)
+    found = [f for f in sized.findings if f.kind == "sizes"]
+    assert [(str(f), f.count, f.harmless) for f in found] == [
+        ("the query split has 2 items where the protocol has 1,002", 1_000, False),
+        ("the database split has 3 items where the protocol has 1", 2, False),
+    ]
+    assert sized.checksum == base.checksum
+    assert base.findings == ()

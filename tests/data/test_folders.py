@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from hashprobe.data import DataOptions, load_folder
+from hashprobe.data.folders import up_to_each
 from hashprobe.errors import HashprobeError
 
 
@@ -107,3 +108,20 @@ def test_counts_are_whole_or_shares(write_tree, count):
         load_folder(root, queries=count)
     with pytest.raises(HashprobeError, match="training of each class must be a whole number"):
         load_folder(root, queries=1, training=count)
+
+
+def test_items_of_each_label_are_drawn_once_and_none_that_is_taken():
+    labels = np.random.default_rng(0).random((300, 4)) < 0.3
+    first = up_to_each(labels, 10, np.random.default_rng(1))
+    second = up_to_each(labels, 15, np.random.default_rng(1), taken=first)
+    assert (len(first), len(second)) == (40, 60)
+    assert len({*first, *second}) == 100
+    assert (labels[first].sum(0) >= 10).all()
+    assert (labels[second].sum(0) >= 15).all()
+
+
+def test_a_label_with_fewer_items_gives_what_it_has():
+    labels = np.repeat(np.eye(2, dtype=bool), [3, 9], axis=0)
+    drawn = up_to_each(labels, 5, np.random.default_rng(0))
+    assert labels[drawn].sum(0).tolist() == [3, 5]
+    assert up_to_each(labels[:0], 5, np.random.default_rng(0)).shape == (0,)

@@ -23,6 +23,9 @@ def train(
     training: float = 0.3,
     split_seed: int = 0,
     download: Flag = False,
+    unseen: int = 0,
+    labels: str = "",
+    group: str | None = None,
     network: Annotated[Network, Parameter(name="*")] = Network(),  # noqa: B008
     options: Annotated[TrainOptions, Parameter(name="*")] = TrainOptions(),  # noqa: B008
     workers: int | None = None,
@@ -33,21 +36,33 @@ def train(
     Parameters
     ----------
     data
-        digits, cifar10, cifar10-1, cifar10-2, folder or listfiles.
+        digits, cifar10, cifar10-1, cifar10-2, folder, listfiles, imagenet100, nuswide-20,
+        nuswide-21 or table.
     out
         The run folder: new, or of the same training.
     root
         Folder of the pictures; not needed for digits.
     lists
-        Folder of the list files (listfiles only).
+        Folder of the list files (listfiles; imagenet100 and nuswide can do without), or the CSV
+        file (table).
     queries
-        Queries of each class: a whole number, or a share below 1 (folder only).
+        Queries of each class, or groups of a table: a whole number, or a share below 1 (folder
+        and table only).
     training
-        Training items of each class: a whole number, or a share below 1 (folder only).
+        Training items of each class, or groups of a table: a whole number, or a share below 1
+        (folder and table only).
     split_seed
         Seed of the split and of the database order.
     download
         Let torchvision download CIFAR-10 into the root.
+    unseen
+        Classes that the network never sees; their items stay in the database as targets (open
+        set).
+    labels
+        Beginnings of the names of the label columns, joined by commas; by default every column of
+        0 and 1 (table only).
+    group
+        Column whose equal values stay together, all queries or none (table only).
     workers
         Decoding processes; by default one a core.
     skip_bad
@@ -61,5 +76,8 @@ def train(
         training=training,
         split_seed=split_seed,
         download=download,
+        unseen=unseen,
+        labels=labels,
+        group=group,
     )
     train_run(out, source, network, options, workers=workers, skip_bad=skip_bad, screen=Terminal())

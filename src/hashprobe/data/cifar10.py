@@ -9,7 +9,7 @@ import torch
 
 from hashprobe.data.folders import per_class, read_tree
 from hashprobe.data.protocols import RetrievalData, one_hot
-from hashprobe.data.split import ArraySource, FileSource, Split
+from hashprobe.data.split import ArraySource, Split, join
 from hashprobe.errors import HashprobeError
 
 
@@ -96,14 +96,3 @@ def read_both(root: Path, download: bool) -> tuple[Split, Split, tuple[str, ...]
         splits.append(Split(ids, ArraySource(pixels), labels))
         names = tuple(raw.classes)
     return splits[0], splits[1], names
-
-
-def join(first: Split, second: Split) -> Split:
-    """Both splits as one; both have sources of the same kind."""
-    ids = first.ids + second.ids
-    labels = np.concatenate([first.labels, second.labels])
-    if isinstance(first.source, FileSource) and isinstance(second.source, FileSource):
-        paths = first.source.paths + second.source.paths
-        return Split(ids, FileSource(first.source.root, paths), labels)
-    assert isinstance(first.source, ArraySource) and isinstance(second.source, ArraySource)
-    return Split(ids, ArraySource(torch.cat([first.source.pixels, second.source.pixels])), labels)

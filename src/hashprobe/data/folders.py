@@ -45,19 +45,69 @@ def read_tree(root: Path, parts: tuple[str, ...] = ("",)) -> tuple[Split, tuple[
         if class_folders(root / part) != names:
             raise HashprobeError(f"{root / part} and {root / parts[0]} hold different classes")
         for number, name in enumerate(names):
-            files = sorted(
-                p.relative_to(root).as_posix()
-                for p in (root / part / name).rglob("*")
-                if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-            )
-            if not files:
-                raise HashprobeError(
-                    f"{root / part / name} holds no images ({', '.join(sorted(SUFFIXES))})"
-                )
+            files = images_below(root / part / name, root)
             paths += files
             classes += [number] * len(files)
     labels = one_hot(np.array(classes, dtype=np.int64), len(names))
     return Split(tuple(paths), FileSource(root, tuple(paths)), labels), names
+
+
+def images_below(folder: Path, root: Path) -> list[str]:
+    """Paths, from the root, of every image below a folder, sorted.
+
+    Raises:
+        HashprobeError: there is none.
+    """
+    files = sorted(p.relative_to(root).as_posix() for p in folder.rglob("*") if is_image(p))
+    if not files:
+        raise HashprobeError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
+    return files
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file's name is that of an image which is not hidden."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def check_count(what: str, count: float) -> None:
+    """Refuses a number of items that is neither whole nor a share."""
+    if not count > 0 or (count > 1 and count != int(count)):
+        raise HashprobeError(
+            f"{what} must be a whole number, or a share between 0 and 1; got {count:g}"
+        )
+
+
+def count_of(count: float, total: int) -> int:
+    """How many of `total` a whole number, or a share below 1, asks for: at least one."""
+    return max(1, round(count * total)) if count < 1 else int(count)
+
+
+def up_to_each(
+    labels: Labels,
+    count: int,
+    rng: np.random.Generator,
+    taken: Int64[np.ndarray, " _"] | None = None,
+) -> Int64[np.ndarray, " _"]:
+    """Draw items label by label, up to `count` for each, none of them twice.
+
+    Args:
+        labels: (N, C) multi-hot.
+        count: items for each label; fewer where there are no more.
+        rng: the source of randomness.
+        taken: positions that must not be drawn.
+
+    Returns:
+        Positions in random order.
+    """
+    free = np.ones(len(labels), dtype=bool)
+    if taken is not None:
+        free[taken] = False
+    drawn = [np.array([], dtype=np.int64)]
+    for column in labels.T:
+        chosen = rng.permutation(np.flatnonzero(column & free))[:count]
+        free[chosen] = False
+        drawn.append(chosen)
+    return rng.permutation(np.concatenate(drawn))
 
 
 def per_class(
@@ -85,7 +135,7 @@ def per_class(
         order = rng.permutation(np.flatnonzero(column))
         taken = 0
         for number, count in enumerate(counts):
-            wanted = max(1, round(count * len(order))) if count < 1 else int(count)
+            wanted = count_of(count, len(order))
             if taken + wanted > len(order):
                 raise HashprobeError(
                     f"class {name} has {len(order)} images, too few to draw {taken + wanted}"
@@ -121,11 +171,7 @@ def load_folder(
         hashprobe.errors.HashprobeError: no such folder: no/such/folder
     """
     for option, count in (("queries", queries), ("training", training)):
-        if not count > 0 or (count > 1 and count != int(count)):
-            raise HashprobeError(
-                f"{option} of each class must be a whole number, or a share between 0 and 1; "
-                f"got {count:g}"
-            )
+        check_count(f"{option} of each class", count)
     whole, names = read_tree(root)
     if len(names) < 2:
         raise HashprobeError(f"{root} holds one class, {names[0]}: retrieval needs two or more")

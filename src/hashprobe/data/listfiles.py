@@ -39,6 +39,12 @@ def load_listfiles(lists: Path, root: Path) -> RetrievalData:
         ...
         hashprobe.errors.HashprobeError: no such folder: no/lists
     """
+    query, train, database, names = read_lists(lists, root)
+    return RetrievalData(f"listfiles:{lists.name}", query, train, database, names)
+
+
+def read_lists(lists: Path, root: Path) -> tuple[Split, Split, Split, tuple[str, ...]]:
+    """Query, training and database items of a folder of lists, and the label names."""
     if not lists.is_dir():
         raise HashprobeError(f"no such folder: {lists}")
     query = read_split(lists, QUERY_NAMES, root)
@@ -56,7 +62,7 @@ def load_listfiles(lists: Path, root: Path) -> RetrievalData:
         names = tuple(line.strip() for line in read_lines(names_file))
         if len(names) != width:
             raise HashprobeError(f"{names_file} has {len(names)} names for {width} label columns")
-    return RetrievalData(f"listfiles:{lists.name}", query, train, database, names)
+    return query, train, database, names
 
 
 def read_split(lists: Path, names: tuple[str, ...], root: Path) -> Split:

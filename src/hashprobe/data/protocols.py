@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +23,7 @@ class Finding:
     """
 
     kind: str
-    """`overlap`, `duplicates`, `unlabelled` or `order`."""
+    """`overlap`, `duplicates`, `unlabelled`, `order`, `sizes`, `left out` or `unseen`."""
     count: int
     """Items concerned."""
     text: str
@@ -44,9 +45,13 @@ class RetrievalData:
         name: the protocol's name (`digits`, `cifar10-2`, ...).
         query, train, database: the three splits.
         label_names: C names.
+        unseen: those of them that only database items carry (open set).
+        sizes: how many items the protocol has in the splits of some roles.
+        notes: what the loader itself saw.
 
     Raises:
-        HashprobeError: an empty split, or label widths that differ.
+        HashprobeError: an empty split, label widths that differ, an unseen label that has no name
+            or that a query or training item carries.
 
     Example:
         >>> from hashprobe.data import load_digits
@@ -60,8 +65,14 @@ class RetrievalData:
     train: Split
     database: Split
     label_names: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
+    """Labels that the network never sees."""
+    sizes: Mapping[str, int] | None = None
+    """Role (query, training, database) to the protocol's number of items."""
+    notes: tuple[Finding, ...] = ()
+    """Findings of the loader; they stand before those of the checks."""
     findings: tuple[Finding, ...] = field(init=False)
-    """What the checks on loading saw."""
+    """What the loader and the checks on loading saw."""
     checksum: str = field(init=False)
     """SHA-256 over ids, labels and content digests of all three splits."""
 
@@ -76,7 +87,13 @@ class RetrievalData:
                     f"but there are {len(self.label_names)} label names"
                 )
             digests[role] = split.digests()
-        object.__setattr__(self, "findings", tuple(check(self.splits(), digests)))
+        seen = [
+            *self.notes,
+            *wrong_sizes(self.splits(), self.sizes or {}),
+            *check(self.splits(), digests),
+            *unseen_labels(self),
+        ]
+        object.__setattr__(self, "findings", tuple(seen))
         object.__setattr__(self, "checksum", checksum(self.splits(), digests))
 
     def splits(self) -> dict[str, Split]:
@@ -108,6 +125,38 @@ def check(splits: dict[str, Split], digests: dict[str, list[bytes]]) -> list[Fin
         findings.append(Finding("unlabelled", len(without), text, examples))
     findings.append(class_order(splits["database"].labels))
     return [f for f in findings if f.count]
+
+
+def wrong_sizes(splits: dict[str, Split], sizes: Mapping[str, int]) -> list[Finding]:
+    """Splits that have another number of items than the protocol."""
+    findings = []
+    for role, wanted in sizes.items():
+        there = len(splits[role])
+        text = f"the {role} split has {there:,} items where the protocol has {wanted:,}"
+        findings.append(Finding("sizes", abs(there - wanted), text))
+    return [f for f in findings if f.count]
+
+
+def unseen_labels(data: RetrievalData) -> list[Finding]:
+    """What the open set is, after a check that it is one."""
+    strange = set(data.unseen) - set(data.label_names)
+    if strange:
+        raise HashprobeError(f"{data.name}: unseen {min(strange)!r} is none of the label names")
+    columns = [data.label_names.index(name) for name in data.unseen]
+    for role, split in (("query", data.query), ("training", data.train)):
+        carriers = np.flatnonzero(split.labels[:, columns].any(1))
+        if len(carriers):
+            raise HashprobeError(
+                f"{data.name}: {role} item {split.ids[carriers[0]]} carries a label that is unseen"
+            )
+    where = np.flatnonzero(data.database.labels[:, columns].any(1))
+    names = ", ".join(data.unseen[:3]) + (", ..." if len(data.unseen) > 3 else "")
+    text = (
+        f"{len(data.unseen)} labels are unseen ({names}): {len(where)} database items carry them, "
+        "no query or training item does"
+    )
+    examples = tuple(data.database.ids[i] for i in where[:3])
+    return [Finding("unseen", len(where), text, examples, harmless=True)] if columns else []
 
 
 def overlap(

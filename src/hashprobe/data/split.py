@@ -207,3 +207,14 @@ class Split:
     def digests(self) -> list[bytes]:
         """A digest of each item's content, in order."""
         return [self.source.fingerprint(i) for i in range(len(self))]
+
+
+def join(first: Split, second: Split) -> Split:
+    """Both splits as one; both have sources of the same kind."""
+    ids = first.ids + second.ids
+    labels = np.concatenate([first.labels, second.labels])
+    if isinstance(first.source, FileSource) and isinstance(second.source, FileSource):
+        paths = first.source.paths + second.source.paths
+        return Split(ids, FileSource(first.source.root, paths), labels)
+    assert isinstance(first.source, ArraySource) and isinstance(second.source, ArraySource)
+    return Split(ids, ArraySource(torch.cat([first.source.pixels, second.source.pixels])), labels)
