@@ -37,8 +37,9 @@ LAYERS = {
     "report": 7,
     "runs": 8,
     "workflow": 9,
-    "commands": 10,
-    "cli": 11,
+    "experiments": 10,
+    "commands": 11,
+    "cli": 12,
 }
 # What a part must not import at all, whatever its layer allows.
 REFUSED = {
@@ -240,6 +241,10 @@ def test_the_page_template_and_the_type_marker_are_in_the_package():
     package = resources.files("hashprobe")
     assert package.joinpath("py.typed").is_file()
     assert package.joinpath("report", "report.html.jinja").is_file()
+    assert package.joinpath("report", "style.css").is_file()
+    assert package.joinpath("experiments", "page.html.jinja").is_file()
+    assert package.joinpath("experiments", "datasets.yaml").is_file()
+    assert package.joinpath("experiments", "recipes", "table1.yaml").is_file()
 
 
 def test_the_ci_script_can_be_run():

@@ -23,6 +23,7 @@ COMMANDS = {
     "attack": "Attack queries of a run and measure how far its results move.",
     "evaluate": "Score anybody's codes from an .npz file.",
     "report": "Write a run's report as one HTML page.",
+    "reproduce": "Reproduce tables and figures of the DHTA paper.",
 }
 
 app = App(

@@ -119,6 +119,7 @@ def draw_target_labels(
     *,
     pool: Pool = "differs",
     target: int | None = None,
+    among: Bool[np.ndarray, " c"] | None = None,
     minimum: int = 9,
     seed: int = 0,
     query_ids: QueryIds | None = None,
@@ -137,6 +138,8 @@ def draw_target_labels(
             the paper and its released code); `disjoint`: no label in common.
         target: instead of a draw, the class index from 0 to C - 1 of the one label that every
             query gets. Queries that carry it already are not left out.
+        among: classes that a target label may carry; by default all. The open set of DHTA, section
+            4.5, draws among classes that the hasher never saw.
         minimum: fewest database items that must carry exactly the target label, at least 1.
         seed: 0 or above.
         query_ids: one whole number per query; by default 0 to Q - 1.
@@ -164,11 +167,12 @@ def draw_target_labels(
         return np.repeat(wanted[None], len(ids), axis=0)
     if pool not in ("differs", "disjoint"):
         raise HashprobeError(f"target label pool must be differs or disjoint; got {pool!r}")
-    enough = vectors.any(1) & (counts >= max(1, minimum))
+    fitting = vectors.any(1) if among is None else vectors.any(1) & ~(vectors & ~among).any(1)
+    enough = fitting & (counts >= max(1, minimum))
     if not enough.any():
         raise HashprobeError(
             f"no target label has {minimum} database items or more, which n_t or minimum ask for: "
-            f"the most common one has {counts[vectors.any(1)].max(initial=0)}"
+            f"the most common one has {counts[fitting].max(initial=0)}"
         )
     chosen = np.zeros_like(query_labels)
     for row, (query_id, label) in enumerate(zip(ids, query_labels, strict=True)):

@@ -3,7 +3,8 @@
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hashprobe.report.data import Curve
@@ -17,7 +18,13 @@ FAINT = "#d0d4d9"
 
 
 def curve_figure(
-    curves: Sequence[Curve], *, x_label: str, y_label: str, log_x: bool = False, salt: str = "fig"
+    curves: Sequence[Curve],
+    *,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+    levels: Sequence[float] = (),
+    salt: str = "fig",
 ) -> str:
     """Draws curves whose y lies in [0, 1].
 
@@ -26,6 +33,7 @@ def curve_figure(
         x_label: text below the x axis.
         y_label: text beside the y axis.
         log_x: a logarithmic x axis, for N.
+        levels: for each curve a height in [0, 1] that is drawn across in its colour.
         salt: enters the ids within the SVG; give each figure of one page its own.
 
     Returns:
@@ -36,10 +44,39 @@ def curve_figure(
         >>> svg.count("<svg"), "DHTA" in svg
         (1, True)
     """
+    with drawing(salt):
+        return as_svg(curve_axes(curves, x_label, y_label, log_x, levels))
+
+
+def curve_png(
+    curves: Sequence[Curve],
+    *,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+    levels: Sequence[float] = (),
+) -> bytes:
+    """The same as a PNG on white, for slides and papers.
+
+    Args:
+        curves: as for `curve_figure`, as is the rest.
+        x_label: text below the x axis.
+        y_label: text beside the y axis.
+        log_x: a logarithmic x axis.
+        levels: heights across.
+
+    Example:
+        >>> curve_png([Curve("DHTA", [0, 1], [1, 0.5])], x_label="Recall", y_label="P")[1:4]
+        b'PNG'
+    """
+    with drawing("png"):
+        return as_png(curve_axes(curves, x_label, y_label, log_x, levels))
+
+
+@contextmanager
+def drawing(salt: str) -> Iterator[None]:
+    """Matplotlib as figures here want it: text stays text, ids follow the salt."""
     import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import NullFormatter
 
     style: dict[Any, Any] = {
         "svg.hashsalt": salt,
@@ -56,32 +93,64 @@ def curve_figure(
     with matplotlib.rc_context(style), warnings.catch_warnings():
         # The browser brings the fonts: a letter that matplotlib's own lacks is no loss.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=(5.0, 3.9), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
-        lines = []
-        for place, curve in enumerate(curves):
-            dash, colour = DASHES[place % len(DASHES)], COLOURS[place % len(COLOURS)]
-            lines += axes.plot(curve.x, curve.y, color=colour, linestyle=dash, linewidth=2)
-        if log_x:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_ylim(-0.02, 1.02)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
-        axes.grid(color=FAINT, linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        # A label that starts with an underscore would be left out of the legend.
-        labels = [re.sub("^_", "\u200b_", curve.label) for curve in curves]
-        columns = 2 if max(map(len, labels)) <= 24 else 1
-        figure.legend(
-            lines, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3
+        yield
+
+
+def curve_axes(
+    curves: Sequence[Curve], x_label: str, y_label: str, log_x: bool, levels: Sequence[float]
+) -> Any:
+    """The drawn figure."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
+
+    figure = Figure(figsize=(5.0, 3.9), layout="constrained")
+    axes = figure.add_subplot()
+    lines = []
+    for place, curve in enumerate(curves):
+        dash, colour = DASHES[place % len(DASHES)], COLOURS[place % len(COLOURS)]
+        marker = "o" if levels else None
+        lines += axes.plot(
+            curve.x, curve.y, color=colour, linestyle=dash, linewidth=2, marker=marker
         )
-        stream = io.StringIO()
-        metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(stream, format="svg", transparent=True, metadata=metadata)
+    for place, level in enumerate(levels):
+        axes.axhline(level, color=COLOURS[place % len(COLOURS)], linestyle=":", linewidth=1.2)
+    if log_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    # A label that starts with an underscore would be left out of the legend.
+    labels = [re.sub("^_", "\u200b_", curve.label) for curve in curves]
+    columns = 2 if max(map(len, labels)) <= 24 else 1
+    figure.legend(
+        lines, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3
+    )
+    return figure
+
+
+def as_svg(figure: Any) -> str:
+    """A figure as SVG text."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    FigureCanvasSVG(figure)
+    stream = io.StringIO()
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(stream, format="svg", transparent=True, metadata=metadata)
+    return stream.getvalue()
+
+
+def as_png(figure: Any) -> bytes:
+    """A figure as a PNG of 200 dots an inch."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=200, facecolor="white", metadata={"Software": None})
     return stream.getvalue()
 
 

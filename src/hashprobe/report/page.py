@@ -85,16 +85,25 @@ def write_report(data: ReportData, path: str | PurePath) -> int:
     return len(content)
 
 
-@lru_cache(maxsize=1)
-def template() -> "Template":
-    """The page, to be filled in; what it lacks is an error and all text is escaped."""
+@lru_cache
+def template(package: str = "report", name: str = "report.html.jinja") -> "Template":
+    """A page, to be filled in; what it lacks is an error and all text is escaped.
+
+    Args:
+        package: where the template is, a package of hashprobe; all share the report's style.css.
+        name: its file.
+    """
     import jinja2
 
-    source = resources.files("hashprobe.report").joinpath("report.html.jinja").read_text("utf-8")
+    def read(file: str) -> str | None:
+        places = (resources.files(f"hashprobe.{folder}") / file for folder in (package, "report"))
+        return next((place.read_text("utf-8") for place in places if place.is_file()), None)
+
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(source)
+        loader=jinja2.FunctionLoader(read), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template(name)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ Each step can be killed at any moment; the same call goes on.
 
 from hashprobe.workflow.attacking import Protocol, attack_run
 from hashprobe.workflow.encoding import encode_run
-from hashprobe.workflow.finished import finished_attacks
+from hashprobe.workflow.finished import Finished, finished_attack, finished_attacks
 from hashprobe.workflow.opening import Encoded, Victim, load_codes, open_victim
 from hashprobe.workflow.reporting import report_run, report_table
 from hashprobe.workflow.screen import Screen, Silence, Tick
@@ -21,6 +21,7 @@ from hashprobe.workflow.training import Network, train_run
 
 __all__ = [
     "Encoded",
+    "Finished",
     "Network",
     "Protocol",
     "Screen",
@@ -29,6 +30,7 @@ __all__ = [
     "Victim",
     "attack_run",
     "encode_run",
+    "finished_attack",
     "finished_attacks",
     "load_codes",
     "open_victim",

@@ -55,8 +55,9 @@ class Protocol:
     """Queries drawn at random from the query split; source: DHTA, section 4.2."""
     seed: int = 0
     """Seed of queries, target labels, target codes and noise; the same seed pairs attacks."""
-    pool: Literal["differs", "disjoint"] = "differs"
-    """Target labels that differ from the query's, or that share none with it."""
+    pool: Literal["differs", "disjoint", "unseen"] = "differs"
+    """Target labels that differ from the query's, share none with it, or are of classes that the
+    network never saw (data with --unseen)."""
     target: str | None = None
     """Name of one target label for all queries; none draws one for each."""
     minimum: int = 9
@@ -229,11 +230,19 @@ def draw_targets(
                 f"target label {protocol.target!r} has {count} database items that carry it alone; "
                 f"n_t or minimum ask for {needed}"
             )
+    among = None
+    if protocol.pool == "unseen":
+        if not data.unseen:
+            raise HashprobeError(
+                f"{data.name} holds no class back: pool unseen needs data with unseen classes"
+            )
+        among = np.isin(data.label_names, data.unseen)
     chosen = draw_target_labels(
         labels,
         database.labels,
-        pool=protocol.pool,
+        pool="disjoint" if protocol.pool == "unseen" else protocol.pool,
         target=target,
+        among=among,
         minimum=needed,
         seed=protocol.seed,
         query_ids=ids,

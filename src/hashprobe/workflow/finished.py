@@ -45,19 +45,36 @@ def finished_attacks(run: Run) -> list[Finished]:
         >>> finished_attacks(Run.create(Path(tempfile.mkdtemp()), {}))
         []
     """
-    found = []
-    for path in sorted((run.path / "attacks").glob(f"*/{RESULT}")):
-        settings, record = read_json(path.with_name(CARD)), read_json(path)
-        try:
-            evaluation = Evaluation.from_json(record)
-            Budget(**settings["budget"])
-        except (HashprobeError, KeyError, TypeError) as error:
-            raise HashprobeError(
-                f"{path.parent} does not hold a finished attack: {error}; attack again"
-            ) from error
-        found.append(Finished(path.parent.name, settings, evaluation, path.parent))
+    folders = [path.parent for path in sorted((run.path / "attacks").glob(f"*/{RESULT}"))]
+    found = [finished for folder in folders if (finished := finished_attack(folder))]
     order = {"noise": 0, "p2p": 1, "dhta": 2}
     return sorted(
         found,
         key=lambda f: (f.budget.space, f.budget.eps, order.get(f.settings["attack"], 3), f.name),
     )
+
+
+def finished_attack(folder: Path) -> Finished | None:
+    """The attack of one folder; None where it has not been measured.
+
+    Args:
+        folder: attacks/NAME of a run.
+
+    Raises:
+        HashprobeError: its result is damaged.
+
+    Example:
+        >>> finished_attack(Path("runs/none/attacks/dhta")) is None
+        True
+    """
+    if not (folder / RESULT).is_file():
+        return None
+    settings, record = read_json(folder / CARD), read_json(folder / RESULT)
+    try:
+        evaluation = Evaluation.from_json(record)
+        Budget(**settings["budget"])
+    except (HashprobeError, KeyError, TypeError) as error:
+        raise HashprobeError(
+            f"{folder} does not hold a finished attack: {error}; attack again"
+        ) from error
+    return Finished(folder.name, settings, evaluation, folder)

@@ -1,5 +1,6 @@
 """Train a network into a run folder."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def train_run(
     config = {"data": asdict(source), "network": asdict(network)} | section(options)
     # A folder is only taken once data and network are known to exist: a typo leaves nothing behind.
     if (path / "run.json").exists():
+        config = as_kept(config, Run.open(path).config)
         run = Run.create(path, config)
         if run.finished(*CHECKPOINT):
             screen.say(f"{path} is trained already")
@@ -141,6 +143,23 @@ def train_run(
     (path / "training.pt").unlink(missing_ok=True)
     screen.say(f"trained: {path / 'model'}")
     return run
+
+
+def as_kept(config: dict[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the options that an older hashprobe did not know, where they say nothing new."""
+    usual = {
+        "data": asdict(DataOptions("")),
+        **section(TrainOptions()),
+        "network": asdict(Network()),
+    }
+    return {
+        name: {
+            key: value
+            for key, value in part.items()
+            if key in there.get(name, part) or value != usual[name][key]
+        }
+        for name, part in config.items()
+    }
 
 
 def section(options: TrainOptions) -> dict[str, Any]:
