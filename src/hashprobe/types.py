@@ -78,7 +78,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class InputContract:
-    """What a network expects of its images; it travels with the checkpoint.
+    """What a network expects of its images or clips; it travels with the checkpoint.
 
     The caller always hands over float32 RGB in [0, 1]; mean and std are applied inside the
     network. Size, filter and fit say how a picture of another size becomes one of this size.
@@ -98,3 +98,5 @@ class InputContract:
     """Resize filter, always with antialiasing: another filter gives other codes."""
     fit: Fit = "squash"
     """`squash`: both sides to size; `crop`: shorter side to size, then the centre."""
+    frames: int = 0
+    """Most frames of a clip that the network sees; 0 for a network of images."""

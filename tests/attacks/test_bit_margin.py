@@ -206,8 +206,11 @@ def test_pixels_lie_as_the_filters_of_the_hasher_do(conv, random_images, random_
 
     options = BitMarginOptions(steps=2)
     bit_margin(Viewing(), random_images(1), random_signs(1, 16), budget=EPS, options=options)
-    assert layout(conv()) == torch.contiguous_format
-    assert layout(conv().to(memory_format=torch.channels_last)) == torch.channels_last
+    images = torch.rand(2, 3, 8, 8)
+    assert layout(conv(), images) == torch.contiguous_format
+    last = conv().to(memory_format=torch.channels_last)
+    assert layout(last, images) == torch.channels_last
+    assert layout(last, images.unsqueeze(1)) == torch.contiguous_format  # clips
 
 
 def test_restarts_without_eight_bit_are_refused():

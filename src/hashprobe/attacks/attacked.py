@@ -27,14 +27,16 @@ class Crafted(NamedTuple):
 
     target_label: Bool[np.ndarray, " c"]
     target_code: Int8[np.ndarray, " k"]
-    image: Float32[np.ndarray, "3 h w"]
-    image8: UInt8[np.ndarray, "3 h w"]
+    image: Float32[np.ndarray, "*t 3 h w"]
+    image8: UInt8[np.ndarray, "*t 3 h w"]
     code_float: UInt8[np.ndarray, " b"]
     code: UInt8[np.ndarray, " b"]
     clean_code: UInt8[np.ndarray, " b"]
     forwards: int
     backwards: int
     seconds: float
+    length: int = 0
+    """Frames of a clip; 0 for an image."""
 
 
 def without_pixels(one: Crafted) -> Crafted:
@@ -172,7 +174,7 @@ class Attacked:
             HashprobeError: queries of different sizes or code lengths.
         """
         first = crafted[0]
-        shape = first.image8.shape[-3:]
+        shape = first.image8.shape[1:]  # of files, whose pixels are not held here
         for query_id, one in zip(query_ids, crafted, strict=True):
             if [np.shape(part) for part in one] != [np.shape(part) for part in first]:
                 raise HashprobeError(
@@ -241,9 +243,19 @@ def png_path(folder: Path, query_id: int) -> Path:
     return folder / "png" / f"{query_id}.png"
 
 
+def pictures(folder: Path, query_id: int, one: Crafted) -> dict[Path, bytes]:
+    """The adversarial query as lossless pictures: one of an image, one a frame of a clip."""
+    whole = png_path(folder, query_id)
+    if not one.length:
+        return {whole: png_bytes(one.image8)}
+    frames = whole.with_suffix("")
+    return {frames / f"{i:03d}.png": png_bytes(one.image8[i]) for i in range(one.length)}
+
+
 def write_query(folder: Path, recipe: Mapping[str, Any], query_id: int, one: Crafted) -> None:
-    """Writes the picture, then the arrays with the recipe's checksum."""
-    files.write_bytes(png_path(folder, query_id), png_bytes(one.image8))
+    """Writes the pictures, then the arrays with the recipe's checksum."""
+    for path, content in pictures(folder, query_id, one).items():
+        files.write_bytes(path, content)
     arrays = {name: np.asarray(value) for name, value in one._asdict().items()}
     made_by = np.array(files.fingerprint(recipe))
     files.write_npz(query_path(folder, query_id), {"recipe": made_by, **arrays})
@@ -259,14 +271,17 @@ def read_query(folder: Path, recipe: Mapping[str, Any], query_id: int) -> Crafte
     arrays = files.read_npz(path)
     if str(arrays.pop("recipe", "")) != files.fingerprint(recipe):
         raise HashprobeError(f"{path} belongs to another attack than {INDEX} beside it")
+    arrays.setdefault("length", np.array(0))  # files of images from before there were clips
     if set(arrays) != set(Crafted._fields):
         raise HashprobeError(f"{path} is no attacked query: it holds {', '.join(arrays)}")
-    counts = {name: arrays.pop(name) for name in ("forwards", "backwards", "seconds")}
+    single = ("forwards", "backwards", "seconds", "length")
+    counts = {name: arrays.pop(name) for name in single}
     return Crafted(
         **arrays,
         forwards=int(counts["forwards"]),
         backwards=int(counts["backwards"]),
         seconds=float(counts["seconds"]),
+        length=int(counts["length"]),
     )
 
 
@@ -278,19 +293,19 @@ def png_bytes(image8: UInt8[np.ndarray, "3 h w"]) -> bytes:
 
 
 def repair_png(folder: Path, query_id: int, one: Crafted) -> None:
-    """Writes the picture of a finished query again where its file is not what it must be.
+    """Writes the pictures of a finished query again where their files are not what they must be.
 
     Raises:
         HashprobeError: a file that can be neither read nor replaced.
     """
-    path, wanted = png_path(folder, query_id), png_bytes(one.image8)
-    try:
-        found = path.read_bytes()
-    except OSError:
-        # Missing, or no file at all: what is really wrong is said when it is written.
-        found = b""
-    if found != wanted:
-        files.write_bytes(path, wanted)
+    for path, wanted in pictures(folder, query_id, one).items():
+        try:
+            found = path.read_bytes()
+        except OSError:
+            # Missing, or no file at all: what is really wrong is said when it is written.
+            found = b""
+        if found != wanted:
+            files.write_bytes(path, wanted)
 
 
 def write_index(folder: Path, recipe: Mapping[str, Any], query_ids: list[int]) -> None:
@@ -332,7 +347,8 @@ def clear(folder: Path) -> None:
     if not index.exists():
         return
     own = [*folder.glob("queries/*.npz"), *folder.glob("png/*.png")]
-    for path in [*(path for path in own if path.stem.isdigit()), index]:
+    frames = [path for path in folder.glob("png/*/*.png") if path.parent.name.isdigit()]
+    for path in [*(path for path in (*own, *frames) if path.stem.isdigit()), index]:
         try:
             path.unlink()
         except OSError as error:

@@ -63,7 +63,7 @@ def sharpen(logits: Logits, targets: Targets, step: Steps, *, steps: int) -> Flo
 
 def signed_step(momentum: Images, step: Steps, *, size: float, steps: int) -> Images:
     """-size (1 - step / steps) sign(momentum), for each query."""
-    left = (1 - step.to(momentum.dtype) / steps).view(-1, 1, 1, 1)
+    left = (1 - step.to(momentum.dtype) / steps).view(-1, *[1] * (momentum.ndim - 1))
     return -size * left * momentum.sign()
 
 

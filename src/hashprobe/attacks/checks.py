@@ -60,8 +60,8 @@ def check_images8(images: Tensor) -> None:
 
 
 def check_shape(images: Tensor) -> None:
-    """Refuses anything but (N, 3, H, W) with at least one image and one pixel."""
-    if images.ndim != 4 or images.shape[1] != 3:
+    """Refuses anything but (N, 3, H, W), or (N, T, 3, H, W), with at least one pixel."""
+    if images.ndim not in (4, 5) or images.shape[-3] != 3:
         raise HashprobeError(f"images must have shape (N, 3, H, W); got {tuple(images.shape)}")
     if not images.numel():
         raise HashprobeError(f"there are no images to attack: got shape {tuple(images.shape)}")

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from hashprobe.attacks.attacked import Crafted
 from hashprobe.attacks.box import Box, round_to_bytes
@@ -34,6 +36,8 @@ class Job:
     ids: list[int]
     target_images8: Images8 | None = None
     """For attacks that steer to images: one for each query."""
+    lengths: Int64[Tensor, " n"] | None = None
+    """Frames of each query, where they are clips."""
 
 
 def attack_chunk(
@@ -51,6 +55,7 @@ def attack_chunk(
     more: dict[str, Images] = {}
     if job.target_images8 is not None:
         more["target_images"] = job.target_images8.to(device).float() / 255
+    session.lengths = None if job.lengths is None else job.lengths.to(device)
     clean = job.clean8.to(device).float() / 255
     codes = torch.from_numpy(job.codes).to(clean)
     waiting: dict[int, Images] = {}
@@ -124,11 +129,12 @@ def judge_images(
     adversarial = Box.around(clean, budget, hasher.contract).clamp(images.to(clean))
     adversarial8 = round_to_bytes(adversarial, clean8, budget, hasher.contract)
     with session.attend([]):
-        code = encode(hasher, adversarial8.float() / 255).data
+        more = session.more(rows)
+        code = encode(hasher, adversarial8.float() / 255, *more).data
         # An attack that rounds by itself leaves nothing to round.
         same = torch.equal(adversarial, adversarial8.float() / 255)
-        code_float = code if same else encode(hasher, adversarial).data
-        clean_code = encode(hasher, clean).data
+        code_float = code if same else encode(hasher, adversarial, *more).data
+        clean_code = encode(hasher, clean, *more).data
     pixels = zip(adversarial.cpu().numpy(), adversarial8.cpu().numpy(), strict=True)
     return [
         (
@@ -144,6 +150,7 @@ def judge_images(
                 forwards=int(session.forwards[row]),
                 backwards=int(session.backwards[row]),
                 seconds=0.0,
+                length=0 if job.lengths is None else int(job.lengths[row]),
             ),
         )
         for i, (row, (image, image8)) in enumerate(zip(rows, pixels, strict=True))

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from hashprobe.attacks.attacked import (
     Attacked,
@@ -54,6 +56,7 @@ def craft(
     batch_size: int | None = None,
     precision: Precision = "float32",
     target_images8: Images8 | None = None,
+    lengths: Int64[Tensor, " n"] | None = None,
     out: Path | None = None,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
@@ -69,7 +72,7 @@ def craft(
 
     Args:
         hasher: the victim, in float32; left as it was. Queries go to its device.
-        images8: (Q, 3, H, W) clean queries, uint8.
+        images8: (Q, 3, H, W) clean queries, uint8; or clips, (Q, T, 3, H, W).
         query_ids: (Q,) distinct whole numbers from 0; they name files and decide on chance.
         targets: target labels and codes of the Q queries, from `draw_target_codes`.
         attack: a name from `ATTACKS`, or a function with the signature of one.
@@ -81,6 +84,7 @@ def craft(
         precision: what gradients are computed in, `float32` or `bfloat16`; judgement is float32.
         target_images8: (Q, 3, H, W) uint8, for attacks that steer to an image: a database item with
             the target label for each query.
+        lengths: (Q,) frames of each clip, from 1 to T; None for images.
         out: folder to keep results in and to resume from.
         overwrite: throw away what another attack left in `out`.
         on_progress: called with (queries finished, Q) at the start and after some are kept.
@@ -109,10 +113,12 @@ def craft(
     run, options, name = resolve(attack, options)
     check_work(hasher, images8, ids, targets)
     check_target_images(attack, images8, target_images8)
+    check_lengths(images8, lengths)
     session = Session(precision=precision, batch_size=batch_size)
     recipe = recipe_of(
-        hasher, images8, ids, targets, name, budget, options, seed, precision, target_images8
-    )
+        hasher, images8, ids, targets, name, budget, options, seed, precision, target_images8,
+        lengths,
+    )  # fmt: skip
     done = open_folder(out, recipe, ids, overwrite) if out is not None else {}
     pending = [row for row, query_id in enumerate(ids) if query_id not in done]
     if on_progress is not None:
@@ -137,6 +143,7 @@ def craft(
             codes=targets.codes[rows],
             ids=[ids[row] for row in rows],
             target_images8=None if target_images8 is None else target_images8[rows],
+            lengths=None if lengths is None else lengths[rows],
         )
         if on_step is not None:
             session.on_step = partial(report, on_step, start, len(rows), len(pending))
@@ -200,6 +207,20 @@ def check_target_images(
             raise HashprobeError(
                 f"target images have shape {tuple(target_images8.shape)}, the queries "
                 f"{tuple(images8.shape)}"
+            )
+
+
+def check_lengths(images8: Images8, lengths: Int64[Tensor, " n"] | None) -> None:
+    """Refuses clips without lengths, images with them, and lengths out of range."""
+    if (images8.ndim == 5) != (lengths is not None):
+        raise HashprobeError(
+            "clips need their lengths" if lengths is None else "images have no lengths: only clips"
+        )
+    if lengths is not None:
+        most = images8.shape[1]
+        if lengths.shape != (len(images8),) or not ((lengths >= 1) & (lengths <= most)).all():
+            raise HashprobeError(
+                f"lengths must be one for each of {len(images8)} clips, from 1 to {most}"
             )
 
 

@@ -1,6 +1,8 @@
 """Images to codes as they are judged: float32, whatever was set for speed."""
 
 import torch
+from jaxtyping import Int64
+from torch import Tensor
 
 from hashprobe.attacks.engine import untouched
 from hashprobe.codes import PackedCodes
@@ -8,7 +10,9 @@ from hashprobe.models.hasher import Hasher
 from hashprobe.tensors import Images
 
 
-def encode(hasher: Hasher, images: Images) -> PackedCodes:
+def encode(
+    hasher: Hasher, images: Images, lengths: Int64[Tensor, " n"] | None = None
+) -> PackedCodes:
     """Codes by the hard sign, in evaluation mode and in float32.
 
     Autocast is off, and so are the TF32 convolutions that PyTorch uses on NVIDIA by default: their
@@ -16,7 +20,8 @@ def encode(hasher: Hasher, images: Images) -> PackedCodes:
 
     Args:
         hasher: any hasher, in any mode; left as it was.
-        images: (N, 3, H, W) in [0, 1], on the device of the hasher.
+        images: (N, 3, H, W) or (N, T, 3, H, W) in [0, 1], on the device of the hasher.
+        lengths: (N,) frames of each clip; None for images.
 
     Returns:
         N codes, on the CPU.
@@ -38,4 +43,5 @@ def encode(hasher: Hasher, images: Images) -> PackedCodes:
     )
     autocast = torch.autocast(images.device.type, enabled=False)
     with untouched(hasher), torch.no_grad(), autocast, exact:
-        return PackedCodes.from_logits(hasher(images))
+        more = () if lengths is None else (lengths,)
+        return PackedCodes.from_logits(hasher(images, *more))

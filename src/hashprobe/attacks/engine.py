@@ -101,10 +101,11 @@ def unit_l2_step(gradient: Images, *, size: float) -> Images:
         >>> unit_l2_step(torch.tensor([3.0, 0.0, 4.0]).view(1, 3, 1, 1), size=10.0).flatten()
         tensor([-6., -0., -8.])
     """
+    each = tuple(range(1, gradient.ndim))
     # Dividing by the peak first keeps squares of tiny gradients (tanh saturates) above 0.
-    peak = gradient.abs().amax((1, 2, 3), keepdim=True)
+    peak = gradient.abs().amax(each, keepdim=True)
     scaled = gradient / torch.where(peak > 0, peak, torch.ones_like(peak))
-    norm = torch.linalg.vector_norm(scaled, dim=(1, 2, 3), keepdim=True)
+    norm = torch.linalg.vector_norm(scaled, dim=each, keepdim=True)
     return -size * scaled / torch.where(peak > 0, norm, torch.ones_like(norm))
 
 
@@ -232,10 +233,10 @@ def outputs_of(
         parts = []
         for start in range(0, len(images), size):
             part = images[start : start + size].detach().clone()
-            part = part.contiguous(memory_format=layout(hasher))
+            part = part.contiguous(memory_format=layout(hasher, part))
             rows = range(start, start + len(part))
             with session.attend(rows), hash_layer_input(hasher) as seen:
-                logits = hasher(part)
+                logits = hasher(part, *session.more(slice(start, start + len(part))))
             parts.append(seen[0].to(part) if compared == "features" else logits)
     return torch.cat(parts)
 
@@ -318,15 +319,16 @@ class Loop:
         shown = box.eight_bit(pool.pixels) if descent.eight_bit else pool.pixels
         with self.session.attend(pool.rows.tolist()):
             logits, gradient = pixel_gradient(
-                self.fast, shown, self.targets[pool.rows], descent, pool.step
-            )
+                self.fast, shown, self.targets[pool.rows], descent, pool.step,
+                self.session.more(pool.rows),
+            )  # fmt: skip
         reached = torch.zeros_like(pool.rows, dtype=torch.bool)
         if descent.eight_bit:
             reached = self.remember(pool.rows, shown, self.confirmed(pool, shown, logits))
         moving = box.unit * gradient
         if descent.momentum:
             if not descent.raw:
-                mean = moving.abs().mean((1, 2, 3), keepdim=True)
+                mean = moving.abs().mean(tuple(range(1, moving.ndim)), keepdim=True)
                 moving = moving / torch.where(mean > 0, mean, torch.ones_like(mean))
             moving = pool.momentum = descent.momentum * pool.momentum + moving
         pool.pixels = box.clamp(pool.pixels + box.unit * descent.step_rule(moving, pool.step))
@@ -357,7 +359,8 @@ class Loop:
         exact = logits.clone()
         off = torch.autocast(shown.device.type, enabled=False)
         with torch.no_grad(), off, self.session.attend(pool.rows[reached].tolist()):
-            exact[reached] = self.hasher(shown[reached]).to(logits)
+            more = self.session.more(pool.rows[reached])
+            exact[reached] = self.hasher(shown[reached], *more).to(logits)
         return exact
 
     def leave(self, pool: Pool, reached: Bool[Tensor, " n"]) -> None:
@@ -394,7 +397,7 @@ class Loop:
         rows = pool.rows[last]
         shown = self.box.of(rows).eight_bit(pool.pixels[last])
         with torch.no_grad(), self.session.attend(rows.tolist()):
-            self.remember(rows, shown, self.fast(shown))
+            self.remember(rows, shown, self.fast(shown, *self.session.more(rows)))
 
 
 def judge(logits: Logits, targets: Targets) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
@@ -417,32 +420,40 @@ def judge(logits: Logits, targets: Targets) -> tuple[Float[Tensor, " n"], Float[
     return wrong, torch.where(targets != 0, margins, torch.inf).amin(1)
 
 
-def layout(hasher: Hasher) -> torch.memory_format:
-    """How pixels lie in memory: as the hasher's own filters do.
+def layout(hasher: Hasher, images: Images) -> torch.memory_format:
+    """How pixels lie in memory: as the hasher's own filters do; clips always frame after frame.
 
     Example:
         >>> from hashprobe.models import ImageHasher
-        >>> layout(ImageHasher("small", 16).to(memory_format=torch.channels_last))
+        >>> hasher = ImageHasher("small", 16).to(memory_format=torch.channels_last)
+        >>> layout(hasher, torch.rand(1, 3, 32, 32))
         torch.channels_last
     """
+    if images.ndim != 4:
+        return torch.contiguous_format
     filters = [weight for weight in hasher.parameters() if weight.ndim == 4 and weight.shape[1] > 1]
     last = filters and all(w.is_contiguous(memory_format=torch.channels_last) for w in filters)
     return torch.channels_last if last else torch.contiguous_format
 
 
 def pixel_gradient(
-    hasher: Hasher, images: Images, targets: Targets, descent: Descent, step: Steps
+    hasher: Hasher,
+    images: Images,
+    targets: Targets,
+    descent: Descent,
+    step: Steps,
+    more: tuple[Tensor, ...] = (),
 ) -> tuple[Logits, Images]:
     """What is compared, and the gradient of each query's loss with respect to its own pixels."""
-    pixels = images.detach().contiguous(memory_format=layout(hasher)).requires_grad_()
+    pixels = images.detach().contiguous(memory_format=layout(hasher, images)).requires_grad_()
     if descent.compared == "features":
         given = "features"
         with hash_layer_input(hasher) as seen:
-            logits = hasher(pixels)
+            logits = hasher(pixels, *more)
         outputs = seen[0].to(pixels.dtype)
     else:
         given = "logits"
-        logits = outputs = hasher(pixels)
+        logits = outputs = hasher(pixels, *more)
     if outputs.shape != targets.shape:
         raise HashprobeError(
             f"the hasher gave {given} of shape {tuple(outputs.shape)} for {len(images)} images; "

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hashprobe import files
 from hashprobe.attacks.targets import TargetCodes
@@ -21,6 +22,7 @@ NOUNS = {
     "target_labels": "target labels",
     "target_codes": "target codes",
     "target_images": "target images",
+    "lengths": "lengths of the clips",
     "hasher": "the hasher's weights",
     "contract": "the hasher's input contract",
 }
@@ -38,6 +40,7 @@ def recipe_of(
     seed: int,
     precision: str,
     target_images8: Images8 | None = None,
+    lengths: Tensor | None = None,
 ) -> dict[str, Any]:
     """Everything that decides on the result, in the words of JSON."""
     recipe: dict[str, Any] = files.jsonable(
@@ -58,6 +61,8 @@ def recipe_of(
     )
     if target_images8 is not None:
         recipe["target_images"] = files.sha256_array(target_images8.cpu().numpy())
+    if lengths is not None:
+        recipe["lengths"] = files.sha256_array(lengths.cpu().numpy())
     return recipe
 
 

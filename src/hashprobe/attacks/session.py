@@ -59,9 +59,9 @@ class Converted(Hasher):
                 module.register_forward_pre_hook(cast_inputs)
         self.inner.to(memory_format=torch.channels_last)
 
-    def forward(self, images: Images) -> Logits:
-        """Logits of images in [0, 1], given back in float32."""
-        logits: Tensor = self.inner(images.float())
+    def forward(self, images: Images, *more: Tensor) -> Logits:
+        """Logits of images or clips in [0, 1], given back in float32."""
+        logits: Tensor = self.inner(images.float(), *more)
         return logits.float()
 
 
@@ -95,6 +95,7 @@ class Session:
             hasher.
         batch_size: queries in the network at once; None chooses by the memory of the machine and
             what one query needs.
+        lengths: (N,) frames of each query, where they are clips; None for images.
         on_step: called with (query steps done, query steps at most).
         on_done: called with (rows, images) as queries finish.
 
@@ -115,6 +116,7 @@ class Session:
         *,
         precision: Precision = "float32",
         batch_size: int | None = None,
+        lengths: Int64[Tensor, " n"] | None = None,
         on_step: OnStep | None = None,
         on_done: OnDone | None = None,
     ) -> None:
@@ -125,6 +127,7 @@ class Session:
             raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
         self.precision = precision
         self.batch_size = batch_size
+        self.lengths = lengths
         self.on_step = on_step
         self.on_done = on_done
         self.forwards: Int64[np.ndarray, " n"] = np.zeros(0, np.int64)
@@ -144,9 +147,13 @@ class Session:
         """How many queries go through the network at once."""
         if self.batch_size is None:
             with self.attend([]):
-                each = saved_bytes(self.fast(hasher), images[:1])
+                each = saved_bytes(self.fast(hasher), images[:1], *self.more([0]))
             self.batch_size = fitting(each, images.device)
         return self.batch_size
+
+    def more(self, rows: Any) -> tuple[Tensor, ...]:
+        """What a hasher is given beside the pixels of some queries: their lengths, for clips."""
+        return () if self.lengths is None else (self.lengths[rows],)
 
     @contextmanager
     def attend(self, rows: Sequence[int]) -> Iterator[None]:
@@ -190,7 +197,7 @@ class Session:
                 handle.remove()
 
 
-def saved_bytes(hasher: Hasher, image: Images) -> int:
+def saved_bytes(hasher: Hasher, image: Images, *more: Tensor) -> int:
     """What one query keeps in memory between its forward and its backward pass."""
     own = {t.untyped_storage().data_ptr() for t in (*hasher.parameters(), *hasher.buffers())}
     seen: dict[int, int] = {}
@@ -206,7 +213,7 @@ def saved_bytes(hasher: Hasher, image: Images) -> int:
         torch.enable_grad(),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
     ):
-        hasher(image.detach().clone().requires_grad_())
+        hasher(image.detach().clone().requires_grad_(), *more)
     return max(1, sum(seen.values()))
 
 

@@ -7,6 +7,7 @@ from hashprobe.models.hasher import Hasher, ImageHasher
 from hashprobe.models.losses import LOSSES, Loss, dph, dpsh, hashnet
 from hashprobe.models.options import TrainOptions
 from hashprobe.models.training import Epoch, train
+from hashprobe.models.video import VideoHasher
 
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Loss",
     "ModelCard",
     "TrainOptions",
+    "VideoHasher",
     "backbone_names",
     "dph",
     "dpsh",

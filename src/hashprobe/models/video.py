@@ -1,0 +1,192 @@
+"""Networks for clips: a backbone on every frame, an LSTM over them, a hash layer."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hashprobe.errors import HashprobeError
+from hashprobe.models.backbones import Weights, build_backbone, hash_layer, last_linear
+from hashprobe.models.hasher import Hasher, check_bits
+from hashprobe.tensors import Clips, Images, Logits
+
+
+HIDDEN = 256
+"""Width of the LSTM's state."""
+FRAMES = 8
+"""Frames that go through the backbone at once."""
+
+
+class VideoHasher(Hasher):
+    """A backbone on each frame, an LSTM, and a hash layer (DHTA, section 4.3 and appendix B).
+
+    A clip's code is made of the LSTM's state after its last frame. Frames beyond a clip's length
+    never reach the network, so neither code nor gradient sees them, whatever they hold. Frames go
+    through the backbone some at a time; where a gradient is taken they are computed again in the
+    backward pass, so that memory does not grow with a clip's length.
+
+    Args:
+        backbone: as for `ImageHasher`; what its last layer is given are the frame's features.
+        bits: code length K, a multiple of 8 up to 4096.
+        weights: `none`, `imagenet`, or the path of a torchvision state dict, of the backbone.
+        size: height and width of the frames in pixels; by default the backbone's own.
+        frames: most frames of a clip; DHTA takes 40.
+        batch_norm: normalise the hash layer's outputs over the batch.
+        hidden: width of the LSTM's state.
+
+    Raises:
+        HashprobeError: an unknown backbone, a K that does not fit, weights that cannot be had.
+
+    Example:
+        >>> hasher = VideoHasher("small", 16, size=16, frames=12).eval()
+        >>> clips = torch.rand(2, 5, 3, 16, 16)
+        >>> hasher(clips, torch.tensor([5, 3])).shape
+        torch.Size([2, 16])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: str,
+        bits: int,
+        *,
+        weights: Weights = "none",
+        size: int | None = None,
+        frames: int = 40,
+        batch_norm: bool = True,
+        hidden: int = HIDDEN,
+    ) -> None:
+        check_bits(bits)
+        if frames < 1 or hidden < 1:
+            raise HashprobeError(f"frames and hidden must be at least 1; got {frames} and {hidden}")
+        network, contract = build_backbone(
+            backbone, 8, weights=weights, size=size, batch_norm=False
+        )
+        super().__init__(bits, replace(contract, frames=frames))
+        self.backbone, self.batch_norm, self.hidden = backbone, batch_norm, hidden
+        width = cut_head(network)
+        self.network = network
+        self.lstm = nn.LSTM(width, hidden, batch_first=True)
+        self.head = hash_layer(hidden, bits, batch_norm)
+        self.chunk: int | None = FRAMES
+        for name, values in (("mean", contract.mean), ("std", contract.std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, clips: Clips, lengths: Int64[Tensor, " n"] | None = None) -> Logits:
+        """Logits of clips in [0, 1].
+
+        Args:
+            clips: (N, T, 3, size, size) in [0, 1], T at most `frames`.
+            lengths: (N,) frames of each clip, from 1 to T; by default T.
+
+        Returns:
+            (N, K) real logits.
+
+        Raises:
+            HashprobeError: clips of another shape than the contract's, not in [0, 1], or lengths
+                out of range.
+        """
+        lengths = self.check(clips, lengths)
+        valid = torch.arange(clips.shape[1], device=clips.device) < lengths.unsqueeze(1)
+        features = self.features(clips[valid])
+        padded = features.new_zeros(*valid.shape, features.shape[1])
+        padded[valid] = features
+        return self.code(padded, lengths)
+
+    def code(self, features: Float[Tensor, "n t f"], lengths: Int64[Tensor, " n"]) -> Logits:
+        """Logits of clips whose frames have been through the backbone.
+
+        Args:
+            features: (N, T, F), anything beyond a clip's length.
+            lengths: (N,) from 1 to T.
+        """
+        states, _ = self.lstm(features)
+        # What comes after a clip's last frame cannot change the state at it.
+        last: Tensor = states[torch.arange(len(states), device=states.device), lengths - 1]
+        logits: Tensor = self.head(last)
+        return logits
+
+    def features(self, frames: Images) -> Float[Tensor, "m f"]:
+        """Backbone features of single frames, some at a time.
+
+        Args:
+            frames: (M, 3, size, size) in [0, 1].
+
+        Returns:
+            (M, F).
+        """
+        # Batch statistics of a backbone that is being trained are those of all frames.
+        if self.chunk is None or (self.training and self.tuned):
+            return self.of_frames(frames)
+        again = torch.is_grad_enabled() and (frames.requires_grad or self.tuned)
+        parts: list[Tensor] = []
+        for part in frames.split(self.chunk):
+            if again:
+                parts.append(checkpoint(self.of_frames, part, use_reentrant=False))
+            else:
+                parts.append(self.of_frames(part))
+        return torch.cat(parts)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the backbone's weights take gradients."""
+        return any(weight.requires_grad for weight in self.network.parameters())
+
+    def of_frames(self, frames: Images) -> Float[Tensor, "m f"]:
+        """Backbone features of frames that go through together."""
+        features: Tensor = self.network((frames - self.mean) / self.std)
+        return features.flatten(1)
+
+    def check(self, clips: Tensor, lengths: Int64[Tensor, " n"] | None) -> Int64[Tensor, " n"]:
+        """Refuse clips that break the contract; the lengths, filled in."""
+        size, most = self.contract.size, self.contract.frames
+        if clips.ndim != 5 or clips.shape[2] != 3 or clips.shape[-2:] != (size, size):
+            raise HashprobeError(
+                f"clips must have shape (N, T, 3, {size}, {size}); got {tuple(clips.shape)}"
+            )
+        if not 1 <= clips.shape[1] <= most:
+            raise HashprobeError(f"clips must have 1 to {most} frames; got {clips.shape[1]}")
+        if lengths is None:
+            lengths = torch.full((len(clips),), clips.shape[1], device=clips.device)
+        if (
+            lengths.shape != (len(clips),)
+            or not ((lengths >= 1) & (lengths <= clips.shape[1])).all()
+        ):
+            raise HashprobeError(
+                f"lengths must be one for each of {len(clips)} clips, from 1 to {clips.shape[1]}"
+            )
+        if clips.requires_grad or not clips.numel():
+            return lengths
+        low, high = (bound.item() for bound in torch.aminmax(clips))
+        if not (low >= 0 and high <= 1):
+            raise HashprobeError(
+                f"clips must lie in [0, 1]; got {low:.3g} to {high:.3g}: "
+                "already normalised, or 8-bit values?"
+            )
+        return lengths
+
+
+def cut_head(network: nn.Module) -> int:
+    """Puts nothing in the place of a backbone's last layer; the width of its features.
+
+    Raises:
+        HashprobeError: its last layer is no linear one.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> cut_head(network), network(torch.zeros(1, 4)).shape
+        (3, torch.Size([1, 3]))
+    """
+    name, layer = last_linear(network)
+    if not isinstance(layer, nn.Linear):
+        raise HashprobeError(
+            f"{type(network).__name__} ends in a convolution: take a backbone that ends in a "
+            "linear layer"
+        )
+    path, _, leaf = name.rpartition(".")
+    setattr(network.get_submodule(path), leaf, nn.Identity())
+    return layer.in_features

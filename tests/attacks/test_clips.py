@@ -1,0 +1,182 @@
+"""Every attack on clips of different lengths: budget, padding, batches, runner, resume."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hashprobe.attacks import ATTACKS, Attacked, Session, TargetCodes, craft, encode
+from hashprobe.errors import HashprobeError
+from hashprobe.models import VideoHasher
+from hashprobe.types import Budget
+
+
+BUDGET = Budget(64 / 255)
+LENGTHS = torch.tensor([6, 2, 4, 1, 5])
+IDS = [3, 14, 15, 92, 65]
+
+
+def coloured(n, seed):
+    """Clips whose frames have a colour each: noise alone looks all the same to a network."""
+    rng = np.random.default_rng(seed)
+    colours = rng.integers(0, 256, (n, 6, 3, 2, 2)).repeat(4, 3).repeat(4, 4)
+    noise = rng.integers(-40, 41, (n, 6, 3, 8, 8))
+    return torch.from_numpy((colours + noise).clip(0, 255).astype(np.uint8))
+
+
+def hasher_of(dtype=torch.float32):
+    torch.manual_seed(0)
+    hasher = VideoHasher("small", 16, size=8, frames=6, hidden=16).eval()
+    with torch.no_grad():  # as after a training: features and bits are balanced, frames matter
+        seen = coloured(60, 5).float() / 255
+        features = hasher.features(seen.flatten(0, 1))
+        hasher.lstm.weight_ih_l0.mul_(1.0 / features.std())
+        hasher.lstm.bias_ih_l0.sub_(hasher.lstm.weight_ih_l0 @ features.mean(0))
+        logits = hasher(seen, torch.randint(1, 7, (60,)))
+        norm = hasher.head[1]
+        norm.running_mean.copy_(logits.mean(0))
+        norm.running_var.copy_(logits.var(0))
+    return hasher.to(dtype)
+
+
+@pytest.fixture
+def clips8():
+    clips = coloured(5, 0)
+    for row, length in enumerate(LENGTHS.tolist()):
+        clips[row, length:] = 0
+    return clips
+
+
+@pytest.fixture(params=sorted(ATTACKS))
+def attack(request):
+    return request.param
+
+
+def quick(name, steps=6):
+    options = ATTACKS[name].options()
+    if "steps" in {field.name for field in dataclasses.fields(options)}:
+        options = dataclasses.replace(options, steps=steps)
+    return options
+
+
+def run(name, hasher, clips, targets, lengths, ids=None, **more):
+    given = {"target_images": clips.flip(-2)} if ATTACKS[name].wants_images else {}
+    return ATTACKS[name].run(
+        hasher, clips, targets, budget=BUDGET, options=quick(name), seed=2, query_ids=ids,
+        session=Session(lengths=lengths, **more), **given,
+    )  # fmt: skip
+
+
+def test_a_batch_of_any_lengths_is_each_clip_alone(attack, clips8, random_signs):
+    """Without its padding: neither other clips nor what comes after the last frame matter."""
+    hasher, clips, targets = hasher_of(torch.float64), clips8.double() / 255, random_signs(5, 16)
+    together = run(attack, hasher, clips, targets, LENGTHS, IDS)
+    pooled = run(attack, hasher, clips, targets, LENGTHS, IDS, batch_size=2)
+    torch.testing.assert_close(pooled, together, rtol=0, atol=1e-9)
+    assert together.shape == clips.shape
+    assert ((together - clips).abs() <= BUDGET.eps + 1e-9).all()
+    if attack == "noise":
+        return  # a draw for every value: a shorter array takes other ones
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone = run(
+            attack, hasher, clips[row : row + 1, :length], targets[row : row + 1],
+            LENGTHS[row : row + 1], IDS[row : row + 1],
+        )  # fmt: skip
+        torch.testing.assert_close(together[row, :length], alone[0], rtol=0, atol=1e-9)
+        changed = (alone[0] - clips[row, :length]).abs().amax((1, 2, 3))
+        assert (changed > 0).all()  # every frame is used
+
+
+def test_frames_beyond_a_clip_are_left_alone(attack, clips8, random_signs):
+    if attack == "noise":
+        pytest.skip("noise is drawn for every value; what is beyond is never seen")
+    hasher, clips = hasher_of(torch.float64), clips8.double() / 255
+    moved = run(attack, hasher, clips, random_signs(5, 16), LENGTHS)
+    for row, length in enumerate(LENGTHS.tolist()):
+        assert torch.equal(moved[row, length:], clips[row, length:])
+
+
+def test_the_default_attack_reaches_codes(clips8, random_signs):
+    hasher, clips = hasher_of(), clips8.float() / 255
+    targets = random_signs(5, 16, dtype=torch.float32)
+    moved = run("bit-margin", hasher, clips, targets, LENGTHS)
+    with torch.no_grad():
+        before, after = (
+            (torch.where(hasher(x, LENGTHS) >= 0, 1.0, -1.0) != targets).sum().item()
+            for x in (clips, moved)
+        )
+    assert after < before / 2
+
+
+@pytest.fixture
+def work(clips8):
+    rng = np.random.default_rng(1)
+    codes = rng.choice(np.array([-1, 1], np.int8), (5, 16))
+    targets = TargetCodes(np.eye(5, 4, dtype=bool), codes, np.zeros((5, 1), np.int64))
+    return {
+        "hasher": hasher_of(),
+        "images8": clips8,
+        "query_ids": IDS,
+        "targets": targets,
+        "lengths": LENGTHS,
+        "budget": BUDGET,
+    }
+
+
+def test_the_runner_judges_and_keeps_clips(attack, work, tmp_path):
+    more = {"target_images8": work["images8"].flip(-1)} if ATTACKS[attack].wants_images else {}
+    out = craft(**work, **more, attack=attack, options=quick(attack), out=tmp_path)
+    images8 = out.images8[:]
+    assert images8.shape == work["images8"].shape
+    codes = encode(work["hasher"], images8.float() / 255, LENGTHS)
+    assert (codes.data == out.codes.data).all()
+    clean = encode(work["hasher"], work["images8"].float() / 255, LENGTHS)
+    assert (clean.data == out.clean_codes.data).all()
+    for row, (query_id, length) in enumerate(zip(IDS, LENGTHS.tolist(), strict=True)):
+        frames = sorted((tmp_path / "png" / str(query_id)).glob("*.png"))
+        assert [path.name for path in frames] == [f"{i:03d}.png" for i in range(length)]
+        for i, path in enumerate(frames):
+            with Image.open(path) as picture:
+                found = np.array(picture).transpose(2, 0, 1)
+            assert (found == images8[row, i].numpy()).all()
+    again = Attacked.load(tmp_path)
+    assert torch.equal(again.images8[:], images8) and torch.equal(again.images[:], out.images[:])
+
+
+def test_clips_resume_and_mend(work, tmp_path):
+    settings = {"attack": "dhta", "options": quick("dhta"), "out": tmp_path, "batch_size": 2}
+    whole = craft(**work, **settings)
+    (tmp_path / "queries" / f"{IDS[2]}.npz").unlink()
+    (tmp_path / "png" / str(IDS[0]) / "001.png").write_bytes(b"torn")
+    (tmp_path / "png" / str(IDS[0]) / "000.png").unlink()
+    again = craft(**work, **settings)
+    assert torch.equal(whole.images8[:], again.images8[:])
+    with Image.open(tmp_path / "png" / str(IDS[0]) / "001.png") as picture:
+        assert picture.size == (8, 8)
+    assert (tmp_path / "png" / str(IDS[0]) / "000.png").is_file()
+    with pytest.raises(HashprobeError, match=r"another attack \(lengths of the clips differ\)"):
+        craft(**{**work, "lengths": LENGTHS.clamp(max=3)}, **settings)
+    craft(**{**work, "lengths": LENGTHS.clamp(max=3)}, **settings, overwrite=True)
+    assert len(list((tmp_path / "png" / str(IDS[0])).glob("*.png"))) == 3
+
+
+def test_bfloat16_takes_clips(work):
+    out = craft(**work, precision="bfloat16", options=quick("bit-margin"))
+    full = craft(**work, options=quick("bit-margin"))
+    for done in (out, full):
+        wrong = (done.codes.signs() != work["targets"].codes).sum()
+        clean = (done.clean_codes.signs() != work["targets"].codes).sum()
+        assert wrong < clean / 2
+
+
+def test_lengths_that_do_not_fit_are_refused(work, as_for_users):
+    for change, message in (
+        ({"lengths": None}, "clips need their lengths"),
+        ({"lengths": LENGTHS[:4]}, "one for each of 5 clips, from 1 to 6"),
+        ({"lengths": LENGTHS - 1}, "from 1 to 6"),
+        ({"images8": work["images8"][:, 0]}, "images have no lengths: only clips"),
+    ):
+        with pytest.raises(HashprobeError, match=message):
+            craft(**{**work, **change})
