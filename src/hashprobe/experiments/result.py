@@ -69,7 +69,12 @@ class VictimFacts:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the numbers say of one claim."""
+    """What the numbers say of one claim.
+
+    Example:
+        >>> Verdict("DHTA is above P2P", True, "32 bits: +8.2 [+4.1, +12.5]").holds
+        True
+    """
 
     say: str
     holds: bool
@@ -79,9 +84,15 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A recipe with its numbers.
+    """A recipe with its numbers; the grid is by (row, column).
 
-    The grid is by (row, column).
+    Example:
+        >>> from hashprobe.experiments import load_recipe, load_setting
+        >>> grid = {(0, 0): Entry(82.4, 80.0, 85.0, "tMAP@1000|v:0.1")}
+        >>> result = Result(
+        ...     load_recipe("figure8"), load_setting("digits", "bench"), grid, {}, (), 1.0)
+        >>> result.verdicts()
+        []
     """
 
     recipe: Recipe

@@ -20,6 +20,15 @@ def markdown(result: Result, figures: Sequence[str] = ()) -> str:
 
     Returns:
         Lines joined by line feeds, the last one ended.
+
+    Example:
+        >>> from hashprobe.experiments import load_recipe, load_setting
+        >>> grid = {(0, j): Entry(82.4, 80.0, 85.0, "tMAP@1000|v:0.1") for j in range(5)}
+        >>> grid |= {(1, j): Entry(90.0, 88.0, 92.0, "tMAP@1000|v:0.1") for j in range(5)}
+        >>> result = Result(
+        ...     load_recipe("table8"), load_setting("digits", "bench"), grid, {}, (), 1.0)
+        >>> print(markdown(result).splitlines()[0])
+        ## t-MAP of DHTA by the size of the perturbation
     """
     recipe = result.recipe
     head = ["", *(column.name for column in recipe.columns)]

@@ -18,7 +18,12 @@ CARD, RESULT = "settings.json", "evaluation.json"
 
 @dataclass(frozen=True)
 class Finished:
-    """An attack whose result is in a run folder."""
+    """An attack whose result is in a run folder.
+
+    Example:
+        >>> [field for field in Finished.__dataclass_fields__]
+        ['name', 'settings', 'evaluation', 'folder']
+    """
 
     name: str
     settings: Mapping[str, Any]

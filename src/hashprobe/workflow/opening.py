@@ -41,7 +41,12 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Victim:
-    """An encoded run with all that an attack needs of it: network, data and codes."""
+    """An encoded run with all that an attack needs of it: network, data and codes.
+
+    Example:
+        >>> [field for field in Victim.__dataclass_fields__]
+        ['run', 'data', 'hasher', 'query', 'database']
+    """
 
     run: Run
     data: RetrievalData
