@@ -109,3 +109,29 @@ def test_values_do_not_depend_on_the_block(monkeypatch):
 def test_what_are_no_pixels_is_refused(x, y, words):
     with pytest.raises(HashprobeError, match=words):
         compare_pixels(x, y)
+
+
+def test_a_clip_counts_by_its_own_frames():
+    """All values of its frames alike, what lies beyond not at all; SSIM is the mean over frames."""
+    rng = np.random.default_rng(3)
+    clips = rng.random((3, 4, 3, 12, 12))
+    moved = np.clip(clips + rng.normal(0, 0.05, clips.shape), 0, 1)
+    lengths = np.array([4, 1, 3])
+    moved[1, 1:], moved[2, 3:] = 1 - clips[1, 1:], 0.5  # never seen
+    found = compare_pixels(clips, moved, lengths)
+    roots, similarities, peaks, levels = [], [], [], []
+    for clip, twin, length in zip(clips, moved, lengths, strict=True):
+        x, y = clip[:length], twin[:length]
+        roots.append(np.sqrt(((y - x) ** 2).mean()))
+        alone = [compare_pixels(x[i : i + 1], y[i : i + 1]) for i in range(length)]
+        similarities.append(np.mean([one.ssim for one in alone]))
+        levels.append(-10 * np.log10(((y - x) ** 2).mean()))
+        peaks.append(np.abs(y - x).max())
+    assert found.rmse == pytest.approx(np.mean(roots), rel=1e-12)
+    assert found.ssim == pytest.approx(np.mean(similarities), rel=1e-12)
+    assert found.psnr == pytest.approx(np.mean(levels), rel=1e-12)
+    assert found.linf_255 == pytest.approx(255 * max(peaks), rel=1e-12)
+    whole = compare_pixels(clips, moved)
+    assert whole.rmse > found.rmse
+    first = compare_pixels(clips[:, 0], moved[:, 0])
+    assert first == compare_pixels(clips[:, :1], moved[:, :1])

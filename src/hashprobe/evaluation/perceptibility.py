@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from hashprobe.errors import HashprobeError
 
@@ -67,17 +67,21 @@ class Pixels(Protocol):
         """The images of a slice, as something that numpy can read."""
 
 
-def compare_pixels(images: Pixels, attacked: Pixels) -> Perceptibility:
-    """Compares images with their attacked twins in [0, 1] pixels.
+def compare_pixels(
+    images: Pixels, attacked: Pixels, lengths: Int64[np.ndarray, " n"] | None = None
+) -> Perceptibility:
+    """Compares images, or clips, with their attacked twins in [0, 1] pixels.
 
     RMSE is sqrt(mean((x' - x)^2)) per image, then the mean (DHTA). SSIM (Wang et al. 2004) takes
     an 11 x 11 Gaussian window of sigma 1.5 at every place where it fits whole, K1 = 0.01,
     K2 = 0.03, per channel, then the mean. In an image smaller than the window it shrinks to the
-    largest odd side that fits, sigma unchanged.
+    largest odd side that fits, sigma unchanged. Of a clip all values of its own frames count alike
+    (DHTA, section 4.4); SSIM is the mean over its frames.
 
     Args:
-        images: (N, 3, H, W), uint8 or floating in [0, 1].
+        images: (N, 3, H, W), uint8 or floating in [0, 1]; or clips, (N, T, 3, H, W).
         attacked: the same shape, uint8 or floating in [0, 1], each beside its original.
+        lengths: (N,) frames of each clip, from 1 to T; None where all have T, and for images.
 
     Returns:
         RMSE, the largest change in 1/255, PSNR in dB, SSIM.
@@ -98,10 +102,15 @@ def compare_pixels(images: Pixels, attacked: Pixels) -> Perceptibility:
         seen = f"{tuple(images.shape)}, attacked ones {tuple(attacked.shape)}"
         raise HashprobeError(f"images have shape {seen}")
     squares, similarities, largest = np.empty(images.shape[0]), np.empty(images.shape[0]), 0.0
+    frames = images.shape[1] if len(images.shape) == 5 else 1
+    own = np.full(images.shape[0], frames) if lengths is None else lengths
     for rows in blocks(images.shape):
         x, y = as_unit(images[rows], "images"), as_unit(attacked[rows], "attacked images")
-        squares[rows] = ((y - x) ** 2).mean(axis=(1, 2, 3))
-        similarities[rows] = ssim(x, y)
+        shown = np.arange(frames) < own[rows, None]
+        x, y = (part.reshape(-1, *part.shape[-3:])[shown.ravel()] for part in (x, y))
+        whose = np.flatnonzero(shown.ravel()) // frames
+        squares[rows] = np.bincount(whose, ((y - x) ** 2).mean(axis=(1, 2, 3))) / own[rows]
+        similarities[rows] = np.bincount(whose, ssim(x, y)) / own[rows]
         largest = max(largest, float(np.abs(y - x).max()))
     changed = squares[squares > 0]
     psnr = float(-10 * np.log10(changed).mean()) if changed.size else float("inf")
@@ -165,11 +174,11 @@ def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
 def check_pixels(images: Pixels, name: str) -> None:
     """Refuses what is not a batch of RGB images."""
     shape = tuple(images.shape)
-    if len(shape) != 4 or shape[1] != 3 or 0 in shape:
+    if len(shape) not in (4, 5) or shape[-3] != 3 or 0 in shape:
         raise HashprobeError(f"{name} must have shape (N, 3, H, W), N > 0; got {shape}")
 
 
-def as_unit(pixels: Any, name: str) -> Float64[np.ndarray, "n c h w"]:
+def as_unit(pixels: Any, name: str) -> Float64[np.ndarray, "n *t c h w"]:
     """Pixels as float64 in [0, 1]."""
     images = np.asarray(pixels)
     if images.dtype != np.uint8 and images.dtype.kind != "f":
