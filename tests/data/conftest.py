@@ -1,11 +1,13 @@
-"""Small picture trees and the arrays behind them, shared by the tests of the data."""
+"""Small trees of pictures and clips and the arrays behind them, shared by the tests of the data."""
+
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from hashprobe.data import ArraySource, Split
+from hashprobe.data import ArraySource, ClipArraySource, Split
 
 
 @pytest.fixture
@@ -44,3 +46,68 @@ def make_split():
         return Split(ids, ArraySource(pixels), np.asarray(labels, dtype=bool))
 
     return build
+
+
+@pytest.fixture
+def make_clips():
+    """Builds a split of clips in memory; frame t of clip i shows 10 i + t + 1 in every pixel."""
+
+    def build(lengths, size=4):
+        clips = []
+        for i, length in enumerate(lengths):
+            levels = torch.arange(1, length + 1, dtype=torch.uint8) + 10 * i
+            clips.append(levels[:, None, None, None].expand(-1, 3, size, size).contiguous())
+        ids = tuple(f"clip{i}" for i in range(len(clips)))
+        return Split(ids, ClipArraySource(tuple(clips)), np.ones((len(clips), 1), dtype=bool))
+
+    return build
+
+
+@pytest.fixture
+def write_video(tmp_path):
+    """Writes a video of (t, h, w, 3) frames, without loss by default, and gives its path."""
+    av = pytest.importorskip("av")
+
+    def write(name, frames, *, codec="png", form="rgb24", times=None, options=(), container=()):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w", options=dict(container)) as output:
+            stream = output.add_stream(codec, rate=25, options=dict(options))
+            stream.height, stream.width = frames.shape[1:3] if len(frames) else (16, 16)
+            stream.pix_fmt = form
+            if not len(frames):
+                output.start_encoding()
+            for number, pixels in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                frame.pts = number if times is None else times[number]
+                frame.time_base = Fraction(1, 25)
+                output.mux(stream.encode(frame.reformat(format=form)))
+            if len(frames):
+                output.mux(stream.encode(None))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def levels():
+    """Builds (t, 16, 16, 3) frames, each of one grey level, 10 apart."""
+
+    def build(count):
+        grey = np.arange(20, 20 + 10 * count, 10, dtype=np.uint8)
+        return np.broadcast_to(grey[:, None, None, None], (count, 16, 16, 3)).copy()
+
+    return build
+
+
+@pytest.fixture
+def write_files(tmp_path):
+    """Writes files whose content is their own path, and gives the root; enough for splits."""
+
+    def write(paths, root=tmp_path / "clips"):
+        for path in paths:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(path)
+        return root
+
+    return write

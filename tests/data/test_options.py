@@ -4,8 +4,11 @@ import re
 import pytest
 
 from hashprobe.data import DataOptions
-from hashprobe.data.options import DATA_NAMES
+from hashprobe.data.options import CLIP_NAMES, DATA_NAMES
 from hashprobe.errors import HashprobeError
+
+
+BUNDLED = {"digits", "moving-digits"}
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -13,10 +16,18 @@ def test_an_unknown_name_lists_the_known_ones():
         DataOptions("mnist").load()
 
 
-@pytest.mark.parametrize("name", [name for name in DATA_NAMES if name != "digits"])
-def test_data_with_pictures_need_their_root(name):
-    with pytest.raises(HashprobeError, match=f"data {name} needs --root"):
+@pytest.mark.parametrize("name", sorted(set(DATA_NAMES) - BUNDLED))
+def test_data_with_files_need_their_root(name):
+    what = "videos" if name in CLIP_NAMES else "pictures"
+    with pytest.raises(HashprobeError, match=f"data {name} needs --root, the folder of its {what}"):
         DataOptions(name).load()
+
+
+@pytest.mark.parametrize("name", sorted(BUNDLED))
+def test_bundled_data_need_nothing(name):
+    data = DataOptions(name).load()
+    assert data.name == name
+    assert data.video == (name in CLIP_NAMES)
 
 
 def test_listfiles_need_their_lists(tmp_path):
@@ -41,9 +52,17 @@ def test_a_table_needs_its_file(tmp_path):
         DataOptions("table", root=tmp_path).load()
 
 
-@pytest.mark.parametrize("option", [{"labels": "colour:"}, {"group": "product"}])
-def test_options_of_a_table_are_refused_elsewhere(option):
-    with pytest.raises(HashprobeError, match="for data table only, not digits"):
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"labels": "colour:"}, "--labels is for data table only, not digits"),
+        ({"group": "product"}, "--group is for data table and videofolder only, not digits"),
+        ({"official_split": 1}, "--official-split is for data ucf101 and hmdb51 only, not digits"),
+        ({"stride": 2}, "--stride is for data videofolder only, not digits"),
+    ],
+)
+def test_options_of_some_data_are_refused_elsewhere(option, message):
+    with pytest.raises(HashprobeError, match=message):
         DataOptions("digits", **option).load()
 
 
@@ -70,4 +89,5 @@ def test_options_of_older_runs_mean_what_they_did():
 def test_every_name_stands_in_the_choices():
     said = inspect.getsource(DataOptions)
     choices = re.search(r'name: str\n +"""(.*?)"""', said, re.DOTALL)[1]
-    assert re.findall(r"[a-z]+[0-9]*(?:-[0-9]+)?", choices.replace(" or ", " ")) == list(DATA_NAMES)
+    words = re.sub(r"Images:|Videos:| or ", " ", choices)
+    assert re.findall(r"[a-z]+[0-9]*(?:-[a-z0-9]+)?", words) == list(DATA_NAMES)

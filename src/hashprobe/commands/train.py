@@ -26,6 +26,8 @@ def train(
     unseen: int = 0,
     labels: str = "",
     group: str | None = None,
+    official_split: int | None = None,
+    stride: int = 1,
     network: Annotated[Network, Parameter(name="*")] = Network(),  # noqa: B008
     options: Annotated[TrainOptions, Parameter(name="*")] = TrainOptions(),  # noqa: B008
     workers: int | None = None,
@@ -36,21 +38,21 @@ def train(
     Parameters
     ----------
     data
-        digits, cifar10, cifar10-1, cifar10-2, folder, listfiles, imagenet100, nuswide-20,
-        nuswide-21 or table.
+        Images: digits, cifar10, cifar10-1, cifar10-2, folder, listfiles, imagenet100, nuswide-20,
+        nuswide-21 or table. Videos: moving-digits, videofolder, ucf101, jhmdb or hmdb51.
     out
         The run folder: new, or of the same training.
     root
-        Folder of the pictures; not needed for digits.
+        Folder of the pictures or videos; not needed for digits and moving-digits.
     lists
-        Folder of the list files (listfiles; imagenet100 and nuswide can do without), or the CSV
-        file (table).
+        Folder of the list files (listfiles; imagenet100, nuswide, ucf101 and hmdb51 can do
+        without), or the CSV file (table).
     queries
-        Queries of each class, or groups of a table: a whole number, or a share below 1 (folder
-        and table only).
+        Queries of each class, or groups of a table: a whole number, or a share below 1 (folder,
+        videofolder and table only).
     training
         Training items of each class, or groups of a table: a whole number, or a share below 1
-        (folder and table only).
+        (folder, videofolder and table only).
     split_seed
         Seed of the split and of the database order.
     download
@@ -62,11 +64,18 @@ def train(
         Beginnings of the names of the label columns, joined by commas; by default every column of
         0 and 1 (table only).
     group
-        Column whose equal values stay together, all queries or none (table only).
+        What stays together, all queries or none: the column whose values are equal (table), or a
+        regular expression whose first group finds the same in the clips' names, as '^(.*)_'
+        (videofolder).
+    official_split
+        Number of the official split, 1 to 3; by default the protocol of the paper for ucf101, and
+        split 1 for hmdb51 (these two only).
+    stride
+        Every so many-th frame of a clip is kept, 40 at most (videofolder only).
     workers
         Decoding processes; by default one a core.
     skip_bad
-        Go on without images that cannot be decoded, and say how many.
+        Go on without images or clips that cannot be decoded, and say how many.
     """
     source = DataOptions(
         name=data,
@@ -79,5 +88,7 @@ def train(
         unseen=unseen,
         labels=labels,
         group=group,
+        official_split=official_split,
+        stride=stride,
     )
     train_run(out, source, network, options, workers=workers, skip_bad=skip_bad, screen=Terminal())

@@ -115,6 +115,7 @@ def per_class(
     counts: list[int] | list[float],
     rng: np.random.Generator,
     names: tuple[str, ...],
+    what: str = "images",
 ) -> list[Int64[np.ndarray, " _"]]:
     """Draw disjoint sets of positions with the same count, or share, of every class; then the rest.
 
@@ -123,6 +124,7 @@ def per_class(
         counts: items of each class for each set: a whole number, or a share below 1.
         rng: the source of randomness.
         names: C names of the classes.
+        what: what the items are, in words.
 
     Returns:
         One array of positions a count, and one of what is left, each in random order.
@@ -138,7 +140,7 @@ def per_class(
             wanted = count_of(count, len(order))
             if taken + wanted > len(order):
                 raise HashprobeError(
-                    f"class {name} has {len(order)} images, too few to draw {taken + wanted}"
+                    f"class {name} has {len(order)} {what}, too few to draw {taken + wanted}"
                 )
             sets[number].append(order[taken : taken + wanted])
             taken += wanted

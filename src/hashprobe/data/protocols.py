@@ -23,7 +23,7 @@ class Finding:
     """
 
     kind: str
-    """`overlap`, `duplicates`, `unlabelled`, `order`, `sizes`, `left out` or `unseen`."""
+    """`overlap`, `duplicates`, `unlabelled`, `order`, `sizes`, `left out`, `unseen` or `split`."""
     count: int
     """Items concerned."""
     text: str
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class RetrievalData:
-    """Queries, training items and a database over the same labels.
+    """Queries, training items and a database over the same labels, all images or all clips.
 
     Args:
         name: the protocol's name (`digits`, `cifar10-2`, ...).
@@ -50,8 +50,8 @@ class RetrievalData:
         notes: what the loader itself saw.
 
     Raises:
-        HashprobeError: an empty split, label widths that differ, an unseen label that has no name
-            or that a query or training item carries.
+        HashprobeError: an empty split, images beside clips, label widths that differ, an unseen
+            label that has no name or that a query or training item carries.
 
     Example:
         >>> from hashprobe.data import load_digits
@@ -81,6 +81,11 @@ class RetrievalData:
         for role, split in self.splits().items():
             if not len(split):
                 raise HashprobeError(f"{self.name}: the {role} split is empty")
+            if split.video != self.video:
+                raise HashprobeError(
+                    f"{self.name}: the {role} split and the queries must both be "
+                    "images or both be clips"
+                )
             if split.labels.shape[1] != len(self.label_names):
                 raise HashprobeError(
                     f"{self.name}: {role} labels are {split.labels.shape[1]} wide, "
@@ -95,6 +100,11 @@ class RetrievalData:
         ]
         object.__setattr__(self, "findings", tuple(seen))
         object.__setattr__(self, "checksum", checksum(self.splits(), digests))
+
+    @property
+    def video(self) -> bool:
+        """Whether the items are clips."""
+        return self.query.video
 
     def splits(self) -> dict[str, Split]:
         """The three splits by role: query, training, database."""

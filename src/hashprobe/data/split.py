@@ -1,4 +1,4 @@
-"""A split: named items, where their pixels come from, and their labels."""
+"""A split: named images or clips, where their pixels come from, and their labels."""
 
 import hashlib
 import re
@@ -21,7 +21,7 @@ HEAD_BYTES = 65536
 
 
 class BadImage(HashprobeError):
-    """One image that cannot be had: its name and why.
+    """One image or clip that cannot be had: its name and why.
 
     Example:
         >>> print(BadImage("cat/7.jpg", "no such file"))
@@ -58,6 +58,34 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class ClipSource(Protocol):
+    """Where the clips of a split come from: by position, at their own size and length.
+
+    Every `stride`-th frame from the first on is read, `limit` of them at most.
+    """
+
+    @property
+    def stride(self) -> int: ...
+
+    @property
+    def limit(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, position: int) -> UInt8[Tensor, "t 3 h w"]:
+        """RGB frames of one clip, one at least; BadImage when they cannot be had."""
+        ...
+
+    def fingerprint(self, position: int) -> bytes:
+        """A digest of the clip's content, equal for equal content."""
+        ...
+
+    def take(self, positions: tuple[int, ...]) -> "ClipSource":
+        """The clips at some positions, in that order."""
+        ...
+
+
 @dataclass(frozen=True)
 class ArraySource:
     """Images in memory.
@@ -79,6 +107,10 @@ class ArraySource:
     def fingerprint(self, position: int) -> bytes:
         """A digest of the item's pixels."""
         return hashlib.blake2b(self.pixels[position].numpy().tobytes(), digest_size=16).digest()
+
+    def take(self, positions: tuple[int, ...]) -> "ArraySource":
+        """The images at some positions, in that order."""
+        return ArraySource(self.pixels[torch.tensor(positions, dtype=torch.long)])
 
 
 @dataclass(frozen=True)
@@ -133,10 +165,14 @@ class FileSource:
             digest.update(str(path).encode())
         return digest.digest()
 
+    def take(self, positions: tuple[int, ...]) -> "FileSource":
+        """The images at some positions, in that order."""
+        return FileSource(self.root, tuple(self.paths[p] for p in positions))
+
 
 @dataclass(frozen=True)
 class Part:
-    """Some items of another source, in a given order."""
+    """Some images of another source, in a given order."""
 
     whole: Source
     positions: tuple[int, ...]
@@ -155,11 +191,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Split:
-    """Query, training or database items: ids, a source of images, and multi-hot labels.
+    """Query, training or database items: ids, a source of images or clips, and multi-hot labels.
 
     Args:
         ids: N names, one an item.
-        source: N images, by position.
+        source: N images or clips, by position.
         labels: (N, C) bool.
 
     Raises:
@@ -173,7 +209,7 @@ class Split:
     """
 
     ids: tuple[str, ...]
-    source: Source
+    source: Source | ClipSource
     labels: Labels
 
     def __post_init__(self) -> None:
@@ -186,6 +222,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def video(self) -> bool:
+        """Whether the items are clips."""
+        return isinstance(self.source, ClipSource)
+
     def take(self, positions: Sequence[int] | Int64[np.ndarray, " m"]) -> "Split":
         """The items at some positions, in that order.
 
@@ -193,13 +234,10 @@ class Split:
             positions: M integers from 0 to N - 1.
         """
         where = tuple(int(p) for p in positions)
-        source: Source = self.source
-        if isinstance(source, ArraySource):
-            source = ArraySource(source.pixels[torch.tensor(where, dtype=torch.long)])
-        elif isinstance(source, FileSource):
-            source = FileSource(source.root, tuple(source.paths[p] for p in where))
+        if isinstance(self.source, ArraySource | FileSource | ClipSource):
+            source: Source | ClipSource = self.source.take(where)
         else:
-            source = Part(source, where)
+            source = Part(self.source, where)
         return Split(
             tuple(self.ids[p] for p in where), source, self.labels[np.array(where, dtype=np.int64)]
         )

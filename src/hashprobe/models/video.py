@@ -124,7 +124,7 @@ class VideoHasher(Hasher):
             return self.of_frames(frames)
         again = torch.is_grad_enabled() and (frames.requires_grad or self.tuned)
         parts: list[Tensor] = []
-        for part in frames.split(self.chunk):
+        for part in torch.split(frames, self.chunk):
             if again:
                 parts.append(checkpoint(self.of_frames, part, use_reentrant=False))
             else:

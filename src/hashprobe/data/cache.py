@@ -1,0 +1,112 @@
+"""Decoded clips on the disk, within a budget."""
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from hashprobe.data.split import ClipSource
+from hashprobe.errors import HashprobeError
+from hashprobe.files import atomic_path, os_error
+from hashprobe.types import InputContract
+
+
+CACHE_BYTES = 4 << 30
+SUFFIX = ".clip"
+DIGEST = 16
+
+
+@dataclass(frozen=True)
+class ClipCache:
+    """A folder of decoded clips, one file each; those not used for longest make room for others.
+
+    A file holds a digest and an array, so that a damaged one is seen. Several processes may share
+    the folder. A disk that is full is no error: clips are then decoded again.
+
+    Args:
+        folder: made if needed; files in it that are not the cache's own are left alone.
+        budget: bytes that its files may take; each process may be one clip above it for a moment.
+
+    Raises:
+        HashprobeError: a negative budget, or a folder that cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> cache = ClipCache(Path(tempfile.mkdtemp()), budget=10_000)
+        >>> cache.put("some-key", torch.full((2, 3, 8, 8), 7, dtype=torch.uint8))
+        >>> cache.get("some-key").shape, cache.get("another")
+        (torch.Size([2, 3, 8, 8]), None)
+    """
+
+    folder: Path
+    budget: int = CACHE_BYTES
+
+    def __post_init__(self) -> None:
+        if self.budget < 0:
+            raise HashprobeError(f"a cache needs a budget of 0 or more bytes; got {self.budget}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise os_error(error, self.folder) from error
+
+    def get(self, key: str) -> UInt8[Tensor, "t 3 s s"] | None:
+        """A clip that was put there, or None where it is missing or damaged."""
+        path = self.folder / (key + SUFFIX)
+        try:
+            data = path.read_bytes()
+            if digest_of(data[DIGEST:]) != data[:DIGEST]:
+                path.unlink()
+                return None
+            os.utime(path)
+        except OSError:
+            return None
+        return torch.from_numpy(np.load(BytesIO(data[DIGEST:]), allow_pickle=False))
+
+    def put(self, key: str, clip: UInt8[Tensor, "t 3 s s"]) -> None:
+        """Keeps a clip, and removes those not used for longest if that is needed."""
+        buffer = BytesIO()
+        np.save(buffer, clip.numpy(), allow_pickle=False)
+        data = buffer.getvalue()
+        if DIGEST + len(data) > self.budget:
+            return
+        with suppress(HashprobeError), atomic_path(self.folder / (key + SUFFIX)) as part:
+            part.write_bytes(digest_of(data) + data)
+        self.trim()
+
+    def trim(self) -> None:
+        """Removes what was not used for longest until the rest is within the budget."""
+        files = []
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                # What a killed process left unfinished has the suffix inside its name.
+                if SUFFIX in entry.name:
+                    with suppress(OSError):
+                        files.append((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path))
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
+            if total <= self.budget:
+                break
+            with suppress(OSError):
+                os.unlink(path)
+            total -= size
+
+
+def digest_of(data: bytes) -> bytes:
+    """A digest that shows damage."""
+    return hashlib.blake2b(data, digest_size=DIGEST).digest()
+
+
+def clip_key(source: ClipSource, position: int, contract: InputContract) -> str:
+    """A name for one clip as a network sees it: content, frame rule, size, filter and fit."""
+    rule = (source.stride, min(source.limit, contract.frames))
+    shape = (contract.size, contract.filter, contract.fit)
+    digest = hashlib.blake2b(repr((rule, shape)).encode(), digest_size=16)
+    digest.update(source.fingerprint(position))
+    return digest.hexdigest()
