@@ -9,12 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
-from hashprobe.attacks import Attacked
+from hashprobe.attacks import PRESETS, Attacked, BitMarginOptions, P2pOptions
 from hashprobe.data import DataOptions
 from hashprobe.errors import HashprobeError
-from hashprobe.experiments import chosen, load_recipe, load_setting, reproduce
+from hashprobe.experiments import chosen, load_setting, reproduce
 from hashprobe.experiments import running as running_module
+from hashprobe.experiments import settings as settings_module
+from hashprobe.files import write_json
 from hashprobe.models import TrainOptions
 from hashprobe.runs import Run
 from hashprobe.workflow import Network
@@ -22,6 +25,7 @@ from hashprobe.workflow import Network
 
 QUERIES = 6
 RECIPES = ("table1", "figure3", "figure8")
+NAME = f"digits-bench-default-{QUERIES}queries"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def setting_of(**more):
 
 def test_what_is_written_and_said(made):
     out, said = made
-    folder = out / "digits-bench-default"
+    folder = out / NAME
     names = {path.name for path in folder.iterdir()}
     texts = [f"{name}.{kind}" for name in RECIPES for kind in ("json", "csv", "md")]
     figures = [
@@ -52,7 +56,7 @@ def test_what_is_written_and_said(made):
         for name in ("figure3-precision", "figure3-precision-recall", "figure8")
         for kind in ("svg", "png")
     ]
-    assert names == {*texts, *figures, "index.html"}
+    assert names == {*texts, *figures, "table1-figure3-figure8.html"}
     for path in folder.glob("*.png"):
         with Image.open(path) as picture:
             assert min(picture.size) > 300
@@ -69,17 +73,17 @@ def test_what_is_written_and_said(made):
     assert "not as in the paper: Network: small at 8 px" in said.err
     assert "| DHTA " in said.out and "*paper, ImageNet-100: DHTA*" in said.out
     assert re.search(r"- DHTA is above P2P at every code length: (holds|\*\*does not)", said.out)
-    assert said.out.splitlines()[-1] == f"page: {folder / 'index.html'}"
+    assert said.out.splitlines()[-1] == f"page: {folder / 'table1-figure3-figure8.html'}"
 
 
 def test_the_page_holds_everything_and_needs_nothing(made):
-    text = (made[0] / "digits-bench-default" / "index.html").read_text()
+    text = (made[0] / NAME / "table1-figure3-figure8.html").read_text()
     assert "http:" not in text and "https:" not in text and "<script" not in text
     assert text.count("<section id=") == 4 and text.count("<svg viewBox") == 3
     for part in ("table1", "figure3", "figure8", "victims"):
         assert f'href="#{part}"' in text and f'id="{part}"' in text
     assert "What differs from the paper" in text and "the paper, ImageNet-100" in text
-    table = json.loads((made[0] / "digits-bench-default" / "table1.json").read_text())
+    table = json.loads((made[0] / NAME / "table1.json").read_text())
     for claim in table["claims"]:
         assert claim["say"].split("'")[0] in text
     held = sum(claim["holds"] for claim in table["claims"])
@@ -92,13 +96,12 @@ def test_recipes_share_one_network_and_its_attacks(made):
     (victim,) = (made[0] / "victims").iterdir()
     assert re.fullmatch(r"digits-dph-48bits-[0-9a-f]{8}", victim.name)
     attacks = sorted(path.name.rsplit("-", 1)[0] for path in (victim / "attacks").iterdir())
-    # table 1: noise, P2P, DHTA; figures 3 and 8 take the same, whose target labels need as many
-    # items (9) in all of them but figure 3's P2P.
+    # Table 1 has noise, P2P and DHTA; the figures take the same.
     assert attacks.count("noise") == 1 and attacks.count("bit-margin") == 2
 
 
 def test_the_same_again_computes_nothing(copy, hashprobe, monkeypatch):
-    folder = copy / "digits-bench-default"
+    folder = copy / NAME
     before = (folder / "table1.md").read_bytes(), (folder / "figure8.svg").read_bytes()
     shutil.rmtree(folder)
 
@@ -136,22 +139,90 @@ def test_goes_on_where_it_was_stopped(copy, hashprobe, monkeypatch):
 
 
 def test_a_network_made_anew_is_attacked_anew(copy):
+    """Its attacks are another's, however alike they are asked for."""
     (victim,) = (copy / "victims").iterdir()
     before = {path.name for path in (victim / "attacks").iterdir()}
+    model = victim / "model" / "model.safetensors"
+    weights = load_file(model)
+    name = next(key for key in weights if key.endswith("weight"))
+    save_file({**weights, name: weights[name] * 1.01}, model)
+    shutil.rmtree(victim / "codes")
     run = Run.open(victim)
-    (victim / "codes" / "query.npz").write_bytes(b"")
-    checksums = json.loads((victim / "checksums.json").read_text())
-    checksums["codes/query.npz"] = "0" * 64
-    (victim / "checksums.json").write_text(json.dumps(checksums))
-    with pytest.raises(HashprobeError, match=r"query\.npz has changed"):
-        reproduce(chosen(["figure8"], setting_of(), [48]), setting_of(), copy)
-    assert {path.name for path in (run.path / "attacks").iterdir()} == before
+    write_json(victim / "checksums.json", {})
+    run.seal("model/model.safetensors", "model/model.json")
+    (done,) = reproduce(chosen(["figure8"], setting_of(), [48]), setting_of(), copy)
+    assert done.attacks[0, 0].folder.parent == victim / "attacks"
+    assert done.attacks[0, 0].folder.name not in before
+
+
+@pytest.mark.parametrize("change", ["code", "options"])
+def test_what_was_computed_otherwise_is_computed_anew(change, copy, monkeypatch):
+    if change == "code":
+        monkeypatch.setattr(running_module, "code_digest", lambda: "another version")
+    else:  # a default that has changed since
+        usual = BitMarginOptions(steps=3)
+        monkeypatch.setattr(settings_module, "BitMarginOptions", lambda **_: usual)
+    (victim,) = (copy / "victims").iterdir()
+    before = {path.name for path in (victim / "attacks").iterdir()}
+    (done,) = reproduce(chosen(["figure8"], setting_of(), [48]), setting_of(), copy)
+    assert done.attacks[0, 0].folder.name not in before
+
+
+def write_digits(root):
+    """A tree of digits, one folder a class."""
+    split = DataOptions("digits").load().database
+    for i in range(300):
+        path = root / str(int(split.labels[i].argmax())) / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(split.source.read(i).numpy().transpose(1, 2, 0)).save(path)
+
+
+def test_data_that_were_moved_are_the_same_data(tmp_path):
+    write_digits(tmp_path / "here")
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    found = []
+    for place in ("here", "there"):
+        data = DataOptions("folder", root=tmp_path / place, queries=0.3, training=0.5)
+        setting = replace(setting_of(unseen=0), data=data)
+        (done,) = reproduce(chosen(["figure8"], setting, [48]), setting, tmp_path / "out")
+        found.append((done.attacks[0, 0].folder, done.grid[0, 0].value))
+        shutil.rmtree(tmp_path / place)
+    assert found[0] == found[1]
+
+
+def test_the_pool_of_targets_is_said_and_keeps_its_own_results(copy, hashprobe):
+    words = ("table1", "--bits", 48, "--queries", QUERIES, "--out", copy, "--pool", "disjoint")
+    said = hashprobe("reproduce", *words)
+    assert said.code == 0, said.err
+    table = copy / f"digits-bench-default-disjoint-{QUERIES}queries" / "table1.json"
+    content = json.loads(table.read_text())
+    assert content["setting"]["pool"] == "disjoint"
+    assert "Target labels: disjoint." in content["changes"]
+    assert (copy / NAME / "table1.json").is_file()
+
+
+@pytest.mark.parametrize("preset", ["official-code", "paper"])
+def test_other_presets(preset, copy, monkeypatch):
+    """Queries without a hit, which the released code skips, spoil no claim."""
+    short = {
+        name: replace(known, options=replace(known.options, steps=5))
+        for name, known in PRESETS.items()
+    }
+    monkeypatch.setattr(settings_module, "PUBLISHED", short)
+    monkeypatch.setattr(settings_module, "P2pOptions", lambda: P2pOptions(steps=5))
+    setting = setting_of(preset=preset)
+    (done,) = reproduce(chosen(["table1"], setting, [48]), setting, copy)
+    skipped = preset == "official-code"
+    assert ("empty:skip" in done.grid[6, 0].signature) is skipped
+    assert done.verdicts() and all(verdict.numbers for verdict in done.verdicts())
+    assert done.attacks[3, 0].budget.space == ("normalised" if skipped else "pixel")
+    assert done.attacks[3, 0].settings["attack"] == "dhta"
 
 
 def test_the_open_set(tmp_path):
     """Targets are classes that the network never saw, and that stand in the database."""
     setting = setting_of()
-    recipes = [load_recipe("table6", "default").only([16])]
+    recipes = chosen(["table6"], setting, [16])
     (result,) = reproduce(recipes, setting, tmp_path)
     (victim,) = (tmp_path / "victims").iterdir()
     assert "-without2-" in victim.name
@@ -160,8 +231,8 @@ def test_the_open_set(tmp_path):
     assert unseen.sum() == 2
     assert not data.train.labels[:, unseen].any() and not data.query.labels[:, unseen].any()
     assert data.database.labels[:, unseen].any()
-    for folder in set(result.folders.values()):
-        assert Attacked.load(folder).target_labels[:, unseen].any(1).all()
+    for done in result.attacks.values():
+        assert Attacked.load(done.folder).target_labels[:, unseen].any(1).all()
     values = [result.grid[i, 0].value for i in range(5)]
     assert min(values[1:]) > values[0]
 
@@ -200,7 +271,7 @@ def test_several_labels_an_item(tmp_path):
     (result,) = reproduce([recipe], setting, tmp_path / "out")
     shared = []
     for column in range(2):
-        attacked = Attacked.load(result.folders[0, column])
+        attacked = Attacked.load(result.attacks[0, column].folder)
         own = data.load().query.labels[attacked.query_ids]
         shared.append(int((own & attacked.target_labels).any(1).sum()))
     assert shared[0] > 0 == shared[1]
@@ -218,6 +289,8 @@ def test_what_is_refused(hashprobe, tmp_path):
         "table1", "--dataset", "nuswide-21", "--scale", "bench"
     )
     assert "unknown data set 'mnist'" in error("table1", "--dataset", "mnist")
+    assert "no recipe has a column of 24 bits" in error("all", "--bits", 24)
+    assert "queries must be from 1 to 200" in error("table1", "--queries", 500)
     assert not list(tmp_path.iterdir())
 
 

@@ -15,13 +15,13 @@ from hashprobe.experiments import (
     Setting,
     chosen,
     expected_minutes,
-    load_recipe,
     load_setting,
     markdown,
     recipe_names,
 )
 from hashprobe.experiments import reproduce as compute
-from hashprobe.experiments.reproduce import results_folder
+from hashprobe.experiments.reproduce import page_path
+from hashprobe.experiments.settings import has_bench
 from hashprobe.experiments.tables import grid
 
 
@@ -53,7 +53,8 @@ def reproduce(
     names
         table1, table3, ..., figure3, ..., or all.
     dataset
-        imagenet100, nuswide-20, nuswide-21, cifar10, exercise-photos or digits.
+        imagenet100 (or imagenet), nuswide-20 (or nuswide), nuswide-21, cifar10, exercise-photos or
+        digits.
     scale
         paper: the paper's networks, training and steps; bench: what two CPU cores do in minutes.
         By default bench where the data set has it.
@@ -78,7 +79,7 @@ def reproduce(
     out
         Folder of networks and results.
     device
-        auto (the GPU if there is one), cpu, cuda, cuda:1, ...
+        auto (the GPU if there is one), cpu, cuda, cuda:1, ...; training takes any GPU for cuda.
     workers
         Decoding processes; by default one a core.
     skip_bad
@@ -87,15 +88,13 @@ def reproduce(
         Show the recipes that make sense on the data, with the time that each takes, and end.
     """
     setting = setting_of(dataset, scale, attack_preset, root, lists)
-    setting = replace(setting, queries=queries, seed=seed, precision=precision)
+    setting = replace(setting, queries=queries, seed=seed, precision=precision, pool=pool)
     if show_list:
         print(listing(setting))
         return
     if not names:
         raise HashprobeError(f"name a recipe: all, or one of {', '.join(recipe_names())}")
     recipes = chosen(names, setting, bits)
-    if pool is not None:
-        recipes = [replace(recipe, cells={"pool": pool, **recipe.cells}) for recipe in recipes]
     screen = Terminal()
     minutes = expected_minutes(recipes, setting)
     screen.say(f"about {minutes:.0f} minutes on two CPU cores, less what is there already")
@@ -114,9 +113,7 @@ def reproduce(
     )
     for result in results:
         print(markdown(result))
-    where = results_folder(setting, out)
-    page = where / ("index.html" if len(recipes) > 1 else f"{recipes[0].name}.html")
-    print(f"page: {page.resolve()}")
+    print(f"page: {page_path(recipes, setting, out).resolve()}")
 
 
 def setting_of(
@@ -131,21 +128,15 @@ def setting_of(
         "root": root.resolve() if root else None,
         "lists": lists.resolve() if lists else None,
     }
-    if scale is not None:
-        return load_setting(dataset, scale, preset, **places)
-    try:
-        return load_setting(dataset, "bench", preset, **places)
-    except HashprobeError as error:
-        if "no bench scale" not in str(error):
-            raise
-        return load_setting(dataset, "paper", preset, **places)
+    usual = "bench" if has_bench(dataset) else "paper"
+    return load_setting(dataset, scale or usual, preset, **places)
 
 
 def listing(setting: Setting) -> str:
     """Every recipe with its source and time, as a table."""
     rows = []
     for name in recipe_names():
-        recipe = load_recipe(name, setting.preset)
+        recipe = setting.recipe(name)
         minutes = expected_minutes([recipe], setting)
         time = text(minutes) if setting.suits(recipe) else "not on these data"
         rows.append([name, recipe.title, recipe.source, time])

@@ -23,13 +23,14 @@ def page(results: Sequence[tuple[Result, Sequence[Drawing]]], command: str) -> s
     """
     setting = results[0][0].setting
     victims = {victim.name: victim for result, _ in results for victim in result.victims}
+    seconds = {name: s for result, _ in results for name, s in result.seconds().items()}
     facts = [
         ("Data", setting.title),
         ("Scale", setting.scale),
         ("Attacks", setting.preset),
         ("Queries", str(setting.queries)),
         ("List length T", "whole database" if setting.top is None else f"{setting.top:,}"),
-        ("Computed in", f"{sum(result.seconds for result, _ in results) / 60:.0f} min"),
+        ("Training and attacks", f"{sum(seconds.values()) / 60:.0f} min in all"),
     ]
     return template("experiments", "page.html.jinja").render(
         title=f"The experiments of DHTA on {setting.title}",

@@ -21,7 +21,7 @@ from hashprobe.report import (
 )
 from hashprobe.report.grids import Mark
 from hashprobe.report.pictures import amplification, amplified_difference
-from hashprobe.workflow import Victim, finished_attack
+from hashprobe.workflow import Victim
 from hashprobe.workflow.reporting import make_examples
 
 
@@ -89,7 +89,7 @@ def curves(result: Result, victim: Victim) -> list[Drawing]:
     pr, precision = [], []
     for i, row in enumerate(recipe.rows):
         cell = recipe.cell(row, recipe.columns[0])
-        attacked = Attacked.load(result.folders[i, 0])
+        attacked = Attacked.load(result.attacks[i, 0].folder)
         codes, labels = attacked.codes, attacked.target_labels
         if cell.attack == "original":
             codes = attacked.clean_codes
@@ -112,9 +112,8 @@ def curves(result: Result, victim: Victim) -> list[Drawing]:
 
 def shown(result: Result, victim: Victim, count: int) -> tuple[Example, ...]:
     """The first attacked queries with their results."""
-    finished = finished_attack(result.folders[0, 0])
-    assert finished is not None
-    return make_examples(finished, count, victim.data, victim.hasher, victim.database)
+    done = result.attacks[0, 0]
+    return make_examples(done, count, victim.data, victim.hasher, victim.database)
 
 
 def examples(result: Result, victim: Victim) -> Drawing:

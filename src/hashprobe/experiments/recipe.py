@@ -69,7 +69,8 @@ class Claim:
     rows: tuple[int, ...]
     """Which rows."""
     by: float = 0.0
-    """Points of per cent, where the check needs some."""
+    """Points of per cent: by how much at least (above, exceeds), at most (near), or how far a
+    neighbour may fall where the whole grows."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +157,14 @@ def folder() -> Any:
     return resources.files("hashprobe.experiments") / "recipes"
 
 
-def load_recipe(name: str, preset: str = "paper") -> Recipe:
+def load_recipe(name: str, preset: str = "paper", eps_scale: float = 1.0) -> Recipe:
     """A recipe by name.
 
     Args:
         name: one of `recipe_names()`.
         preset: `paper`, `official-code` or `default`: recipes that vary the number of steps have
             other ones for the default attack.
+        eps_scale: what every eps is multiplied by.
 
     Raises:
         HashprobeError: an unknown name or preset.
@@ -178,10 +180,10 @@ def load_recipe(name: str, preset: str = "paper") -> Recipe:
     if preset not in PRESETS:
         raise HashprobeError(f"unknown attack preset {preset!r}: choose from {', '.join(PRESETS)}")
     content = yaml.safe_load((folder() / f"{name}.yaml").read_text("utf-8"))
-    return parse(name, content, preset)
+    return parse(name, content, preset, eps_scale)
 
 
-def parse(name: str, content: dict[str, Any], preset: str) -> Recipe:
+def parse(name: str, content: dict[str, Any], preset: str, eps_scale: float = 1.0) -> Recipe:
     """A recipe from the content of its file.
 
     Raises:
@@ -190,8 +192,10 @@ def parse(name: str, content: dict[str, Any], preset: str) -> Recipe:
     known = {field.name for field in fields(Recipe)} - {"name"}
     if unknown := set(content) - known:
         raise HashprobeError(f"recipe {name} has an unknown key {sorted(unknown)[0]!r}")
-    rows = tuple(line(name, row, preset) for row in content["rows"])
-    columns = tuple(line(name, column, preset) for column in content["columns"])
+    rows = tuple(line(name, row, preset, eps_scale) for row in content["rows"])
+    columns = tuple(line(name, column, preset, eps_scale) for column in content["columns"])
+    if content.get("show", "table") not in ("table", "lines") and len(columns) > 1:
+        raise HashprobeError(f"recipe {name}: {content['show']} have one column")
     check_settings(name, content.get("cells", {}))
     claims = tuple(claim(name, one, rows) for one in content.get("claims", ()))
     return Recipe(
@@ -206,12 +210,14 @@ def parse(name: str, content: dict[str, Any], preset: str) -> Recipe:
     )
 
 
-def line(recipe: str, content: dict[str, Any], preset: str) -> Line:
+def line(recipe: str, content: dict[str, Any], preset: str, eps_scale: float) -> Line:
     """A row or a column; numbers that depend on the preset are chosen."""
     kind = "default" if preset == "default" else "paper"
     settings = {
         key: value[kind] if isinstance(value, dict) else value for key, value in content.items()
     }
+    if "eps" in settings:
+        settings["eps"] = round(settings["eps"] * eps_scale, 6)
     name = settings.pop("name").format(**settings)
     published = settings.pop("published", name)
     check_settings(recipe, settings)

@@ -7,7 +7,7 @@ from hashprobe.attacks import BitMarginOptions, NoiseOptions
 from hashprobe.errors import HashprobeError
 from hashprobe.experiments.page import page
 from hashprobe.experiments.plots import Drawing, draw
-from hashprobe.experiments.recipe import Recipe, load_recipe, recipe_names
+from hashprobe.experiments.recipe import Recipe, recipe_names
 from hashprobe.experiments.result import Result
 from hashprobe.experiments.running import Runner
 from hashprobe.experiments.settings import Setting, check_places
@@ -31,7 +31,8 @@ def chosen(names: Sequence[str], setting: Setting, bits: Sequence[int] = ()) -> 
         bits: only columns of these code lengths; none for all.
 
     Raises:
-        HashprobeError: an unknown name, or a recipe that makes no sense on the data.
+        HashprobeError: an unknown name, a recipe that makes no sense on the data, or code lengths
+            that no recipe has.
 
     Example:
         >>> from hashprobe.experiments import load_setting
@@ -40,8 +41,8 @@ def chosen(names: Sequence[str], setting: Setting, bits: Sequence[int] = ()) -> 
     """
     everything = "all" in names
     found = []
-    for name in recipe_names() if everything else names:
-        recipe = load_recipe(name, setting.preset)
+    for name in recipe_names() if everything else dict.fromkeys(names):
+        recipe = setting.recipe(name)
         if not setting.suits(recipe):
             if everything:
                 continue
@@ -52,6 +53,9 @@ def chosen(names: Sequence[str], setting: Setting, bits: Sequence[int] = ()) -> 
                 continue
             recipe = recipe.only(bits)
         found.append(recipe)
+    if not found:
+        lengths = ", ".join(map(str, bits))
+        raise HashprobeError(f"no recipe has a column of {lengths} bits: they have 16 to 64")
     return found
 
 
@@ -67,7 +71,7 @@ def expected_minutes(recipes: Sequence[Recipe], setting: Setting) -> float:
     Example:
         >>> from hashprobe.experiments import load_setting
         >>> setting = load_setting("digits", "bench")
-        >>> expected_minutes([load_recipe("table1", "default")], setting) < 5
+        >>> expected_minutes([setting.recipe("table1")], setting) < 5
         True
     """
     victims: set[tuple[int, str, bool]] = set()
@@ -137,14 +141,21 @@ def reproduce(
         write(result, drawings, folder)
         done.append((result, drawings))
         # The page grows with every recipe: a kill later loses nothing.
-        name = "index.html" if len(recipes) > 1 else f"{recipe.name}.html"
-        write_bytes(folder / name, page(done, command).encode())
+        write_bytes(page_path(recipes, setting, out), page(done, command).encode())
     return [result for result, _ in done]
+
+
+def page_path(recipes: Sequence[Recipe], setting: Setting, out: Path) -> Path:
+    """The page of some recipes: index.html of all, else named by them."""
+    names = [recipe.name for recipe in recipes]
+    everything = [name for name in recipe_names() if setting.suits(setting.recipe(name))]
+    whole = names == everything
+    return results_folder(setting, out) / ("index.html" if whole else f"{'-'.join(names)}.html")
 
 
 def results_folder(setting: Setting, out: Path) -> Path:
     """Where the tables and figures of a setting are written."""
-    return out / f"{setting.dataset}-{setting.scale}-{setting.preset}"
+    return out / setting.name
 
 
 def write(result: Result, drawings: Sequence[Drawing], folder: Path) -> None:

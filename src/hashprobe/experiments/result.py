@@ -1,9 +1,8 @@
 """The numbers of a recipe, each with its interval, and what they say of the paper's claims."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
@@ -11,6 +10,7 @@ from jaxtyping import Float64
 from hashprobe.evaluation import Measurement
 from hashprobe.experiments.recipe import Claim, Recipe
 from hashprobe.experiments.settings import Setting
+from hashprobe.workflow import Finished
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +28,19 @@ class Entry:
     signature: str
     per_query: Float64[np.ndarray, " q"] | None = None
     """The value of each query, for differences in pairs."""
+    before_rounding: float | None = None
+    """The same of the pixels that the attack gave, as papers report it."""
 
     @classmethod
-    def of(cls, measurement: Measurement) -> "Entry":
-        """A measurement in per cent."""
+    def of(cls, measurement: Measurement, before_rounding: float | None = None) -> "Entry":
+        """A measurement in per cent; a query that was left out of it counts 0 in differences."""
         return cls(
             100 * measurement.value,
             100 * measurement.low,
             100 * measurement.high,
             measurement.signature,
-            100 * measurement.per_query,
+            100 * np.nan_to_num(measurement.per_query),
+            before_rounding,
         )
 
     def __str__(self) -> str:
@@ -80,6 +83,15 @@ class Verdict:
     holds: bool
     numbers: str
     """The comparisons behind it, column by column."""
+    clear: bool = True
+    """Whether all of them are beyond chance: the intervals leave nothing open."""
+
+    @property
+    def word(self) -> str:
+        """The verdict in words."""
+        if not self.holds:
+            return "does not hold"
+        return "holds" if self.clear else "holds, not beyond chance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +102,7 @@ class Result:
         >>> from hashprobe.experiments import load_recipe, load_setting
         >>> grid = {(0, 0): Entry(82.4, 80.0, 85.0, "tMAP@1000|v:0.1")}
         >>> result = Result(
-        ...     load_recipe("figure8"), load_setting("digits", "bench"), grid, {}, (), 1.0)
+        ...     load_recipe("figure8"), load_setting("digits", "bench"), grid, {}, ())
         >>> result.verdicts()
         []
     """
@@ -98,11 +110,16 @@ class Result:
     recipe: Recipe
     setting: Setting
     grid: Mapping[tuple[int, int], Entry]
-    folders: Mapping[tuple[int, int], Path]
-    """Where the attack behind a number is kept."""
+    attacks: Mapping[tuple[int, int], Finished]
+    """The attack behind each number."""
     victims: tuple[VictimFacts, ...]
-    seconds: float
-    """What it took, without what was there already."""
+
+    def seconds(self) -> dict[str, float]:
+        """What was computed, networks and attacks, by name: how long each took at its time."""
+        trained = {victim.name: victim.seconds for victim in self.victims}
+        return trained | {
+            str(done.folder): done.settings["seconds"] for done in self.attacks.values()
+        }
 
     def verdicts(self) -> list[Verdict]:
         """What the numbers say of the recipe's claims."""
@@ -112,6 +129,9 @@ class Result:
 def check(claim: Claim, result: Result) -> Verdict:
     """One claim on the numbers: it holds where every comparison behind it does.
 
+    `above`: every row but the last is above the last by more than `by`. `grows`: the last is above
+    the first, and no neighbour falls by more than `by`. Queries without a hit count 0.
+
     Args:
         claim: the claim.
         result: the numbers.
@@ -119,36 +139,71 @@ def check(claim: Claim, result: Result) -> Verdict:
     grid, columns = result.grid, range(len(result.recipe.columns))
     names = [column.name for column in result.recipe.columns]
     rows, by = claim.rows, claim.by
-    seen: list[tuple[bool, str]] = []
-    if claim.check in ("above", "mostly above", "near"):
-        for j in columns:
-            gap = grid[rows[0], j].minus(grid[rows[1], j])
-            fine = abs(gap.value) < by if claim.check == "near" else gap.value > by
-            seen.append((fine, f"{names[j]}: {signed(gap)}"))
+    seen: list[Comparison]
+    if claim.check in ("above", "mostly above"):
+        labels = [f"{result.recipe.rows[i].name}, " if len(rows) > 2 else "" for i in rows]
+        seen = [
+            beyond(grid[i, j].minus(grid[rows[-1], j]), by, f"{label}{names[j]}")
+            for i, label in zip(rows[:-1], labels, strict=False)
+            for j in columns
+        ]
+    elif claim.check == "near":
+        gaps = [grid[rows[0], j].minus(grid[rows[1], j]) for j in columns]
+        seen = [
+            Comparison(abs(gap.value) < by, True, f"{name}: {signed(gap)}")
+            for gap, name in zip(gaps, names, strict=True)
+        ]
     elif claim.check == "halves":
-        for j in columns:
-            one, other = grid[rows[0], j].value, grid[rows[1], j].value
-            seen.append((one < other / 2, f"{names[j]}: {one:.1f} of {other:.1f}"))
+        pairs = [(grid[rows[0], j].value, grid[rows[1], j].value) for j in columns]
+        seen = [
+            Comparison(one < other / 2, True, f"{name}: {one:.1f} of {other:.1f}")
+            for (one, other), name in zip(pairs, names, strict=True)
+        ]
     elif claim.check == "exceeds":
-        for j in columns:
-            seen.append((grid[rows[0], j].value > by, f"{names[j]}: {grid[rows[0], j]}"))
+        entries = [grid[rows[0], j] for j in columns]
+        seen = [
+            Comparison(entry.value > by, (entry.low or by) >= by, f"{name}: {entry}")
+            for entry, name in zip(entries, names, strict=True)
+        ]
     elif claim.check == "grows down":
-        for j in columns:
-            values = [grid[i, j] for i in rows]
-            gaps = [b.minus(a) for a, b in pairwise(values)]
-            worst = min(gaps, key=lambda gap: gap.value)
-            text = " → ".join(f"{entry.value:.1f}" for entry in values)
-            text += "" if worst.value >= 0 else f" (largest fall {signed(worst)})"
-            seen.append((worst.value >= 0, f"{names[j]}: {text}"))
+        seen = [growth([grid[i, j] for i in rows], by, f"{names[j]}: ") for j in columns]
     else:
         values = [grid[rows[0], j] for j in columns]
-        gaps = [b.minus(a) for a, b in pairwise(values)]
-        sign = -1 if claim.check == "falls along" else 1
-        for gap, name in zip(gaps, names[1:], strict=True):
-            seen.append((sign * gap.value >= 0, f"to {name}: {signed(gap)}"))
-    met = sum(holds for holds, _ in seen)
+        back = claim.check == "falls along"
+        ends = f"from {names[-1]} to {names[0]}: " if back else ""
+        seen = [growth(values[::-1] if back else values, by, ends)]
+    met = sum(one.holds for one in seen)
     holds = met > len(seen) / 2 if claim.check == "mostly above" else met == len(seen)
-    return Verdict(claim.say, holds, "; ".join(text for _, text in seen))
+    clear = all(one.clear for one in seen if one.holds)
+    return Verdict(claim.say, holds, "; ".join(one.text for one in seen), clear)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison behind a claim."""
+
+    holds: bool
+    clear: bool
+    """Whether chance cannot explain it."""
+    text: str
+
+
+def beyond(gap: Entry, by: float, name: str) -> Comparison:
+    """Whether a difference is above a bound, and its interval, too."""
+    clear = gap.low is not None and gap.low > by
+    return Comparison(gap.value > by, clear, f"{name}: {signed(gap)}")
+
+
+def growth(values: Sequence[Entry], slack: float, name: str) -> Comparison:
+    """Whether the last is above the first and no neighbour falls by more than the slack."""
+    whole = values[-1].minus(values[0])
+    steps = [b.minus(a) for a, b in pairwise(values)]
+    worst = min(steps, key=lambda gap: gap.value)
+    text = name + " → ".join(f"{entry.value:.1f}" for entry in values) + f", {signed(whole)}"
+    if worst.value < 0:
+        text += f", largest fall {signed(worst)}"
+    holds = whole.value > 0 and worst.value >= -slack
+    return Comparison(holds, whole.low is not None and whole.low > 0, text)
 
 
 def signed(gap: Entry) -> str:

@@ -1,16 +1,20 @@
 """Runs the cells of recipes: victims are trained once and shared, attacks are kept by content."""
 
-import time
-from dataclasses import asdict
+import inspect
+from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import hashprobe.attacks
 from hashprobe.attacks import Attacked
 from hashprobe.codes import PackedCodes
-from hashprobe.data import DataOptions
-from hashprobe.evaluation import Evaluation, mean_average_precision
+from hashprobe.data import DataOptions, decode
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation import Measurement, compare_pixels, mean_average_precision
+from hashprobe.evaluation.measurement import sign
 from hashprobe.experiments.recipe import Cell, Recipe
 from hashprobe.experiments.result import Entry, Result, VictimFacts
 from hashprobe.experiments.settings import Setting
@@ -18,8 +22,8 @@ from hashprobe.files import fingerprint, jsonable, read_json
 from hashprobe.models import TrainOptions
 from hashprobe.runs import Run
 from hashprobe.workflow import (
+    Finished,
     Network,
-    Protocol,
     Screen,
     Silence,
     Victim,
@@ -29,6 +33,10 @@ from hashprobe.workflow import (
     open_victim,
     train_run,
 )
+
+
+PLACES = ("root", "lists")
+"""Data options that say where, not what."""
 
 
 class Runner:
@@ -64,9 +72,15 @@ class Runner:
         setting = self.setting
         data, network = setting.data_of(cell), setting.network_of(cell)
         if data not in self.checksums:
-            self.checksums[data] = data.load().checksum
+            loaded = data.load()
+            if setting.queries > len(loaded.query):
+                raise HashprobeError(
+                    f"queries must be from 1 to {len(loaded.query)}, those of {loaded.name}; got "
+                    f"{setting.queries}"
+                )
+            self.checksums[data] = loaded.checksum
         content = {
-            "data": said(data, DataOptions("")),
+            "data": without_places(said(data, DataOptions(""))),
             "checksum": self.checksums[data],
             "network": said(network, Network()),
             "train": said(setting.train_of(cell), TrainOptions()),
@@ -81,11 +95,14 @@ class Runner:
         if self.opened is not None and self.opened[0] == path:
             return self.opened[1]
         self.opened = None
+        data = setting.data_of(cell)
+        if (path / "run.json").exists():
+            move(Run.open(path), data)
         train_run(
             path,
-            setting.data_of(cell),
+            data,
             setting.network_of(cell),
-            setting.train_of(cell),
+            replace(setting.train_of(cell), accelerator=accelerator(self.device)),
             workers=self.workers,
             skip_bad=self.skip_bad,
             screen=self.screen,
@@ -101,64 +118,78 @@ class Runner:
         self.opened = path, open_victim(path)
         return self.opened[1]
 
-    def attack(self, cell: Cell, minimum: int) -> tuple[Evaluation, Path]:
-        """What a cell's attack achieved, and its folder."""
+    def attack(self, cell: Cell) -> Finished:
+        """What a cell's attack achieved; from its folder, where the same has been done before."""
         setting = self.setting
         name, options = setting.attack_of(cell)
-        budget = setting.budget_of(cell)
-        protocol = setting.protocol_of(cell, minimum)
+        budget, protocol = setting.budget_of(cell), setting.protocol_of(cell)
         path = self.path_of(cell)
-        run = Run.open(path) if (path / "run.json").exists() else None
         asked: dict[str, Any] = {
             "attack": name,
             "budget": asdict(budget),
-            "options": said(options, type(options)()),
-            "protocol": said(protocol, Protocol()),
+            "options": asdict(options),
+            "protocol": asdict(protocol),
             "precision": setting.precision,
+            "code": code_digest(),
         }
 
-        def folder_of(run: Run) -> str:
+        def folder_of(run: Run) -> Path:
             # Of the codes, too: a victim made anew has other ones.
-            return f"{name}-{fingerprint(jsonable({**asked, 'seals': run.seals()}))[:12]}"
+            digest = fingerprint(jsonable({**asked, "seals": run.seals()}))[:12]
+            return path / "attacks" / f"{name}-{digest}"
 
-        if run is not None:
-            done = finished_attack(path / "attacks" / folder_of(run))
+        if (path / "run.json").exists():
+            done = finished_attack(folder_of(Run.open(path)))
             if done is not None:
-                return done.evaluation, done.folder
+                return done
         victim = self.victim(cell)
         folder = folder_of(victim.run)
-        result = attack_run(
+        attack_run(
             victim,
             name,
             budget=budget,
             options=options,
             protocol=protocol,
-            name=folder,
+            name=folder.name,
             precision=setting.precision,  # type: ignore[arg-type]
             device=self.device,
             workers=self.workers,
             screen=self.screen,
         )
-        return result, path / "attacks" / folder
+        done = finished_attack(folder)
+        assert done is not None
+        return done
 
-    def entry(self, cell: Cell, minimum: int) -> tuple[Entry, Path]:
-        """The number of a cell, and the folder of the attack behind it."""
-        evaluation, folder = self.attack(cell, minimum)
+    def entry(self, cell: Cell, done: Finished) -> Entry:
+        """The number of a cell."""
+        evaluation = done.evaluation
         untouched = cell.attack == "original"
+        if cell.measure == "t-MAP" and not untouched:
+            raw = evaluation.achieved_float
+            return Entry.of(evaluation.achieved, None if raw is None else 100 * raw.value)
         if cell.measure == "t-MAP":
-            return Entry.of(evaluation.floor if untouched else evaluation.achieved), folder
+            return Entry.of(evaluation.floor)
         if cell.measure == "MAP":
-            return Entry.of(evaluation.map_clean if untouched else evaluation.map_attacked), folder
+            return Entry.of(evaluation.map_clean if untouched else evaluation.map_attacked)
         if cell.measure == "ceiling":
-            return Entry.of(evaluation.ceiling), folder
+            return Entry.of(evaluation.ceiling)
         if cell.measure == "perceptibility":
-            visible = evaluation.perceptibility
-            assert visible is not None
-            signature = f"RMSE|{evaluation.achieved.signature.partition('|')[2]}"
-            return Entry(1000 * visible.rmse, None, None, signature), folder
-        return Entry.of(self.map_of_codes(cell, folder, minimum)), folder
+            return self.perceptibility(cell, done)
+        return Entry.of(self.map_of_codes(cell, done.folder))
 
-    def map_of_codes(self, cell: Cell, folder: Path, minimum: int) -> Any:
+    def perceptibility(self, cell: Cell, done: Finished) -> Entry:
+        """The root mean squared change of each query, in thousandths."""
+        victim, attacked = self.victim(cell), Attacked.load(done.folder)
+        clean = decode(
+            victim.data.query.take(attacked.query_ids), victim.hasher.contract, workers=0
+        ).images
+        pairs = [(clean[i : i + 1], attacked.images8[i : i + 1]) for i in range(len(attacked))]
+        roots = np.array([compare_pixels(x.numpy(), y.numpy()).rmse for x, y in pairs])
+        signature = sign("RMSE", q=len(roots), round="uint8")
+        measured = Measurement.of(1000 * roots, signature)
+        return Entry(measured.value, measured.low, measured.high, signature, measured.per_query)
+
+    def map_of_codes(self, cell: Cell, folder: Path) -> Measurement:
         """MAP by own labels of the codes that an attack aims at."""
         victim, attacked = self.victim(cell), Attacked.load(folder)
         codes = attacked.target_codes
@@ -166,7 +197,7 @@ class Runner:
             codes = -attacked.clean_codes.signs()
         position = {int(p): row for row, p in enumerate(victim.query.positions)}
         rows = np.array([position[int(i)] for i in attacked.query_ids])
-        protocol = self.setting.protocol_of(cell, minimum)
+        protocol = self.setting.protocol_of(cell)
         return mean_average_precision(
             PackedCodes.from_signs(np.where(codes >= 0, 1, -1)),
             victim.database.codes,
@@ -187,24 +218,51 @@ class Runner:
         Raises:
             HashprobeError: whatever is wrong with data, folders or settings.
         """
-        start = time.monotonic()
         cells = {
             (i, j): recipe.cell(row, column)
             for i, row in enumerate(recipe.rows)
             for j, column in enumerate(recipe.columns)
         }
-        minimum = max(self.setting.attack_of(cell)[1].n_t for cell in cells.values())
-        grid, folders = {}, {}
+        grid, attacks = {}, {}
         victims: dict[Path, Cell] = {}
         order = sorted(cells, key=lambda place: (str(self.path_of(cells[place])), place))
         for done, place in enumerate(order):
             cell = cells[place]
             row, column = recipe.rows[place[0]].name, recipe.columns[place[1]].name
             self.screen.say(f"{recipe.name}, {done + 1}/{len(order)}: {row}, {column}")
-            grid[place], folders[place] = self.entry(cell, minimum)
+            attacks[place] = self.attack(cell)
+            grid[place] = self.entry(cell, attacks[place])
             victims.setdefault(self.path_of(cell), cell)
         facts = tuple(facts_of(path, cell) for path, cell in victims.items())
-        return Result(recipe, self.setting, grid, folders, facts, time.monotonic() - start)
+        return Result(recipe, self.setting, grid, attacks, facts)
+
+
+def accelerator(device: str) -> Any:
+    """Where training runs, by the name of a device."""
+    return "cpu" if device == "cpu" else "gpu" if device.startswith("cuda") else "auto"
+
+
+def move(run: Run, data: DataOptions) -> None:
+    """Tells a run where its data are now: what they hold is in its name."""
+    now = jsonable(asdict(data))
+    there = run.config.get("data", {})
+    moved = {name: now[name] for name in PLACES if there.get(name) != now[name]}
+    if moved:
+        run.saved({**run.config, "data": {**there, **moved}})
+
+
+def without_places(options: dict[str, Any]) -> dict[str, Any]:
+    """Data options without the folders: the same data elsewhere are the same data."""
+    return {name: value for name, value in options.items() if name not in PLACES}
+
+
+@cache
+def code_digest() -> str:
+    """A digest of the attacks' own code: what another version computed is computed anew."""
+    package = Path(inspect.getfile(hashprobe.attacks)).parent
+    return fingerprint(
+        {path.name: path.read_text("utf-8") for path in sorted(package.glob("*.py"))}
+    )
 
 
 def said(options: Any, usual: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hashprobe.attacks import PRESETS as PUBLISHED
 from hashprobe.attacks import (
@@ -18,13 +18,17 @@ from hashprobe.attacks import (
 )
 from hashprobe.data import DataOptions
 from hashprobe.errors import HashprobeError
-from hashprobe.experiments.recipe import Cell, Recipe
+from hashprobe.experiments.recipe import Cell, Recipe, load_recipe
 from hashprobe.models import TrainOptions
 from hashprobe.types import Budget
 from hashprobe.workflow import Network, Protocol
 
 
 SCALES = ("paper", "bench")
+ALIASES = {"imagenet": "imagenet100", "nuswide": "nuswide-20"}
+MINIMUM = 13
+"""Database items that a target label must have: the largest n_t of any recipe, so that all tables
+of a setting steer the same queries to the same labels."""
 DEFAULT_EPS = 8 / 255
 
 
@@ -51,6 +55,8 @@ class Setting:
     """What one step of one query takes there, in milliseconds."""
     queries: int = 100
     seed: int = 0
+    pool: Literal["differs", "disjoint"] | None = None
+    """Where target labels come from; None: as the preset has it."""
     top: int | None = None
     """T of MAP and t-MAP."""
     unseen: int = 0
@@ -75,38 +81,36 @@ class Setting:
         """The training of a cell's victim."""
         return replace(self.train, loss=cell.loss)  # type: ignore[arg-type]
 
-    def protocol_of(self, cell: Cell, minimum: int) -> Protocol:
-        """Queries, targets and measures of a cell.
-
-        Args:
-            cell: the cell.
-            minimum: items that a target label must have: the largest n_t of what is compared.
-        """
+    def protocol_of(self, cell: Cell) -> Protocol:
+        """Queries, targets and measures of a cell."""
         published = PUBLISHED.get(self.preset)
-        pool: Any = "unseen" if cell.open_set else cell.pool
+        pool: Any = "unseen" if cell.open_set else cell.pool or self.pool
         return Protocol(
             queries=self.queries,
             seed=self.seed,
             pool=pool or (published.pool if published else "differs"),
-            minimum=max(minimum, published.minimum if published else 9),
+            minimum=MINIMUM,
             top=self.top,
             empty=published.empty if published else "zero",
         )
 
     def budget_of(self, cell: Cell) -> Budget:
-        """The budget of a cell."""
-        if cell.eps is not None:
-            return Budget(cell.eps * self.eps_scale)
-        if self.preset in PUBLISHED:
-            budget = PUBLISHED[self.preset].budget
-            return replace(budget, eps=budget.eps * self.eps_scale)
-        return Budget(DEFAULT_EPS * self.eps_scale)
+        """The budget of a cell; recipes that vary eps have it multiplied already."""
+        published = PUBLISHED.get(self.preset)
+        usual = published.budget if published else Budget(DEFAULT_EPS)
+        eps = usual.eps * self.eps_scale if cell.eps is None else cell.eps
+        return replace(usual, eps=eps)
+
+    def recipe(self, name: str) -> Recipe:
+        """A recipe as this setting runs it: its steps and its eps."""
+        return load_recipe(name, self.preset, self.eps_scale)
 
     def attack_of(self, cell: Cell) -> tuple[str, Any]:
         """Name and options of a cell's attack under the preset.
 
         `default` exchanges the optimisation of P2P and DHTA for hashprobe's own; the target codes
-        stay theirs. HAG and the feature-space attack are always as published.
+        stay theirs. HAG and the feature-space attack are always as published, in the preset's
+        budget.
         """
         steps: dict[str, Any] = {} if cell.steps is None else {"steps": cell.steps}
         votes: dict[str, Any] = {} if cell.n_t is None else {"n_t": cell.n_t}
@@ -136,37 +140,77 @@ class Setting:
         """How this differs from the paper's setting, in sentences.
 
         Example:
-            >>> load_setting("imagenet100", "paper").changes()
-            []
+            >>> len(load_setting("imagenet100", "paper").changes())
+            1
         """
         found = []
+        paper = load_setting("imagenet100", "paper")
         if self.dataset not in ("imagenet100", "nuswide-20"):
             found.append(f"Data: {self.title} (paper: ImageNet-100, NUS-WIDE).")
-        paper = load_setting("imagenet100", "paper")
+        if self.top is None:
+            found.append(f"Lists are the whole database (paper: the first {paper.top:,}).")
+        if self.unseen and self.dataset != "imagenet100":
+            found.append(
+                f"Open set: {self.unseen} classes of the data are held back from training (paper: "
+                "10 further classes)."
+            )
         if self.network != paper.network:
             found.append(f"Network: {describe(self.network)} (paper: {describe(paper.network)}).")
         if differ := differences(asdict(self.train), asdict(paper.train)):
             found.append(f"Training: {differ}.")
-        if self.preset == "default":
-            steps, eps = BitMarginOptions().steps, DEFAULT_EPS * self.eps_scale * 255
+        else:
             found.append(
-                f"P2P and DHTA are optimised by bit margin in at most {steps} steps at "
-                f"{eps:.0f}/255 (paper: {DhtaOptions().steps:,} steps at 0.032); the target codes "
-                "are theirs."
+                f"The paper does not say how long it trains: {self.train.epochs} epochs here, with "
+                "random crops and mirror images."
+            )
+        return found + self.changed_attacks()
+
+    def changed_attacks(self) -> list[str]:
+        """The part of it that is about attacks and what is attacked."""
+        found = []
+        eps = f"{255 * DEFAULT_EPS * self.eps_scale:.0f}/255"
+        if self.preset == "default":
+            found.append(
+                f"All attacks: eps {eps} (paper: 0.032). P2P and DHTA are optimised by bit "
+                f"margin in at most {BitMarginOptions().steps} steps (paper: "
+                f"{DhtaOptions().steps:,}); the target codes are theirs."
             )
         elif self.preset == "official-code":
-            found.append("Attacks as in the released code: eps in normalised units (paper's text: "
-                         "0.032, read as pixels).")  # fmt: skip
-        elif self.eps_scale != 1:
-            found.append(f"eps is {self.eps_scale:g} times the paper's.")
+            found.append("Attacks as in the released code: eps counts in normalised units.")
+        if self.eps_scale != 1:
+            found.append(f"Every eps is {self.eps_scale:g} times the paper's.")
         if self.long_steps is not None:
             found.append(
                 "HAG, and the feature-space attack by projected gradient, take "
                 f"{self.long_steps:,} steps (paper: {HagOptions().steps:,})."
             )
-        if self.queries != paper.queries:
-            found.append(f"{self.queries} queries (paper: {paper.queries}).")
+        if self.multi_label:
+            found.append(
+                f"Target labels have {MINIMUM} database items or more (paper: n_t), so that all "
+                "tables have the same."
+            )
+        if self.pool is not None:
+            found.append(f"Target labels: {self.pool}.")
+        if self.precision != "float32":
+            found.append(f"Gradients of attacks are computed in {self.precision}.")
+        if (self.queries, self.seed) != (100, 0):
+            found.append(f"{self.queries} queries of seed {self.seed} (paper: 100).")
         return found
+
+    @property
+    def name(self) -> str:
+        """Of the folder of its results: the data set and what is not usual.
+
+        Example:
+            >>> load_setting("digits", "bench", queries=20).name
+            'digits-bench-default-20queries'
+        """
+        words = [self.dataset, self.scale, self.preset]
+        words += [self.pool] if self.pool else []
+        words += [f"{self.queries}queries"] if self.queries != 100 else []
+        words += [f"seed{self.seed}"] if self.seed else []
+        words += [self.precision] if self.precision != "float32" else []
+        return "-".join(words)
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
@@ -203,6 +247,16 @@ def dataset_names() -> list[str]:
     return list(content()["datasets"])
 
 
+def has_bench(dataset: str) -> bool:
+    """Whether a data set has the bench scale.
+
+    Example:
+        >>> has_bench("cifar10"), has_bench("imagenet")
+        (True, False)
+    """
+    return "bench" in content()["datasets"].get(ALIASES.get(dataset, dataset), {})
+
+
 def dataset_title(dataset: str) -> str:
     """What a data set is called.
 
@@ -225,7 +279,7 @@ def load_setting(
     """The setting of a data set.
 
     Args:
-        dataset: one of `dataset_names()`.
+        dataset: one of `dataset_names()`, or imagenet or nuswide for short.
         scale: `paper` or `bench`.
         preset: `paper`, `official-code` or `default`; None: the paper's at its scale, else default.
         root: the folder of the pictures.
@@ -239,6 +293,7 @@ def load_setting(
         >>> load_setting("cifar10", "bench").network.size
         32
     """
+    dataset = ALIASES.get(dataset, dataset)
     if dataset not in content()["datasets"]:
         raise HashprobeError(
             f"unknown data set {dataset!r}: choose from {', '.join(dataset_names())}"
@@ -246,7 +301,7 @@ def load_setting(
     if scale not in SCALES:
         raise HashprobeError(f"unknown scale {scale!r}: choose from {', '.join(SCALES)}")
     entry, paper = content()["datasets"][dataset], content()["paper"]
-    if scale == "bench" and "bench" not in entry:
+    if scale == "bench" and not has_bench(dataset):
         raise HashprobeError(
             f"{dataset} has no bench scale: take --scale paper, or another data set"
         )

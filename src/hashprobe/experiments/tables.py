@@ -26,7 +26,7 @@ def markdown(result: Result, figures: Sequence[str] = ()) -> str:
         >>> grid = {(0, j): Entry(82.4, 80.0, 85.0, "tMAP@1000|v:0.1") for j in range(5)}
         >>> grid |= {(1, j): Entry(90.0, 88.0, 92.0, "tMAP@1000|v:0.1") for j in range(5)}
         >>> result = Result(
-        ...     load_recipe("table8"), load_setting("digits", "bench"), grid, {}, (), 1.0)
+        ...     load_recipe("table8"), load_setting("digits", "bench"), grid, {}, ())
         >>> print(markdown(result).splitlines()[0])
         ## t-MAP of DHTA by the size of the perturbation
     """
@@ -40,7 +40,7 @@ def markdown(result: Result, figures: Sequence[str] = ()) -> str:
     if recipe.show not in ("examples", "pictures"):
         lines += [*grid(head, rows), "", unit(result), ""]
     for verdict in result.verdicts():
-        mark = "holds" if verdict.holds else "**does not hold**"
+        mark = verdict.word if verdict.holds else f"**{verdict.word}**"
         lines.append(f"- {verdict.say}: {mark} ({verdict.numbers})")
     lines += [""] if recipe.claims else []
     lines += [f"- `{signature}`" for signature in signatures(result)]
@@ -152,7 +152,8 @@ def as_json(result: Result) -> dict[str, Any]:
             "high": entry.high,
             "paper": paper_figure(result, i, j),
             "signature": entry.signature,
-            "attack": str(result.folders[i, j]),
+            "before_rounding": entry.before_rounding,
+            "attack": str(result.attacks[i, j].folder),
         }
         for (i, j), entry in sorted(result.grid.items())
     ]
@@ -175,7 +176,7 @@ def as_json(result: Result) -> dict[str, Any]:
             "published": result.recipe.published,
             "claims": [asdict(verdict) for verdict in result.verdicts()],
             "victims": victims,
-            "seconds": result.seconds,
+            "seconds": sum(result.seconds().values()),
         }
     )
     return content
