@@ -85,6 +85,6 @@ def test_too_few_items_for_the_devices_are_refused(pictures, as_for_users, devic
         world_size = devices
 
     images, labels = pictures(3, size=32)
-    work = Training(network(), images, labels, TrainOptions(), None, None, None, None)
+    work = Training(network(), images, labels, TrainOptions(), None, None, None, None, None)
     with pytest.raises(HashprobeError, match="3 training items are too few for 2 devices"):
         work.run(Two())

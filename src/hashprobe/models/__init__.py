@@ -7,12 +7,13 @@ from hashprobe.models.hasher import Hasher, ImageHasher
 from hashprobe.models.losses import LOSSES, Loss, dph, dpsh, hashnet
 from hashprobe.models.options import TrainOptions
 from hashprobe.models.training import Epoch, train
-from hashprobe.models.video import VideoHasher
+from hashprobe.models.video import FeatureHasher, VideoHasher, clip_features
 
 
 __all__ = [
     "LOSSES",
     "Epoch",
+    "FeatureHasher",
     "Hasher",
     "ImageHasher",
     "Loss",
@@ -20,6 +21,7 @@ __all__ = [
     "TrainOptions",
     "VideoHasher",
     "backbone_names",
+    "clip_features",
     "dph",
     "dpsh",
     "hash_layer_input",

@@ -11,6 +11,7 @@ from safetensors.torch import save
 from hashprobe.errors import HashprobeError
 from hashprobe.files import read_json, write_bytes, write_json
 from hashprobe.models.hasher import ImageHasher
+from hashprobe.models.video import VideoHasher
 from hashprobe.models.weights import load_matching
 from hashprobe.types import InputContract
 
@@ -42,9 +43,11 @@ class ModelCard:
     """Options of the training, as JSON."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Name and checksum of the data it was trained on, as JSON."""
+    hidden: int = 0
+    """Width of the LSTM's state of a network for clips; 0 for one for images."""
 
 
-def save_checkpoint(folder: Path, hasher: ImageHasher, card: ModelCard) -> None:
+def save_checkpoint(folder: Path, hasher: ImageHasher | VideoHasher, card: ModelCard) -> None:
     """Write model.safetensors and model.json, each whole or not at all.
 
     Args:
@@ -67,7 +70,7 @@ def save_checkpoint(folder: Path, hasher: ImageHasher, card: ModelCard) -> None:
     write_json(folder / CARD, {"format": FORMAT, "hashprobe": version("hashprobe"), **asdict(card)})
 
 
-def load_checkpoint(folder: Path) -> tuple[ImageHasher, ModelCard]:
+def load_checkpoint(folder: Path) -> tuple[ImageHasher | VideoHasher, ModelCard]:
     """The network of a checkpoint, in eval mode on the CPU, and what it says about itself.
 
     Args:
@@ -106,13 +109,12 @@ def load_checkpoint(folder: Path) -> tuple[ImageHasher, ModelCard]:
             tuple(content["label_names"]),
             content["training"],
             content["data"],
+            content.get("hidden", 0),
         )
     except (KeyError, TypeError) as error:
         raise HashprobeError(f"{folder / CARD} is damaged: {error} is missing or wrong") from error
     try:
-        hasher = ImageHasher(
-            card.backbone, card.bits, size=contract.size, batch_norm=card.batch_norm
-        )
+        hasher = build(card)
     except HashprobeError as error:
         raise HashprobeError(f"{folder / CARD}: {error}") from error
     if hasher.contract != contract:
@@ -122,3 +124,18 @@ def load_checkpoint(folder: Path) -> tuple[ImageHasher, ModelCard]:
         )
     load_matching(hasher, folder / WEIGHTS)
     return hasher.eval(), card
+
+
+def build(card: ModelCard) -> ImageHasher | VideoHasher:
+    """The network that a card names, with random weights."""
+    size, norm = card.contract.size, card.batch_norm
+    if not card.contract.frames:
+        return ImageHasher(card.backbone, card.bits, size=size, batch_norm=norm)
+    return VideoHasher(
+        card.backbone,
+        card.bits,
+        size=size,
+        frames=card.contract.frames,
+        batch_norm=norm,
+        hidden=card.hidden,
+    )

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 from jaxtyping import Int64
+from torch import Tensor
 from torch.nn.functional import pad
 
 from hashprobe.models.options import TrainOptions
-from hashprobe.tensors import Images8
 
 
 Positions = Int64[np.ndarray, " _"]
@@ -61,11 +61,12 @@ def step_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(list(numbers)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def augment(images: Images8, kind: str, draws: torch.Generator) -> Images8:
+def augment(images: Tensor, kind: str, draws: torch.Generator) -> Tensor:
     """Random crops out of the picture reflected by an eighth, and mirror images.
 
     Args:
-        images: (N, 3, H, W) 8-bit pixels.
+        images: (N, 3, H, W) 8-bit pixels; or clips, all of whose frames are moved alike; or
+            features, for `none`.
         kind: `none`, `crop` or `crop-flip`.
         draws: where the randomness comes from.
 
@@ -79,7 +80,9 @@ def augment(images: Images8, kind: str, draws: torch.Generator) -> Images8:
     """
     if kind == "none":
         return images
-    count, _, height, width = images.shape
+    if images.ndim == 5:
+        return augment(images.flatten(1, 2), kind, draws).reshape(images.shape)
+    count, planes, height, width = images.shape
     margin = max(1, height // 8)
     padded = pad(images.float(), (margin,) * 4, mode="reflect").to(torch.uint8)
     offsets = torch.randint(2 * margin + 1, (2, count), generator=draws)
@@ -89,5 +92,5 @@ def augment(images: Images8, kind: str, draws: torch.Generator) -> Images8:
         flip = torch.rand(count, generator=draws) < 0.5
         columns = torch.where(flip[:, None, None, None], columns.flip(-1), columns)
     items = torch.arange(count)[:, None, None, None]
-    channels = torch.arange(3)[None, :, None, None]
+    channels = torch.arange(planes)[None, :, None, None]
     return padded[items, channels, rows, columns]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int8, Int64
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -65,10 +65,11 @@ OnStep = Callable[[int, int, float], None]
 
 def train(
     hasher: Hasher,
-    images: Images8,
+    images: Images8 | Tensor,
     labels: Labels,
     options: TrainOptions,
     *,
+    lengths: Int64[Tensor, " n"] | None = None,
     state: Path | None = None,
     measure: Measure | None = None,
     on_step: OnStep | None = None,
@@ -81,9 +82,11 @@ def train(
 
     Args:
         hasher: the network; it is trained in place and left in eval mode.
-        images: (N, 3, size, size) 8-bit pixels, in memory or mapped from a file.
+        images: (N, 3, size, size) 8-bit pixels, in memory or mapped from a file; or clips; or
+            floating features, which the network is given as they are.
         labels: (N, C) bool.
         options: see `TrainOptions`.
+        lengths: (N,) frames of each clip; None for images.
         state: file of the saved state; it is removed by the caller when no longer needed.
         measure: how MAP on the held-out items is computed; None for no MAP. With several devices it
             must be a function that can be pickled.
@@ -110,7 +113,7 @@ def train(
             f"training needs two or more images with a label each; got {len(images)} images and "
             f"{len(labels)} labels"
         )
-    work = Training(hasher, images, labels, options, state, measure, on_step, on_epoch)
+    work = Training(hasher, images, labels, options, lengths, state, measure, on_step, on_epoch)
     fabric = open_fabric(options)
     if options.devices == 1:
         return work.run(fabric)
@@ -135,9 +138,10 @@ class Training:
     def __init__(
         self,
         hasher: Hasher,
-        images: Images8,
+        images: Images8 | Tensor,
         labels: Labels,
         options: TrainOptions,
+        lengths: Int64[Tensor, " n"] | None,
         state: Path | None,
         measure: Measure | None,
         on_step: OnStep | None,
@@ -146,6 +150,7 @@ class Training:
         self.hasher = hasher
         self.images = images
         self.options = options
+        self.lengths = lengths
         self.state = state
         self.measure = measure
         self.on_step = on_step
@@ -233,15 +238,15 @@ class Training:
         mine = draw_batch(len(self.kept), options, epoch, step, rank, fabric.world_size)
         draws = torch.Generator().manual_seed(step_seed(options.seed, epoch, step, rank))
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=draws)))
-        pixels = self.images[torch.from_numpy(self.kept[mine])]
-        pixels = augment(pixels, options.augment, draws).to(fabric.device)
+        rows = torch.from_numpy(self.kept[mine])
+        pixels = augment(self.images[rows], options.augment, draws)
         scale = rate(options, epoch + step / per_epoch)
         for group in optimiser.param_groups:
             group["lr"] = options.lr * scale * group["factor"]
         model.train()
         optimiser.zero_grad()
         slope = SLOPES[options.loss](self.position) if options.loss in SLOPES else 1.0
-        codes = (slope * model(pixels.float() / 255).float()).tanh()
+        codes = (slope * model(*self.inputs(pixels, rows, fabric.device)).float()).tanh()
         where = torch.from_numpy(mine).to(fabric.device)
         self.remember(fabric, where, codes.detach())
         similar = self.kept_labels[where] @ self.kept_labels.T > 0
@@ -255,6 +260,14 @@ class Training:
         fabric.backward(loss)
         optimiser.step()
         return value
+
+    def inputs(
+        self, pixels: Tensor, rows: Int64[Tensor, " n"], device: torch.device
+    ) -> tuple[Tensor, ...]:
+        """What the network is given: pixels in [0, 1] or features, and the lengths of clips."""
+        given = pixels.to(device)
+        given = given.float() / 255 if given.dtype == torch.uint8 else given
+        return (given,) if self.lengths is None else (given, self.lengths[rows].to(device))
 
     def remember(self, fabric: Fabric, where: Tensor, codes: Tensor) -> None:
         """Store the codes of the batch, of all devices, at their positions."""
@@ -284,9 +297,10 @@ class Training:
         if self.measure is None or not len(self.held):
             return None
         self.hasher.eval()
+        parts = np.array_split(self.held, max(1, len(self.held) // 100))
         logits = [
-            self.hasher(self.images[torch.from_numpy(part)].to(fabric.device).float() / 255)
-            for part in np.array_split(self.held, max(1, len(self.held) // 100))
+            self.hasher(*self.inputs(self.images[rows], rows, fabric.device))
+            for rows in map(torch.from_numpy, parts)
         ]
         queries = signs(torch.cat(logits))
         labels = self.labels.bool().numpy()

@@ -1,5 +1,6 @@
 """Networks for clips: a backbone on every frame, an LSTM over them, a hash layer."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -10,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from hashprobe.errors import HashprobeError
 from hashprobe.models.backbones import Weights, build_backbone, hash_layer, last_linear
 from hashprobe.models.hasher import Hasher, check_bits
-from hashprobe.tensors import Clips, Images, Logits
+from hashprobe.tensors import Clips, Images, Images8, Logits
 
 
 HIDDEN = 256
@@ -104,11 +105,7 @@ class VideoHasher(Hasher):
             features: (N, T, F), anything beyond a clip's length.
             lengths: (N,) from 1 to T.
         """
-        states, _ = self.lstm(features)
-        # What comes after a clip's last frame cannot change the state at it.
-        last: Tensor = states[torch.arange(len(states), device=states.device), lengths - 1]
-        logits: Tensor = self.head(last)
-        return logits
+        return code_of(self.lstm, self.head, features, lengths)
 
     def features(self, frames: Images) -> Float[Tensor, "m f"]:
         """Backbone features of single frames, some at a time.
@@ -168,6 +165,79 @@ class VideoHasher(Hasher):
                 "already normalised, or 8-bit values?"
             )
         return lengths
+
+
+class FeatureHasher(Hasher):
+    """The part of a video network after its backbone, to be trained on features that stand still.
+
+    It shares its weights with the hasher that it is made of.
+
+    Args:
+        hasher: the whole network.
+
+    Example:
+        >>> hasher = VideoHasher("small", 16, size=16, frames=12).eval()
+        >>> part, features = FeatureHasher(hasher), torch.rand(2, 5, 256)
+        >>> part(features, torch.tensor([5, 3])).shape
+        torch.Size([2, 16])
+    """
+
+    def __init__(self, hasher: VideoHasher) -> None:
+        super().__init__(hasher.bits, hasher.contract)
+        self.lstm, self.head = hasher.lstm, hasher.head
+
+    def forward(self, features: Float[Tensor, "n t f"], lengths: Int64[Tensor, " n"]) -> Logits:
+        """Logits of clips by the features of their frames."""
+        return code_of(self.lstm, self.head, features, lengths)
+
+
+@torch.no_grad()
+def clip_features(
+    hasher: VideoHasher,
+    clips8: Images8,
+    lengths: Int64[Tensor, " n"],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Float[Tensor, "n t f"]:
+    """Backbone features of every frame of some clips, zeros beyond a clip's end.
+
+    Args:
+        hasher: the network, left as it was.
+        clips8: (N, T, 3, size, size) 8-bit pixels.
+        lengths: (N,) frames of each clip.
+        on_progress: called with (clips done, N).
+
+    Returns:
+        (N, T, F), on the device of the clips.
+
+    Example:
+        >>> hasher = VideoHasher("small", 16, size=16, frames=12)
+        >>> clips8 = torch.zeros(2, 5, 3, 16, 16, dtype=torch.uint8)
+        >>> clip_features(hasher, clips8, torch.tensor([5, 3])).shape
+        torch.Size([2, 5, 256])
+    """
+    mode = hasher.training
+    hasher.eval()
+    kept: list[Tensor] = []
+    for row, length in enumerate(lengths.tolist()):
+        features = hasher.features(clips8[row, :length].to(hasher.mean.device).float() / 255)
+        padded = features.new_zeros(clips8.shape[1], features.shape[1])
+        padded[:length] = features
+        kept.append(padded.to(clips8.device))
+        if on_progress is not None:
+            on_progress(row + 1, len(lengths))
+    hasher.train(mode)
+    return torch.stack(kept)
+
+
+def code_of(
+    lstm: nn.Module, head: nn.Module, features: Tensor, lengths: Int64[Tensor, " n"]
+) -> Logits:
+    """The hash layer's answer to the LSTM's state at each clip's last frame."""
+    states, _ = lstm(features)
+    # What comes after a clip's last frame cannot change the state at it.
+    last: Tensor = states[torch.arange(len(states), device=states.device), lengths - 1]
+    logits: Tensor = head(last)
+    return logits
 
 
 def cut_head(network: nn.Module) -> int:

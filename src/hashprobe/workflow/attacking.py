@@ -19,7 +19,7 @@ from hashprobe.attacks import (
     draw_target_labels,
 )
 from hashprobe.codes import PackedCodes
-from hashprobe.data import RetrievalData, Split, decode
+from hashprobe.data import Pixels, RetrievalData, Split, decode
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import (
     Empty,
@@ -147,11 +147,11 @@ def attack_run(
     targets = draw_targets(data, query.labels[rows], database, ids, options, protocol)
     folder = path / "attacks" / name
     with ExitStack() as scratch:
-        images8 = clean_queries(data.query.take(ids), hasher, path, workers, screen, scratch)
+        clean = clean_queries(data.query.take(ids), hasher, path, workers, screen, scratch)
         examples = None
         if ATTACKS[attack].wants_images:
             first = data.database.take(database.positions[targets.members[:, 0]])
-            examples = clean_queries(first, hasher, path, workers, screen, scratch)
+            examples = clean_queries(first, hasher, path, workers, screen, scratch).images
         both = budget.both_readings(hasher.contract.std)
         screen.say(f"{attack} at {both}; {len(ids)} queries -> {folder}")
         if overwrite:
@@ -159,10 +159,10 @@ def attack_run(
             (folder / RESULT).unlink(missing_ok=True)
         hasher.to(where)
         attacked = run_attack(
-            hasher, images8, ids, targets, attack, budget, options, protocol.seed, batch_size,
+            hasher, clean, ids, targets, attack, budget, options, protocol.seed, batch_size,
             precision, examples, folder, overwrite, screen,
         )  # fmt: skip
-        result = measure(attacked, images8, query, database, rows, protocol)
+        result = measure(attacked, clean, query, database, rows, protocol)
     settings = {
         "attack": attack,
         "budget": asdict(budget),
@@ -186,14 +186,14 @@ def clean_queries(
     workers: int | None,
     screen: Screen,
     scratch: ExitStack,
-) -> Images8:
+) -> Pixels:
     """Pixels of queries or targets; many in a file, so that memory does not grow with them."""
     into = None
-    if len(split) * 3 * hasher.contract.size**2 > CLEAN_BYTES:
+    if len(split) * 3 * max(1, hasher.contract.frames) * hasher.contract.size**2 > CLEAN_BYTES:
         folder = scratch.enter_context(TemporaryDirectory(prefix="clean-", dir=path))
         into = Path(folder) / "pixels.npy"
     with screen.bar("decoding queries") as tick:
-        return decode(split, hasher.contract, workers=workers, on_progress=tick, into=into).images
+        return decode(split, hasher.contract, workers=workers, on_progress=tick, into=into)
 
 
 def draw_queries(available: int, protocol: Protocol) -> np.ndarray:
@@ -260,7 +260,7 @@ def draw_targets(
 
 def run_attack(
     hasher: Hasher,
-    images8: Images8,
+    clean: Pixels,
     ids: np.ndarray,
     targets: TargetCodes,
     attack: str,
@@ -285,7 +285,7 @@ def run_attack(
         said: list[int] = []
         return craft(
             hasher.to(memory_format=torch.channels_last),
-            images8,
+            clean.images,
             ids,
             targets,
             attack=attack,
@@ -295,6 +295,7 @@ def run_attack(
             batch_size=batch_size,
             precision=precision,
             target_images8=target_images8,
+            lengths=None if clean.lengths is None else torch.from_numpy(clean.lengths),
             out=folder,
             overwrite=overwrite,
             on_progress=on_progress,
@@ -304,7 +305,7 @@ def run_attack(
 
 def measure(
     attacked: Attacked,
-    images8: Images8,
+    clean: Pixels,
     query: Encoded,
     database: Encoded,
     rows: np.ndarray,
@@ -320,8 +321,8 @@ def measure(
         target_codes=as_codes(attacked.target_codes),
         attacked_codes=attacked.codes,
         attacked_codes_float=attacked.codes_float,
-        perceptibility=compare_pixels(images8, attacked.images8),
-        perceptibility_float=compare_pixels(images8, attacked.images),
+        perceptibility=compare_pixels(clean.images, attacked.images8, clean.lengths),
+        perceptibility_float=compare_pixels(clean.images, attacked.images, clean.lengths),
         top=protocol.top,
         normaliser=protocol.normaliser,
         ties=protocol.ties,

@@ -13,6 +13,7 @@ from hashprobe.attacks.chunk import device_of
 from hashprobe.attacks.recipe import sha256_weights
 from hashprobe.codes import PackedCodes
 from hashprobe.data import Split, stream
+from hashprobe.data.clips import ClipArraySource
 from hashprobe.data.split import ArraySource, BadImage
 from hashprobe.environment import cores
 from hashprobe.errors import HashprobeError
@@ -46,7 +47,7 @@ def encode_run(
 
     Args:
         path: the run folder.
-        batch_size: images encoded at once.
+        batch_size: images, or frames of clips, encoded at once.
         device: where; `auto` is the GPU if there is one.
         workers: decoding processes; by default one a core beside a GPU, one for four cores where
             the network needs the cores itself, and none for data in memory.
@@ -88,7 +89,7 @@ def encode_run(
             parts = Parts(run.path / "codes" / f"{role}.parts", made_by, hasher.bits)
             if role in missing:
                 split = data.splits()[role]
-                files = not isinstance(split.source, ArraySource)
+                files = not isinstance(split.source, ArraySource | ClipArraySource)
                 few = cores() // 4 if workers is None and files and where.type == "cpu" else workers
                 encode_split(run, split, role, fast, parts, batch_size, few, skip_bad, screen)
                 run.log("encoded split", role=role, precision=precision)
@@ -133,7 +134,7 @@ def encode_split(
         done = []
     start = done[-1].stop if done else 0
     if start:
-        screen.say(f"{start} of {len(split)} {role} images are encoded already")
+        screen.say(f"{start} of {len(split)} {role} items are encoded already")
     with screen.bar(f"encoding {role}") as tick:
         for part in encode_parts(hasher, split, start, batch_size, workers, skip_bad, tick):
             parts.write(start, part)
@@ -142,7 +143,7 @@ def encode_split(
     bad = tuple(failure for part in done for failure in part.bad)
     kept = np.concatenate([part.positions for part in done])
     if not len(kept):
-        raise HashprobeError(f"no {role} image can be had; the first is {bad[0]}")
+        raise HashprobeError(f"no {role} item can be had; the first is {bad[0]}")
     say_bad(screen, role, bad)
     write_npz(
         run.path / CODES[role],
@@ -185,16 +186,20 @@ def encode_parts(
     for batch in stream(
         split.take(np.arange(start, len(split))) if start else split,
         hasher.contract,
-        batch_size=batch_size,
+        batch_size=max(1, batch_size // max(1, hasher.contract.frames)),
         workers=workers,
         skip_bad=skip_bad,
         rest=start > 0,
         on_progress=lambda done, _: tick(start + done, len(split)),
         on_bad=on_bad,
     ):
-        # Turned round while a pixel is still one byte.
-        bytes8 = batch.images.to(device, memory_format=torch.channels_last)
-        codes.append(codes_of(hasher, bytes8.float().div_(255)))
+        if batch.lengths is None:
+            # Turned round while a pixel is still one byte.
+            bytes8 = batch.images.to(device, memory_format=torch.channels_last)
+            codes.append(codes_of(hasher, bytes8.float().div_(255)))
+        else:
+            lengths = torch.from_numpy(batch.lengths).to(device)
+            codes.append(codes_of(hasher, batch.images.to(device).float().div_(255), lengths))
         positions.append(batch.positions + start)
         reached += len(batch.positions)
         # Without skip_bad one bad image ends it all: nothing after it is kept.

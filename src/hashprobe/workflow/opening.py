@@ -10,7 +10,7 @@ from hashprobe.codes import PackedCodes
 from hashprobe.data import DataOptions, RetrievalData
 from hashprobe.errors import HashprobeError
 from hashprobe.files import read_npz, write_json
-from hashprobe.models import ImageHasher, ModelCard, load_checkpoint
+from hashprobe.models import ImageHasher, ModelCard, VideoHasher, load_checkpoint
 from hashprobe.runs import Run
 from hashprobe.types import Labels
 from hashprobe.workflow.screen import Screen
@@ -50,7 +50,7 @@ class Victim:
 
     run: Run
     data: RetrievalData
-    hasher: ImageHasher
+    hasher: ImageHasher | VideoHasher
     query: Encoded
     database: Encoded
 
@@ -93,7 +93,7 @@ def keep_data(run: Run, data: RetrievalData, screen: Screen) -> None:
     write_json(run.path / "data.json", content)
 
 
-def reopen(run: Run) -> tuple[RetrievalData, ImageHasher, ModelCard]:
+def reopen(run: Run) -> tuple[RetrievalData, ImageHasher | VideoHasher, ModelCard]:
     """The data and the network of a trained run; both must be as they were.
 
     Raises:
@@ -163,7 +163,7 @@ def pick_device(name: str) -> torch.device:
 def say_bad(screen: Screen, role: str, bad: tuple[str, ...]) -> None:
     """Say what was left out."""
     if bad:
-        screen.say(f"warning: left out {len(bad)} bad {role} images, the first is {bad[0]}")
+        screen.say(f"warning: left out {len(bad)} bad {role} items, the first is {bad[0]}")
 
 
 def load_codes(run: Run, role: str) -> Encoded:

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from hashprobe.attacks import Attacked
 from hashprobe.codes import FlatIndex
-from hashprobe.data import RetrievalData, fit_image
+from hashprobe.data import RetrievalData, Split, fit_image
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import (
     mean_average_precision,
@@ -15,11 +16,12 @@ from hashprobe.evaluation import (
     precision_recall_curve,
 )
 from hashprobe.files import read_json
-from hashprobe.models import ImageHasher, ModelCard
+from hashprobe.models import Hasher, ModelCard
 from hashprobe.report import (
     AttackRow,
     Curve,
     Example,
+    Picture,
     ReportData,
     Retrieved,
     markdown_table,
@@ -42,6 +44,8 @@ TITLES = {
     "hag": "HAG",
 }
 SHOWN = 10
+STILLS = 4
+"""Frames that stand for a clip."""
 
 
 def report_run(
@@ -247,7 +251,7 @@ def make_examples(
     finished: Finished,
     count: int,
     data: RetrievalData,
-    hasher: ImageHasher,
+    hasher: Hasher,
     database: Encoded,
 ) -> tuple[Example, ...]:
     """The first attacked queries with what they retrieve before and after."""
@@ -278,8 +282,10 @@ def make_examples(
                 query=data.query.ids[position],
                 labels=names(data, own),
                 targets=names(data, target),
-                image=fit_image(data.query.source.read(position), contract).numpy(),
-                adversarial=attacked.images8[i].numpy(),
+                image=picture(data.query.source.read(position), contract),
+                adversarial=picture(
+                    attacked.images8[i][: length_of(data.query, position)], contract
+                ),
                 before=found(own, target, before[0][i], before[1][i]),
                 after=found(own, target, after[0][i], after[1][i]),
                 note=f"{title} at {budget_text(finished.budget)}",
@@ -301,12 +307,28 @@ def retrieved(
     position = int(database.positions[row])
     labels = database.labels[row]
     return Retrieved(
-        fit_image(data.database.source.read(position), contract).numpy(),
+        picture(data.database.source.read(position), contract),
         names(data, labels),
         distance,
         own=bool((labels & own).any()),
         target=bool((labels & target).any()),
     )
+
+
+def length_of(split: Split, position: int) -> int | None:
+    """Frames of a clip; None, which cuts nothing off, for an image."""
+    return len(split.source.read(position)) if split.video else None
+
+
+def picture(item: Tensor, contract: InputContract) -> Picture:
+    """An image at the network's size; of a clip, some frames side by side, in order."""
+    if not contract.frames:
+        return fit_image(item, contract).numpy()
+    clip = fit_image(item[: contract.frames], contract)
+    shown = sorted({round(i) for i in np.linspace(0, len(clip) - 1, STILLS)})
+    # Short clips repeat their last frame, so that all strips are as wide.
+    shown += [shown[-1]] * (STILLS - len(shown))
+    return np.concatenate([clip[i].numpy() for i in shown], axis=2)
 
 
 def names(data: RetrievalData, label: np.ndarray) -> tuple[str, ...]:

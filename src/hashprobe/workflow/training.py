@@ -1,7 +1,7 @@
 """Train a network into a run folder."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,18 @@ from jaxtyping import Bool, Int8
 from hashprobe.codes import PackedCodes
 from hashprobe.data import DataOptions, decode
 from hashprobe.evaluation import mean_average_precision
-from hashprobe.models import Epoch, ImageHasher, ModelCard, TrainOptions, save_checkpoint, train
+from hashprobe.models import (
+    Epoch,
+    FeatureHasher,
+    Hasher,
+    ImageHasher,
+    ModelCard,
+    TrainOptions,
+    VideoHasher,
+    clip_features,
+    save_checkpoint,
+    train,
+)
 from hashprobe.runs import Run, refuse_strangers
 from hashprobe.workflow.opening import CHECKPOINT, CODES, keep_data, say_bad
 from hashprobe.workflow.screen import Screen, Silence
@@ -37,6 +48,12 @@ class Network:
     """Height and width of the input in pixels; by default the backbone's own."""
     batch_norm: bool = True
     """Normalise the hash layer's outputs, so that bits start balanced; DHTA's networks do not."""
+    frames: int = 40
+    """Most frames of a clip that the network sees (videos only); DHTA takes 40."""
+    hidden: int = 256
+    """Width of the LSTM's state (videos only)."""
+    tune: bool = False
+    """Train a backbone with weights, too (videos only); else its features are computed once."""
 
 
 def train_run(
@@ -87,13 +104,7 @@ def train_run(
         refuse_strangers(path)
     data = source.load()
     torch.manual_seed(options.seed)
-    hasher = ImageHasher(
-        network.backbone,
-        network.bits,
-        weights=network.weights,
-        size=network.size,
-        batch_norm=network.batch_norm,
-    )
+    hasher = build(network, data.video)
     run = Run.create(path, config)
     for name in CODES.values():
         # Codes of a checkpoint that was removed must not outlive it.
@@ -105,6 +116,14 @@ def train_run(
         )
     say_bad(screen, "training", pixels.bad)
     labels = data.train.labels[pixels.positions]
+    lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
+    part: Hasher = hasher
+    given = pixels.images
+    if isinstance(hasher, VideoHasher) and lengths is not None and stands_still(network):
+        hasher.network.requires_grad_(False)
+        with screen.bar("computing features") as tick:
+            given = clip_features(hasher, pixels.images, lengths, tick)
+        part, options = FeatureHasher(hasher), replace(options, augment="none")
 
     logged = {event.get("number") for event in run.events("epoch")}
 
@@ -120,10 +139,11 @@ def train_run(
 
     with screen.bar("training") as tick:
         history = train(
-            hasher,
-            pixels.images,
+            part,
+            given,
             labels,
             options,
+            lengths=lengths,
             state=path / "training.pt",
             measure=held_out_map,
             on_step=lambda done, total, loss: tick(done, total),
@@ -137,12 +157,32 @@ def train_run(
         label_names=data.label_names,
         training={**asdict(options), "seconds": history[-1].seconds, "weights": network.weights},
         data={"name": data.name, "checksum": data.checksum, "skipped": len(pixels.bad)},
+        hidden=network.hidden if data.video else 0,
     )
     save_checkpoint(path / "model", hasher, card)
     run.seal(*CHECKPOINT)
     (path / "training.pt").unlink(missing_ok=True)
     screen.say(f"trained: {path / 'model'}")
     return run
+
+
+def stands_still(network: Network) -> bool:
+    """Whether a video network's backbone is left as it is: it has weights, and is not tuned."""
+    return network.weights != "none" and not network.tune
+
+
+def build(network: Network, video: bool) -> ImageHasher | VideoHasher:
+    """The network that is asked for, for images or for clips."""
+    shared: Any = {
+        "weights": network.weights,
+        "size": network.size,
+        "batch_norm": network.batch_norm,
+    }
+    if not video:
+        return ImageHasher(network.backbone, network.bits, **shared)
+    return VideoHasher(
+        network.backbone, network.bits, frames=network.frames, hidden=network.hidden, **shared
+    )
 
 
 def as_kept(config: dict[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
