@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hashprobe.models import LOSSES, dph, dpsh, hashnet
+from hashprobe.models import LOSSES, dph, dpsh, dvh, hashnet
 from hashprobe.models.losses import SLOPES, hashnet_slope
 
 
@@ -66,6 +66,18 @@ def test_dpsh_is_the_mean_of_its_pairs_and_of_its_entries(case, eta):
         entries += [(x - (1 if x >= 0 else -1)) ** 2 for x in u]
     expected = sum(pairs) / len(pairs) + eta * sum(entries) / len(entries)
     assert dpsh(*tensors(case), eta=eta).item() == pytest.approx(expected, abs=1e-13)
+
+
+def test_dvh_pulls_together_and_pushes_apart_up_to_a_margin(case):
+    codes, memory, first, second = case
+    pairs, entries = [], []
+    for u, a in zip(codes, first, strict=True):
+        for v, b in zip(memory, second, strict=True):
+            d = sum((x - y) ** 2 for x, y in zip(u, v, strict=True)) / len(u)
+            pairs.append(d if share_a_label(a, b) else max(0.0, 2.0 - d))
+        entries += [(x - (1 if x >= 0 else -1)) ** 2 for x in u]
+    expected = sum(pairs) / len(pairs) + 1e-4 * sum(entries) / len(entries)
+    assert dvh(*tensors(case)).item() == pytest.approx(expected, abs=1e-13)
 
 
 def test_hashnet_is_the_weighted_mean_of_its_pairs(case):

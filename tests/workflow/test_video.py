@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from hashprobe.attacks import Attacked, encode
+from hashprobe.commands import demo as demo_module
 from hashprobe.data import decode, load_moving_digits
 from hashprobe.models import ImageHasher, VideoHasher, load_checkpoint
 from hashprobe.models.sampling import augment
@@ -125,3 +126,13 @@ def test_kinds_that_do_not_fit_are_refused(hashprobe, tmp_path):
     assert "ends in a convolution" in said.error
     assert "at least 1; got 0" in hashprobe(*words, "--size", 16, "--frames", 0).error
     assert not (tmp_path / "run").exists()
+
+
+def test_the_demo_has_clips_too(hashprobe, tmp_path, monkeypatch):
+    monkeypatch.setitem(demo_module.CLIPS, "epochs", 1)
+    said = hashprobe("demo", "--video", "--out", tmp_path / "run", "--queries", 3, "--steps", 2)
+    assert said.code == 0, said.err
+    names = ("untouched queries", "Noise", "P2P", "DHTA", "Bit margin")
+    assert all(f"t-MAP of {name}" in said.out for name in names)
+    assert f"report: {tmp_path / 'run' / 'report.html'}" in said.out
+    assert "64/255, which anybody can see" in (tmp_path / "run" / "report.html").read_text()

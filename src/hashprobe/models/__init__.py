@@ -4,7 +4,7 @@ from hashprobe.models.backbones import backbone_names
 from hashprobe.models.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from hashprobe.models.features import hash_layer_input
 from hashprobe.models.hasher import Hasher, ImageHasher
-from hashprobe.models.losses import LOSSES, Loss, dph, dpsh, hashnet
+from hashprobe.models.losses import LOSSES, Loss, dph, dpsh, dvh, hashnet
 from hashprobe.models.options import TrainOptions
 from hashprobe.models.training import Epoch, train
 from hashprobe.models.video import FeatureHasher, VideoHasher, clip_features
@@ -24,6 +24,7 @@ __all__ = [
     "clip_features",
     "dph",
     "dpsh",
+    "dvh",
     "hash_layer_input",
     "hashnet",
     "load_checkpoint",

@@ -15,8 +15,9 @@ class TrainOptions:
         'sgd'
     """
 
-    loss: Literal["dph", "dpsh", "hashnet"] = "dph"
-    """Hashing loss; DHTA trains with dph, and with hashnet for its table 7."""
+    loss: Literal["dph", "dpsh", "dvh", "hashnet"] = "dph"
+    """Hashing loss; DHTA trains images with dph, and with hashnet for its table 7, videos with
+    dvh."""
     epochs: int = 30
     """Passes over the training items."""
     batch_size: int = 24
