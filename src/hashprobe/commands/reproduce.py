@@ -32,7 +32,7 @@ def reproduce(
     attack_preset: Literal["paper", "official-code", "default"] | None = None,
     root: Path | None = None,
     lists: Path | None = None,
-    bits: tuple[int, ...] = (),
+    bits: Annotated[tuple[int, ...], Parameter(negative=())] = (),
     queries: int = 100,
     pool: Literal["differs", "disjoint"] | None = None,
     seed: int = 0,
