@@ -333,13 +333,13 @@ def test_bad_pictures_are_named_or_left_out_and_counted(hashprobe, tmp_path):
     error = hashprobe(train).error
     assert f"{data.train.ids[2]}: " in error
     assert "no other image is bad (--skip-bad goes on without them)" in error
-    assert "left out 1 bad training images" in hashprobe(f"{train} --skip-bad").err
+    assert "left out 1 bad training items" in hashprobe(f"{train} --skip-bad").err
     error = hashprobe(encode).error
     assert f"{data.query.ids[0]}: " in error
     assert "1 other image" in error
     said = hashprobe(f"{encode} --skip-bad")
     # Training items stand in the database, too.
-    assert re.findall(r"left out (\d+) bad (\w+) images", said.err) == [
+    assert re.findall(r"left out (\d+) bad (\w+) items", said.err) == [
         ("2", "query"), ("2", "database")
     ]  # fmt: skip
     encoded = {role: load_codes(Run.open(out), role) for role in ("query", "database")}
