@@ -320,3 +320,29 @@ def test_values_do_not_depend_on_the_block(problem, monkeypatch):
 def test_a_list_as_long_as_the_database_is_called_all(problem, top, name):
     found = mean_average_precision(*problem().arrays, top=top, bootstrap=QUICK)
     assert found.signature.startswith(f"MAP@{name}|")
+
+
+def test_hits_map_on_a_ranking_made_by_hand():
+    """Five items at distances 1, 0, 1, 2, 1: the stable order is item 1, then 0, 2, 4, then 3.
+
+    The first query's label is on items 0, 3 and 4: hits at ranks 2, 4 and 5, so its AP over the
+    whole list is (1/2 + 2/4 + 3/5) / 3, and over the first four (1/2 + 2/4) / 2. No item carries
+    the second query's label: it counts 0, or nothing where such queries are skipped.
+    """
+    bits = np.zeros((5, 8), bool)
+    bits[0, 0] = bits[2, 1] = bits[4, 2] = True
+    bits[3, :2] = True
+    database, queries = PackedCodes.from_signs(bits), PackedCodes.from_signs(np.zeros((2, 8), bool))
+    labels = np.array([[1, 0], [0, 1], [0, 1], [1, 0], [1, 0]], bool)
+    labels = np.hstack([labels, np.zeros((5, 1), bool)])
+    asked = np.array([[1, 0, 0], [0, 0, 1]], bool)
+
+    def values(top, empty="zero"):
+        return mean_average_precision(queries, database, asked, labels, top=top, empty=empty)
+
+    whole, four = (1 / 2 + 2 / 4 + 3 / 5) / 3, (1 / 2 + 2 / 4) / 2
+    assert values(None).per_query == pytest.approx([whole, 0])
+    assert values(4).per_query == pytest.approx([four, 0])
+    assert values(4).value == pytest.approx(four / 2)
+    assert values(4, "skip").value == pytest.approx(four)
+    assert values(1).value == 0
