@@ -1,5 +1,6 @@
 """From a split to 8-bit pixels of the size that a network expects, in worker processes."""
 
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -121,8 +122,12 @@ def collate(items: list[tuple[int, Tensor | BadImage]], frames: int) -> Collated
     return positions, pixels, [len(clip) for clip in good], bad
 
 
-def one_thread(_: int) -> None:
-    """Workers share the cores among themselves already."""
+def settle(_: int) -> None:
+    """A worker's first act: one thread, for the cores are shared out; and no inherited garbage.
+
+    What the parent's decoder left behind waits for threads that a forked worker does not have.
+    """
+    gc.freeze()
     torch.set_num_threads(1)
 
 
@@ -178,12 +183,14 @@ def stream(
     if workers is None:
         workers = 0 if in_memory else cores()
     kept = ClipCache(cache, cache_bytes) if cache and split.video and not in_memory else None
+    if workers and split.video:
+        gc.collect()  # see settle
     loader = DataLoader(
         Decoded(split, contract, kept),
         batch_size=batch_size,
         num_workers=min(workers, -(-len(split) // batch_size)),
         collate_fn=partial(collate, frames=contract.frames),
-        worker_init_fn=one_thread,
+        worker_init_fn=settle,
     )
     done = 0
     failures: list[BadImage] = []
