@@ -1,6 +1,10 @@
 """Decoding of video files, all of them written here."""
 
+import gc
+import os
 import re
+import signal
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,6 +12,7 @@ import numpy as np
 import pytest
 
 from hashprobe.data import BadImage, Split, VideoFileSource, decode, read_video
+from hashprobe.data.decode import settle
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
 
@@ -249,6 +254,35 @@ def mixed(write_video, levels, noise, tmp_path):
     (tmp_path / "d.avi").write_text("hello")
     paths = ("a.avi", "b.avi", "c.mp4", "d.avi", "e.avi")
     return Split(paths, VideoFileSource(tmp_path, paths), np.ones((5, 1), dtype=bool))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_worker_does_not_clear_away_what_its_parent_left():
+    """A scaler in a reference cycle waits for threads that a forked process does not have."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        frame = av.VideoFrame.from_ndarray(np.zeros((720, 1280, 3), np.uint8), format="rgb24")
+        cycle = [frame, frame.reformat(320, 240, "yuv420p")]
+        cycle.append(cycle)
+        del frame, cycle
+        child = os.fork()
+        if not child:
+            settle(0)
+            gc.collect()
+            os._exit(0)
+        for _ in range(200):
+            if os.waitpid(child, os.WNOHANG)[0]:
+                break
+            time.sleep(0.05)
+        else:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            pytest.fail("the worker waits for ever")
+    finally:
+        gc.collect()
+        if was_on:
+            gc.enable()
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")

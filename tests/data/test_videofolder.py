@@ -110,10 +110,12 @@ def test_groups_that_cannot_be_had_are_refused(videos, group, message):
 
 def test_the_group_sees_the_name_without_folder_and_suffix(write_files):
     root = write_files([f"{c}/deep/x{i}.y{i}.avi" for c in "ab" for i in range(3)])
-    load_videofolder(root, group=r"^(x\d\.y\d)$", queries=1, training=1)
+    data = load_videofolder(root, group=r"^(x\d\.y\d)$", queries=1, training=1)
+    assert [len(split) for split in data.splits().values()] == [2, 2, 4]
     # A folder of frames has no suffix, whatever stands after its last dot.
     root = write_files([f"{c}/x{i}.y{i}/0.png" for c in "ab" for i in range(3)], root=root / "f")
-    load_videofolder(root, group=r"^(x\d\.y\d)$", queries=1, training=1)
+    data = load_videofolder(root, group=r"^(x\d\.y\d)$", queries=1, training=1)
+    assert [len(split) for split in data.splits().values()] == [2, 2, 4]
 
 
 def test_the_seed_decides_the_split_and_options_reach_it(videos):

@@ -260,6 +260,26 @@ def test_a_claim_says_where_chance_may_be_behind_it():
         assert verdict.word == ("holds" if clear else "holds, not beyond chance")
 
 
+@pytest.mark.parametrize(
+    ("kind", "by", "one", "other", "clear"),
+    [
+        ("near", 2, [10.0, 10.0], [9.0, 9.5], True),
+        ("near", 2, [10.0, 10.0], [7.0, 13.0], False),
+        ("halves", 0, [4.0, 4.0], [9.0, 11.0], True),
+        ("halves", 0, [4.0, 4.0], [6.0, 14.0], False),
+        ("exceeds", 5, [6.0, 7.0], [0.0, 0.0], True),
+        ("exceeds", 5, [0.0, 13.0], [0.0, 0.0], False),
+    ],
+)
+def test_every_kind_of_claim_knows_what_chance_leaves_open(kind, by, one, other, clear):
+    grid = {
+        (i, 0): Entry(float(np.mean(v)), min(v), max(v), "x", np.array(v))
+        for i, v in enumerate((one, other))
+    }
+    verdict = check(Claim("it is so", kind, (0, 1), by), replace(numbers([0], [0]), grid=grid))
+    assert verdict.holds and verdict.clear is clear
+
+
 def test_every_row_but_the_last_is_compared_with_it():
     claim = Claim("it is so", "above", (0, 1, 2), 0)
     assert check(claim, numbers([5], [6], [4])).holds

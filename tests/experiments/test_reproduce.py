@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -198,6 +199,9 @@ def test_the_pool_of_targets_is_said_and_keeps_its_own_results(copy, hashprobe):
     content = json.loads(table.read_text())
     assert content["setting"]["pool"] == "disjoint"
     assert "Target labels: disjoint." in content["changes"]
+    for number in content["numbers"]:
+        asked = json.loads((Path(number["attack"]) / "settings.json").read_text())["protocol"]
+        assert asked["pool"] == "disjoint" and asked["minimum"] == 13
     assert (copy / NAME / "table1.json").is_file()
 
 

@@ -69,11 +69,14 @@ def demo(
     if video:
         data, network = "moving-digits", Network("small", 32, size=16, frames=16)
         training = TrainOptions(**CLIPS)  # type: ignore[arg-type]
-        out, queries, steps = out or Path("runs/demo-video"), queries or 40, steps or CLIP_STEPS
+        usual: tuple[Path, int, int] = Path("runs/demo-video"), 40, CLIP_STEPS
     else:
         data, network = "digits", Network("small", 32, size=8)
         training = TrainOptions(**TRAINING)  # type: ignore[arg-type]
-        out, queries, steps = out or Path("runs/demo"), queries or 100, steps or 2000
+        usual = Path("runs/demo"), 100, 2000
+    out = usual[0] if out is None else out
+    queries = usual[1] if queries is None else queries
+    steps = usual[2] if steps is None else steps
     train_run(out, DataOptions(data), network, training, screen=screen)
     print(f"{'MAP of untouched queries':28} {encode_run(out, screen=screen)}")
     for title, name, options in (

@@ -1,7 +1,7 @@
 """The numbers of a recipe, each with its interval, and what they say of the paper's claims."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -47,6 +47,11 @@ class Entry:
         if self.low is None or self.high is None:
             return f"{self.value:.2f}"
         return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
+
+    def halved(self) -> "Entry":
+        """Half of it, query by query."""
+        half = None if self.per_query is None else self.per_query / 2
+        return Entry(self.value / 2, None, None, self.signature, half)
 
     def minus(self, other: "Entry") -> "Entry":
         """The difference, with a paired interval where both know their queries."""
@@ -149,20 +154,20 @@ def check(claim: Claim, result: Result) -> Verdict:
         ]
     elif claim.check == "near":
         gaps = [grid[rows[0], j].minus(grid[rows[1], j]) for j in columns]
-        seen = [
-            Comparison(abs(gap.value) < by, True, f"{name}: {signed(gap)}")
-            for gap, name in zip(gaps, names, strict=True)
-        ]
+        seen = [within(gap, by, name) for gap, name in zip(gaps, names, strict=True)]
     elif claim.check == "halves":
-        pairs = [(grid[rows[0], j].value, grid[rows[1], j].value) for j in columns]
+        pairs = [(grid[rows[0], j], grid[rows[1], j]) for j in columns]
         seen = [
-            Comparison(one < other / 2, True, f"{name}: {one:.1f} of {other:.1f}")
+            replace(
+                beyond(other.halved().minus(one), 0, name),
+                text=f"{name}: {one.value:.1f} of {other.value:.1f}",
+            )
             for (one, other), name in zip(pairs, names, strict=True)
         ]
     elif claim.check == "exceeds":
         entries = [grid[rows[0], j] for j in columns]
         seen = [
-            Comparison(entry.value > by, (entry.low or by) >= by, f"{name}: {entry}")
+            replace(beyond(entry, by, name), text=f"{name}: {entry}")
             for entry, name in zip(entries, names, strict=True)
         ]
     elif claim.check == "grows down":
@@ -192,6 +197,12 @@ def beyond(gap: Entry, by: float, name: str) -> Comparison:
     """Whether a difference is above a bound, and its interval, too."""
     clear = gap.low is not None and gap.low > by
     return Comparison(gap.value > by, clear, f"{name}: {signed(gap)}")
+
+
+def within(gap: Entry, by: float, name: str) -> Comparison:
+    """Whether a difference is smaller than a bound either way, and its interval, too."""
+    inside = gap.low is not None and gap.high is not None and -by < gap.low and gap.high < by
+    return Comparison(abs(gap.value) < by, inside, f"{name}: {signed(gap)}")
 
 
 def growth(values: Sequence[Entry], slack: float, name: str) -> Comparison:

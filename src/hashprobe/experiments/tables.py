@@ -70,9 +70,10 @@ def published_rows(result: Result) -> list[tuple[str, str, list[str]]]:
 
 def unit(result: Result) -> str:
     """What the numbers count in."""
+    intervals = "with 95 % bootstrap intervals over the queries"
     if any(cell.measure == "perceptibility" for cell in result.recipe.all_cells()):
-        return "In thousandths of [0, 1]."
-    return "In per cent, with 95 % bootstrap intervals over the queries."
+        return f"In thousandths of [0, 1], {intervals}."
+    return f"In per cent, {intervals}."
 
 
 def signatures(result: Result) -> list[str]:

@@ -43,6 +43,21 @@ def check_bits(bits: int) -> None:
         raise HashprobeError(f"bits must be a multiple of 8 from 8 to {MAX_BITS}; got {bits}")
 
 
+def check_range(pixels: Tensor, what: str) -> None:
+    """Refuse pixels that are not in [0, 1].
+
+    The iterates of an attack carry a gradient; it checks at its own door, once.
+    """
+    if pixels.requires_grad or not pixels.numel():
+        return
+    low, high = (bound.item() for bound in torch.aminmax(pixels))
+    if not (low >= 0 and high <= 1):
+        raise HashprobeError(
+            f"{what} must lie in [0, 1]; got {low:.3g} to {high:.3g}: "
+            "already normalised, or 8-bit values?"
+        )
+
+
 class ImageHasher(Hasher):
     """A backbone whose last layer gives K bits (DHTA, section 4.2 and appendix B).
 
@@ -114,12 +129,4 @@ class ImageHasher(Hasher):
             raise HashprobeError(
                 f"{self.backbone} takes {size}x{size} pixels; got {height}x{width}"
             )
-        # The iterates of an attack carry a gradient; it checks at its own door, once.
-        if images.requires_grad or not images.numel():
-            return
-        low, high = (bound.item() for bound in torch.aminmax(images))
-        if not (low >= 0 and high <= 1):
-            raise HashprobeError(
-                f"images must lie in [0, 1]; got {low:.3g} to {high:.3g}: "
-                "already normalised, or 8-bit values?"
-            )
+        check_range(images, "images")

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hashprobe.errors import HashprobeError
 from hashprobe.models.backbones import Weights, build_backbone, hash_layer, last_linear
-from hashprobe.models.hasher import Hasher, check_bits
+from hashprobe.models.hasher import Hasher, check_bits, check_range
 from hashprobe.tensors import Clips, Images, Images8, Logits
 
 
@@ -156,14 +156,7 @@ class VideoHasher(Hasher):
             raise HashprobeError(
                 f"lengths must be one for each of {len(clips)} clips, from 1 to {clips.shape[1]}"
             )
-        if clips.requires_grad or not clips.numel():
-            return lengths
-        low, high = (bound.item() for bound in torch.aminmax(clips))
-        if not (low >= 0 and high <= 1):
-            raise HashprobeError(
-                f"clips must lie in [0, 1]; got {low:.3g} to {high:.3g}: "
-                "already normalised, or 8-bit values?"
-            )
+        check_range(clips, "clips")
         return lengths
 
 
