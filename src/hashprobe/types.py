@@ -34,12 +34,18 @@ class Budget:
         8/255 (0.0314) in pixels
         >>> print(Budget(0.032, "normalised"))
         0.032 in normalised units
+        >>> print(Budget(8 / 255, frames=4, shared=True))
+        8/255 (0.0314) in pixels, the same in at most 4 frames
     """
 
     eps: float = 8 / 255
     """Largest change of one value; > 0 and, in pixel space, at most 1."""
     space: Space = "pixel"
     """`pixel`: eps counts in [0, 1] pixels; `normalised`: after (x - mean) / std, per channel."""
+    frames: int | None = None
+    """Most frames of a clip that may change, at least 1; None: all of them (clips only)."""
+    shared: bool = False
+    """Whether every frame that changes is changed alike, up to black and white (clips only)."""
 
     def __post_init__(self) -> None:
         if self.space not in ("pixel", "normalised"):
@@ -47,6 +53,8 @@ class Budget:
         top = 1.0 if self.space == "pixel" else sys.float_info.max
         if not 0 < self.eps <= top:
             raise HashprobeError(f"eps must be above 0 and at most 1 in pixels; got {self.eps}")
+        if self.frames is not None and self.frames < 1:
+            raise HashprobeError(f"an attack must change 1 frame or more; got {self.frames}")
 
     def both_readings(self, std: tuple[float, float, float]) -> str:
         """The budget in the other space, too (the paper and its released code differ in this).
@@ -66,14 +74,27 @@ class Budget:
         else:
             ends = [f"{self.eps * s * 255:.2f}/255" for s in (min(std), max(std))]
             other = "in pixels"
-        return f"{self}, {' to '.join(dict.fromkeys(ends))} {other}"
+        return f"{self.size}, {' to '.join(dict.fromkeys(ends))} {other}{self.where}"
 
-    def __str__(self) -> str:
+    @property
+    def size(self) -> str:
+        """The radius in words."""
         if self.space == "normalised":
             return f"{self.eps:.4g} in normalised units"
         n = self.eps * 255
         text = f"{n:.0f}/255" if abs(n - round(n)) < 1e-6 else f"{n:.2f}/255"
         return f"{text} ({self.eps:.4f}) in pixels"
+
+    @property
+    def where(self) -> str:
+        """What is said of a clip's frames, with a comma before it; nothing where all may change."""
+        if self.frames is None:
+            return ", the same in all frames" if self.shared else ""
+        frames = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        return f", {'the same in ' if self.shared else ''}at most {frames}"
+
+    def __str__(self) -> str:
+        return self.size + self.where
 
 
 @dataclass(frozen=True)

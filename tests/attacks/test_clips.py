@@ -1,15 +1,25 @@
 """Every attack on clips of different lengths: budget, padding, batches, runner, resume."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from hashprobe.attacks import ATTACKS, Attacked, Session, TargetCodes, craft, encode
+from hashprobe.attacks import (
+    ATTACKS,
+    Attacked,
+    Session,
+    TargetCodes,
+    bit_margin_loss,
+    craft,
+    encode,
+)
+from hashprobe.attacks.bit_margin import SOFT
 from hashprobe.errors import HashprobeError
-from hashprobe.models import VideoHasher
+from hashprobe.models import ImageHasher, VideoHasher
 from hashprobe.types import Budget
 
 
@@ -90,8 +100,6 @@ def test_a_batch_of_any_lengths_is_each_clip_alone(attack, clips8, random_signs)
 
 
 def test_frames_beyond_a_clip_are_left_alone(attack, clips8, random_signs):
-    if attack == "noise":
-        pytest.skip("noise is drawn for every value; what is beyond is never seen")
     hasher, clips = hasher_of(torch.float64), clips8.double() / 255
     moved = run(attack, hasher, clips, random_signs(5, 16), LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
@@ -180,3 +188,157 @@ def test_lengths_that_do_not_fit_are_refused(work, as_for_users):
     ):
         with pytest.raises(HashprobeError, match=message):
             craft(**{**work, **change})
+
+
+def rule_budget(**rule):
+    return Budget(BUDGET.eps, **rule)
+
+
+def changed_frames(moved, clean):
+    return (moved != clean).flatten(2).any(2)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("rule", [{"frames": 2}, {"shared": True}, {"frames": 2, "shared": True}])
+def test_every_attack_keeps_to_the_frames_of_its_budget(
+    attack, rule, precision, clips8, random_signs
+):
+    hasher, clips = hasher_of(), clips8.float() / 255
+    given = {"target_images": clips.flip(-2)} if ATTACKS[attack].wants_images else {}
+    moved = ATTACKS[attack].run(
+        hasher, clips, random_signs(5, 16, dtype=torch.float32), budget=rule_budget(**rule),
+        options=quick(attack), seed=2, query_ids=IDS,
+        session=Session(lengths=LENGTHS, precision=precision), **given,
+    )  # fmt: skip
+    assert moved.min() >= 0 and moved.max() <= 1
+    assert ((moved - clips).abs() <= BUDGET.eps + 1e-6).all()
+    seen = changed_frames(moved, clips)
+    for row, length in enumerate(LENGTHS.tolist()):
+        assert not seen[row, length:].any()
+        wanted = min(rule.get("frames", length), length)
+        assert seen[row].sum() == wanted
+        if "shared" in rule:
+            assert_alike(moved[row][seen[row]], clips[row][seen[row]], 1e-6)
+
+
+def assert_alike(moved, clean, slack):
+    """The same change in every frame, but for what black and white cut off."""
+    change = moved - clean
+    common = change.gather(0, change.abs().argmax(0, keepdim=True))
+    assert torch.allclose((clean + common).clamp(0, 1), moved, rtol=0, atol=slack)
+
+
+@pytest.mark.parametrize("rule", [{"frames": 2}, {"shared": True}, {"frames": 3, "shared": True}])
+def test_the_runner_judges_within_the_frames_of_the_budget(attack, rule, work):
+    more = {"target_images8": work["images8"].flip(-1)} if ATTACKS[attack].wants_images else {}
+    work["budget"] = rule_budget(**rule)
+    out = craft(**work, **more, attack=attack, options=quick(attack))
+    clean8, moved8 = work["images8"], out.images8[:]
+    seen = changed_frames(moved8, clean8)
+    assert (seen.sum(1) <= torch.tensor(rule.get("frames", 6))).all() and seen.any()
+    assert (changed_frames(out.images[:], clean8.float() / 255) >= seen).all()
+    if "shared" in rule:
+        for row in range(5):
+            change = (moved8[row].int() - clean8[row].int())[seen[row]]
+            if len(change):
+                common = change.gather(0, change.abs().argmax(0, keepdim=True))
+                wanted = (clean8[row].int()[seen[row]] + common).clamp(0, 255)
+                assert torch.equal(wanted, moved8[row].int()[seen[row]])
+
+
+def greedy(hasher, images, targets, *, budget, **_):
+    """An attack that minds no rule: it moves every value of every frame, each its own way."""
+    rng = torch.Generator().manual_seed(0)
+    return (images + budget.eps * torch.randn(images.shape, generator=rng)).clamp(0, 1)
+
+
+@pytest.mark.parametrize("rule", [{"frames": 2}, {"shared": True}, {"frames": 1, "shared": True}])
+def test_what_an_attack_does_beyond_its_frames_is_taken_back(rule, work):
+    work["budget"] = rule_budget(**rule)
+    out = craft(**work, attack=greedy)
+    for row, length in enumerate(LENGTHS.tolist()):
+        seen = changed_frames(out.images8[:], work["images8"])[row]
+        assert not seen[length:].any() and seen.sum() == min(rule.get("frames", length), length)
+        if "shared" in rule:
+            clean = work["images8"][row][seen].float() / 255
+            assert_alike(out.images[row][seen], clean, 1e-6)
+
+
+def test_frames_are_chosen_by_the_first_gradient(clips8, random_signs):
+    """Those whose gradient at the clean clip has the largest l1 norm, among the clip's own."""
+    hasher, clips = hasher_of(), clips8.float() / 255
+    targets = random_signs(5, 16, dtype=torch.float32)
+    pixels = clips.clone().requires_grad_()
+    loss = bit_margin_loss(hasher(pixels, LENGTHS), targets, SOFT)
+    (gradient,) = torch.autograd.grad(loss.sum(), pixels)
+    size = gradient.abs().sum((2, 3, 4))
+    moved = ATTACKS["bit-margin"].run(
+        hasher, clips, targets, budget=rule_budget(frames=2), options=quick("bit-margin"),
+        session=Session(lengths=LENGTHS),
+    )  # fmt: skip
+    for row, length in enumerate(LENGTHS.tolist()):
+        wanted = set(size[row, :length].topk(min(2, length)).indices.tolist())
+        assert set(changed_frames(moved, clips)[row].nonzero().flatten().tolist()) <= wanted
+
+
+def test_restarts_stay_in_the_chosen_frames(clips8, random_signs):
+    hasher, clips = hasher_of(), clips8.float() / 255
+    options = dataclasses.replace(quick("bit-margin", 2), restarts=2)
+    for rule in ({"frames": 2}, {"frames": 2, "shared": True}):
+        moved = ATTACKS["bit-margin"].run(
+            hasher, clips, random_signs(5, 16, dtype=torch.float32), budget=rule_budget(**rule),
+            options=options, session=Session(lengths=LENGTHS),
+        )  # fmt: skip
+        seen = changed_frames(moved, clips)
+        assert (seen.sum(1) <= 2).all()
+        if "shared" in rule:
+            for row in range(5):
+                assert_alike(moved[row][seen[row]], clips[row][seen[row]], 1e-6)
+
+
+def test_more_frames_than_a_clip_has_are_all_of_them(clips8, random_signs):
+    targets = random_signs(5, 16, dtype=torch.float32)
+    given = (hasher_of(), clips8.float() / 255, targets)
+    one, other = (
+        ATTACKS["dhta"].run(
+            *given, budget=rule_budget(frames=frames), options=quick("dhta"),
+            session=Session(lengths=LENGTHS),
+        )
+        for frames in (None, 40)
+    )  # fmt: skip
+    assert torch.equal(one, other)
+
+
+def test_fewer_frames_achieve_less_and_all_most(clips8, random_signs):
+    hasher, clips = hasher_of(), clips8.float() / 255
+    targets = random_signs(5, 16, dtype=torch.float32)
+    wrong = []
+    for rule in ({"frames": 1}, {"shared": True}, {}):
+        moved = ATTACKS["bit-margin"].run(
+            hasher, clips, targets, budget=rule_budget(**rule), options=quick("bit-margin", 30),
+            session=Session(lengths=LENGTHS),
+        )  # fmt: skip
+        with torch.no_grad():
+            signs = torch.where(hasher(moved, LENGTHS) >= 0, 1.0, -1.0)
+        wrong.append((signs != targets).sum().item())
+    assert wrong[2] < wrong[1] and wrong[2] < wrong[0]
+
+
+def test_images_have_no_frames(attack, random_signs):
+    images = torch.rand(2, 3, 8, 8)
+    given = {"target_images": images.flip(-2)} if ATTACKS[attack].wants_images else {}
+    for rule in ({"frames": 2}, {"shared": True}):
+        with pytest.raises(HashprobeError, match="frames and shared are for clips; got images"):
+            ATTACKS[attack].run(
+                ImageHasher("small", 16, size=8), images, random_signs(2, 16, dtype=torch.float32),
+                budget=rule_budget(**rule), options=quick(attack), **given,
+            )  # fmt: skip
+
+
+def test_an_attack_without_a_rule_resumes_one_from_before_there_were_rules(work, tmp_path):
+    settings = {"attack": "dhta", "options": quick("dhta"), "out": tmp_path}
+    craft(**work, **settings)
+    recipe = json.loads((tmp_path / "attack.json").read_text())["recipe"]
+    assert recipe["budget"] == {"eps": BUDGET.eps, "space": "pixel"}
+    with pytest.raises(HashprobeError, match=r"another attack \(budget.frames None there, 2 here"):
+        craft(**{**work, "budget": rule_budget(frames=2)}, **settings)

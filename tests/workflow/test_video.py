@@ -80,6 +80,33 @@ def test_the_attack_moves_clips_and_is_judged_by_their_own_frames(audit):
         assert len(list(frames.glob("*.png"))) == n
 
 
+def test_few_frames_changed_alike(audit, hashprobe, tmp_path):
+    run = shutil.copytree(audit[0], tmp_path / "run")
+    shutil.rmtree(run / "attacks")
+    said = hashprobe(f"attack {run} {ATTACK} --steps 5 --frames 3 --shared")
+    assert said.code == 0, said.err
+    assert "64/255 (0.2510) in pixels" in said.err and "the same in at most 3 frames" in said.err
+    folder = run / "attacks" / "bit-margin-64of255-3frames-shared-seed1"
+    attacked, victim = Attacked.load(folder), open_victim(run)
+    clean = decode(victim.data.query.take(attacked.query_ids), victim.hasher.contract).images
+    changed = (attacked.images8[:] != clean).flatten(2).any(2).sum(1)
+    assert (changed > 0).any() and (changed <= 3).all()
+    assert hashprobe("report", run).code == 0
+    page = (run / "report.html").read_text()
+    assert "--steps 5 --frames 3 --shared" in page or "--frames 3 --shared --steps 5" in page
+    assert "64/255, the same in at most 3 frames" in page
+
+
+def test_images_have_no_frames_to_choose_from(hashprobe, tmp_path):
+    words = ("--size", 8, "--bits", 8, "--epochs", 1, "--batch-size", 125)
+    assert hashprobe("train", "digits", *words, "--out", tmp_path / "run").code == 0
+    assert hashprobe("encode", tmp_path / "run").code == 0
+    said = hashprobe("attack", tmp_path / "run", "--frames", 2, "--queries", 2)
+    assert "frames and shared are for clips; got images" in said.error
+    assert not list((tmp_path / "run" / "attacks").glob("*/attack.json"))
+    assert "1 frame or more; got 0" in hashprobe("attack", tmp_path / "run", "--frames", 0).error
+
+
 def test_the_report_shows_frames_side_by_side(audit):
     text = (audit[0] / "report.html").read_text()
     assert text.count("<article") == 3

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from hashprobe.attacks.frames import check_clips, keep_rule, spread
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Images8
 from hashprobe.types import Budget, InputContract
@@ -29,9 +30,9 @@ class Box:
     """
 
     low: Images
-    """Lowest pixels, (N, 3, H, W) in [0, 1]."""
+    """Lowest pixels, (N, 3, H, W) in [0, 1]; below 0 where a change is shared by frames."""
     high: Images
-    """Highest pixels, (N, 3, H, W) in [0, 1]."""
+    """Highest pixels, likewise."""
     unit: Float[Tensor, "1 3 1 1"]
     """How many [0, 1] pixels one unit of the budget's space is, per channel."""
 
@@ -39,20 +40,35 @@ class Box:
     def around(cls, images: Images, budget: Budget, contract: InputContract) -> "Box":
         """The box around clean images.
 
+        A change that frames share is cut at black and white only where a frame is `shown`: cut
+        earlier, the frames would not be changed alike any more.
+
         Args:
-            images: (N, 3, H, W) in [0, 1].
+            images: (N, 3, H, W) in [0, 1], or clips.
             budget: radius and the space it counts in.
             contract: its std says how large a normalised unit is.
+
+        Raises:
+            HashprobeError: a budget that speaks of frames, for images.
         """
+        check_clips(budget, images)
         one = (1.0, 1.0, 1.0)
         unit = images.new_tensor(one if budget.space == "pixel" else contract.std)
         unit = unit.view(1, 3, 1, 1)
         low, high = images - budget.eps * unit, images + budget.eps * unit
-        return cls(low.clamp(0, 1), high.clamp(0, 1), unit)
+        if not budget.shared:
+            low, high = low.clamp(0, 1), high.clamp(0, 1)
+        return cls(low, high, unit)
 
     def clamp(self, images: Images) -> Images:
         """The nearest images inside the box."""
         return torch.maximum(torch.minimum(images, self.high), self.low)
+
+    def close(self, rows: Int64[Tensor, " m"], clean: Images, closed: Bool[Tensor, "m t"]) -> None:
+        """Leaves some frames of some clips no room to change."""
+        mask = spread(closed)
+        self.low[rows] = torch.where(mask, clean, self.low[rows])
+        self.high[rows] = torch.where(mask, clean, self.high[rows])
 
     def of(self, rows: Int64[Tensor, " m"]) -> "Box":
         """The box of some of the images."""
@@ -70,9 +86,15 @@ class Box:
             tensor([108., 108., 108.])
         """
         # 255 * (100/255 - 8/255) may lie a hair above 92 in floating point.
-        low, high = (255 * self.low - HAIR).ceil(), (255 * self.high + HAIR).floor()
+        low = (255 * self.low - HAIR).ceil().clamp(0)
+        high = (255 * self.high + HAIR).floor().clamp(None, 255)
         rounded = torch.maximum(torch.minimum((255 * images).round(), high), low) / 255
         return torch.where(low <= high, rounded, (self.low + self.high) / 2)
+
+    @staticmethod
+    def shown(images: Images) -> Images:
+        """Pixels of the box as a network is shown them: cut at black and white."""
+        return images.clamp(0, 1)
 
     @staticmethod
     def check_eight_bit(budget: Budget, contract: InputContract) -> None:
@@ -88,8 +110,40 @@ class Box:
             )
 
 
+def project(
+    adversarial: Images,
+    clean: Images,
+    budget: Budget,
+    contract: InputContract,
+    lengths: Int64[Tensor, " n"] | None = None,
+) -> Images:
+    """Brings what an attack returns into its budget and into [0, 1]; padding stays clean.
+
+    Args:
+        adversarial: (N, 3, H, W), or clips.
+        clean: what the budget counts from, in [0, 1].
+        budget: radius, its space, and which frames may change.
+        contract: its std says how large a normalised unit is.
+        lengths: (N,) frames of each clip; None for images, and where all have T.
+
+    Example:
+        >>> clean = torch.full((1, 3, 1, 1), 0.5)
+        >>> project(torch.ones(1, 3, 1, 1), clean, Budget(0.25), InputContract()).flatten()
+        tensor([0.7500, 0.7500, 0.7500])
+    """
+    moved = Box.around(clean, budget, contract).clamp(adversarial)
+    if clean.ndim == 5:
+        kept = keep_rule(moved - clean, budget, lengths)
+        moved = clean + kept if budget.shared else torch.where(kept != 0, moved, clean)
+    return Box.shown(moved)
+
+
 def round_to_bytes(
-    adversarial: Images, clean: Images8, budget: Budget, contract: InputContract
+    adversarial: Images,
+    clean: Images8,
+    budget: Budget,
+    contract: InputContract,
+    lengths: Int64[Tensor, " n"] | None = None,
 ) -> Images8:
     """Adversarial pixels as 8-bit integers that keep the budget after rounding, too.
 
@@ -98,13 +152,14 @@ def round_to_bytes(
     towards the clean pixel. Below 1/255 the only such integer is the clean pixel itself.
 
     Args:
-        adversarial: (N, 3, H, W) in [0, 1].
-        clean: (N, 3, H, W) the 8-bit images that the budget counts from.
-        budget: radius and the space it counts in.
+        adversarial: (N, 3, H, W) in [0, 1], or clips; `project` has been over them.
+        clean: the same shape, the 8-bit images that the budget counts from.
+        budget: radius, its space, and which frames may change.
         contract: its std says how large a normalised unit is.
+        lengths: (N,) frames of each clip; None for images, and where all have T.
 
     Returns:
-        (N, 3, H, W) in 0..255.
+        The same shape, in 0..255.
 
     Raises:
         HashprobeError: a pixel that is not a number.
@@ -119,7 +174,11 @@ def round_to_bytes(
     radius = torch.tensor(reach_of(budget, contract), device=clean.device).view(1, 3, 1, 1)
     wanted, start = (adversarial.double() * 255).round().clamp(0, 255), clean.long()
     low, high = (start - radius).clamp(min=0), (start + radius).clamp(max=255)
-    return torch.maximum(torch.minimum(wanted.long(), high), low).to(torch.uint8)
+    rounded = torch.maximum(torch.minimum(wanted.long(), high), low)
+    if budget.shared:
+        # Halves may have been rounded up in one frame and down in another.
+        rounded = (start + keep_rule(rounded - start, budget, lengths)).clamp(0, 255)
+    return rounded.to(torch.uint8)
 
 
 def reach_of(budget: Budget, contract: InputContract) -> list[int]:

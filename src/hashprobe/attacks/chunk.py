@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from hashprobe.attacks.attacked import Crafted
-from hashprobe.attacks.box import Box, round_to_bytes
+from hashprobe.attacks.box import project, round_to_bytes
 from hashprobe.attacks.encoding import encode
 from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
@@ -126,10 +126,10 @@ def judge_images(
     """Projects, rounds to 8 bits and encodes again, in float32 by the hard sign."""
     clean8 = job.clean8[rows].to(images.device)
     clean = clean8.float() / 255
-    adversarial = Box.around(clean, budget, hasher.contract).clamp(images.to(clean))
-    adversarial8 = round_to_bytes(adversarial, clean8, budget, hasher.contract)
+    more = session.more(rows)
+    adversarial = project(images.to(clean), clean, budget, hasher.contract, *more)
+    adversarial8 = round_to_bytes(adversarial, clean8, budget, hasher.contract, *more)
     with session.attend([]):
-        more = session.more(rows)
         code = encode(hasher, adversarial8.float() / 255, *more).data
         # An attack that rounds by itself leaves nothing to round.
         same = torch.equal(adversarial, adversarial8.float() / 255)

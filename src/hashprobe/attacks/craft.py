@@ -25,6 +25,7 @@ from hashprobe.attacks.attacked import (
 from hashprobe.attacks.checks import check_images8, check_targets
 from hashprobe.attacks.chunk import Job, attack_chunk
 from hashprobe.attacks.contract import Attack, AttackFunction, QueryIds, checked_ids
+from hashprobe.attacks.frames import check_clips
 from hashprobe.attacks.recipe import differences, recipe_of
 from hashprobe.attacks.session import OnStep, Precision, Session
 from hashprobe.attacks.targets import TargetCodes
@@ -114,6 +115,7 @@ def craft(
     check_work(hasher, images8, ids, targets)
     check_target_images(attack, images8, target_images8)
     check_lengths(images8, lengths)
+    check_clips(budget, images8)
     session = Session(precision=precision, batch_size=batch_size)
     recipe = recipe_of(
         hasher, images8, ids, targets, name, budget, options, seed, precision, target_images8,

@@ -14,6 +14,7 @@ from torch import Tensor
 from hashprobe.attacks.box import Box
 from hashprobe.attacks.checks import check_images, check_targets
 from hashprobe.attacks.contract import START_STREAM, QueryIds, checked_ids, seed_of
+from hashprobe.attacks.frames import FrameRule, rule_of
 from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
 from hashprobe.models.features import hash_layer_input
@@ -203,7 +204,8 @@ def minimise(
         box = Box.around(images, budget, hasher.contract)
         if descent.eight_bit:
             box.check_eight_bit(budget, hasher.contract)
-        loop = Loop(hasher, session, descent, images, targets, box, ids, seed)
+        rule = rule_of(budget, images, session.lengths)
+        loop = Loop(hasher, session, descent, images, targets, box, rule, ids, seed)
         loop.go()
     return loop.best
 
@@ -277,12 +279,13 @@ class Loop:
         images: Images,
         targets: Targets,
         box: Box,
+        rule: FrameRule | None,
         ids: tuple[int, ...],
         seed: int,
     ) -> None:
         self.hasher, self.session, self.descent = hasher, session, descent
         self.fast = session.fast(hasher)
-        self.images, self.targets, self.box = images, targets, box
+        self.images, self.targets, self.box, self.rule = images, targets, box, rule
         self.ids, self.seed = ids, seed
         self.best = images.clone()
         # Wrong bits of the best image, then the margin of its weakest bit; both by 8-bit pixels.
@@ -310,13 +313,16 @@ class Loop:
         state = seed_of(self.seed, self.ids[row], START_STREAM + start).generate_state(1, np.uint64)
         chance = torch.Generator().manual_seed(int(state[0]))
         # Drawn on the CPU in float64: the same on every device and in every batch.
-        drawn = torch.rand(low.shape, generator=chance, dtype=torch.float64).to(low)
+        shape = list(low.shape)
+        if self.rule is not None and self.rule.shared:
+            shape[1] = 1
+        drawn = torch.rand(shape, generator=chance, dtype=torch.float64).to(low)
         return low + drawn * (high - low)
 
     def advance(self, pool: Pool) -> None:
         """One pass of the pool; what is finished leaves it."""
         descent, box = self.descent, self.box.of(pool.rows)
-        shown = box.eight_bit(pool.pixels) if descent.eight_bit else pool.pixels
+        shown = box.eight_bit(pool.pixels) if descent.eight_bit else box.shown(pool.pixels)
         with self.session.attend(pool.rows.tolist()):
             logits, gradient = pixel_gradient(
                 self.fast, shown, self.targets[pool.rows], descent, pool.step,
@@ -326,6 +332,8 @@ class Loop:
         if descent.eight_bit:
             reached = self.remember(pool.rows, shown, self.confirmed(pool, shown, logits))
         moving = box.unit * gradient
+        if self.rule is not None:
+            moving, box = self.confine(self.rule, pool, moving)
         if descent.momentum:
             if not descent.raw:
                 mean = moving.abs().mean(tuple(range(1, moving.ndim)), keepdim=True)
@@ -334,6 +342,15 @@ class Loop:
         pool.pixels = box.clamp(pool.pixels + box.unit * descent.step_rule(moving, pool.step))
         pool.step = pool.step + 1
         self.leave(pool, reached)
+
+    def confine(self, rule: FrameRule, pool: Pool, moving: Images) -> tuple[Images, Box]:
+        """What may change of some clips; at the first step it is said which frames."""
+        first = (pool.step == 0) & (pool.start == 0)
+        if first.any():
+            rows = pool.rows[first]
+            rule.choose(rows, moving[first])
+            self.box.close(rows, self.images[rows], ~rule.open[rows])
+        return rule.confine(pool.rows, moving), self.box.of(pool.rows)
 
     def remember(
         self, rows: Int64[Tensor, " n"], shown: Images, logits: Logits
@@ -371,7 +388,7 @@ class Loop:
         if over.any():
             rows = pool.rows[over]
             if not descent.eight_bit:
-                self.best[rows] = pool.pixels[over]
+                self.best[rows] = self.box.shown(pool.pixels[over])
             elif not reached[over].all():
                 self.look_once_more(pool, over & ~reached)
             again = over & (self.wrong[pool.rows] > 0) & (pool.start < descent.restarts)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hashprobe.attacks.box import Box
+from hashprobe.attacks.box import Box, project
 from hashprobe.attacks.checks import check_images, check_targets
 from hashprobe.attacks.contract import NOISE_STREAM, QueryIds, checked_ids, seed_of
 from hashprobe.attacks.session import Session
@@ -49,7 +49,8 @@ def noise(
     """Adds one draw of U(-eps, eps) to each value of a query (DHTA, section 4.2).
 
     The draw is made on the CPU in float64 from (seed, query id), so it is the same on every
-    device and in every batch. Pixels that would leave [0, 1] are clamped.
+    device and in every batch. Pixels that would leave [0, 1] are clamped. Where only some frames
+    of a clip may change, those with the largest draw do.
 
     Args:
         hasher: only asked for its code length and its std.
@@ -82,9 +83,12 @@ def noise(
     for query_id in checked_ids(query_ids, len(images)):
         state = seed_of(seed, query_id, NOISE_STREAM).generate_state(1, np.uint64)
         chance = torch.Generator().manual_seed(int(state[0]))
-        drawn.append(torch.rand(images.shape[1:], generator=chance, dtype=torch.float64))
+        one = torch.rand(images.shape[1:], generator=chance, dtype=torch.float64)
+        drawn.append(one[:1].expand_as(one) if budget.shared else one)
     uniform = (2 * torch.stack(drawn) - 1).to(images)
-    noisy = box.clamp(images + budget.eps * box.unit * uniform)
+    lengths = None if session is None else session.lengths
+    noisy = images + budget.eps * box.unit * uniform
+    noisy = project(noisy, images, budget, hasher.contract, lengths)
     if session is not None and session.on_step is not None:
         session.on_step(len(images), len(images))
     return noisy

@@ -80,6 +80,8 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
         *more: Annotated[str, Parameter(show=False)],
         eps: Eps = 8 / 255,
         space: Space = "pixel",
+        frames: int | None = None,
+        shared: Flag = False,
         preset: Literal["paper", "official-code"] | None = None,
         protocol: Annotated[Protocol, Parameter(name="*")] = Protocol(),  # noqa: B008
         options: Any = None,
@@ -96,7 +98,7 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
         result = attack_run(
             run,
             name,
-            budget=Budget(eps, space),
+            budget=Budget(eps, space, frames, shared),
             options=options or kind(),
             protocol=protocol,
             name=name_of_folder,
@@ -119,6 +121,11 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
         Largest change of a pixel value, such as 8/255 or 0.032.
     space
         What eps counts in: pixel ([0, 1]) or normalised ((x - mean) / std).
+    frames
+        Most frames of a clip that change, those of which the first gradient promises most; by
+        default all (videos only).
+    shared
+        Change all these frames alike (videos only).
     preset
         paper or official-code: budget, protocol and what this attack shares with DHTA's options as
         published, where nothing else is said. The list length depends on the data: say --top, too.

@@ -61,6 +61,7 @@ def attack_command(path: Path, finished: Finished) -> str:
     words = ["hashprobe", "attack", name, str(path), "--eps", eps]
     if budget.space != "pixel":
         words += ["--space", budget.space]
+    words += flags({"frames": budget.frames, "shared": budget.shared}, {"shared": False})
     words += flags(settings["options"], asdict(ATTACKS[name].options()))  # type: ignore[call-overload]
     words += flags(settings["protocol"], asdict(Protocol()))
     words += flags({"precision": settings.get("precision")}, {"precision": "float32"})

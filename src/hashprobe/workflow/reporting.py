@@ -223,7 +223,7 @@ def attack_row(finished: Finished) -> AttackRow:
 
 def budget_text(budget: Budget) -> str:
     """A budget as short as it can be said."""
-    return str(budget).removesuffix(" in pixels").split(" (")[0]
+    return budget.size.removesuffix(" in pixels").split(" (")[0] + budget.where
 
 
 def curves(attacks: list[Finished], database: Encoded) -> tuple[list[Curve], list[Curve]]:
