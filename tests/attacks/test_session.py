@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from hashprobe.attacks import BitMarginOptions, DhtaOptions, Session, bit_margin, craft, dhta
-from hashprobe.attacks.session import Converted, fitting, saved_bytes
+from hashprobe.attacks.session import Converted, fitting
 from hashprobe.attacks.targets import TargetCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.models import ImageHasher
+from hashprobe.models.memory import saved_bytes
 from hashprobe.types import Budget
 
 

@@ -51,10 +51,14 @@ def test_a_clip_padded_to_any_length_has_the_same_code_and_gradient(beyond, clip
             assert slopes[i, :n].abs().amax((1, 2, 3)).min() > 0
 
 
+@pytest.mark.parametrize("frames", [0, 5, None])
 @pytest.mark.parametrize("chunk", [1, 2, 3, 100])
 @pytest.mark.parametrize("frozen", [True, False])
-def test_chunked_gradients_equal_unchunked_ones(chunk, frozen, clips):
+def test_chunked_gradients_equal_unchunked_ones(chunk, frozen, frames, clips):
+    """Whatever is kept for the backward pass: nothing, some frames, or all."""
     hasher, lengths = build(), torch.tensor([7, 4, 1])
+    if frames is not None:
+        hasher.room = frames * hasher.frame_bytes(clips[0, :1]) + 1
     hasher.network.requires_grad_(not frozen)
     hasher.chunk = None
     whole = gradient(hasher, clips, lengths)
@@ -64,11 +68,26 @@ def test_chunked_gradients_equal_unchunked_ones(chunk, frozen, clips):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize(("frames", "passes"), [(0, 12 + 12), (5, 12 + 8), (100, 12)])
+def test_frames_are_computed_again_where_there_is_no_room(frames, passes, clips):
+    hasher, lengths = build(), torch.tensor([7, 4, 1])
+    hasher.requires_grad_(False)
+    hasher.chunk, seen = 2, []
+    hasher.room = frames * hasher.frame_bytes(clips[0, :1])
+    hasher.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    gradient(hasher, clips, lengths)
+    assert sum(seen) == passes
+    with torch.no_grad():
+        seen.clear()
+        hasher(clips, lengths)
+    assert sum(seen) == 12
+
+
 def test_weights_get_the_same_gradient_in_chunks(clips):
     found = []
     for chunk in (None, 2):
         hasher = build()
-        hasher.chunk = chunk
+        hasher.chunk, hasher.room = chunk, 0
         (hasher(clips) ** 2).sum().backward()
         found.append([weight.grad for weight in hasher.parameters()])
     for one, other in zip(*found, strict=True):

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher
+from hashprobe.models.memory import SHARE, free_memory, saved_bytes
 from hashprobe.tensors import Images, Logits
 
 
@@ -26,8 +26,6 @@ OnDone: TypeAlias = Callable[[list[int], Images], None]
 # Activations beyond a cache's reach slow a CPU down; a GPU wants as many rows as fit.
 CPU_BYTES = 256 << 20
 CPU_ROWS, GPU_ROWS = (4, 128), (8, 512)
-SHARE = 4
-"""One part in so many of the memory that is free goes to saved activations."""
 
 
 class Converted(Hasher):
@@ -197,26 +195,6 @@ class Session:
                 handle.remove()
 
 
-def saved_bytes(hasher: Hasher, image: Images, *more: Tensor) -> int:
-    """What one query keeps in memory between its forward and its backward pass."""
-    own = {t.untyped_storage().data_ptr() for t in (*hasher.parameters(), *hasher.buffers())}
-    seen: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            seen[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # the tensor itself would hold its own graph, and for ever
-
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
-    ):
-        hasher(image.detach().clone().requires_grad_(), *more)
-    return max(1, sum(seen.values()))
-
-
 def fitting(each: int, device: torch.device) -> int:
     """Rows whose activations fit: in reach of a CPU's caches, or in a GPU's free memory."""
     if device.type == "cuda":
@@ -224,25 +202,3 @@ def fitting(each: int, device: torch.device) -> int:
     else:
         free, (least, most) = min(CPU_BYTES, free_memory() // SHARE), CPU_ROWS
     return min(max(free // each, least), most)
-
-
-def free_memory() -> int:
-    """Bytes of memory that this machine has to give; its container's limit counts.
-
-    Example:
-        >>> free_memory() > 0
-        True
-    """
-    known = []
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        known += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")]
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        lines = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
-        # Files in the cache count as used, and make room when it is wanted.
-        cached = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file"))
-        known += [int(limit) - used + cached] if limit.isdigit() else []
-    except OSError:
-        pass  # no Linux, or no limit: what is known so far is all there is
-    return max(min(known, default=SHARE * CPU_BYTES), 1)

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from hashprobe.errors import HashprobeError
 from hashprobe.models.backbones import Weights, build_backbone, hash_layer, last_linear
 from hashprobe.models.hasher import Hasher, check_bits, check_range
+from hashprobe.models.memory import room, saved_bytes
 from hashprobe.tensors import Clips, Images, Images8, Logits
 
 
@@ -25,8 +26,9 @@ class VideoHasher(Hasher):
 
     A clip's code is made of the LSTM's state after its last frame. Frames beyond a clip's length
     never reach the network, so neither code nor gradient sees them, whatever they hold. Frames go
-    through the backbone some at a time; where a gradient is taken they are computed again in the
-    backward pass, so that memory does not grow with a clip's length.
+    through the backbone some at a time. Where a gradient is taken, activations are kept while there
+    is room for them, and those of further frames are computed again in the backward pass: memory
+    does not grow with a clip's length.
 
     Args:
         backbone: as for `ImageHasher`; what its last layer is given are the frame's features.
@@ -74,6 +76,8 @@ class VideoHasher(Hasher):
         self.lstm = nn.LSTM(width, hidden, batch_first=True)
         self.head = hash_layer(hidden, bits, batch_norm)
         self.chunk: int | None = FRAMES
+        self.room: int | None = None
+        self.measured: dict[torch.dtype, int] = {}
         for name, values in (("mean", contract.mean), ("std", contract.std)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
@@ -119,14 +123,26 @@ class VideoHasher(Hasher):
         # Batch statistics of a backbone that is being trained are those of all frames.
         if self.chunk is None or (self.training and self.tuned):
             return self.of_frames(frames)
-        again = torch.is_grad_enabled() and (frames.requires_grad or self.tuned)
+        kept = len(frames)
+        if torch.is_grad_enabled() and (frames.requires_grad or self.tuned):
+            room_left = room(frames.device) if self.room is None else self.room
+            kept = room_left // self.frame_bytes(frames[:1])
         parts: list[Tensor] = []
-        for part in torch.split(frames, self.chunk):
-            if again:
-                parts.append(checkpoint(self.of_frames, part, use_reentrant=False))
-            else:
+        for start, part in zip(
+            range(0, len(frames), self.chunk), frames.split(self.chunk), strict=True
+        ):
+            if start + len(part) <= kept:
                 parts.append(self.of_frames(part))
+            else:
+                parts.append(checkpoint(self.of_frames, part, use_reentrant=False))
         return torch.cat(parts)
+
+    def frame_bytes(self, frame: Images) -> int:
+        """What the backbone keeps of one frame for a backward pass; measured once a precision."""
+        kind = next(self.network.parameters()).dtype
+        if kind not in self.measured:
+            self.measured[kind] = saved_bytes(self.network, (frame - self.mean) / self.std)
+        return self.measured[kind]
 
     @property
     def tuned(self) -> bool:

@@ -1,0 +1,79 @@
+"""How much memory a backward pass takes, and how much there is."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+SHARE = 4
+"""One part in so many of the memory that is free goes to saved activations."""
+KEPT_BYTES = 1 << 30
+"""Activations that a network for clips keeps at most beside a CPU; a GPU gives a share."""
+
+
+def saved_bytes(network: nn.Module, image: Tensor, *more: Tensor) -> int:
+    """What one query keeps in memory between its forward and its backward pass.
+
+    Args:
+        network: from pixels to anything; its own weights are not counted.
+        image: one query, or frame, as the network takes it.
+        more: what the network is given beside it.
+
+    Returns:
+        Bytes, at least 1.
+
+    Example:
+        >>> saved_bytes(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.zeros(2, 4))
+        56
+    """
+    own = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers())}
+    seen: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()  # the tensor itself would hold its own graph, and for ever
+
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+    ):
+        network(image.detach().clone().requires_grad_(), *more)
+    return max(1, sum(seen.values()))
+
+
+def room(device: torch.device) -> int:
+    """Bytes of activations that a network for clips may keep for its backward pass.
+
+    Example:
+        >>> room(torch.device("cpu")) <= KEPT_BYTES
+        True
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]) // SHARE
+    return min(KEPT_BYTES, free_memory() // SHARE)
+
+
+def free_memory() -> int:
+    """Bytes of memory that this machine has to give; its container's limit counts.
+
+    Example:
+        >>> free_memory() > 0
+        True
+    """
+    known = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        known += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")]
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        lines = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
+        # Files in the cache count as used, and make room when it is wanted.
+        cached = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file"))
+        known += [int(limit) - used + cached] if limit.isdigit() else []
+    except OSError:
+        pass  # no Linux, or no limit: what is known so far is all there is
+    return max(min(known, default=SHARE * KEPT_BYTES), 1)
