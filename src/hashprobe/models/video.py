@@ -129,7 +129,7 @@ class VideoHasher(Hasher):
             kept = room_left // self.frame_bytes(frames[:1])
         parts: list[Tensor] = []
         for start, part in zip(
-            range(0, len(frames), self.chunk), frames.split(self.chunk), strict=True
+            range(0, len(frames), self.chunk), torch.split(frames, self.chunk), strict=True
         ):
             if start + len(part) <= kept:
                 parts.append(self.of_frames(part))
