@@ -90,11 +90,15 @@ def read_recipe(path: Path) -> "Dict":
 
 
 def fill_preset(app: App, commands: tuple[str, ...], arguments: Any) -> None:
-    """The last source of options: what an attack's preset says and nobody else has said."""
+    """The last source of options: what a preset says and nobody else has said."""
     if commands[:1] == ("attack",):
-        from hashprobe.commands.attack import preset_options
+        from hashprobe.commands import attack
 
-        preset_options(app, commands, arguments)
+        attack.preset_options(app, commands, arguments)
+    if commands[:1] == ("train",):
+        from hashprobe.commands import train
+
+        train.preset_options(app, commands, arguments)
 
 
 def explain(error: BaseException) -> int:

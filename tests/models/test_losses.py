@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hashprobe.models import LOSSES, dph, dpsh, dvh, hashnet
+from hashprobe.errors import HashprobeError
+from hashprobe.models import LOSSES, csq, csq_centres, csq_targets, dph, dpsh, dvh, hashnet
 from hashprobe.models.losses import SLOPES, hashnet_slope
 
 
@@ -70,14 +71,46 @@ def test_dpsh_is_the_mean_of_its_pairs_and_of_its_entries(case, eta):
 
 def test_dvh_pulls_together_and_pushes_apart_up_to_a_margin(case):
     codes, memory, first, second = case
-    pairs, entries = [], []
+    similar, others, entries = [], [], []
     for u, a in zip(codes, first, strict=True):
         for v, b in zip(memory, second, strict=True):
+            if not v.any():
+                continue  # not seen yet
             d = sum((x - y) ** 2 for x, y in zip(u, v, strict=True)) / len(u)
-            pairs.append(d if share_a_label(a, b) else max(0.0, 2.0 - d))
+            if share_a_label(a, b):
+                similar.append(d)
+            else:
+                others.append(max(0.0, math.sqrt(2) - math.sqrt(d)) ** 2)
         entries += [(x - (1 if x >= 0 else -1)) ** 2 for x in u]
-    expected = sum(pairs) / len(pairs) + 1e-4 * sum(entries) / len(entries)
-    assert dvh(*tensors(case)).item() == pytest.approx(expected, abs=1e-13)
+    expected = sum(similar) / len(similar) + sum(others) / len(others)
+    expected += 1e-4 * sum(entries) / len(entries)
+    # The root has a little added below it, so that it has a slope at 0.
+    assert dvh(*tensors(case)).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_dvh_pushes_where_codes_nearly_coincide():
+    """There a hinge of the squared distance has no slope, and codes would stay together."""
+    codes = torch.full((1, 8), 0.5, dtype=torch.float64, requires_grad=True)
+    memory, apart = codes.detach() - 0.01, torch.tensor([[False]])
+    (slope,) = torch.autograd.grad(dvh(codes, memory, apart, weight=0.0), codes)
+    assert slope.norm() > 0.5
+
+
+def test_kinds_of_pairs_weigh_the_same_in_dvh():
+    """Nine more dissimilar pairs like the first change nothing."""
+    codes = torch.tensor([[0.5, 0.5]])
+    memory = torch.tensor([[0.9, 0.9], *[[0.2, 0.2]] * 10])
+    similar = torch.tensor([[True] + [False] * 10])
+    few = dvh(codes, memory[:2], similar[:, :2])
+    assert dvh(codes, memory, similar).item() == pytest.approx(few.item())
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_dvh_takes_a_batch_of_one_kind(kind):
+    codes = torch.tensor([[0.5, -0.5]], requires_grad=True)
+    loss = dvh(codes, torch.tensor([[0.5, -0.5]]), torch.tensor([[kind]]))
+    loss.backward()
+    assert loss.isfinite() and codes.grad.isfinite().all()
 
 
 def test_hashnet_is_the_weighted_mean_of_its_pairs(case):
@@ -149,3 +182,66 @@ def test_single_precision_is_close_to_double(case, loss):
     single = loss(codes.float(), memory.float(), similar)
     assert single.dtype == torch.float32
     assert single.item() == pytest.approx(loss(codes, memory, similar).item(), abs=1e-6)
+
+
+def test_csq_is_the_mean_cross_entropy_and_the_quantisation_error():
+    rng = np.random.default_rng(2)
+    codes, centres = np.tanh(rng.normal(size=(5, 16))), rng.choice([-1.0, 1.0], (5, 16))
+    terms = []
+    for row, wanted in zip(codes, centres, strict=True):
+        for u, c in zip(row, wanted, strict=True):
+            likelihood = -math.log((1 + u) / 2) if c > 0 else -math.log((1 - u) / 2)
+            terms.append(likelihood + 1e-4 * (abs(u) - 1) ** 2)
+    found = csq(torch.from_numpy(codes), torch.from_numpy(centres))
+    assert found.item() == pytest.approx(sum(terms) / len(terms), abs=1e-13)
+
+
+def test_csq_is_finite_where_a_code_is_full_and_wrong():
+    codes = torch.tensor([[1.0, -1.0]], requires_grad=True)
+    loss = csq(codes, torch.tensor([[-1.0, -1.0]]))
+    loss.backward()
+    assert loss.isfinite() and codes.grad.isfinite().all()
+
+
+def apart(centres):
+    """Bits in which any two rows differ."""
+    rows = [list(row) for row in centres]
+    return {
+        sum(x != y for x, y in zip(a, b, strict=True)) for i, a in enumerate(rows) for b in rows[:i]
+    }
+
+
+@pytest.mark.parametrize(("labels", "bits"), [(10, 16), (32, 16), (100, 64), (16, 8)])
+def test_centres_of_few_labels_are_rows_of_a_hadamard_matrix(labels, bits):
+    centres = csq_centres(labels, bits, seed=0)
+    assert set(np.unique(centres)) == {-1, 1}
+    assert apart(centres) <= {bits // 2, bits}
+
+
+@pytest.mark.parametrize(("labels", "bits"), [(10, 48), (129, 64), (50, 24)])
+def test_other_centres_differ_in_more_than_a_quarter_of_their_bits(labels, bits):
+    centres = csq_centres(labels, bits, seed=0)
+    assert set(np.unique(centres)) == {-1, 1}
+    assert min(apart(centres)) > bits / 4
+
+
+def test_centres_come_from_the_seed():
+    for labels, bits in ((10, 16), (10, 48)):
+        first, again, other = (csq_centres(labels, bits, seed=s) for s in (3, 3, 4))
+        assert (first == again).all() and (first != other).any()
+
+
+def test_too_many_labels_for_so_few_bits():
+    with pytest.raises(HashprobeError, match=r"csq found .* of 8 bits .* there are 100 labels"):
+        csq_centres(100, 8, seed=0)
+
+
+def test_targets_of_several_labels_follow_the_majority_and_ties_are_random():
+    """Items with the same labels have the same centre, and ties are no side's."""
+    labels = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]], bool)
+    centres, targets = csq_centres(4, 64, seed=1), csq_targets(labels, 64, seed=1)
+    assert (targets[0] == np.sign(centres[:3].sum(0, dtype=int))).all()
+    assert (targets[1] == targets[2]).all() and (targets[3] == centres[3]).all()
+    same = centres[0] == centres[1]
+    assert (targets[1][same] == centres[0][same]).all()
+    assert set(targets[1][~same]) == {-1, 1}

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from hashprobe.attacks import Attacked, encode
 from hashprobe.commands import demo as demo_module
 from hashprobe.data import decode, load_moving_digits
-from hashprobe.models import ImageHasher, VideoHasher, load_checkpoint
+from hashprobe.models import Conv3dHasher, ImageHasher, VideoHasher, csq_centres, load_checkpoint
 from hashprobe.models.sampling import augment
 from hashprobe.runs import Run
 from hashprobe.workflow import load_codes, open_victim
@@ -138,6 +138,27 @@ def test_a_backbone_with_weights_stands_still_unless_it_is_tuned(hashprobe, tmp_
     assert found[0]["lstm.weight_ih_l0"].shape == fresh
 
 
+def test_a_3d_network_goes_the_same_way(hashprobe, tmp_path):
+    """Trained by centres, which the checkpoint keeps; the LSTM's width and --tune say nothing."""
+    run, words = tmp_path / "run", ("moving-digits", "--backbone", "mc3_18", "--bits", 16)
+    size = ("--size", 8, "--frames", 4, "--loss", "csq", "--seed", 3)
+    training = ("--epochs", 1, "--batch-size", 120, "--augment", "none", "--lr", 0.001)
+    assert hashprobe("train", *words, *size, *training, "--out", run).code == 0
+    hasher, card = load_checkpoint(run / "model")
+    assert isinstance(hasher, Conv3dHasher)
+    assert (card.contract.frames, card.contract.size, card.hidden) == (4, 8, 0)
+    centres = csq_centres(8, 16, seed=3)
+    assert card.training["centres"] == [np.packbits(row > 0).tobytes().hex() for row in centres]
+    assert "MAP" in hashprobe("encode", run).out
+    for attack in ("bit-margin", "feature"):
+        said = hashprobe(f"attack {attack} {run} --eps 64/255 --queries 2 --steps 2")
+        assert said.code == 0, said.err
+    again = Attacked.load(run / "attacks" / "bit-margin-64of255-seed0")
+    query = open_victim(run).data.query.take(again.query_ids)
+    lengths = torch.from_numpy(decode(query, card.contract).lengths)
+    assert (encode(hasher, again.images8[:].float() / 255, lengths).data == again.codes.data).all()
+
+
 def test_all_frames_of_a_clip_are_augmented_alike():
     frame = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8).expand(1, 3, 8, 8)
     clips = frame[:, None].expand(5, 4, 3, 8, 8)
@@ -149,6 +170,10 @@ def test_all_frames_of_a_clip_are_augmented_alike():
 
 def test_kinds_that_do_not_fit_are_refused(hashprobe, tmp_path):
     words = ("train", "moving-digits", "--out", tmp_path / "run")
+    for name in ("--backbone", "r3d_19"), ("--backbone", "r3d_18", "--weights", "imagenet"):
+        assert "r3d_18" in hashprobe(*words, *name, "--size", 16).error
+    images = ("train", "digits", "--out", tmp_path / "run")
+    assert "takes clips" in hashprobe(*images, "--backbone", "r3d_18").error
     said = hashprobe(*words, "--backbone", "squeezenet1_0", "--size", 64)
     assert "ends in a convolution" in said.error
     assert "at least 1; got 0" in hashprobe(*words, "--size", 16, "--frames", 0).error

@@ -11,7 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from hashprobe.errors import HashprobeError
-from hashprobe.models.hasher import Hasher
+from hashprobe.models.hasher import Hasher, lay_channels_last
 from hashprobe.models.memory import SHARE, free_memory, saved_bytes
 from hashprobe.tensors import Images, Logits
 
@@ -55,7 +55,7 @@ class Converted(Hasher):
             if any(weight.is_floating_point() for weight in module.parameters(recurse=False)):
                 convert(module)
                 module.register_forward_pre_hook(cast_inputs)
-        self.inner.to(memory_format=torch.channels_last)
+        lay_channels_last(self.inner)
 
     def forward(self, images: Images, *more: Tensor) -> Logits:
         """Logits of images or clips in [0, 1], given back in float32."""

@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter, Token
-from cyclopts.config import Dict
 
-from hashprobe.attacks import ATTACKS, DEFAULT, PRESETS, DhtaOptions, Precision
+from hashprobe.attacks import ATTACKS, DEFAULT, PRESETS, Precision
 from hashprobe.commands.flags import Flag
+from hashprobe.commands.presets import fill, unusual
 from hashprobe.commands.screen import Terminal
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import Evaluation
@@ -51,24 +50,19 @@ attack = App(
 
 def preset_options(app: App, commands: tuple[str, ...], arguments: Any) -> None:
     """Give the options of a preset to those that neither command line nor recipe have set."""
-    chosen = [argument for argument in arguments if argument.name == "--preset" and argument.tokens]
-    preset = PRESETS.get(chosen[0].tokens[0].value) if chosen else None
-    if preset is None:
-        return
-    values = {
-        "eps": preset.budget.eps,
-        "space": preset.budget.space,
-        "pool": preset.pool,
-        "minimum": preset.minimum,
-        "empty": preset.empty,
-    }
-    usual = asdict(DhtaOptions())
-    values |= {k: v for k, v in asdict(preset.options).items() if v != usual[k]}
     # Attacks without one of these options (P2P has no ties) do without.
-    source = Dict(
-        values, source=f"preset {preset.name}", use_commands_as_keys=False, allow_unknown=True
-    )
-    source(app, commands, arguments)
+    values = {
+        name: {
+            "eps": preset.budget.eps,
+            "space": preset.budget.space,
+            "pool": preset.pool,
+            "minimum": preset.minimum,
+            "empty": preset.empty,
+            **unusual(preset.options),
+        }
+        for name, preset in PRESETS.items()
+    }
+    fill(app, commands, arguments, values)
 
 
 def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:

@@ -1,15 +1,25 @@
 """hashprobe train"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from hashprobe.commands.flags import Flag
+from hashprobe.commands.presets import fill, unusual
 from hashprobe.commands.screen import Terminal
 from hashprobe.data import DataOptions
 from hashprobe.models import TrainOptions
-from hashprobe.workflow import Network, train_run
+from hashprobe.workflow import TRAIN_PRESETS, Network, train_run
+
+
+def preset_options(app: App, commands: tuple[str, ...], arguments: Any) -> None:
+    """Give the options of a preset to those that neither command line nor recipe have set."""
+    values = {
+        name: {**unusual(network), **unusual(options)}
+        for name, (network, options) in TRAIN_PRESETS.items()
+    }
+    fill(app, commands, arguments, values)
 
 
 def train(
@@ -28,6 +38,7 @@ def train(
     group: str | None = None,
     official_split: int | None = None,
     stride: int = 1,
+    preset: Literal["paper-images", "paper-videos"] | None = None,
     network: Annotated[Network, Parameter(name="*")] = Network(),  # noqa: B008
     options: Annotated[TrainOptions, Parameter(name="*")] = TrainOptions(),  # noqa: B008
     workers: int | None = None,
@@ -72,11 +83,15 @@ def train(
         split 1 for hmdb51 (these two only).
     stride
         Every so many-th frame of a clip is kept, 40 at most (videofolder only).
+    preset
+        paper-images or paper-videos: network, loss and optimiser of DHTA, appendix B, where
+        nothing else is said. It does not state --epochs.
     workers
         Decoding processes; by default one a core.
     skip_bad
         Go on without images or clips that cannot be decoded, and say how many.
     """
+    # `preset` has done its work: `preset_options` put its values into the others.
     source = DataOptions(
         name=data,
         root=root.resolve() if root else None,

@@ -1,5 +1,7 @@
 """Named backbones with the input they expect; each ends in a hash layer of K outputs."""
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
 
@@ -12,9 +14,11 @@ from hashprobe.types import Filter, InputContract
 
 
 Weights = str | Path
-"""`none`, `imagenet`, or the path of a state dict."""
+"""`none`, `imagenet`, `kinetics` (3-D networks of clips), or the path of a state dict."""
 
 OWN = ("efficientnet_lite0", "small")
+CLIP_CNNS = ("mc3_18", "r2plus1d_18", "r3d_18")
+"""torchvision's video networks that `Conv3dHasher` takes: they need clips."""
 MAX_SMALL = 64
 
 
@@ -55,8 +59,13 @@ def build_backbone(
         >>> contract.size, network.eval()(torch.zeros(1, 3, 32, 32)).shape
         (32, torch.Size([1, 16]))
     """
-    if size is not None and size < 1:
-        raise HashprobeError(f"image size must be at least 1 pixel; got {size}")
+    check_size(size)
+    if name in CLIP_CNNS:
+        raise HashprobeError(f"backbone {name} takes clips, no single images: it is for videos")
+    if str(weights) == "kinetics":
+        raise HashprobeError(
+            f"backbone {name} has no Kinetics weights: they are of {', '.join(CLIP_CNNS)}"
+        )
     if name == "small":
         if str(weights) == "imagenet":
             raise HashprobeError("backbone small has no ImageNet weights: use none or a file")
@@ -69,11 +78,25 @@ def build_backbone(
         return network, contract
     if name == "efficientnet_lite0":
         return efficientnet_lite0(outputs, weights, size, batch_norm)
-    if name not in backbone_names():
-        close = [n for n in backbone_names() if n.startswith(name[:4])][:6]
-        hint = f"did you mean {', '.join(close)}?" if close else "see torchvision.models"
-        raise HashprobeError(f"unknown backbone {name!r}: {hint}")
+    check_name(name, backbone_names())
     return torchvision_backbone(name, outputs, weights, size, batch_norm)
+
+
+def check_name(name: str, known: Sequence[str]) -> None:
+    """Refuse a backbone that is none of the known ones, with the names that look like it."""
+    if name in known:
+        return
+    # What begins alike, and of the few networks of clips whatever is spelt nearly alike.
+    close = [n for n in known if n.startswith(name[:4])]
+    close += [n for n in get_close_matches(name, known, 3) if n not in close]
+    hint = f"did you mean {', '.join(close[:6])}?" if close else "see torchvision.models"
+    raise HashprobeError(f"unknown backbone {name!r}: {hint}")
+
+
+def check_size(size: int | None) -> None:
+    """Refuse images without pixels."""
+    if size is not None and size < 1:
+        raise HashprobeError(f"image size must be at least 1 pixel; got {size}")
 
 
 def torchvision_backbone(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from safetensors.torch import save
 
@@ -12,9 +12,13 @@ from hashprobe.errors import HashprobeError
 from hashprobe.files import read_json, write_bytes, write_json
 from hashprobe.models.hasher import ImageHasher
 from hashprobe.models.video import VideoHasher
+from hashprobe.models.video3d import Conv3dHasher, clip_hasher
 from hashprobe.models.weights import load_matching
 from hashprobe.types import InputContract
 
+
+AnyHasher: TypeAlias = ImageHasher | VideoHasher | Conv3dHasher
+"""The networks that a checkpoint can hold."""
 
 FORMAT = 1
 WEIGHTS, CARD = "model.safetensors", "model.json"
@@ -44,10 +48,10 @@ class ModelCard:
     data: Mapping[str, Any] = field(default_factory=dict)
     """Name and checksum of the data it was trained on, as JSON."""
     hidden: int = 0
-    """Width of the LSTM's state of a network for clips; 0 for one for images."""
+    """Width of the LSTM's state of a network for clips; 0 for one without."""
 
 
-def save_checkpoint(folder: Path, hasher: ImageHasher | VideoHasher, card: ModelCard) -> None:
+def save_checkpoint(folder: Path, hasher: AnyHasher, card: ModelCard) -> None:
     """Write model.safetensors and model.json, each whole or not at all.
 
     Args:
@@ -70,7 +74,7 @@ def save_checkpoint(folder: Path, hasher: ImageHasher | VideoHasher, card: Model
     write_json(folder / CARD, {"format": FORMAT, "hashprobe": version("hashprobe"), **asdict(card)})
 
 
-def load_checkpoint(folder: Path) -> tuple[ImageHasher | VideoHasher, ModelCard]:
+def load_checkpoint(folder: Path) -> tuple[AnyHasher, ModelCard]:
     """The network of a checkpoint, in eval mode on the CPU, and what it says about itself.
 
     Args:
@@ -126,12 +130,12 @@ def load_checkpoint(folder: Path) -> tuple[ImageHasher | VideoHasher, ModelCard]
     return hasher.eval(), card
 
 
-def build(card: ModelCard) -> ImageHasher | VideoHasher:
+def build(card: ModelCard) -> AnyHasher:
     """The network that a card names, with random weights."""
     size, norm = card.contract.size, card.batch_norm
     if not card.contract.frames:
         return ImageHasher(card.backbone, card.bits, size=size, batch_norm=norm)
-    return VideoHasher(
+    return clip_hasher(
         card.backbone,
         card.bits,
         size=size,

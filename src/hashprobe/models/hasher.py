@@ -1,6 +1,7 @@
 """The contract of a victim network, and the image hasher that fulfils it."""
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from hashprobe.errors import HashprobeError
@@ -56,6 +57,43 @@ def check_range(pixels: Tensor, what: str) -> None:
             f"{what} must lie in [0, 1]; got {low:.3g} to {high:.3g}: "
             "already normalised, or 8-bit values?"
         )
+
+
+def check_clips(
+    clips: Tensor, lengths: Int64[Tensor, " n"] | None, contract: InputContract
+) -> Int64[Tensor, " n"]:
+    """Refuse clips that break a contract; the lengths, filled in."""
+    size, most = contract.size, contract.frames
+    if clips.ndim != 5 or clips.shape[2] != 3 or clips.shape[-2:] != (size, size):
+        raise HashprobeError(
+            f"clips must have shape (N, T, 3, {size}, {size}); got {tuple(clips.shape)}"
+        )
+    if not 1 <= clips.shape[1] <= most:
+        raise HashprobeError(f"clips must have 1 to {most} frames; got {clips.shape[1]}")
+    if lengths is None:
+        lengths = torch.full((len(clips),), clips.shape[1], device=clips.device)
+    if lengths.shape != (len(clips),) or not ((lengths >= 1) & (lengths <= clips.shape[1])).all():
+        raise HashprobeError(
+            f"lengths must be one for each of {len(clips)} clips, from 1 to {clips.shape[1]}"
+        )
+    check_range(clips, "clips")
+    return lengths
+
+
+def lay_channels_last(network: nn.Module) -> None:
+    """Lays out the filters of 2-D convolutions channels last, the faster layout on any device.
+
+    `Module.to` would do the same, and refuses networks with 3-D convolutions.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3))
+        >>> lay_channels_last(network)
+        >>> network[0].weight.is_contiguous(memory_format=torch.channels_last)
+        True
+    """
+    for weight in network.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
 
 class ImageHasher(Hasher):

@@ -15,9 +15,9 @@ class TrainOptions:
         'sgd'
     """
 
-    loss: Literal["dph", "dpsh", "dvh", "hashnet"] = "dph"
+    loss: Literal["csq", "dph", "dpsh", "dvh", "hashnet"] = "dph"
     """Hashing loss; DHTA trains images with dph, and with hashnet for its table 7, videos with
-    dvh."""
+    dvh. csq draws each item to a centre of its labels, the others compare pairs."""
     epochs: int = 30
     """Passes over the training items."""
     batch_size: int = 24

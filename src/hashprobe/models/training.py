@@ -16,8 +16,8 @@ from torch import Tensor
 
 from hashprobe.errors import HashprobeError
 from hashprobe.files import atomic_path, fingerprint, sha256_array
-from hashprobe.models.hasher import Hasher
-from hashprobe.models.losses import LOSSES, SLOPES
+from hashprobe.models.hasher import Hasher, lay_channels_last
+from hashprobe.models.losses import CENTRE_LOSSES, LOSSES, SLOPES, csq_targets
 from hashprobe.models.options import TrainOptions
 from hashprobe.models.processes import Relay, open_fabric
 from hashprobe.models.sampling import augment, draw_batch, hold_out, step_seed
@@ -157,6 +157,9 @@ class Training:
         self.on_epoch = on_epoch
         self.kept, self.held = hold_out(len(images), options)
         self.labels = torch.from_numpy(labels.astype(np.float32))
+        self.centres: Tensor | None = None
+        if options.loss in CENTRE_LOSSES:
+            self.centres = torch.from_numpy(csq_targets(labels, hasher.bits, options.seed))
         self.key = fingerprint(
             {
                 "options": {k: v for k, v in asdict(options).items() if k not in FREE},
@@ -191,11 +194,13 @@ class Training:
                 "each needs two"
             )
         # Channels last is the faster layout of convolutions on CPUs and GPUs alike.
-        self.hasher.to(memory_format=torch.channels_last)
+        lay_channels_last(self.hasher)
         optimiser = build_optimiser(self.hasher, options)
         model, optimiser = fabric.setup(self.hasher, optimiser)
         self.memory = torch.zeros(len(self.kept), self.hasher.bits, device=fabric.device)
         self.kept_labels = self.labels[self.kept].to(fabric.device)
+        if self.centres is not None:
+            self.kept_centres = self.centres[self.kept].float().to(fabric.device)
         self.position, self.seconds, self.history = 0, 0.0, list[Epoch]()
         self.losses: list[float] = []
         self.restore(optimiser)
@@ -249,8 +254,7 @@ class Training:
         codes = (slope * model(*self.inputs(pixels, rows, fabric.device)).float()).tanh()
         where = torch.from_numpy(mine).to(fabric.device)
         self.remember(fabric, where, codes.detach())
-        similar = self.kept_labels[where] @ self.kept_labels.T > 0
-        loss = LOSSES[options.loss](codes, self.memory, similar)
+        loss = self.loss(codes, where)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise HashprobeError(
@@ -260,6 +264,14 @@ class Training:
         fabric.backward(loss)
         optimiser.step()
         return value
+
+    def loss(self, codes: Float[Tensor, "b k"], where: Int64[Tensor, " b"]) -> Float[Tensor, ""]:
+        """The loss of a batch's codes, by its centres or by its pairs with all training items."""
+        name = self.options.loss
+        if name in CENTRE_LOSSES:
+            return CENTRE_LOSSES[name](codes, self.kept_centres[where])
+        similar = self.kept_labels[where] @ self.kept_labels.T > 0
+        return LOSSES[name](codes, self.memory, similar)
 
     def inputs(
         self, pixels: Tensor, rows: Int64[Tensor, " n"], device: torch.device

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hashprobe.errors import HashprobeError
 from hashprobe.models.backbones import Weights, build_backbone, hash_layer, last_linear
-from hashprobe.models.hasher import Hasher, check_bits, check_range
+from hashprobe.models.hasher import Hasher, check_bits, check_clips
 from hashprobe.models.memory import room, saved_bytes
 from hashprobe.tensors import Clips, Images, Images8, Logits
 
@@ -95,7 +95,7 @@ class VideoHasher(Hasher):
             HashprobeError: clips of another shape than the contract's, not in [0, 1], or lengths
                 out of range.
         """
-        lengths = self.check(clips, lengths)
+        lengths = check_clips(clips, lengths, self.contract)
         valid = torch.arange(clips.shape[1], device=clips.device) < lengths.unsqueeze(1)
         features = self.features(clips[valid])
         padded = features.new_zeros(*valid.shape, features.shape[1])
@@ -153,27 +153,6 @@ class VideoHasher(Hasher):
         """Backbone features of frames that go through together."""
         features: Tensor = self.network((frames - self.mean) / self.std)
         return features.flatten(1)
-
-    def check(self, clips: Tensor, lengths: Int64[Tensor, " n"] | None) -> Int64[Tensor, " n"]:
-        """Refuse clips that break the contract; the lengths, filled in."""
-        size, most = self.contract.size, self.contract.frames
-        if clips.ndim != 5 or clips.shape[2] != 3 or clips.shape[-2:] != (size, size):
-            raise HashprobeError(
-                f"clips must have shape (N, T, 3, {size}, {size}); got {tuple(clips.shape)}"
-            )
-        if not 1 <= clips.shape[1] <= most:
-            raise HashprobeError(f"clips must have 1 to {most} frames; got {clips.shape[1]}")
-        if lengths is None:
-            lengths = torch.full((len(clips),), clips.shape[1], device=clips.device)
-        if (
-            lengths.shape != (len(clips),)
-            or not ((lengths >= 1) & (lengths <= clips.shape[1])).all()
-        ):
-            raise HashprobeError(
-                f"lengths must be one for each of {len(clips)} clips, from 1 to {clips.shape[1]}"
-            )
-        check_range(clips, "clips")
-        return lengths
 
 
 class FeatureHasher(Hasher):

@@ -19,7 +19,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise HashprobeError(
-            f"no weights file {path}: weights are none, imagenet or the path of a state dict"
+            f"no weights file {path}: weights are none, imagenet, kinetics or the path of a state "
+            "dict"
         )
     try:
         if path.suffix == ".safetensors":

@@ -16,10 +16,11 @@ from hashprobe.workflow.finished import Finished, finished_attack, finished_atta
 from hashprobe.workflow.opening import Encoded, Victim, load_codes, open_victim
 from hashprobe.workflow.reporting import report_run, report_table
 from hashprobe.workflow.screen import Screen, Silence, Tick
-from hashprobe.workflow.training import Network, train_run
+from hashprobe.workflow.training import TRAIN_PRESETS, Network, train_run
 
 
 __all__ = [
+    "TRAIN_PRESETS",
     "Encoded",
     "Finished",
     "Network",

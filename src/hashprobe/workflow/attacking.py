@@ -31,6 +31,7 @@ from hashprobe.evaluation import (
 )
 from hashprobe.files import write_json
 from hashprobe.models import Hasher
+from hashprobe.models.hasher import lay_channels_last
 from hashprobe.tensors import Images8
 from hashprobe.types import Budget
 from hashprobe.workflow.finished import CARD, RESULT
@@ -283,8 +284,9 @@ def run_attack(
             said.append(finished)
 
         said: list[int] = []
+        lay_channels_last(hasher)
         return craft(
-            hasher.to(memory_format=torch.channels_last),
+            hasher,
             clean.images,
             ids,
             targets,

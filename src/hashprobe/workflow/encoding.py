@@ -20,6 +20,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import Measurement, mean_average_precision
 from hashprobe.files import fingerprint, write_npz
 from hashprobe.models import Hasher
+from hashprobe.models.hasher import lay_channels_last
 from hashprobe.runs import Run
 from hashprobe.workflow.opening import CODES, check_work, load_codes, pick_device, reopen, say_bad
 from hashprobe.workflow.parts import Part, Parts
@@ -82,7 +83,8 @@ def encode_run(
     if missing:
         check_precision(run, missing, precision)
         data, hasher, _ = reopen(run)
-        hasher.eval().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        hasher.eval().to(where)
+        lay_channels_last(hasher)
         made_by = fingerprint({"weights": sha256_weights(hasher), "precision": precision})
         fast = Session(precision=precision).fast(hasher)
         for role, name in CODES.items():

@@ -10,7 +10,7 @@ from hashprobe.codes import PackedCodes
 from hashprobe.data import DataOptions, RetrievalData
 from hashprobe.errors import HashprobeError
 from hashprobe.files import read_npz, write_json
-from hashprobe.models import ImageHasher, ModelCard, VideoHasher, load_checkpoint
+from hashprobe.models import AnyHasher, ModelCard, load_checkpoint
 from hashprobe.runs import Run
 from hashprobe.types import Labels
 from hashprobe.workflow.screen import Screen
@@ -50,7 +50,7 @@ class Victim:
 
     run: Run
     data: RetrievalData
-    hasher: ImageHasher | VideoHasher
+    hasher: AnyHasher
     query: Encoded
     database: Encoded
 
@@ -93,7 +93,7 @@ def keep_data(run: Run, data: RetrievalData, screen: Screen) -> None:
     write_json(run.path / "data.json", content)
 
 
-def reopen(run: Run) -> tuple[RetrievalData, ImageHasher | VideoHasher, ModelCard]:
+def reopen(run: Run) -> tuple[RetrievalData, AnyHasher, ModelCard]:
     """The data and the network of a trained run; both must be as they were.
 
     Raises:

@@ -13,6 +13,8 @@ from hashprobe.codes import PackedCodes
 from hashprobe.data import DataOptions, decode
 from hashprobe.evaluation import mean_average_precision
 from hashprobe.models import (
+    CENTRE_LOSSES,
+    AnyHasher,
     Epoch,
     FeatureHasher,
     Hasher,
@@ -21,6 +23,8 @@ from hashprobe.models import (
     TrainOptions,
     VideoHasher,
     clip_features,
+    clip_hasher,
+    csq_centres,
     save_checkpoint,
     train,
 )
@@ -39,11 +43,13 @@ class Network:
     """
 
     backbone: str = "small"
-    """small, efficientnet_lite0, or a torchvision classification model by its name."""
+    """small, efficientnet_lite0, or a torchvision classification model by its name; of videos,
+    mc3_18, r2plus1d_18 and r3d_18 too, which see time and space at once."""
     bits: int = 32
     """Code length K, a multiple of 8 up to 4096."""
     weights: str = "none"
-    """What it starts from: none, imagenet, or the path of a state dict."""
+    """What it starts from: none, imagenet, kinetics (mc3_18, r2plus1d_18, r3d_18), or the path of a
+    state dict."""
     size: int | None = None
     """Height and width of the input in pixels; by default the backbone's own."""
     batch_norm: bool = True
@@ -51,9 +57,27 @@ class Network:
     frames: int = 40
     """Most frames of a clip that the network sees (videos only); DHTA takes 40."""
     hidden: int = 256
-    """Width of the LSTM's state (videos only)."""
+    """Width of the LSTM's state (videos only; mc3_18, r2plus1d_18 and r3d_18 have none)."""
     tune: bool = False
-    """Train a backbone with weights, too (videos only); else its features are computed once."""
+    """Train a backbone with weights, too (videos only); else its features are computed once.
+    mc3_18, r2plus1d_18 and r3d_18 are always trained."""
+
+
+TRAIN_PRESETS: dict[str, tuple[Network, TrainOptions]] = {
+    "paper-images": (
+        Network("vgg11", weights="imagenet", batch_norm=False),
+        TrainOptions(
+            loss="dph", optimiser="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, batch_size=24
+        ),
+    ),
+    "paper-videos": (
+        Network("alexnet", weights="imagenet", batch_norm=False, frames=40),
+        TrainOptions(
+            loss="dvh", optimiser="sgd", lr=0.05, momentum=0.9, weight_decay=1e-4, batch_size=100
+        ),
+    ),
+}
+"""Networks and trainings of DHTA, appendix B, by name; bits and epochs are not stated there."""
 
 
 def train_run(
@@ -155,9 +179,14 @@ def train_run(
         contract=hasher.contract,
         batch_norm=network.batch_norm,
         label_names=data.label_names,
-        training={**asdict(options), "seconds": history[-1].seconds, "weights": network.weights},
+        training={
+            **asdict(options),
+            "seconds": history[-1].seconds,
+            "weights": network.weights,
+            **centres_of(options, len(data.label_names), network.bits),
+        },
         data={"name": data.name, "checksum": data.checksum, "skipped": len(pixels.bad)},
-        hidden=network.hidden if data.video else 0,
+        hidden=network.hidden if isinstance(hasher, VideoHasher) else 0,
     )
     save_checkpoint(path / "model", hasher, card)
     run.seal(*CHECKPOINT)
@@ -166,12 +195,20 @@ def train_run(
     return run
 
 
+def centres_of(options: TrainOptions, labels: int, bits: int) -> dict[str, list[str]]:
+    """The labels' centres in hexadecimal, +1 as 1, first bit first, where a loss has some."""
+    if options.loss not in CENTRE_LOSSES:
+        return {}
+    packed = PackedCodes.from_signs(csq_centres(labels, bits, options.seed))
+    return {"centres": [row.tobytes().hex() for row in packed.data]}
+
+
 def stands_still(network: Network) -> bool:
     """Whether a video network's backbone is left as it is: it has weights, and is not tuned."""
     return network.weights != "none" and not network.tune
 
 
-def build(network: Network, video: bool) -> ImageHasher | VideoHasher:
+def build(network: Network, video: bool) -> AnyHasher:
     """The network that is asked for, for images or for clips."""
     shared: Any = {
         "weights": network.weights,
@@ -180,7 +217,7 @@ def build(network: Network, video: bool) -> ImageHasher | VideoHasher:
     }
     if not video:
         return ImageHasher(network.backbone, network.bits, **shared)
-    return VideoHasher(
+    return clip_hasher(
         network.backbone, network.bits, frames=network.frames, hidden=network.hidden, **shared
     )
 
