@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from hashprobe.evaluation import (
     targeted_mean_average_precision,
 )
 from hashprobe.models import Hasher, ImageHasher, TrainOptions
+from hashprobe.models.hasher import lay_channels_last
 from hashprobe.runs import Run
 from hashprobe.types import Budget
 from hashprobe.workflow import Network, Protocol, encode_run, train_run
@@ -46,22 +47,34 @@ from hashprobe.workflow.attacking import draw_queries, draw_targets
 from hashprobe.workflow.opening import load_codes, reopen
 
 
+HasherT = TypeVar("HasherT", bound=Hasher)
 OFFICIAL_STEPS = 2000
 TOP = 1000
 
 
 class OfficialRecipe:
-    """The released attack on one query, a step at a time, so that steps can be timed."""
+    """The released attack on one query, a step at a time, so that steps can be timed.
 
-    def __init__(self, hasher: Hasher, image: Tensor, target: Tensor, eps: float) -> None:
+    `alpha` is one number all the way for videos, as the paper has it; images have a schedule.
+    """
+
+    def __init__(
+        self,
+        hasher: Hasher,
+        image: Tensor,
+        target: Tensor,
+        eps: float,
+        alpha: float | None = None,
+    ) -> None:
         self.hasher, self.image, self.target, self.eps = hasher, image, target, eps
+        self.alpha = alpha
         self.delta = torch.zeros_like(image, requires_grad=True)
         self.step = 0
         hasher.eval().requires_grad_(True)
 
     def advance(self) -> None:
         """One iteration."""
-        alpha = alpha_at(min(self.step, OFFICIAL_STEPS - 1), OFFICIAL_STEPS)
+        alpha = self.alpha or alpha_at(min(self.step, OFFICIAL_STEPS - 1), OFFICIAL_STEPS)
         soft = torch.tanh(alpha * self.hasher(self.image + self.delta))
         loss = -(soft * self.target).mean()
         loss.backward()
@@ -91,7 +104,7 @@ def photo_crops(count: int, size: int, seed: int) -> Tensor:
     return torch.from_numpy(np.stack(crops))
 
 
-def balanced(hasher: ImageHasher, images8: Tensor) -> ImageHasher:
+def balanced(hasher: HasherT, images8: Tensor) -> HasherT:
     """A network with random weights whose bits are +1 for about half of some images."""
     norm = next(m for m in hasher.modules() if isinstance(m, nn.BatchNorm1d))
     hasher.eval()
@@ -156,7 +169,7 @@ def speed_at_224(results: Results, full: bool) -> None:
 class Victim:
     """A trained and encoded run with the queries of the protocol, as `hashprobe attack` has it."""
 
-    def __init__(self, path: Path, queries: int = 100) -> None:
+    def __init__(self, path: Path, queries: int = 100, top: int | None = TOP) -> None:
         run = Run.open(path)
         self.path, self.query, self.database = (
             path,
@@ -164,24 +177,28 @@ class Victim:
             load_codes(run, "database"),
         )
         data, self.hasher, _ = reopen(run)
-        self.hasher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        protocol = Protocol(queries=queries, top=TOP)
+        lay_channels_last(self.hasher)
+        self.top, protocol = top, Protocol(queries=queries, top=top)
         self.rows = draw_queries(len(self.query), protocol)
         self.ids = self.query.positions[self.rows]
         self.targets = draw_targets(
             data, self.query.labels[self.rows], self.database, self.ids, DhtaOptions(), protocol
         )
-        self.images8 = decode(data.query.take(self.ids), self.hasher.contract).images
+        pixels = decode(data.query.take(self.ids), self.hasher.contract)
+        self.images8 = pixels.images
+        self.lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
 
     def tmap(self, codes: PackedCodes) -> Measurement:
         """t-MAP, with that of every query."""
         return targeted_mean_average_precision(
-            codes, self.database.codes, self.targets.labels, self.database.labels, top=TOP
+            codes, self.database.codes, self.targets.labels, self.database.labels, top=self.top
         )
 
     def craft(self, **settings: Any) -> Attacked:
         """The queries, attacked."""
-        return craft(self.hasher, self.images8, self.ids, self.targets, **settings)
+        return craft(
+            self.hasher, self.images8, self.ids, self.targets, lengths=self.lengths, **settings
+        )
 
 
 def strength(results: Results, victims: list[Victim], steps: int, full: bool) -> None:

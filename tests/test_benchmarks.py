@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hashprobe.attacks import DhtaOptions, dhta
-from hashprobe.models import ImageHasher
+from hashprobe.models import ImageHasher, VideoHasher
 from hashprobe.types import Budget
 
 
@@ -44,6 +44,33 @@ def test_the_released_recipe_is_dhta_one_by_one(benchmark):
         moved = (recipe.image + recipe.delta.detach())[0]
         torch.testing.assert_close(moved, ours[row], rtol=0, atol=1e-5)
         assert (moved - images[row]).abs().max() > 7 / 255
+
+
+def test_the_recipe_for_videos_is_dhta_one_by_one(benchmark):
+    engine, video = benchmark("attack_engine"), benchmark("video")
+    torch.manual_seed(0)
+    hasher = VideoHasher("small", 16, size=16, frames=6, hidden=24).eval()
+    clips, targets = torch.rand(2, 5, 3, 16, 16), torch.ones(2, 16)
+    options = DhtaOptions(steps=12, alpha=video.ALPHA)
+    ours = dhta(hasher, clips, targets, budget=Budget(8 / 255), options=options)
+    for row in range(2):
+        recipe = engine.OfficialRecipe(
+            hasher, clips[row : row + 1], targets[row : row + 1], 8 / 255, video.ALPHA
+        )
+        for _ in range(12):
+            recipe.advance()
+        assert all(weight.grad is not None for weight in hasher.parameters())
+        recipe.end()
+        moved = (recipe.image + recipe.delta.detach())[0]
+        torch.testing.assert_close(moved, ours[row], rtol=0, atol=1e-5)
+    assert (ours - clips).abs().max() > 1 / 255
+
+
+def test_clips_of_photographs_move(benchmark):
+    clips = benchmark("video").photo_clips(2, 0)
+    assert clips.shape == (2, 40, 3, 224, 224) and clips.dtype == torch.uint8
+    assert (clips[:, 0] != clips[:, 1]).any()
+    assert torch.equal(clips[:, 0, :, 1:, 1:], clips[:, 1, :, :-1, :-1])
 
 
 @pytest.mark.parametrize("multi", [False, True])
