@@ -43,8 +43,8 @@ def reads(monkeypatch):
     return seen
 
 
-def run(split, cache, contract=CONTRACT, **options):
-    return decode(split, contract, workers=0, cache=cache, **options)
+def run(split, folder, contract=CONTRACT, budget=100_000):
+    return decode(split, contract, workers=0, cache=ClipCache(folder, budget))
 
 
 def test_what_was_decoded_once_is_read_from_the_cache(split, reads, tmp_path):
@@ -64,7 +64,7 @@ def test_what_was_decoded_once_is_read_from_the_cache(split, reads, tmp_path):
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_workers_share_the_cache(split, tmp_path):
     plain = decode(split, CONTRACT, workers=0)
-    shared = decode(split, CONTRACT, workers=2, cache=tmp_path / "cache")
+    shared = decode(split, CONTRACT, workers=2, cache=ClipCache(tmp_path / "cache"))
     assert torch.equal(shared.images, plain.images)
     assert len(list((tmp_path / "cache").iterdir())) == 6
 
@@ -124,6 +124,7 @@ def clip(level=0):
 
 def test_the_budget_holds_and_the_least_recently_used_go_first(tmp_path):
     one = ClipCache(tmp_path / "one")
+    one.check()
     one.put("a", clip())
     (file,) = (tmp_path / "one").iterdir()
     size = file.stat().st_size
@@ -143,10 +144,10 @@ def shown(found):
 
 
 def test_decoding_keeps_within_the_budget(split, tmp_path):
-    run(split, tmp_path / "cache", cache_bytes=2_000)
+    run(split, tmp_path / "cache", budget=2_000)
     sizes = [p.stat().st_size for p in (tmp_path / "cache").iterdir()]
     assert 0 < sum(sizes) <= 2_000
-    assert run(split, tmp_path / "none", cache_bytes=0).lengths.tolist() == [3] * 6
+    assert run(split, tmp_path / "none", budget=0).lengths.tolist() == [3] * 6
     assert list((tmp_path / "none").iterdir()) == []
 
 
@@ -159,17 +160,28 @@ def test_what_a_killed_process_left_is_cleared_and_other_files_are_not(tmp_path)
 
 
 def test_clips_in_memory_and_images_are_not_cached(make_clips, make_split, tmp_path):
-    decode(make_clips([2]), InputContract(size=4, frames=2), cache=tmp_path / "cache")
-    decode(make_split([1], [[1]]), InputContract(size=4), cache=tmp_path / "cache")
+    cache = ClipCache(tmp_path / "cache")
+    decode(make_clips([2]), InputContract(size=4, frames=2), cache=cache)
+    decode(make_split([1], [[1]]), InputContract(size=4), cache=cache)
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_cache_that_cannot_be_is_said_before_anything_is_decoded(split, reads, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(HashprobeError, match="file"):
+    with pytest.raises(HashprobeError, match=r"no cache of clips: .* lies below a file"):
         run(split, tmp_path / "file" / "cache")
+    with pytest.raises(HashprobeError, match=r"no cache of clips: .*file is in the way"):
+        run(split, tmp_path / "file")
     with pytest.raises(HashprobeError, match="budget of 0 or more bytes; got -1"):
-        run(split, tmp_path / "cache", cache_bytes=-1)
+        run(split, tmp_path / "cache", budget=-1)
+    assert reads == []
+
+
+def test_a_folder_that_cannot_be_written_is_said(split, reads, monkeypatch, tmp_path):
+    # Whoever runs the tests as root may write everywhere.
+    monkeypatch.setattr("hashprobe.data.cache.os.access", lambda path, mode: False)
+    with pytest.raises(HashprobeError, match=r"no cache of clips: no permission for .*cache"):
+        run(split, tmp_path / "cache")
     assert reads == []
 
 

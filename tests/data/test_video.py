@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hashprobe.data import BadImage, Split, VideoFileSource, decode, read_video
+from hashprobe.data.cache import ClipCache
 from hashprobe.data.decode import settle
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
@@ -294,8 +295,8 @@ def test_a_split_of_files_is_decoded_without_those_that_are_bad(mixed, workers, 
     ):
         decode(mixed, contract, workers=workers)
     for _ in range(2):
-        options = {"workers": workers, "skip_bad": True, "cache": tmp_path / "cache"}
-        found = decode(mixed, contract, **options)
+        options = {"workers": workers, "skip_bad": True}
+        found = decode(mixed, contract, **options, cache=ClipCache(tmp_path / "cache"))
         assert found.positions.tolist() == [0, 2]
         assert found.lengths.tolist() == [4, 6]
         assert shown(found.images[0, :4]) == [0, 1, 2, 3]

@@ -6,6 +6,7 @@ import pytest
 from hashprobe.codes import PackedCodes, paired_hamming
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import (
+    AfterCodec,
     Bootstrap,
     Evaluation,
     Perceptibility,
@@ -67,6 +68,37 @@ def test_every_part_is_the_measure_it_names(arrays):
     ]:
         assert part.value == paired_hamming(codes, arrays["target_codes"]).mean()
     assert done.wrong_float.value < done.wrong.value < done.wrong_clean.value
+
+
+def test_what_is_left_after_a_codec(arrays):
+    after = AfterCodec("h264-crf23", flipped(arrays["target_codes"], 0.2), arrays["target_codes"])
+    done = evaluate_attack(**arrays, after_codec=after, top=50)
+    again = evaluate_attack(**{**arrays, "attacked_codes": after.attacked}, top=50)
+    swapped = evaluate_attack(**{**arrays, "query_codes": after.query}, top=50)
+    assert done.achieved_codec.value == again.achieved.value != done.achieved.value
+    assert done.wrong_codec.value == again.wrong.value != done.wrong.value
+    assert done.map_codec.value == swapped.map_clean.value != done.map_clean.value
+    for part, other in [
+        (done.achieved_codec, done.achieved),
+        (done.wrong_codec, done.wrong),
+        (done.map_codec, done.map_attacked),
+    ]:
+        assert part.signature == other.signature.replace("round:uint8", "round:h264-crf23")
+    without = evaluate_attack(**arrays, top=50)
+    assert (without.achieved_codec, without.wrong_codec, without.map_codec) == (None,) * 3
+    assert {*done.to_json()} - {*without.to_json()} == {
+        "achieved_codec",
+        "wrong_codec",
+        "map_codec",
+    }
+
+
+@pytest.mark.parametrize("name", ["attacked", "query"])
+def test_as_many_codes_after_a_codec_as_queries_are_needed(arrays, name):
+    codes = {"attacked": arrays["attacked_codes"], "query": arrays["query_codes"]}
+    codes[name] = codes[name][:7]
+    with pytest.raises(HashprobeError, match=f"7 {name} codec codes for 20 query codes"):
+        evaluate_attack(**arrays, after_codec=AfterCodec("h264-crf23", **codes))
 
 
 def test_the_lift_is_paired(arrays):
@@ -135,6 +167,7 @@ def test_it_comes_back_from_json(arrays, whole, empty):
     if whole:
         extra = {
             "attacked_codes_float": arrays["target_codes"],
+            "after_codec": AfterCodec("h264-crf1", arrays["target_codes"], arrays["query_codes"]),
             "perceptibility": Perceptibility(0.01, 8.0, 40.0, 0.97),
             "perceptibility_float": Perceptibility(0.0, 0.0, np.inf, 1.0),
         }
@@ -147,6 +180,7 @@ def test_it_comes_back_from_json(arrays, whole, empty):
     assert again.to_json() == done.to_json()
     assert again.perceptibility_float == done.perceptibility_float
     assert (again.achieved_float is None) is not whole
+    assert (again.map_codec is None) is not whole
     assert again.lift.confidence == 0.9
     np.testing.assert_array_equal(again.floor.per_query, done.floor.per_query)
     assert (again.achieved - again.achieved).value == 0

@@ -54,6 +54,17 @@ def test_every_cell_stands_under_its_heading(data, rows, number):
     assert places["dot"].get("cx") == "82.3"
 
 
+def test_columns_after_h264_are_there_where_it_was_judged(data, rows, number):
+    assert not any("H.264" in title for row in table(render(data)) for title in row)
+    codec = "tMAP@1000|round:h264-crf23|v:0.1"
+    dhta = replace(rows[3], tmap_codec=number(0.4, signature=codec), own_map_codec=number(0.7))
+    page = render(replace(data, rows=(*rows[:3], dhta)))
+    row = table(page)[3]
+    assert row["After H.264"] == ["40.0", "38.0 to 42.0"]
+    assert row["Untouched after H.264"] == ["70.0", "68.0 to 72.0"]
+    assert codec in page and "once they have been through a real video file" in page
+
+
 def test_the_tick_is_the_floor_of_the_row(data, rows, number):
     own = replace(rows[3], floor=number(0.2, signature="other"))
     (tick,) = [s for s in table(render(replace(data, rows=(rows[0], own))))[1]["scale"]

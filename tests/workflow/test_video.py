@@ -9,12 +9,29 @@ import torch
 from safetensors.torch import load_file
 
 from hashprobe.attacks import Attacked, encode
+from hashprobe.codes import PackedCodes
 from hashprobe.commands import demo as demo_module
-from hashprobe.data import decode, load_moving_digits
+from hashprobe.data import (
+    VideoFileSource,
+    decode,
+    decode_h264,
+    encode_h264,
+    load_moving_digits,
+    read_video,
+)
+from hashprobe.evaluation import (
+    mean_average_precision,
+    targeted_mean_average_precision,
+    wrong_bits,
+)
 from hashprobe.models import Conv3dHasher, ImageHasher, VideoHasher, csq_centres, load_checkpoint
 from hashprobe.models.sampling import augment
 from hashprobe.runs import Run
-from hashprobe.workflow import load_codes, open_victim
+from hashprobe.types import InputContract
+from hashprobe.workflow import finished_attack, load_codes, open_victim, report_table
+from hashprobe.workflow.attacking import as_codes
+from hashprobe.workflow.recipe import attack_command
+from hashprobe.workflow.reporting import comparable
 
 
 SHAPE = ["--size", 16, "--frames", 16, "--hidden", 32, "--bits", 16]
@@ -23,6 +40,7 @@ TRAINING = [
     *("--epochs", 2, "--batch-size", 24, "--optimiser", "adamw", "--lr", 3e-3),
     *("--augment", "none", "--held-out", 24),
 ]
+CONTRACT = InputContract(size=16, frames=16)
 ATTACK = "--eps 64/255 --queries 5 --seed 1"
 
 
@@ -105,6 +123,170 @@ def test_images_have_no_frames_to_choose_from(hashprobe, tmp_path):
     assert "frames and shared are for clips; got images" in said.error
     assert not list((tmp_path / "run" / "attacks").glob("*/attack.json"))
     assert "1 frame or more; got 0" in hashprobe("attack", tmp_path / "run", "--frames", 0).error
+
+
+@pytest.fixture
+def attacked(audit, tmp_path):
+    """A copy of the run, and the folder of its stronger attack."""
+    pytest.importorskip("av")
+    run = shutil.copytree(audit[0], tmp_path / "run")
+    return run, run / "attacks" / "bit-margin-64of255-seed1"
+
+
+def stamps(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("mp4/*")}
+
+
+def test_every_adversarial_clip_is_an_mp4_too(audit):
+    pytest.importorskip("av")
+    folder = audit[0] / "attacks" / "bit-margin-64of255-seed1"
+    attacked = Attacked.load(folder)
+    clean = decode(load_moving_digits().query.take(attacked.query_ids), CONTRACT)
+    assert len(list(folder.glob("mp4/*"))) == 5
+    for row, query_id in enumerate(attacked.query_ids):
+        clip = attacked.images8[row][: clean.lengths[row]]
+        assert (folder / "mp4" / f"{query_id}.mp4").read_bytes() == encode_h264(clip, 23)
+        assert read_video(folder / "mp4" / f"{query_id}.mp4").shape == clip.shape
+    assert "codec" not in (folder / "settings.json").read_text()
+    assert "codec" not in (folder / "evaluation.json").read_text()
+
+
+def test_clips_are_judged_after_a_real_codec(attacked, hashprobe):
+    """From the files alone: decoded, encoded and ranked, they give what was said."""
+    run, folder = attacked
+    said = hashprobe(f"attack {run} {ATTACK} --steps 15 --codec h264 --crf 30")
+    assert said.code == 0, said.err
+    assert "5 of 5 queries are finished already" in said.err
+    result, victim = finished_attack(folder).evaluation, open_victim(run)
+    made = Attacked.load(folder)
+    films = [read_video(folder / "mp4" / f"{query_id}.mp4") for query_id in made.query_ids]
+    codes = PackedCodes.concatenate([code_of(victim.hasher, film) for film in films])
+    targets = as_codes(made.target_codes)
+    assert result.wrong_codec.value == wrong_bits(codes, targets).value
+    against = victim.database.codes, made.target_labels, victim.database.labels
+    found = targeted_mean_average_precision(codes, *against)
+    assert result.achieved_codec.value == found.value
+    assert "round:h264-crf30" in result.achieved_codec.signature
+    assert f"t-MAP after the codec          {result.achieved_codec}" in said.out
+    assert f"bits wrong after the codec     {result.wrong_codec}" in said.out
+    assert f"MAP untouched, after the codec {result.map_codec}" in said.out
+    # The codec is not mild: other codes than those of the PNG files.
+    assert (codes.data != made.codes.data).any()
+    clips = [victim.data.query.source.read(int(i)) for i in made.query_ids]
+    back = [decode_h264(encode_h264(c, 30), len(c), *c.shape[2:]) for c in clips]
+    codes = PackedCodes.concatenate([code_of(victim.hasher, clip) for clip in back])
+    rows = np.searchsorted(victim.query.positions, made.query_ids)
+    own = victim.database.codes, victim.query.labels[rows], victim.database.labels
+    assert result.map_codec.value == mean_average_precision(codes, *own).value
+
+
+def test_a_codec_is_in_the_report_and_in_the_command_that_leads_there(attacked, hashprobe):
+    run, folder = attacked
+    before = finished_attack(folder)
+    assert hashprobe(f"attack {run} {ATTACK} --steps 15 --codec h264 --crf 30").code == 0
+    finished = finished_attack(folder)
+    assert attack_command(run, finished).count("--codec h264 --crf 30") == 1
+    assert "--codec" not in attack_command(run, before)
+    assert comparable(before, finished), "curves are of the pixels before the codec"
+    assert hashprobe("report", run, "--examples", 0).code == 0
+    assert "After H.264" in (run / "report.html").read_text()
+    assert "| t-MAP after H.264 |" in report_table(run)
+    assert "h264-crf30" in report_table(run)
+    # Judged without again, the files are at the usual crf again and nothing speaks of a codec.
+    assert hashprobe(f"attack {run} {ATTACK} --steps 15").code == 0
+    assert "H.264" not in report_table(run)
+    assert finished_attack(folder).settings["protocol"] == before.settings["protocol"]
+
+
+def test_only_missing_and_damaged_mp4_files_are_written_again(attacked, hashprobe):
+    run, folder = attacked
+    before = stamps(folder)
+    contents = {path.name: path.read_bytes() for path in folder.glob("mp4/*")}
+    first, second, *others = sorted(before)
+    (folder / "mp4" / first).unlink()
+    (folder / "mp4" / second).write_bytes(b"cut off")
+    assert hashprobe(f"attack {run} {ATTACK} --steps 15").code == 0
+    after = stamps(folder)
+    assert {name: after[name] for name in others} == {name: before[name] for name in others}
+    assert {path.name: path.read_bytes() for path in folder.glob("mp4/*")} == contents
+
+
+def test_overwriting_throws_the_films_of_the_other_attack_away(attacked, hashprobe):
+    run, folder = attacked
+    (folder / "mp4" / "999999.mp4").write_bytes(b"of a query that was attacked before")
+    (folder / "mp4" / "notes.mp4").write_bytes(b"somebody's own")
+    words = f"attack {run} --eps 64/255 --seed 1 --queries 3 --steps 15 --overwrite"
+    assert hashprobe(words).code == 0
+    names = {path.name for path in folder.glob("mp4/*")}
+    assert names == {"notes.mp4", *(f"{i}.mp4" for i in Attacked.load(folder).query_ids)}
+
+
+def test_without_pyav_there_are_no_films_and_no_judgement_after_a_codec(
+    attacked, hashprobe, monkeypatch
+):
+    run, folder = attacked
+    shutil.rmtree(folder / "mp4")
+    monkeypatch.setattr(f"{encode_h264.__module__}.find_spec", lambda name: None)
+    said = hashprobe(f"attack {run} {ATTACK} --steps 15")
+    assert said.code == 0
+    line = "no mp4 files of the adversarial clips: H.264 needs av: pip install 'hashprobe[video]'"
+    assert said.err.count(line) == 1
+    assert not (folder / "mp4").exists()
+    (folder / "attack.json").unlink()
+    said = hashprobe(f"attack {run} {ATTACK} --steps 15 --codec h264")
+    assert said.error == "H.264 needs av: pip install 'hashprobe[video]'"
+    assert not (folder / "attack.json").exists(), "refused before anything is attacked"
+
+
+@pytest.fixture
+def films(tmp_path):
+    """A folder of video files, twelve of each of two classes."""
+    pytest.importorskip("av")
+    rng = np.random.default_rng(0)
+    for label, grey in (("dark", 40), ("light", 200)):
+        (tmp_path / "films" / label).mkdir(parents=True)
+        for i in range(12):
+            noise = rng.integers(-30, 31, (4, 3, 16, 16))
+            clip = torch.from_numpy((grey + noise).astype(np.uint8))
+            (tmp_path / "films" / label / f"{i}.mp4").write_bytes(encode_h264(clip))
+    return tmp_path / "films"
+
+
+def test_every_command_takes_a_cache_of_clips(films, hashprobe, tmp_path, monkeypatch):
+    run, cache = tmp_path / "run", ("--cache", tmp_path / "cache", "--workers", 0)
+    shape = ("--size", 8, "--frames", 4, "--hidden", 8, "--bits", 8, "--epochs", 1)
+    words = ("videofolder", "--root", films, "--queries", 3, "--training", 4, *shape)
+    reads = []
+    read = VideoFileSource.read
+    monkeypatch.setattr(
+        VideoFileSource, "read", lambda self, i: (reads.append(self.paths[i]), read(self, i))[1]
+    )
+    assert hashprobe("train", *words, "--batch-size", 4, "--out", run, *cache).code == 0
+    assert len(reads) == 8
+    assert hashprobe("encode", run, *cache).code == 0
+    assert len(reads) == len(set(reads)) == 24
+    attack = ("attack", "noise", run, "--queries", 4, "--minimum", 1)
+    assert hashprobe(*attack, *cache).code == 0
+    assert len(reads) == 24, "the attack found its queries in the cache"
+    assert len(list((tmp_path / "cache").iterdir())) == 24
+    kept = (run / "codes" / "query.npz").read_bytes()
+    shutil.rmtree(run / "codes")
+    assert hashprobe("encode", run, *cache).code == 0
+    assert (len(reads), (run / "codes" / "query.npz").read_bytes()) == (24, kept)
+    assert hashprobe(*attack, "--workers", 0, "--name", "plain").code == 0
+    assert len(reads) == 28
+
+
+def test_a_cache_that_cannot_be_written_is_refused(films, hashprobe, tmp_path):
+    (tmp_path / "file").write_text("")
+    words = ("train", "videofolder", "--root", films, "--out", tmp_path / "run", "--size", 8)
+    said = hashprobe(*words, "--queries", 3, "--training", 4, "--cache", tmp_path / "file")
+    assert said.error.startswith(f"no cache of clips: {tmp_path / 'file'} is in the way")
+
+
+def code_of(hasher, clip):
+    """The code of one clip of whole numbers."""
+    return encode(hasher, clip[None].float() / 255, torch.tensor([len(clip)]))
 
 
 def test_the_report_shows_frames_side_by_side(audit):

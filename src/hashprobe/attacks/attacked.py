@@ -346,7 +346,8 @@ def clear(folder: Path) -> None:
     index = folder / INDEX
     if not index.exists():
         return
-    own = [*folder.glob("queries/*.npz"), *folder.glob("png/*.png")]
+    patterns = ("queries/*.npz", "png/*.png", "mp4/*.mp4")
+    own = [path for pattern in patterns for path in folder.glob(pattern)]
     frames = [path for path in folder.glob("png/*/*.png") if path.parent.name.isdigit()]
     for path in [*(path for path in (*own, *frames) if path.stem.isdigit()), index]:
         try:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter, Token
 
 from hashprobe.attacks import ATTACKS, DEFAULT, PRESETS, Precision
-from hashprobe.commands.flags import Flag
+from hashprobe.commands.flags import Cache, CacheFlags, Flag
 from hashprobe.commands.presets import fill, unusual
 from hashprobe.commands.screen import Terminal
 from hashprobe.errors import HashprobeError
@@ -84,6 +84,7 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
         precision: Precision = "float32",
         device: str = "auto",
         workers: int | None = None,
+        cache: CacheFlags = Cache(),  # noqa: B008
         overwrite: Flag = False,
     ) -> None:
         if more:
@@ -100,6 +101,7 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
             precision=precision,
             device=device,
             workers=workers,
+            cache=cache.open(),
             overwrite=overwrite,
             screen=Terminal(),
         )
@@ -163,6 +165,9 @@ def show(result: Evaluation) -> None:
         ("MAP by own label, untouched", result.map_clean),
         ("MAP by own label, attacked", result.map_attacked),
         ("bits still wrong", result.wrong),
+        ("t-MAP after the codec", result.achieved_codec),
+        ("bits wrong after the codec", result.wrong_codec),
+        ("MAP untouched, after the codec", result.map_codec),
     ):
         if value is not None:
             print(f"{label:30} {value}")
@@ -173,6 +178,8 @@ def show(result: Evaluation) -> None:
             f"PSNR {visible.psnr:.1f} dB, SSIM {visible.ssim:.4f}"
         )
     print(f"{'signature':30} {result.achieved.signature}")
+    if result.achieved_codec is not None:
+        print(f"{'signature after the codec':30} {result.achieved_codec.signature}")
 
 
 for attack_name, entry in ATTACKS.items():

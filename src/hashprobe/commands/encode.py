@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from hashprobe.commands.flags import Flag
+from hashprobe.commands.flags import Cache, CacheFlags, Flag
 
 
 def encode(
@@ -16,6 +16,7 @@ def encode(
     workers: int | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
     skip_bad: Flag = False,
+    cache: CacheFlags = Cache(),  # noqa: B008
 ) -> None:
     """Encode the queries and the database of a trained run, and print its MAP.
 
@@ -51,6 +52,7 @@ def encode(
         workers=workers,
         precision=precision,
         skip_bad=skip_bad,
+        cache=cache.open(),
         screen=Terminal(),
     )
     print(f"MAP {result}  {result.signature}")

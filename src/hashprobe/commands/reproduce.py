@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hashprobe.commands.flags import Flag
+from hashprobe.commands.flags import Cache, CacheFlags, Flag
 from hashprobe.commands.screen import Terminal
 from hashprobe.errors import HashprobeError
 from hashprobe.experiments import (
@@ -41,6 +41,7 @@ def reproduce(
     device: str = "auto",
     workers: int | None = None,
     skip_bad: Flag = False,
+    cache: CacheFlags = Cache(),  # noqa: B008
     show_list: Annotated[bool, Parameter(name="--list", negative=())] = False,
 ) -> None:
     """Reproduce tables and figures of the DHTA paper, at its scale or on data at hand.
@@ -109,6 +110,7 @@ def reproduce(
         device=device,
         workers=workers,
         skip_bad=skip_bad,
+        cache=cache.open(),
         screen=screen,
     )
     for result in results:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from hashprobe.commands.flags import Flag
+from hashprobe.commands.flags import Cache, CacheFlags, Flag
 from hashprobe.commands.presets import fill, unusual
 from hashprobe.commands.screen import Terminal
 from hashprobe.data import DataOptions
@@ -43,6 +43,7 @@ def train(
     options: Annotated[TrainOptions, Parameter(name="*")] = TrainOptions(),  # noqa: B008
     workers: int | None = None,
     skip_bad: Flag = False,
+    cache: CacheFlags = Cache(),  # noqa: B008
 ) -> None:
     """Train a hashing network into a run folder; the same command resumes a killed training.
 
@@ -106,4 +107,13 @@ def train(
         official_split=official_split,
         stride=stride,
     )
-    train_run(out, source, network, options, workers=workers, skip_bad=skip_bad, screen=Terminal())
+    train_run(
+        out,
+        source,
+        network,
+        options,
+        workers=workers,
+        skip_bad=skip_bad,
+        cache=cache.open(),
+        screen=Terminal(),
+    )

@@ -1,8 +1,10 @@
 """Where pixels come from: data sets of images and videos, the field's splits, and decoding."""
 
 from hashprobe.data.bundled import load_digits, load_moving_digits
+from hashprobe.data.cache import ClipCache
 from hashprobe.data.cifar10 import load_cifar10
 from hashprobe.data.clips import ClipArraySource, FrameFolderSource, VideoFileSource
+from hashprobe.data.codec import decode_h264, encode_h264
 from hashprobe.data.decode import Batch, Pixels, decode, fit_image, stream
 from hashprobe.data.folders import load_folder
 from hashprobe.data.hmdb51 import load_hmdb51
@@ -25,6 +27,7 @@ __all__ = [
     "BadImage",
     "Batch",
     "ClipArraySource",
+    "ClipCache",
     "ClipSource",
     "DataOptions",
     "FileSource",
@@ -36,6 +39,8 @@ __all__ = [
     "Split",
     "VideoFileSource",
     "decode",
+    "decode_h264",
+    "encode_h264",
     "fit_image",
     "hold_back",
     "load_cifar10",

@@ -1,5 +1,6 @@
 """Decoded clips on the disk, within a budget."""
 
+import errno
 import hashlib
 import os
 from contextlib import suppress
@@ -31,15 +32,16 @@ class ClipCache:
     the folder. A disk that is full is no error: clips are then decoded again.
 
     Args:
-        folder: made if needed; files in it that are not the cache's own are left alone.
+        folder: made when it is first used; files in it that are not the cache's own are left alone.
         budget: bytes that its files may take; each process may be one clip above it for a moment.
 
     Raises:
-        HashprobeError: a negative budget, or a folder that cannot be made.
+        HashprobeError: a negative budget.
 
     Example:
         >>> import tempfile
         >>> cache = ClipCache(Path(tempfile.mkdtemp()), budget=10_000)
+        >>> cache.check()
         >>> cache.put("some-key", torch.full((2, 3, 8, 8), 7, dtype=torch.uint8))
         >>> cache.get("some-key").shape, cache.get("another")
         (torch.Size([2, 3, 8, 8]), None)
@@ -51,10 +53,19 @@ class ClipCache:
     def __post_init__(self) -> None:
         if self.budget < 0:
             raise HashprobeError(f"a cache needs a budget of 0 or more bytes; got {self.budget}")
+
+    def check(self) -> None:
+        """Makes the folder if needed.
+
+        Raises:
+            HashprobeError: it cannot be made, or not be written.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
-            raise os_error(error, self.folder) from error
+            raise HashprobeError(f"no cache of clips: {os_error(error, self.folder)}") from error
 
     def get(self, key: str) -> UInt8[Tensor, "t 3 s s"] | None:
         """A clip that was put there, or None where it is missing or damaged."""

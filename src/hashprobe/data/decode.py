@@ -12,7 +12,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from hashprobe.data.cache import CACHE_BYTES, ClipCache, clip_key
+from hashprobe.data.cache import ClipCache, clip_key
 from hashprobe.data.clips import ClipArraySource
 from hashprobe.data.split import ArraySource, BadImage, ClipSource, Split
 from hashprobe.environment import cores
@@ -139,8 +139,7 @@ def stream(
     workers: int | None = None,
     skip_bad: bool = False,
     rest: bool = False,
-    cache: Path | None = None,
-    cache_bytes: int = CACHE_BYTES,
+    cache: ClipCache | None = None,
     on_progress: Progress | None = None,
     on_bad: Callable[[BadImage], None] | None = None,
 ) -> Iterator[Batch]:
@@ -153,8 +152,7 @@ def stream(
         workers: decoding processes; by default one a core for files and none for arrays.
         skip_bad: go on without items that cannot be had.
         rest: the split is what is left of a larger one, and may be bad as a whole under `skip_bad`.
-        cache: folder that keeps decoded clips of files for the next time (`ClipCache`).
-        cache_bytes: what it may take on the disk.
+        cache: keeps decoded clips of files for the next time; of no use to images and arrays.
         on_progress: called with (items done, N) after each batch.
         on_bad: called with each item that cannot be had.
 
@@ -164,7 +162,7 @@ def stream(
     Raises:
         HashprobeError: after the last batch, when items were bad and `skip_bad` is off: it names
             the first and counts the others; or at once when the split is empty, nothing is left,
-            or clips meet a network of images or images one of clips.
+            clips meet a network of images or images one of clips, or the cache cannot be written.
 
     Example:
         >>> from hashprobe.data import load_digits
@@ -182,11 +180,14 @@ def stream(
     in_memory = isinstance(split.source, ArraySource | ClipArraySource)
     if workers is None:
         workers = 0 if in_memory else cores()
-    kept = ClipCache(cache, cache_bytes) if cache and split.video and not in_memory else None
+    if not split.video or in_memory:
+        cache = None
+    if cache is not None:
+        cache.check()
     if workers and split.video:
         gc.collect()  # see settle
     loader = DataLoader(
-        Decoded(split, contract, kept),
+        Decoded(split, contract, cache),
         batch_size=batch_size,
         num_workers=min(workers, -(-len(split) // batch_size)),
         collate_fn=partial(collate, frames=contract.frames),
@@ -260,8 +261,7 @@ def decode(
     skip_bad: bool = False,
     on_progress: Progress | None = None,
     into: Path | None = None,
-    cache: Path | None = None,
-    cache_bytes: int = CACHE_BYTES,
+    cache: ClipCache | None = None,
 ) -> Pixels:
     """Decode a whole split once, so that it can be read in any order afterwards.
 
@@ -272,12 +272,11 @@ def decode(
         skip_bad: go on without items that cannot be had.
         on_progress: called with (items done, N).
         into: an .npy file to hold the pixels, mapped into memory, for more than fits in it.
-        cache: folder that keeps decoded clips of files for the next time.
-        cache_bytes: what it may take on the disk.
+        cache: keeps decoded clips of files for the next time; of no use to images and arrays.
 
     Raises:
-        HashprobeError: items are bad and `skip_bad` is off, or clips meet a network of images or
-            images one of clips.
+        HashprobeError: items are bad and `skip_bad` is off, clips meet a network of images or
+            images one of clips, or the cache cannot be written.
 
     Example:
         >>> from hashprobe.data import load_digits
@@ -301,7 +300,6 @@ def decode(
         workers=workers,
         skip_bad=skip_bad,
         cache=cache,
-        cache_bytes=cache_bytes,
         on_progress=on_progress,
         on_bad=lambda failure: bad.append(str(failure)),
     ):

@@ -9,7 +9,7 @@ from hashprobe.evaluation.curves import (
     precision_within_radius,
     recall_curve,
 )
-from hashprobe.evaluation.evaluate import Evaluation, evaluate_attack, wrong_bits
+from hashprobe.evaluation.evaluate import AfterCodec, Evaluation, evaluate_attack, wrong_bits
 from hashprobe.evaluation.labels import as_labels
 from hashprobe.evaluation.measurement import Bootstrap, Curve, Measurement, paired_difference
 from hashprobe.evaluation.measures import (
@@ -21,6 +21,7 @@ from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
 
 
 __all__ = [
+    "AfterCodec",
     "Bootstrap",
     "CodeFile",
     "Curve",

@@ -27,7 +27,26 @@ from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
 
 
 STORED, FLOAT = "uint8", "none"
-"""Values of `round` in signatures: pixels rounded to 8 bits, and left as the attack gave them."""
+"""Values of `round` in signatures: pixels rounded to 8 bits, and left as the attack gave them. Of
+clips after a video codec it is the codec's name."""
+
+
+@dataclass(frozen=True, eq=False)
+class AfterCodec:
+    """Codes of Q clips that have been through a video codec.
+
+    Example:
+        >>> codes = PackedCodes.from_signs(np.ones((1, 8)))
+        >>> AfterCodec("h264-crf23", attacked=codes, query=codes).name
+        'h264-crf23'
+    """
+
+    name: str
+    """Codec and how coarse it was, for the signature."""
+    attacked: PackedCodes
+    """Q codes of the attacked queries, rounded to 8 bits, encoded and decoded."""
+    query: PackedCodes
+    """Q codes of the untouched queries, encoded and decoded alike."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +54,8 @@ class Evaluation:
     """What an attack on Q queries achieved, and what it could have.
 
     The fields that end in `_float` belong to the attack's own result, before its pixels were
-    rounded to 8 bits; None where it was not kept. It goes into a file by `to_json` and comes back
+    rounded to 8 bits; None where it was not kept. Those that end in `_codec` belong to clips after
+    a video codec; None where none was asked for. It goes into a file by `to_json` and comes back
     by `from_json`.
 
     Example:
@@ -77,6 +97,12 @@ class Evaluation:
     """How visible the attack is."""
     perceptibility_float: Perceptibility | None = None
     """`perceptibility` before rounding."""
+    achieved_codec: Measurement | None = None
+    """`achieved` after a video codec."""
+    wrong_codec: Measurement | None = None
+    """`wrong` after a video codec."""
+    map_codec: Measurement | None = None
+    """`map_clean` after the same codec: what the codec alone does."""
 
     def to_json(self) -> dict[str, Any]:
         """What goes into a file: the fields that are given, measurements with every query's value.
@@ -127,6 +153,7 @@ def evaluate_attack(
     target_codes: PackedCodes,
     attacked_codes: PackedCodes,
     attacked_codes_float: PackedCodes | None = None,
+    after_codec: AfterCodec | None = None,
     perceptibility: Perceptibility | None = None,
     perceptibility_float: Perceptibility | None = None,
     top: int | None = None,
@@ -154,6 +181,7 @@ def evaluate_attack(
         target_codes: Q codes that the attacks were given.
         attacked_codes: Q codes of the attacked queries, their pixels rounded to 8 bits.
         attacked_codes_float: Q codes of the same before rounding, if they were kept.
+        after_codec: codes of attacked and untouched queries after a video codec, if one was asked.
         perceptibility: how visible the rounded result is.
         perceptibility_float: how visible the result before rounding is.
         top: T, at least 1; None for the whole list.
@@ -186,6 +214,8 @@ def evaluate_attack(
     sets = {"target": target_codes, "attacked": attacked_codes}
     if attacked_codes_float is not None:
         sets["attacked float"] = attacked_codes_float
+    if after_codec is not None:
+        sets |= {"attacked codec": after_codec.attacked, "query codec": after_codec.query}
     for name, codes in sets.items():
         if len(codes) != len(query_codes):
             raise HashprobeError(f"{len(codes)} {name} codes for {len(query_codes)} query codes")
@@ -210,7 +240,7 @@ def evaluate_attack(
     def wrong(codes: PackedCodes, rounding: str | None = None) -> Measurement:
         return wrong_bits(codes, target_codes, rounding=rounding, bootstrap=bootstrap)
 
-    float_codes = attacked_codes_float
+    float_codes, codec = attacked_codes_float, after_codec
     floor, achieved = targeted(query_codes), targeted(attacked_codes, STORED)
     before, after = floor, achieved
     if empty == "skip":
@@ -230,6 +260,9 @@ def evaluate_attack(
         wrong_float=None if float_codes is None else wrong(float_codes, FLOAT),
         perceptibility=perceptibility,
         perceptibility_float=perceptibility_float,
+        achieved_codec=None if codec is None else targeted(codec.attacked, codec.name),
+        wrong_codec=None if codec is None else wrong(codec.attacked, codec.name),
+        map_codec=None if codec is None else own(codec.query, codec.name),
     )
 
 

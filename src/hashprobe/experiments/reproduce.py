@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hashprobe.attacks import BitMarginOptions, NoiseOptions
+from hashprobe.data import ClipCache
 from hashprobe.errors import HashprobeError
 from hashprobe.experiments.page import page
 from hashprobe.experiments.plots import Drawing, draw
@@ -97,6 +98,7 @@ def reproduce(
     device: str = "auto",
     workers: int | None = None,
     skip_bad: bool = False,
+    cache: ClipCache | None = None,
     screen: Screen | None = None,
 ) -> list[Result]:
     """Computes recipes and writes each as Markdown, CSV, JSON, SVG and PNG, and one page of all.
@@ -112,6 +114,7 @@ def reproduce(
         device: where; `auto` is the GPU if there is one.
         workers: decoding processes; by default one a core.
         skip_bad: go on without images that cannot be had.
+        cache: keeps decoded clips of files for the next time.
         screen: where to say what happens.
 
     Returns:
@@ -131,7 +134,13 @@ def reproduce(
     screen = screen or Silence()
     check_places(setting)
     runner = Runner(
-        setting, out / "victims", device=device, workers=workers, skip_bad=skip_bad, screen=screen
+        setting,
+        out / "victims",
+        device=device,
+        workers=workers,
+        skip_bad=skip_bad,
+        cache=cache,
+        screen=screen,
     )
     folder = results_folder(setting, out)
     done: list[tuple[Result, list[Drawing]]] = []

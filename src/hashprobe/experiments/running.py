@@ -11,7 +11,7 @@ import numpy as np
 import hashprobe.attacks
 from hashprobe.attacks import Attacked
 from hashprobe.codes import PackedCodes
-from hashprobe.data import DataOptions, decode
+from hashprobe.data import ClipCache, DataOptions, decode
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import Measurement, compare_pixels, mean_average_precision
 from hashprobe.evaluation.measurement import sign
@@ -48,6 +48,7 @@ class Runner:
         device: where; `auto` is the GPU if there is one.
         workers: decoding processes.
         skip_bad: go on without images that cannot be had.
+        cache: keeps decoded clips of files for the next time.
         screen: where to say what happens.
     """
 
@@ -59,10 +60,12 @@ class Runner:
         device: str = "auto",
         workers: int | None = None,
         skip_bad: bool = False,
+        cache: ClipCache | None = None,
         screen: Screen | None = None,
     ) -> None:
         self.setting, self.folder = setting, folder
         self.device, self.workers, self.skip_bad = device, workers, skip_bad
+        self.cache = cache
         self.screen = screen or Silence()
         self.checksums: dict[DataOptions, str] = {}
         self.opened: tuple[Path, Victim] | None = None
@@ -105,6 +108,7 @@ class Runner:
             replace(setting.train_of(cell), accelerator=accelerator(self.device)),
             workers=self.workers,
             skip_bad=self.skip_bad,
+            cache=self.cache,
             screen=self.screen,
         )
         encode_run(
@@ -112,6 +116,7 @@ class Runner:
             device=self.device,
             workers=self.workers,
             skip_bad=self.skip_bad,
+            cache=self.cache,
             top=setting.top,
             screen=self.screen,
         )
@@ -128,7 +133,7 @@ class Runner:
             "attack": name,
             "budget": asdict(budget),
             "options": asdict(options),
-            "protocol": asdict(protocol),
+            "protocol": protocol.to_json(),
             "precision": setting.precision,
             "code": code_digest(),
         }
@@ -154,6 +159,7 @@ class Runner:
             precision=setting.precision,  # type: ignore[arg-type]
             device=self.device,
             workers=self.workers,
+            cache=self.cache,
             screen=self.screen,
         )
         done = finished_attack(folder)

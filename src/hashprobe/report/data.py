@@ -83,6 +83,10 @@ class AttackRow:
     """Mean number of bits in which the code differs from the target code, in 0..K."""
     bits_wrong_float: Number | None = None
     """The same before the pictures were rounded to 8 bits."""
+    tmap_codec: Number | None = None
+    """t-MAP of the same clips after H.264."""
+    own_map_codec: Number | None = None
+    """MAP for the queries' own labels of the untouched clips after the same H.264."""
     rmse: float | None = None
     """Mean over pictures of the root mean squared change, in [0, 1]."""
     rmse_float: float | None = None

@@ -71,6 +71,7 @@ Numbers = Callable[[AttackRow], Sequence[Number | None]]
 COLUMNS: tuple[tuple[str, Text, Numbers], ...] = (
     ("t-MAP, 8 bits", lambda r: percent(r.tmap), lambda r: [r.tmap]),
     ("t-MAP, float", lambda r: percent(r.tmap_float), lambda r: [r.tmap_float]),
+    ("t-MAP after H.264", lambda r: percent(r.tmap_codec), lambda r: [r.tmap_codec]),
     ("ceiling", lambda r: percent(r.ceiling), lambda r: [r.ceiling]),
     ("lift", lambda r: percent(r.lift, "+"), lambda r: [r.lift]),
     (
@@ -81,6 +82,11 @@ COLUMNS: tuple[tuple[str, Text, Numbers], ...] = (
     ("perceptibility, 8 bits / float", perceptibility, lambda r: []),
     ("L-inf", lambda r: "" if r.linf is None else f"{r.linf:.0f}/255", lambda r: []),
     ("MAP", lambda r: percent(r.own_map), lambda r: [r.own_map]),
+    (
+        "MAP untouched after H.264",
+        lambda r: percent(r.own_map_codec),
+        lambda r: [r.own_map_codec],
+    ),
     ("steps", lambda r: "" if r.steps is None else f"{r.steps:,}", lambda r: []),
     ("seconds", lambda r: "" if r.seconds is None else f"{r.seconds:.0f}", lambda r: []),
 )

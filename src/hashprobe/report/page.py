@@ -155,6 +155,18 @@ COLUMNS = (
         "mean bits that differ from the target code",
         lambda r: decimal(r.bits_wrong.value if r.bits_wrong else None, 1),
     ),
+    Column(
+        "After H.264",
+        "t-MAP after H.264",
+        lambda r: number(r.tmap_codec),
+        lambda r: interval(r.tmap_codec),
+    ),
+    Column(
+        "Untouched after H.264",
+        "MAP for their own labels of untouched clips after the same H.264",
+        lambda r: number(r.own_map_codec),
+        lambda r: interval(r.own_map_codec),
+    ),
     Column("RMSE", "root mean square change, of 1", lambda r: decimal(r.rmse, 4)),
     Column("L∞", "largest change, of 255", lambda r: decimal(r.linf, 0)),
     Column("PSNR", "peak signal-to-noise ratio, dB", lambda r: decimal(r.psnr, 1)),
@@ -249,6 +261,13 @@ MEASURES = (
         has("bits_wrong"),
     ),
     (
+        "After H.264",
+        "t-MAP of the clips once they have been through a real video file, as at a site that takes "
+        "uploads, and MAP for their own labels of untouched clips that went the same way: what the "
+        "codec alone does. The signature says how coarse it was (crf).",
+        has("tmap_codec"),
+    ),
+    (
         "RMSE",
         "root of the mean squared change of a picture, pixels from 0 to 1; mean over pictures.",
         has("rmse"),
@@ -280,6 +299,8 @@ def signatures(data: ReportData) -> list[tuple[str, str]]:
             ("Lift", row.lift),
             ("Own MAP", row.own_map),
             ("Bits wrong", row.bits_wrong),
+            ("After H.264", row.tmap_codec),
+            ("Untouched after H.264", row.own_map_codec),
         ]
     for name, value in pairs:
         if value is not None and name not in named.setdefault(value.signature, []):

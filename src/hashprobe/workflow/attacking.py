@@ -19,9 +19,11 @@ from hashprobe.attacks import (
     draw_target_labels,
 )
 from hashprobe.codes import PackedCodes
-from hashprobe.data import Pixels, RetrievalData, Split, decode
+from hashprobe.data import ClipCache, Pixels, RetrievalData, Split, decode
+from hashprobe.data.codec import CRF, check_crf, check_h264
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import (
+    AfterCodec,
     Empty,
     Evaluation,
     Normaliser,
@@ -34,6 +36,7 @@ from hashprobe.models import Hasher
 from hashprobe.models.hasher import lay_channels_last
 from hashprobe.tensors import Images8
 from hashprobe.types import Budget
+from hashprobe.workflow.films import film
 from hashprobe.workflow.finished import CARD, RESULT
 from hashprobe.workflow.opening import Encoded, Victim, check_work, open_victim, pick_device
 from hashprobe.workflow.screen import Screen, Silence
@@ -71,12 +74,30 @@ class Protocol:
     """Order at equal distance; none: stable with hits, expected with the others."""
     empty: Empty = "zero"
     """What a query without a hit counts."""
+    codec: Literal["none", "h264"] = "none"
+    """Judge adversarial clips, beside all else, once they have been through a real video file, and
+    untouched clips with them (videos only)."""
+    crf: int = CRF
+    """How coarse that video is, from 0 to 51: H.264's constant rate factor."""
 
     def __post_init__(self) -> None:
         for name, least in (("queries", 1), ("seed", 0), ("minimum", 1), ("top", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise HashprobeError(f"{name} must be at least {least}; got {value}")
+        check_crf(self.crf)
+        if self.codec == "none" and self.crf != CRF:
+            raise HashprobeError(f"crf {self.crf} says nothing without codec h264")
+
+    def to_json(self) -> dict[str, Any]:
+        """What goes into files: the options by name, those of the codec only where there is one.
+
+        An attack judged without is thus what it was before there were codecs.
+        """
+        kept = asdict(self)
+        if self.codec == "none":
+            del kept["codec"], kept["crf"]
+        return kept
 
 
 def attack_run(
@@ -91,10 +112,13 @@ def attack_run(
     precision: Precision = "float32",
     device: str = "auto",
     workers: int | None = None,
+    cache: ClipCache | None = None,
     overwrite: bool = False,
     screen: Screen | None = None,
 ) -> Evaluation:
     """Attack queries of an encoded run, keep the adversarial queries, and measure.
+
+    Of an adversarial clip an mp4 file is kept, too, where PyAV is installed.
 
     Args:
         run: the run folder; or `open_victim` of it, for several attacks in a row.
@@ -107,6 +131,7 @@ def attack_run(
         precision: what gradients are computed in; judgement is always float32.
         device: where; `auto` is the GPU if there is one.
         workers: decoding processes; by default one a core.
+        cache: keeps decoded clips of files for the next time.
         overwrite: throw away another attack of the same name.
         screen: where to say what happens.
 
@@ -114,8 +139,8 @@ def attack_run(
         The evaluation, also in attacks/NAME/evaluation.json.
 
     Raises:
-        HashprobeError: the run is not encoded, a target label is unknown or has too few items, or
-            the folder holds another attack.
+        HashprobeError: the run is not encoded, a target label is unknown or has too few items,
+            the folder holds another attack, or images are to be judged after a video codec.
 
     Example:
         >>> from hashprobe.attacks import NoiseOptions
@@ -143,16 +168,18 @@ def attack_run(
     victim = run if isinstance(run, Victim) else open_victim(run)
     path, data, hasher = victim.run.path, victim.data, victim.hasher
     query, database = victim.query, victim.database
+    check_codec(protocol, hasher, path)
     rows = draw_queries(len(query), protocol)
     ids = query.positions[rows]
     targets = draw_targets(data, query.labels[rows], database, ids, options, protocol)
     folder = path / "attacks" / name
     with ExitStack() as scratch:
-        clean = clean_queries(data.query.take(ids), hasher, path, workers, screen, scratch)
+        clean = clean_queries(data.query.take(ids), hasher, path, workers, cache, screen, scratch)
         examples = None
         if ATTACKS[attack].wants_images:
             first = data.database.take(database.positions[targets.members[:, 0]])
-            examples = clean_queries(first, hasher, path, workers, screen, scratch).images
+            seen = clean_queries(first, hasher, path, workers, cache, screen, scratch)
+            examples = seen.images
         both = budget.both_readings(hasher.contract.std)
         screen.say(f"{attack} at {both}; {len(ids)} queries -> {folder}")
         if overwrite:
@@ -163,12 +190,18 @@ def attack_run(
             hasher, clean, ids, targets, attack, budget, options, protocol.seed, batch_size,
             precision, examples, folder, overwrite, screen,
         )  # fmt: skip
-        result = measure(attacked, clean, query, database, rows, protocol)
+        seen_after = None
+        if clean.lengths is not None:
+            seen_after = film(
+                attacked, clean.images, clean.lengths, hasher, folder, protocol.crf,
+                protocol.codec != "none", screen,
+            )  # fmt: skip
+        result = measure(attacked, clean, query, database, rows, protocol, seen_after)
     settings = {
         "attack": attack,
         "budget": asdict(budget),
         "options": asdict(options),
-        "protocol": asdict(protocol),
+        "protocol": protocol.to_json(),
         "precision": precision,
         "seconds": attacked.seconds,
         "forwards": float(attacked.forwards.mean()),
@@ -180,11 +213,21 @@ def attack_run(
     return result
 
 
+def check_codec(protocol: Protocol, hasher: Hasher, path: Path) -> None:
+    """Refuses a codec where it has no sense or cannot be had, before anything is attacked."""
+    if protocol.codec == "none":
+        return
+    if not hasher.contract.frames:
+        raise HashprobeError(f"codec {protocol.codec} is for videos: {path} is a run of images")
+    check_h264()
+
+
 def clean_queries(
     split: Split,
     hasher: Hasher,
     path: Path,
     workers: int | None,
+    cache: ClipCache | None,
     screen: Screen,
     scratch: ExitStack,
 ) -> Pixels:
@@ -194,7 +237,9 @@ def clean_queries(
         folder = scratch.enter_context(TemporaryDirectory(prefix="clean-", dir=path))
         into = Path(folder) / "pixels.npy"
     with screen.bar("decoding queries") as tick:
-        return decode(split, hasher.contract, workers=workers, on_progress=tick, into=into)
+        return decode(
+            split, hasher.contract, workers=workers, cache=cache, on_progress=tick, into=into
+        )
 
 
 def draw_queries(available: int, protocol: Protocol) -> np.ndarray:
@@ -312,6 +357,7 @@ def measure(
     database: Encoded,
     rows: np.ndarray,
     protocol: Protocol,
+    after_codec: AfterCodec | None,
 ) -> Evaluation:
     """The evaluation of one attack, from its codes and pictures."""
     return evaluate_attack(
@@ -323,6 +369,7 @@ def measure(
         target_codes=as_codes(attacked.target_codes),
         attacked_codes=attacked.codes,
         attacked_codes_float=attacked.codes_float,
+        after_codec=after_codec,
         perceptibility=compare_pixels(clean.images, attacked.images8, clean.lengths),
         perceptibility_float=compare_pixels(clean.images, attacked.images, clean.lengths),
         top=protocol.top,

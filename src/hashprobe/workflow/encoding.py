@@ -12,7 +12,7 @@ from hashprobe.attacks import encode as codes_of
 from hashprobe.attacks.chunk import device_of
 from hashprobe.attacks.recipe import sha256_weights
 from hashprobe.codes import PackedCodes
-from hashprobe.data import Split, stream
+from hashprobe.data import ClipCache, Split, stream
 from hashprobe.data.clips import ClipArraySource
 from hashprobe.data.split import ArraySource, BadImage
 from hashprobe.environment import cores
@@ -38,6 +38,7 @@ def encode_run(
     device: str = "auto",
     workers: int | None = None,
     skip_bad: bool = False,
+    cache: ClipCache | None = None,
     precision: Precision = "float32",
     top: int | None = None,
     screen: Screen | None = None,
@@ -53,6 +54,7 @@ def encode_run(
         workers: decoding processes; by default one a core beside a GPU, one for four cores where
             the network needs the cores itself, and none for data in memory.
         skip_bad: go on without images that cannot be had.
+        cache: keeps decoded clips of files for the next time.
         precision: what the network computes in. Bits whose logit is near 0 may turn over in
             bfloat16; attacked queries are always judged in float32.
         top: list length of the MAP; by default the whole database.
@@ -93,7 +95,9 @@ def encode_run(
                 split = data.splits()[role]
                 files = not isinstance(split.source, ArraySource | ClipArraySource)
                 few = cores() // 4 if workers is None and files and where.type == "cpu" else workers
-                encode_split(run, split, role, fast, parts, batch_size, few, skip_bad, screen)
+                encode_split(
+                    run, split, role, fast, parts, batch_size, few, skip_bad, cache, screen
+                )
                 run.log("encoded split", role=role, precision=precision)
                 run.seal(name)
             parts.remove()
@@ -128,6 +132,7 @@ def encode_split(
     batch_size: int,
     workers: int | None,
     skip_bad: bool,
+    cache: ClipCache | None,
     screen: Screen,
 ) -> None:
     """Write the codes of one split, from where an earlier call was stopped."""
@@ -138,7 +143,7 @@ def encode_split(
     if start:
         screen.say(f"{start} of {len(split)} {role} items are encoded already")
     with screen.bar(f"encoding {role}") as tick:
-        for part in encode_parts(hasher, split, start, batch_size, workers, skip_bad, tick):
+        for part in encode_parts(hasher, split, start, batch_size, workers, skip_bad, cache, tick):
             parts.write(start, part)
             done.append(part)
             start = part.stop
@@ -165,6 +170,7 @@ def encode_parts(
     batch_size: int,
     workers: int | None,
     skip_bad: bool,
+    cache: ClipCache | None,
     tick: Callable[[int, int], None],
 ) -> Iterator[Part]:
     """Encode a split from a position on, in stretches of some seconds each."""
@@ -192,6 +198,7 @@ def encode_parts(
         workers=workers,
         skip_bad=skip_bad,
         rest=start > 0,
+        cache=cache,
         on_progress=lambda done, _: tick(start + done, len(split)),
         on_bad=on_bad,
     ):

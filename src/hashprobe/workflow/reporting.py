@@ -170,8 +170,16 @@ def choose(attacks: list[Finished], name: str | None, path: Path) -> Finished:
 
 
 def comparable(one: Finished, other: Finished) -> bool:
-    """Whether two attacks had the same budget, queries, targets and measures."""
-    return one.budget == other.budget and one.settings["protocol"] == other.settings["protocol"]
+    """Whether two attacks had the same budget, queries, targets and measures.
+
+    What is also judged after a codec plays no part: curves are of the pixels before it.
+    """
+
+    def asked(finished: Finished) -> dict[str, Any]:
+        protocol = finished.settings["protocol"]
+        return {name: value for name, value in protocol.items() if name not in ("codec", "crf")}
+
+    return one.budget == other.budget and asked(one) == asked(other)
 
 
 def table(attacks: list[Finished]) -> list[AttackRow]:
@@ -211,6 +219,8 @@ def attack_row(finished: Finished) -> AttackRow:
         own_map=result.map_attacked,
         bits_wrong=result.wrong,
         bits_wrong_float=result.wrong_float,
+        tmap_codec=result.achieved_codec,
+        own_map_codec=result.map_codec,
         rmse=visible.rmse if visible else None,
         rmse_float=unrounded.rmse if unrounded else None,
         linf=visible.linf_255 if visible else None,

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Int8
 
 from hashprobe.codes import PackedCodes
-from hashprobe.data import DataOptions, decode
+from hashprobe.data import ClipCache, DataOptions, decode
 from hashprobe.evaluation import mean_average_precision
 from hashprobe.models import (
     CENTRE_LOSSES,
@@ -88,6 +88,7 @@ def train_run(
     *,
     workers: int | None = None,
     skip_bad: bool = False,
+    cache: ClipCache | None = None,
     screen: Screen | None = None,
 ) -> Run:
     """Train a hashing network into a run folder, or go on with a training that was killed.
@@ -99,6 +100,7 @@ def train_run(
         options: how it is trained.
         workers: decoding processes; by default one a core.
         skip_bad: go on without images that cannot be had.
+        cache: keeps decoded clips of files for the next time.
         screen: where to say what happens.
 
     Returns:
@@ -136,7 +138,12 @@ def train_run(
     keep_data(run, data, screen)
     with screen.bar("decoding training images") as tick:
         pixels = decode(
-            data.train, hasher.contract, workers=workers, skip_bad=skip_bad, on_progress=tick
+            data.train,
+            hasher.contract,
+            workers=workers,
+            skip_bad=skip_bad,
+            cache=cache,
+            on_progress=tick,
         )
     say_bad(screen, "training", pixels.bad)
     labels = data.train.labels[pixels.positions]
