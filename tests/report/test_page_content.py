@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from hashprobe.report import Curve, ReportData, render
+from hashprobe.report import Curve, ReportData, markdown_table, render
 from hashprobe.report.page import figures
 
 
@@ -59,6 +59,16 @@ def test_the_tick_is_the_floor_of_the_row(data, rows, number):
     (tick,) = [s for s in table(render(replace(data, rows=(rows[0], own))))[1]["scale"]
                if s.get("class") == "tick"]  # fmt: skip
     assert tick.get("x1") == "20.0"
+
+
+def test_clips_have_a_column_for_the_frames_that_were_changed(data, rows):
+    clips = replace(rows[3], rmse_frames=0.0312)
+    row = table(render(replace(data, rows=(*rows[:3], clips))))[3]
+    assert (row["RMSE"], row["RMSE, frames"]) == (["0.0215"], ["0.0312"])
+    columns = [line.split(" | ") for line in markdown_table((rows[0], clips)).splitlines()]
+    at = columns[0].index("perceptibility, changed frames")
+    assert (columns[2][at], columns[3][at]) == ("", "31.20")
+    assert "changed frames" not in markdown_table(rows)
 
 
 def picture(address):

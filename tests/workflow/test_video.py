@@ -75,6 +75,9 @@ def test_the_attack_moves_clips_and_is_judged_by_their_own_frames(audit):
         for a, b, n in zip(images8, clean.images, clean.lengths, strict=True)
     ]
     assert content["perceptibility"]["rmse"] == pytest.approx(np.mean(squares))
+    seen = content["perceptibility"]["rmse_frames"]
+    assert seen == pytest.approx(np.mean(squares)), "every frame was changed"
+    assert f"perceptibility, changed frames {seen:.2e}" in audit[1]["attack"].out
     for query_id, n in zip(attacked.query_ids, clean.lengths, strict=True):
         frames = audit[0] / "attacks" / "bit-margin-64of255-seed1" / "png" / str(query_id)
         assert len(list(frames.glob("*.png"))) == n

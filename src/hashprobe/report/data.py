@@ -87,6 +87,8 @@ class AttackRow:
     """Mean over pictures of the root mean squared change, in [0, 1]."""
     rmse_float: float | None = None
     """The same before the pictures were rounded to 8 bits."""
+    rmse_frames: float | None = None
+    """Of clips the root mean squared change of the frames that were changed, in [0, 1]."""
     linf: float | None = None
     """Largest change of a value over all pictures, in 1/255."""
     psnr: float | None = None

@@ -156,6 +156,11 @@ COLUMNS = (
         lambda r: decimal(r.bits_wrong.value if r.bits_wrong else None, 1),
     ),
     Column("RMSE", "root mean square change, of 1", lambda r: decimal(r.rmse, 4)),
+    Column(
+        "RMSE, frames",
+        "root mean square change of the changed frames, of 1",
+        lambda r: decimal(r.rmse_frames, 4),
+    ),
     Column("L∞", "largest change, of 255", lambda r: decimal(r.linf, 0)),
     Column("PSNR", "peak signal-to-noise ratio, dB", lambda r: decimal(r.psnr, 1)),
     Column("SSIM", "structural similarity, of 1", lambda r: decimal(r.ssim, 3)),
@@ -252,6 +257,12 @@ MEASURES = (
         "RMSE",
         "root of the mean squared change of a picture, pixels from 0 to 1; mean over pictures.",
         has("rmse"),
+    ),
+    (
+        "RMSE, frames",
+        "the same over those frames of a clip that were changed at all: what a viewer sees in such "
+        "a frame, however few they are.",
+        has("rmse_frames"),
     ),
     ("L∞", "the largest change of any value, in 1/255.", has("linf")),
     (

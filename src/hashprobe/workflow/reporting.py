@@ -213,6 +213,7 @@ def attack_row(finished: Finished) -> AttackRow:
         bits_wrong_float=result.wrong_float,
         rmse=visible.rmse if visible else None,
         rmse_float=unrounded.rmse if unrounded else None,
+        rmse_frames=visible.rmse_frames if visible else None,
         linf=visible.linf_255 if visible else None,
         psnr=visible.psnr if visible else None,
         ssim=visible.ssim if visible else None,
