@@ -14,8 +14,9 @@ from jaxtyping import UInt8
 from hashprobe.errors import HashprobeError
 
 
-Picture: TypeAlias = UInt8[np.ndarray, "3 h w"]
-"""RGB, 0 to 255, channels first."""
+Picture: TypeAlias = UInt8[np.ndarray, "*n 3 h w"]
+"""RGB, 0 to 255, channels first: an image, (3, H, W), or frames of a clip, (n, 3, H, W), which are
+shown side by side as a filmstrip."""
 Kind = Literal["untouched", "noise", "attack"]
 
 
@@ -184,6 +185,8 @@ class Example:
     """First results for the twin, nearest first."""
     note: str = ""
     """How it came here: the attack and budget, or that it was chosen at random."""
+    frames: tuple[int, ...] = ()
+    """Of a clip which frames the two pictures show, counted from 1."""
 
     def __post_init__(self) -> None:
         if self.image.shape != self.adversarial.shape:

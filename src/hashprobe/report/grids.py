@@ -8,12 +8,17 @@ import numpy as np
 
 from hashprobe.report.data import Picture
 from hashprobe.report.figures import FAINT, INK, as_png, as_svg, drawing
+from hashprobe.report.pictures import frame_count, side_by_side
 
 
 Mark = Literal["right", "wrong"]
 MARKS = {"right": ("\u2713", "#00805e"), "wrong": ("\u2717", "#b34700")}
-TILE = 0.85
-"""Inches of a picture on paper."""
+TILE, LABEL = 0.85, 0.32
+"""Height of a tile and of the line below it, in inches on paper."""
+PICTURE, QUERY_GAP = 0.92, 0.4
+"""Height of the picture itself, and what sets a query apart, in tiles."""
+ROOM = 11.5 * TILE
+"""Inches that a row may take; rows of long filmstrips are scaled down to it."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Tile:
     """
 
     picture: Picture
+    """Keeps its shape: a strip of three frames is three times as wide as one."""
     text: str = ""
     """Below it."""
     mark: Mark | None = None
@@ -82,30 +88,50 @@ def tile_png(strips: Sequence[Strip]) -> bytes:
 
 
 def draw(strips: Sequence[Strip]) -> Any:
-    """The drawn figure: a column for labels, then the pictures."""
+    """The drawn figure: a column for labels, then the pictures, each column as wide as its widest.
+
+    Strips of fewer frames than others stand at the left of their column.
+    """
     from matplotlib.figure import Figure
 
-    count = max(len(strip.tiles) + strip.gap * 0.4 for strip in strips)
-    left = 1.1
-    width, height = left + TILE * count, (TILE + 0.32) * len(strips)
+    gap = QUERY_GAP * any(strip.gap for strip in strips)
+    columns = range(max(len(strip.tiles) for strip in strips))
+    wide = [max(aspect(s.tiles[i]) for s in strips if i < len(s.tiles)) for i in columns]
+    steps = PICTURE * np.array(wide) + (1 - PICTURE)
+    tile = min(TILE, ROOM / (steps.sum() + gap))
+    left, line = 1.1, tile + LABEL
+    width, height = left + tile * (steps.sum() + gap), line * len(strips)
     figure = Figure(figsize=(width, height))
     for row, strip in enumerate(strips):
-        bottom = 1 - (row + 1) * (TILE + 0.32) / height + 0.27 / height
+        bottom = 1 - (row + 1) * line / height + 0.27 / height
         figure.text(
-            (left - 0.08) / width, bottom + TILE / 2 / height, strip.label, ha="right", va="center",
+            (left - 0.08) / width, bottom + tile / 2 / height, strip.label, ha="right", va="center",
             fontsize=8, wrap=True,
         )  # fmt: skip
-        for place, tile in enumerate(strip.tiles):
-            x = left + TILE * (place + (0.4 if strip.gap and place else 0))
-            side = 0.92 * TILE
-            axes = figure.add_axes((x / width, bottom, side / width, side / height))
-            axes.imshow(np.ascontiguousarray(tile.picture.transpose(1, 2, 0)), interpolation="none")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            sign, colour = MARKS[tile.mark] if tile.mark else ("", FAINT)
-            for spine in axes.spines.values():
-                spine.set_color(colour)
-                spine.set_linewidth(1.5 if tile.mark else 0.5)
-            text = f"{sign} {tile.text}".strip()
-            axes.set_xlabel(text[:16], fontsize=6.5, labelpad=2, color=colour if sign else INK)
+        for place, shown in enumerate(strip.tiles):
+            x = left + tile * (steps[:place].sum() + (QUERY_GAP if strip.gap and place else 0))
+            side = PICTURE * tile
+            box = (x / width, bottom, side * aspect(shown) / width, side / height)
+            draw_tile(figure.add_axes(box), shown)
     return figure
+
+
+def aspect(tile: Tile) -> float:
+    """Width over height of a picture or strip."""
+    height, width = tile.picture.shape[-2:]
+    return float(width * (frame_count(tile.picture) or 1) / height)
+
+
+def draw_tile(axes: Any, tile: Tile) -> None:
+    """One picture with its text; white lines between the frames of a strip."""
+    axes.imshow(side_by_side(tile.picture), interpolation="none", aspect="auto")
+    for place in range(1, frame_count(tile.picture) or 1):
+        axes.axvline(place * tile.picture.shape[-1] - 0.5, color="white", linewidth=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    sign, colour = MARKS[tile.mark] if tile.mark else ("", FAINT)
+    for spine in axes.spines.values():
+        spine.set_color(colour)
+        spine.set_linewidth(1.5 if tile.mark else 0.5)
+    text = f"{sign} {tile.text}".strip()
+    axes.set_xlabel(text[:16], fontsize=6.5, labelpad=2, color=colour if sign else INK)
