@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 QUERY_SIDE, RESULT_SIDE = 224, 112
 """Images above this many pixels a side are reduced on the page."""
-QUERY_FRAME, RESULT_FRAME = 112, 64
+QUERY_FRAME, RESULT_FRAME = 112, 56
 """The same for each frame of a clip, of which a page holds many more."""
 
 

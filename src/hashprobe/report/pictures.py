@@ -12,6 +12,8 @@ from hashprobe.report.data import Picture
 
 CRISP = 64
 """Pictures of at most this many pixels a side are kept exactly and shown with hard pixels."""
+QUALITY, ROUGH = 88, 70
+"""Of JPEG for pictures, and for amplified differences: noise is large, and its shades say little."""
 
 
 def data_address(picture: Picture, side: int, *, smooth: bool = True) -> str:
@@ -20,8 +22,8 @@ def data_address(picture: Picture, side: int, *, smooth: bool = True) -> str:
     Args:
         picture: (3, H, W) uint8; or frames, (n, 3, H, W), which are put side by side.
         side: pictures and frames above this many pixels a side are reduced to it.
-        smooth: how they are reduced; False keeps single pixels (for differences, whose fine
-            pattern an average would wipe out).
+        smooth: how they are reduced; False, for differences, keeps single pixels, whose fine
+            pattern an average would wipe out, and spends fewer bytes on their shades.
 
     Returns:
         `data:image/png;...` (exact) up to 64 pixels a side, else `data:image/jpeg;...`.
@@ -47,7 +49,7 @@ def data_address(picture: Picture, side: int, *, smooth: bool = True) -> str:
     else:
         resample = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
         image.thumbnail((side * (frame_count(picture) or 1), side), resample)
-        image.save(stream, "JPEG", quality=88, subsampling=0)
+        image.save(stream, "JPEG", quality=QUALITY if smooth else ROUGH, subsampling=0)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
