@@ -52,8 +52,19 @@ def test_rows_of_many_strips_are_scaled_down_to_the_paper():
     assert figure.get_size_inches()[0] <= 1.1 + ROOM + 1e-9
 
 
+def test_what_is_drawn_small_is_stored_small_unless_it_is_small_anyway():
+    def stored(side, count):
+        picture = np.zeros((3, 3, side, side), np.uint8)
+        (axes, *_) = draw([Strip("a", (Tile(picture),) * count)]).axes
+        return axes.images[0].get_array().shape
+
+    assert stored(128, 2) == (128, 3 * 128, 3)
+    assert stored(128, 11) == (64, 3 * 64, 3)
+    assert stored(60, 11) == (60, 3 * 60, 3)
+
+
 def test_lines_part_the_frames():
     figure = draw([Strip("a", (tile(3), tile()))])
     strip, image = figure.axes
-    assert [line.get_xdata()[0] for line in strip.lines] == [7.5, 15.5]
+    assert [line.get_xdata()[0] for line in strip.lines] == [8, 16]
     assert not image.lines

@@ -170,6 +170,6 @@ def pictures(result: Result, victim: Victim) -> Drawing:
     name = result.recipe.name
     caption = "The first queries of the experiment, none picked by its result."
     if clips:
-        numbers = ", ".join(map(str, max((e.frames for e in found), key=len, default=())))
+        numbers = ", ".join(str(n) for n in sorted({n for e in found for n in e.frames}))
         caption += f" Of each clip the frames {numbers}, where it has them."
     return Drawing(name, caption, tile_figure(strips, salt=name), tile_png(strips))

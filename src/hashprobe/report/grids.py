@@ -8,15 +8,15 @@ import numpy as np
 
 from hashprobe.report.data import Picture
 from hashprobe.report.figures import FAINT, INK, as_png, as_svg, drawing
-from hashprobe.report.pictures import frame_count, side_by_side
+from hashprobe.report.pictures import CRISP, crisp, frame_count, side_by_side
 
 
 Mark = Literal["right", "wrong"]
 MARKS = {"right": ("\u2713", "#00805e"), "wrong": ("\u2717", "#b34700")}
 TILE, LABEL = 0.85, 0.32
 """Height of a tile and of the line below it, in inches on paper."""
-PICTURE, QUERY_GAP = 0.92, 0.4
-"""Height of the picture itself, and what sets a query apart, in tiles."""
+PICTURE, GAP, QUERY_GAP = 0.92, 0.08 * TILE, 0.4 * TILE
+"""Height of the picture itself, in tiles; inches between two, and more after a query."""
 ROOM = 11.5 * TILE
 """Inches that a row may take; rows of long filmstrips are scaled down to it."""
 
@@ -97,22 +97,21 @@ def draw(strips: Sequence[Strip]) -> Any:
     gap = QUERY_GAP * any(strip.gap for strip in strips)
     columns = range(max(len(strip.tiles) for strip in strips))
     wide = [max(aspect(s.tiles[i]) for s in strips if i < len(s.tiles)) for i in columns]
-    steps = PICTURE * np.array(wide) + (1 - PICTURE)
-    tile = min(TILE, ROOM / (steps.sum() + gap))
-    left, line = 1.1, tile + LABEL
-    width, height = left + tile * (steps.sum() + gap), line * len(strips)
+    gaps = GAP * len(wide) + gap
+    tile = min(TILE, (ROOM - gaps) / (PICTURE * sum(wide)))
+    starts = np.cumsum([1.1, *(PICTURE * tile * ratio + GAP for ratio in wide)])
+    line = tile + LABEL
+    width, height = starts[-1] + gap, line * len(strips)
     figure = Figure(figsize=(width, height))
     for row, strip in enumerate(strips):
         bottom = 1 - (row + 1) * line / height + 0.27 / height
-        figure.text(
-            (left - 0.08) / width, bottom + tile / 2 / height, strip.label, ha="right", va="center",
-            fontsize=8, wrap=True,
-        )  # fmt: skip
+        x, y = (starts[0] - 0.08) / width, bottom + tile / 2 / height
+        figure.text(x, y, strip.label, ha="right", va="center", fontsize=8, wrap=True)
         for place, shown in enumerate(strip.tiles):
-            x = left + tile * (steps[:place].sum() + (QUERY_GAP if strip.gap and place else 0))
+            x = starts[place] + (QUERY_GAP if strip.gap and place else 0)
             side = PICTURE * tile
             box = (x / width, bottom, side * aspect(shown) / width, side / height)
-            draw_tile(figure.add_axes(box), shown)
+            draw_tile(figure.add_axes(box), shown, tile / TILE)
     return figure
 
 
@@ -122,11 +121,23 @@ def aspect(tile: Tile) -> float:
     return float(width * (frame_count(tile.picture) or 1) / height)
 
 
-def draw_tile(axes: Any, tile: Tile) -> None:
-    """One picture with its text; white lines between the frames of a strip."""
-    axes.imshow(side_by_side(tile.picture), interpolation="none", aspect="auto")
-    for place in range(1, frame_count(tile.picture) or 1):
-        axes.axvline(place * tile.picture.shape[-1] - 0.5, color="white", linewidth=1)
+def draw_tile(axes: Any, tile: Tile, scale: float) -> None:
+    """One picture with its text; white lines between the frames of a strip.
+
+    What is drawn smaller than usual is stored smaller, too, but small pictures stay exact.
+    """
+    from PIL import Image
+
+    height, width = tile.picture.shape[-2:]
+    frames = frame_count(tile.picture) or 1
+    pixels = side_by_side(tile.picture)
+    if scale < 1 and not crisp(tile.picture):
+        side = max(CRISP, round(height * scale))
+        shape = round(frames * width * side / height), side
+        pixels = np.asarray(Image.fromarray(pixels).resize(shape, Image.Resampling.LANCZOS))
+    axes.imshow(pixels, interpolation="none", aspect="auto", extent=(0, frames * width, height, 0))
+    for place in range(1, frames):
+        axes.axvline(place * width, color="white", linewidth=1)
     axes.set_xticks([])
     axes.set_yticks([])
     sign, colour = MARKS[tile.mark] if tile.mark else ("", FAINT)

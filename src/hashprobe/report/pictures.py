@@ -13,7 +13,7 @@ from hashprobe.report.data import Picture
 CRISP = 64
 """Pictures of at most this many pixels a side are kept exactly and shown with hard pixels."""
 QUALITY, ROUGH = 88, 70
-"""Of JPEG for pictures, and for amplified differences: noise is large, and its shades say little."""
+"""Of JPEG for pictures, and for amplified differences: noise takes most bytes and says least."""
 
 
 def data_address(picture: Picture, side: int, *, smooth: bool = True) -> str:
