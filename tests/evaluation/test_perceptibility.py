@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,4 +135,36 @@ def test_a_clip_counts_by_its_own_frames():
     whole = compare_pixels(clips, moved)
     assert whole.rmse > found.rmse
     first = compare_pixels(clips[:, 0], moved[:, 0])
-    assert first == compare_pixels(clips[:, :1], moved[:, :1])
+    assert replace(compare_pixels(clips[:, :1], moved[:, :1]), rmse_frames=None) == first
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_what_a_viewer_sees_in_a_changed_frame(kind):
+    """Frames left alone and frames of the padding count nothing, nor does float32's rounding."""
+    rng = np.random.default_rng(4)
+    clips = rng.integers(10, 240, (4, 5, 3, 12, 12), dtype=np.uint8)
+    moved = clips.copy()
+    moved[0, 1] += 3
+    moved[0, 4, 0] += 9  # a third of the values of this frame
+    moved[1, :2] += 5
+    moved[2] += 2
+    moved[1, 3:] = 0  # never seen
+    lengths = np.array([5, 3, 5, 4])
+    seen = moved if kind == np.uint8 else (moved / 255).astype(np.float32)
+    found = compare_pixels(clips, seen, lengths)
+    per_clip = np.sqrt([(9 + 81 / 3) / 2, 25, 4, 0]) / 255
+    assert found.rmse_frames == pytest.approx(per_clip.mean(), rel=1e-5)
+    of_all = np.sqrt([(9 + 81 / 3) / 5, 25 * 2 / 3, 4, 0]) / 255
+    assert found.rmse == pytest.approx(of_all.mean(), rel=1e-5)
+    assert found.psnr == pytest.approx((-20 * np.log10(of_all[:3])).mean(), rel=1e-5)
+    assert compare_pixels(clips, clips).rmse_frames == 0
+
+
+def test_records_of_clips_keep_the_number_and_older_ones_are_read():
+    clips = np.random.default_rng(5).random((1, 2, 3, 12, 12))
+    found = compare_pixels(clips, 1 - clips)
+    record = json.loads(json.dumps(found.to_json()))
+    assert Perceptibility.from_json(record) == found
+    del record["rmse_frames"]
+    assert Perceptibility.from_json(record) == replace(found, rmse_frames=None)
+    assert "rmse_frames" not in compare_pixels(clips[0], clips[0]).to_json()

@@ -93,3 +93,24 @@ def data(rows, make_example, number):
         version="0.1.0",
         created="2026-11-24",
     )
+
+
+@pytest.fixture
+def make_clip():
+    """Makes an example of clips: the frames that are shown, and how many of each result."""
+
+    def make(frames=(3, 6, 9), side=16, results=(3, 3, 3)):
+        rng = np.random.default_rng(side)
+        images = rng.integers(20, 200, (len(frames), 3, side, side), dtype=np.uint8)
+        twin = images + rng.integers(0, 9, images.shape, dtype=np.uint8)
+        found = tuple(
+            Retrieved(
+                rng.integers(0, 256, (n, 3, side, side), dtype=np.uint8),
+                ("cat",), 1, own=True, target=False,
+            )
+            for n in results
+        )  # fmt: skip
+        labels = ("cat",), ("dog",)
+        return Example("17", *labels, images, twin, found, found[::-1], "DHTA", frames)
+
+    return make

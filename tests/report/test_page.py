@@ -242,3 +242,29 @@ def test_twelve_photographs_mail_well(data):
         examples.append(Example(str(query), ("x",), ("y",), *pair, results(), results()))
     size = len(render(replace(data, examples=tuple(examples))))
     assert 1_000_000 < size < 5_000_000
+
+
+def test_eight_clips_of_photographs_mail_well(data):
+    rng = np.random.default_rng(0)
+    photo = load_sample_image("flower.jpg").transpose(2, 0, 1)
+
+    def clip(frames):
+        top, left = rng.integers(0, 427 - 128 - 20), rng.integers(0, 640 - 128 - 20)
+        return np.stack(
+            [photo[:, top + 2 * i :, left + 2 * i :][:, :128, :128] for i in range(frames)]
+        )
+
+    def results():
+        return tuple(Retrieved(clip(3), ("x",), 1, own=True, target=False) for _ in range(10))
+
+    examples = []
+    for query in range(8):
+        image = clip(7)
+        noise = rng.integers(-8, 9, image.shape, dtype=np.int16)
+        twin = np.clip(image + noise, 0, 255).astype(np.uint8)
+        shown = tuple(range(3, 22, 3))
+        lists = results(), results()
+        examples.append(Example(str(query), ("x",), ("y",), image, twin, *lists, frames=shown))
+    page = render(replace(data, examples=tuple(examples)))
+    assert 1_000_000 < len(page) < 3_000_000
+    assert "Frames above 112 pixels are shown reduced" in words(page)

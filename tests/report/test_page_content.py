@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from hashprobe.report import Curve, ReportData, render
+from hashprobe.report import Curve, ReportData, markdown_table, render
 from hashprobe.report.page import figures
 
 
@@ -72,6 +72,16 @@ def test_the_tick_is_the_floor_of_the_row(data, rows, number):
     assert tick.get("x1") == "20.0"
 
 
+def test_clips_have_a_column_for_the_frames_that_were_changed(data, rows):
+    clips = replace(rows[3], rmse_frames=0.0312)
+    row = table(render(replace(data, rows=(*rows[:3], clips))))[3]
+    assert (row["RMSE"], row["RMSE, frames"]) == (["0.0215"], ["0.0312"])
+    columns = [line.split(" | ") for line in markdown_table((rows[0], clips)).splitlines()]
+    at = columns[0].index("perceptibility, changed frames")
+    assert (columns[2][at], columns[3][at]) == ("", "31.20")
+    assert "changed frames" not in markdown_table(rows)
+
+
 def picture(address):
     raw = base64.b64decode(address.split(",", 1)[1])
     return np.array(Image.open(io.BytesIO(raw)).convert("RGB")).transpose(2, 0, 1).astype(int)
@@ -96,6 +106,40 @@ def test_the_pictures_are_the_query_its_twin_and_the_change_times_the_factor(mak
     results = [picture(address) for address in addresses(page, "Result")]
     for shown, item in zip(results, (*example.before, *example.after), strict=True):
         np.testing.assert_array_equal(shown, item.image)
+
+
+def row_of(frames):
+    """(n, 3, H, W) frames as one picture, written out."""
+    return np.array([[np.hstack([f[c] for f in frames])] for c in range(3)])[:, 0].astype(int)
+
+
+def test_clips_are_strips_below_each_other_that_share_one_scale(make_clip):
+    """Seven frames and one; results of one frame and of three; the change is the strip's own."""
+    long, short = make_clip((3, 6, 9, 12, 15, 18, 21), results=(3, 2, 1)), make_clip((2,), 15)
+    page = render(ReportData("x", examples=(long, short)))
+    assert page.count('<div class="reel">') == 2 and '<div class="trio">' not in page
+    assert page.count('style="--most: 7; --most-result: 3"') == 2
+    assert "query, frames 3, 6, 9, 12, 15, 18, 21<" in page and "query, frame 2<" in page
+    shown = [int(n) for n in re.findall(r'class="film" style="--n: (\d)"', page)]
+    assert shown == [7, 7, 7, 3, 2, 1, 1, 2, 3, 1, 1, 1, 3, 3, 3, 3, 3, 3]
+    query, other = (picture(a) for a in addresses(page, "Query 17, untouched"))
+    np.testing.assert_array_equal(query, row_of(long.image))
+    np.testing.assert_array_equal(other, short.image[0])
+    np.testing.assert_array_equal(
+        picture(addresses(page, "Query 17, adversarial")[0]), row_of(long.adversarial)
+    )
+    change = row_of(long.adversarial) - row_of(long.image)
+    factor = int(re.search(r"multiplied by (\d+)", page)[1])
+    np.testing.assert_array_equal(picture(addresses(page, "What was")[0]), 128 + factor * change)
+    results = [picture(address) for address in addresses(page, "Result")][:6]
+    for seen, item in zip(results, (*long.before, *long.after), strict=True):
+        np.testing.assert_array_equal(seen, row_of(item.image))
+
+
+def test_images_stay_three_beside_each_other(make_example):
+    page = render(ReportData("x", examples=(make_example("17", 8),)))
+    assert '<div class="trio">' in page and 'class="reel"' not in page
+    assert 'class="film"' not in page and 'class="results"' in page
 
 
 def test_long_lists_have_a_logarithmic_axis_and_short_ones_not(monkeypatch):

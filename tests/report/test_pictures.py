@@ -30,9 +30,23 @@ def test_small_pictures_are_exact_and_large_ones_reduced():
     assert decode(data_address(large[:, :, :120], 224)).size == (120, 100), "never enlarged"
 
 
+def test_frames_are_reduced_as_frames():
+    """Seven frames are seven times as wide as one and not reduced as one wide picture."""
+    frames = np.random.default_rng(0).integers(0, 256, (7, 3, 128, 128), dtype=np.uint8)
+    assert decode(data_address(frames, 112)).size == (784, 112)
+    small = frames[:, :, :20, :64]
+    back = np.asarray(decode(data_address(small, 16)))
+    np.testing.assert_array_equal(back.transpose(2, 0, 1), np.concatenate([*small], axis=2))
+
+
 @pytest.mark.parametrize(
     "bad",
-    [np.zeros((3, 8, 8), np.float32), np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)],
+    [
+        np.zeros((3, 8, 8), np.float32),
+        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((8, 8), np.uint8),
+        np.zeros((7, 1, 8, 8), np.uint8),
+    ],
 )
 def test_other_arrays_are_refused(bad):
     # The undecorated function: the shape check of the tests would be quicker than ours.

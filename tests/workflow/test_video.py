@@ -1,11 +1,15 @@
 """The same commands on clips: train, encode, attack, report, and what they leave."""
 
+import base64
+import io
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from hashprobe.attacks import Attacked, encode
@@ -31,7 +35,7 @@ from hashprobe.types import InputContract
 from hashprobe.workflow import finished_attack, load_codes, open_victim, report_table
 from hashprobe.workflow.attacking import as_codes
 from hashprobe.workflow.recipe import attack_command
-from hashprobe.workflow.reporting import comparable
+from hashprobe.workflow.reporting import comparable, query_frames, result_frames
 
 
 SHAPE = ["--size", 16, "--frames", 16, "--hidden", 32, "--bits", 16]
@@ -93,6 +97,9 @@ def test_the_attack_moves_clips_and_is_judged_by_their_own_frames(audit):
         for a, b, n in zip(images8, clean.images, clean.lengths, strict=True)
     ]
     assert content["perceptibility"]["rmse"] == pytest.approx(np.mean(squares))
+    seen = content["perceptibility"]["rmse_frames"]
+    assert seen == pytest.approx(np.mean(squares)), "every frame was changed"
+    assert f"perceptibility, changed frames {seen:.2e}" in audit[1]["attack"].out
     for query_id, n in zip(attacked.query_ids, clean.lengths, strict=True):
         frames = audit[0] / "attacks" / "bit-margin-64of255-seed1" / "png" / str(query_id)
         assert len(list(frames.glob("*.png"))) == n
@@ -293,6 +300,34 @@ def test_the_report_shows_frames_side_by_side(audit):
     text = (audit[0] / "report.html").read_text()
     assert text.count("<article") == 3
     assert "moving-digits" in text and "https:" not in text
+    attacked = Attacked.load(audit[0] / "attacks" / "bit-margin-64of255-seed1")
+    source = load_moving_digits().query.source
+    numbers = re.findall(r"query, frames ([\d, ]+)<", text)
+    shown = re.findall(r'src="data:image/png;base64,([^"]*)" alt="Query [^,]*, (\w*)', text)
+    for i in range(3):
+        clip = source.read(int(attacked.query_ids[i]))
+        chosen = list(range(3, len(clip) + 1, 3))
+        assert numbers[i] == ", ".join(str(n) for n in chosen)
+        for frames, (address, kind) in zip(
+            (clip, attacked.images8[i]), shown[2 * i : 2 * i + 2], strict=True
+        ):
+            seen = np.array(Image.open(io.BytesIO(base64.b64decode(address))).convert("RGB"))
+            wanted = torch.cat([frames[n - 1] for n in chosen], dim=2)
+            np.testing.assert_array_equal(seen.transpose(2, 0, 1), wanted.numpy(), kind)
+
+
+@pytest.mark.parametrize(
+    ("length", "query", "result"),
+    [
+        (1, (1,), (1,)),
+        (2, (2,), (1, 2)),
+        (3, (3,), (1, 2, 3)),
+        (8, (3, 6), (1, 4, 8)),
+        (40, (3, 6, 9, 12, 15, 18, 21), (1, 20, 40)),
+    ],
+)
+def test_frames_that_stand_for_a_clip(length, query, result):
+    assert (query_frames(length), result_frames(length)) == (query, result)
 
 
 def test_the_same_again_changes_nothing(audit, hashprobe, tmp_path):

@@ -177,6 +177,8 @@ def show(result: Evaluation) -> None:
             f"{'perceptibility':30} {visible.rmse:.2e}, largest change {visible.linf_255:.0f}/255, "
             f"PSNR {visible.psnr:.1f} dB, SSIM {visible.ssim:.4f}"
         )
+        if visible.rmse_frames is not None:
+            print(f"{'perceptibility, changed frames':30} {visible.rmse_frames:.2e}")
     print(f"{'signature':30} {result.achieved.signature}")
     if result.achieved_codec is not None:
         print(f"{'signature after the codec':30} {result.achieved_codec.signature}")

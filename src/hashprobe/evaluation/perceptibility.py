@@ -16,13 +16,15 @@ WINDOW, SIGMA = 11, 1.5
 """Side and standard deviation of the Gaussian window, in pixels (Wang et al. 2004)."""
 C1, C2 = 0.01**2, 0.03**2
 """Stabilisers of SSIM, (K1 L)^2 and (K2 L)^2, for pixels of range L = 1."""
+ROUNDING = 1e-6
+"""Differences up to this are float32's rounding of one value, not a change."""
 BLOCK_PIXELS = 1 << 20
 """Pixel values compared at once, so that memory does not grow with the number of images."""
 
 
 @dataclass(frozen=True)
 class Perceptibility:
-    """The visible difference between images and their attacked twins.
+    """The visible difference between images, or clips, and their attacked twins.
 
     Example:
         >>> Perceptibility(0.0081, 8.0, 41.8, 0.97).to_json()
@@ -37,15 +39,18 @@ class Perceptibility:
     """Peak signal-to-noise ratio in dB, the mean over the images that differ; inf if none does."""
     ssim: float
     """Structural similarity in [-1, 1], the mean over images; 1 for identical ones."""
+    rmse_frames: float | None = None
+    """The mean over clips of the root mean squared difference over the frames of a clip that were
+    changed at all, 0 for a clip without one; None for images."""
 
     def to_json(self) -> dict[str, Any]:
-        """The four numbers by name; JSON has no infinity, so an infinite PSNR becomes None."""
-        numbers = asdict(self)
+        """The numbers by name; JSON has no infinity, so an infinite PSNR becomes None."""
+        numbers = {name: value for name, value in asdict(self).items() if value is not None}
         return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
 
     @classmethod
     def from_json(cls, numbers: dict[str, Any]) -> Perceptibility:
-        """Reads what `to_json` gave."""
+        """Reads what `to_json` gave; clips in old records lack `rmse_frames`."""
         given = {name: np.inf if value is None else value for name, value in numbers.items()}
         return cls(**given)
 
@@ -76,7 +81,8 @@ def compare_pixels(
     an 11 x 11 Gaussian window of sigma 1.5 at every place where it fits whole, K1 = 0.01,
     K2 = 0.03, per channel, then the mean. In an image smaller than the window it shrinks to the
     largest odd side that fits, sigma unchanged. Of a clip all values of its own frames count alike
-    (DHTA, section 4.4); SSIM is the mean over its frames.
+    (DHTA, section 4.4); SSIM is the mean over its frames. A frame is changed where a value of it
+    differs by more than float32's rounding.
 
     Args:
         images: (N, 3, H, W), uint8 or floating in [0, 1]; or clips, (N, T, 3, H, W).
@@ -84,7 +90,8 @@ def compare_pixels(
         lengths: (N,) frames of each clip, from 1 to T; None where all have T, and for images.
 
     Returns:
-        RMSE, the largest change in 1/255, PSNR in dB, SSIM.
+        RMSE, the largest change in 1/255, PSNR in dB, SSIM; of clips also the RMSE of the changed
+        frames.
 
     Raises:
         HashprobeError: the shapes differ or are not (N, 3, H, W), there are no images, a dtype is
@@ -101,21 +108,29 @@ def compare_pixels(
     if tuple(images.shape) != tuple(attacked.shape):
         seen = f"{tuple(images.shape)}, attacked ones {tuple(attacked.shape)}"
         raise HashprobeError(f"images have shape {seen}")
-    squares, similarities, largest = np.empty(images.shape[0]), np.empty(images.shape[0]), 0.0
-    frames = images.shape[1] if len(images.shape) == 5 else 1
+    clips = len(images.shape) == 5
+    frames = images.shape[1] if clips else 1
     own = np.full(images.shape[0], frames) if lengths is None else lengths
+    squares, similarities, moved = np.zeros((3, images.shape[0]))
+    largest = 0.0
     for rows in blocks(images.shape):
         x, y = as_unit(images[rows], "images"), as_unit(attacked[rows], "attacked images")
         shown = np.arange(frames) < own[rows, None]
         x, y = (part.reshape(-1, *part.shape[-3:])[shown.ravel()] for part in (x, y))
-        whose = np.flatnonzero(shown.ravel()) // frames
-        squares[rows] = np.bincount(whose, ((y - x) ** 2).mean(axis=(1, 2, 3))) / own[rows]
+        whose, change = np.flatnonzero(shown.ravel()) // frames, np.abs(y - x)
+        squares[rows] = np.bincount(whose, (change**2).mean(axis=(1, 2, 3)))
         similarities[rows] = np.bincount(whose, ssim(x, y)) / own[rows]
-        largest = max(largest, float(np.abs(y - x).max()))
-    changed = squares[squares > 0]
-    psnr = float(-10 * np.log10(changed).mean()) if changed.size else float("inf")
+        moved[rows] = np.bincount(whose, change.max(axis=(1, 2, 3)) > ROUNDING)
+        largest = max(largest, float(change.max()))
+    changed = (squares / own)[moved > 0]
+    # What unchanged frames add to the sum is nothing but rounding.
+    per_frame = np.sqrt(squares / np.maximum(moved, 1)) * (moved > 0)
     return Perceptibility(
-        float(np.sqrt(squares).mean()), 255 * largest, psnr, float(similarities.mean())
+        float(np.sqrt(squares / own).mean()),
+        255 * largest,
+        float(-10 * np.log10(changed).mean()) if changed.size else float("inf"),
+        float(similarities.mean()),
+        float(per_frame.mean()) if clips else None,
     )
 
 

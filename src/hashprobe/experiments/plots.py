@@ -12,6 +12,7 @@ from hashprobe.experiments.running import Runner
 from hashprobe.report import (
     Curve,
     Example,
+    Picture,
     Strip,
     Tile,
     curve_figure,
@@ -25,8 +26,8 @@ from hashprobe.workflow import Victim
 from hashprobe.workflow.reporting import make_examples
 
 
-EXAMPLES, PICTURES = 4, 8
-"""Queries shown with their results, and queries shown beside their twins."""
+EXAMPLES, PICTURES, CLIPS = 4, 8, 3
+"""Queries shown with their results, and images or clips shown beside their twins."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,10 @@ def examples(result: Result, victim: Victim) -> Drawing:
     strips = []
     for example in shown(result, victim, EXAMPLES):
         own, target = ", ".join(example.labels), ", ".join(example.targets)
-        benign = Tile(example.image, own)
+        benign = Tile(few(example.image), own)
         before = (Tile(r.image, ", ".join(r.labels), mark(r.own)) for r in example.before)
         strips.append(Strip("benign query", (benign, *before), gap=True))
-        twin = Tile(example.adversarial, f"to {target}")
+        twin = Tile(few(example.adversarial), f"to {target}")
         after = (Tile(r.image, ", ".join(r.labels), mark(r.target)) for r in example.after)
         strips.append(Strip("adversarial", (twin, *after), gap=True))
     caption = (
@@ -135,23 +136,40 @@ def examples(result: Result, victim: Victim) -> Drawing:
     return Drawing(name, caption, tile_figure(strips, salt=name), tile_png(strips))
 
 
+def few(picture: Picture) -> Picture:
+    """Of a strip its first, middle and last frame, as wide as the results beside it."""
+    if picture.ndim == 3:
+        return picture
+    return picture[sorted({0, (len(picture) - 1) // 2, len(picture) - 1})]
+
+
 def mark(right: bool) -> Mark:
     """The mark of a result."""
     return "right" if right else "wrong"
 
 
 def pictures(result: Result, victim: Victim) -> Drawing:
-    """Three rows: queries, twins, differences."""
-    found = shown(result, victim, PICTURES)
+    """Three rows, of queries, twins and differences; for clips three a query, as in figure 9."""
+    clips = victim.data.query.video
+    found = shown(result, victim, CLIPS if clips else PICTURES)
     factor = amplification((e.image, e.adversarial) for e in found)
-    changes = [amplified_difference(e.image, e.adversarial, factor) for e in found]
-    strips = [
-        Strip("benign", tuple(Tile(e.image, ", ".join(e.labels)) for e in found)),
-        Strip(
-            "adversarial", tuple(Tile(e.adversarial, "to " + ", ".join(e.targets)) for e in found)
-        ),
-        Strip(f"difference, {factor} times", tuple(Tile(change) for change in changes)),
-    ]
+    added = f"difference, {factor} times"
+    strips = []
+    for together in [(e,) for e in found] if clips else [found]:
+        strips += [
+            Strip("benign", tuple(Tile(e.image, ", ".join(e.labels)) for e in together)),
+            Strip(
+                "adversarial",
+                tuple(Tile(e.adversarial, "to " + ", ".join(e.targets)) for e in together),
+            ),
+            Strip(
+                added,
+                tuple(Tile(amplified_difference(e.image, e.adversarial, factor)) for e in together),
+            ),
+        ]
     name = result.recipe.name
     caption = "The first queries of the experiment, none picked by its result."
+    if clips:
+        numbers = ", ".join(str(n) for n in sorted({n for e in found for n in e.frames}))
+        caption += f" Of each clip the frames {numbers}, where it has them."
     return Drawing(name, caption, tile_figure(strips, salt=name), tile_png(strips))

@@ -14,8 +14,9 @@ from jaxtyping import UInt8
 from hashprobe.errors import HashprobeError
 
 
-Picture: TypeAlias = UInt8[np.ndarray, "3 h w"]
-"""RGB, 0 to 255, channels first."""
+Picture: TypeAlias = UInt8[np.ndarray, "*n 3 h w"]
+"""RGB, 0 to 255, channels first: an image, (3, H, W), or frames of a clip, (n, 3, H, W), which are
+shown side by side as a filmstrip."""
 Kind = Literal["untouched", "noise", "attack"]
 
 
@@ -91,6 +92,8 @@ class AttackRow:
     """Mean over pictures of the root mean squared change, in [0, 1]."""
     rmse_float: float | None = None
     """The same before the pictures were rounded to 8 bits."""
+    rmse_frames: float | None = None
+    """Of clips the root mean squared change of the frames that were changed, in [0, 1]."""
     linf: float | None = None
     """Largest change of a value over all pictures, in 1/255."""
     psnr: float | None = None
@@ -186,6 +189,8 @@ class Example:
     """First results for the twin, nearest first."""
     note: str = ""
     """How it came here: the attack and budget, or that it was chosen at random."""
+    frames: tuple[int, ...] = ()
+    """Of a clip which frames the two pictures show, counted from 1."""
 
     def __post_init__(self) -> None:
         if self.image.shape != self.adversarial.shape:

@@ -8,12 +8,17 @@ import numpy as np
 
 from hashprobe.report.data import Picture
 from hashprobe.report.figures import FAINT, INK, as_png, as_svg, drawing
+from hashprobe.report.pictures import CRISP, crisp, frame_count, side_by_side
 
 
 Mark = Literal["right", "wrong"]
 MARKS = {"right": ("\u2713", "#00805e"), "wrong": ("\u2717", "#b34700")}
-TILE = 0.85
-"""Inches of a picture on paper."""
+TILE, LABEL = 0.85, 0.32
+"""Height of a tile and of the line below it, in inches on paper."""
+PICTURE, GAP, QUERY_GAP = 0.92, 0.08 * TILE, 0.4 * TILE
+"""Height of the picture itself, in tiles; inches between two, and more after a query."""
+ROOM = 11.5 * TILE
+"""Inches that a row may take; rows of long filmstrips are scaled down to it."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Tile:
     """
 
     picture: Picture
+    """Keeps its shape: a strip of three frames is three times as wide as one."""
     text: str = ""
     """Below it."""
     mark: Mark | None = None
@@ -82,30 +88,61 @@ def tile_png(strips: Sequence[Strip]) -> bytes:
 
 
 def draw(strips: Sequence[Strip]) -> Any:
-    """The drawn figure: a column for labels, then the pictures."""
+    """The drawn figure: a column for labels, then the pictures, each column as wide as its widest.
+
+    Strips of fewer frames than others stand at the left of their column.
+    """
     from matplotlib.figure import Figure
 
-    count = max(len(strip.tiles) + strip.gap * 0.4 for strip in strips)
-    left = 1.1
-    width, height = left + TILE * count, (TILE + 0.32) * len(strips)
+    gap = QUERY_GAP * any(strip.gap for strip in strips)
+    columns = range(max(len(strip.tiles) for strip in strips))
+    wide = [max(aspect(s.tiles[i]) for s in strips if i < len(s.tiles)) for i in columns]
+    gaps = GAP * len(wide) + gap
+    tile = min(TILE, (ROOM - gaps) / (PICTURE * sum(wide)))
+    starts = np.cumsum([1.1, *(PICTURE * tile * ratio + GAP for ratio in wide)])
+    line = tile + LABEL
+    width, height = starts[-1] + gap, line * len(strips)
     figure = Figure(figsize=(width, height))
     for row, strip in enumerate(strips):
-        bottom = 1 - (row + 1) * (TILE + 0.32) / height + 0.27 / height
-        figure.text(
-            (left - 0.08) / width, bottom + TILE / 2 / height, strip.label, ha="right", va="center",
-            fontsize=8, wrap=True,
-        )  # fmt: skip
-        for place, tile in enumerate(strip.tiles):
-            x = left + TILE * (place + (0.4 if strip.gap and place else 0))
-            side = 0.92 * TILE
-            axes = figure.add_axes((x / width, bottom, side / width, side / height))
-            axes.imshow(np.ascontiguousarray(tile.picture.transpose(1, 2, 0)), interpolation="none")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            sign, colour = MARKS[tile.mark] if tile.mark else ("", FAINT)
-            for spine in axes.spines.values():
-                spine.set_color(colour)
-                spine.set_linewidth(1.5 if tile.mark else 0.5)
-            text = f"{sign} {tile.text}".strip()
-            axes.set_xlabel(text[:16], fontsize=6.5, labelpad=2, color=colour if sign else INK)
+        bottom = 1 - (row + 1) * line / height + 0.27 / height
+        x, y = (starts[0] - 0.08) / width, bottom + tile / 2 / height
+        figure.text(x, y, strip.label, ha="right", va="center", fontsize=8, wrap=True)
+        for place, shown in enumerate(strip.tiles):
+            x = starts[place] + (QUERY_GAP if strip.gap and place else 0)
+            side = PICTURE * tile
+            box = (x / width, bottom, side * aspect(shown) / width, side / height)
+            draw_tile(figure.add_axes(box), shown, tile / TILE)
     return figure
+
+
+def aspect(tile: Tile) -> float:
+    """Width over height of a picture or strip."""
+    height, width = tile.picture.shape[-2:]
+    return float(width * (frame_count(tile.picture) or 1) / height)
+
+
+def draw_tile(axes: Any, tile: Tile, scale: float) -> None:
+    """One picture with its text; white lines between the frames of a strip.
+
+    What is drawn smaller than usual is stored smaller, too, but small pictures stay exact.
+    """
+    from PIL import Image
+
+    height, width = tile.picture.shape[-2:]
+    frames = frame_count(tile.picture) or 1
+    pixels = side_by_side(tile.picture)
+    if scale < 1 and not crisp(tile.picture):
+        side = max(CRISP, round(height * scale))
+        shape = round(frames * width * side / height), side
+        pixels = np.asarray(Image.fromarray(pixels).resize(shape, Image.Resampling.LANCZOS))
+    axes.imshow(pixels, interpolation="none", aspect="auto", extent=(0, frames * width, height, 0))
+    for place in range(1, frames):
+        axes.axvline(place * width, color="white", linewidth=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    sign, colour = MARKS[tile.mark] if tile.mark else ("", FAINT)
+    for spine in axes.spines.values():
+        spine.set_color(colour)
+        spine.set_linewidth(1.5 if tile.mark else 0.5)
+    text = f"{sign} {tile.text}".strip()
+    axes.set_xlabel(text[:16], fontsize=6.5, labelpad=2, color=colour if sign else INK)

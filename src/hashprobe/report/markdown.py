@@ -80,6 +80,11 @@ COLUMNS: tuple[tuple[str, Text, Numbers], ...] = (
         lambda r: [r.bits_wrong, r.bits_wrong_float],
     ),
     ("perceptibility, 8 bits / float", perceptibility, lambda r: []),
+    (
+        "perceptibility, changed frames",
+        lambda r: pair(None if r.rmse_frames is None else 1000 * r.rmse_frames, None),
+        lambda r: [],
+    ),
     ("L-inf", lambda r: "" if r.linf is None else f"{r.linf:.0f}/255", lambda r: []),
     ("MAP", lambda r: percent(r.own_map), lambda r: [r.own_map]),
     (

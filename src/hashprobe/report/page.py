@@ -1,7 +1,7 @@
 """The page: one HTML file with its figures, pictures, style and script inside."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -9,18 +9,33 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from hashprobe.files import write_bytes
-from hashprobe.report.data import AttackRow, Curve, Example, Number, ReportData, Retrieved
+from hashprobe.report.data import (
+    AttackRow,
+    Curve,
+    Example,
+    Number,
+    Picture,
+    ReportData,
+    Retrieved,
+)
 from hashprobe.report.figures import curve_figure, themed
-from hashprobe.report.pictures import amplification, amplified_difference, crisp, data_address
+from hashprobe.report.pictures import (
+    amplification,
+    amplified_difference,
+    crisp,
+    data_address,
+    frame_count,
+)
 from hashprobe.report.verdict import confidence, floor, headline, verdict
 
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-QUERY_SIDE = 224
-RESULT_SIDE = 112
-"""Pictures above this many pixels a side are reduced on the page."""
+QUERY_SIDE, RESULT_SIDE = 224, 112
+"""Images above this many pixels a side are reduced on the page."""
+QUERY_FRAME, RESULT_FRAME = 112, 56
+"""The same for each frame of a clip, of which a page holds many more."""
 
 
 def render(data: ReportData) -> str:
@@ -33,7 +48,7 @@ def render(data: ReportData) -> str:
         HTML, the same for the same data, numbers in per cent.
 
     Raises:
-        HashprobeError: a picture is not (3, H, W) uint8.
+        HashprobeError: a picture is neither (3, H, W) nor (n, 3, H, W) uint8.
 
     Example:
         >>> page = render(ReportData("Audit of <small>"))
@@ -41,6 +56,7 @@ def render(data: ReportData) -> str:
         (True, False)
     """
     factor = amplification((e.image, e.adversarial) for e in data.examples)
+    most = widest(e.image for e in data.examples)
     page = template().render(
         data=data,
         headline=headline(data),
@@ -54,7 +70,9 @@ def render(data: ReportData) -> str:
         factor=factor,
         examples=[example_view(example, factor) for example in data.examples],
         reduced=any(not crisp(example.image) for example in data.examples),
-        side=QUERY_SIDE,
+        reduced_to=f"Frames above {QUERY_FRAME}" if most else f"Pictures above {QUERY_SIDE}",
+        most_frames=most,
+        most_result_frames=widest(r.image for e in data.examples for r in (*e.before, *e.after)),
     )
     # XML and HTML both refuse these; a hostile file name may hold them.
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", page)
@@ -71,7 +89,7 @@ def write_report(data: ReportData, path: str | PurePath) -> int:
         Its size in bytes.
 
     Raises:
-        HashprobeError: a picture is not (3, H, W) uint8, or the disk refuses.
+        HashprobeError: a picture is neither (3, H, W) nor (n, 3, H, W) uint8, or the disk refuses.
 
     Example:
         >>> import tempfile
@@ -168,6 +186,11 @@ COLUMNS = (
         lambda r: interval(r.own_map_codec),
     ),
     Column("RMSE", "root mean square change, of 1", lambda r: decimal(r.rmse, 4)),
+    Column(
+        "RMSE, frames",
+        "root mean square change of the changed frames, of 1",
+        lambda r: decimal(r.rmse_frames, 4),
+    ),
     Column("L∞", "largest change, of 255", lambda r: decimal(r.linf, 0)),
     Column("PSNR", "peak signal-to-noise ratio, dB", lambda r: decimal(r.psnr, 1)),
     Column("SSIM", "structural similarity, of 1", lambda r: decimal(r.ssim, 3)),
@@ -272,6 +295,12 @@ MEASURES = (
         "root of the mean squared change of a picture, pixels from 0 to 1; mean over pictures.",
         has("rmse"),
     ),
+    (
+        "RMSE, frames",
+        "the same over those frames of a clip that were changed at all: what a viewer sees in such "
+        "a frame, however few they are.",
+        has("rmse_frames"),
+    ),
     ("L∞", "the largest change of any value, in 1/255.", has("linf")),
     (
         "PSNR",
@@ -335,18 +364,34 @@ def figures(data: ReportData) -> list[dict[str, Any]]:
     return result
 
 
+def widest(pictures: Iterable[Picture]) -> int:
+    """The frames of the longest strip, to which all are scaled alike; 0 where there are images."""
+    return max((frame_count(picture) or 0 for picture in pictures), default=0)
+
+
+def picture_view(picture: Picture, side: int, frame: int, *, smooth: bool = True) -> dict[str, Any]:
+    """What the page needs to show an image, or a strip of frames."""
+    frames = frame_count(picture)
+    return {
+        "src": data_address(picture, frame if frames else side, smooth=smooth),
+        "crisp": crisp(picture),
+        "frames": frames,
+    }
+
+
 def example_view(example: Example, factor: int) -> dict[str, Any]:
     """Pictures as addresses, and what the lists hold in numbers."""
     difference = amplified_difference(example.image, example.adversarial, factor)
+    sides = QUERY_SIDE, QUERY_FRAME
     return {
         "query": example.query,
         "labels": ", ".join(example.labels) or "no label",
         "targets": ", ".join(example.targets) or "no label",
         "note": example.note,
-        "crisp": crisp(example.image),
-        "image": data_address(example.image, QUERY_SIDE),
-        "twin": data_address(example.adversarial, QUERY_SIDE),
-        "difference": data_address(difference, QUERY_SIDE, smooth=False),
+        "frames": ", ".join(str(number) for number in example.frames),
+        "image": picture_view(example.image, *sides),
+        "twin": picture_view(example.adversarial, *sides),
+        "difference": picture_view(difference, *sides, smooth=False),
         "lists": [
             list_view("Before", example.before),
             list_view("After", example.after),
@@ -363,8 +408,7 @@ def list_view(title: str, items: Sequence[Retrieved]) -> dict[str, Any]:
         "target": sum(item.target for item in items),
         "items": [
             {
-                "image": data_address(item.image, RESULT_SIDE),
-                "crisp": crisp(item.image),
+                "image": picture_view(item.image, RESULT_SIDE, RESULT_FRAME),
                 "labels": ", ".join(item.labels) or "no label",
                 "distance": item.distance,
                 "own": item.own,

@@ -12,22 +12,24 @@ from hashprobe.report.data import Picture
 
 CRISP = 64
 """Pictures of at most this many pixels a side are kept exactly and shown with hard pixels."""
+QUALITY, ROUGH = 88, 70
+"""Of JPEG for pictures, and for amplified differences: noise takes most bytes and says least."""
 
 
 def data_address(picture: Picture, side: int, *, smooth: bool = True) -> str:
     """A picture as text that an `<img>` can show without any file.
 
     Args:
-        picture: (3, H, W) uint8.
-        side: pictures above this many pixels a side are reduced to it.
-        smooth: how they are reduced; False keeps single pixels (for differences, whose fine
-            pattern an average would wipe out).
+        picture: (3, H, W) uint8; or frames, (n, 3, H, W), which are put side by side.
+        side: pictures and frames above this many pixels a side are reduced to it.
+        smooth: how they are reduced; False, for differences, keeps single pixels, whose fine
+            pattern an average would wipe out, and spends fewer bytes on their shades.
 
     Returns:
         `data:image/png;...` (exact) up to 64 pixels a side, else `data:image/jpeg;...`.
 
     Raises:
-        HashprobeError: the picture is not (3, H, W) uint8.
+        HashprobeError: the picture is neither (3, H, W) nor (n, 3, H, W) uint8.
 
     Example:
         >>> data_address(np.zeros((3, 8, 8), np.uint8), 64)[:15]
@@ -35,34 +37,64 @@ def data_address(picture: Picture, side: int, *, smooth: bool = True) -> str:
     """
     from PIL import Image
 
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[0] != 3:
+    if picture.dtype != np.uint8 or picture.ndim not in (3, 4) or picture.shape[-3] != 3:
         raise HashprobeError(
             f"a picture must be (3, H, W) uint8; got {picture.shape} {picture.dtype}"
         )
-    image = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0)))
+    image = Image.fromarray(side_by_side(picture))
     stream = io.BytesIO()
     if crisp(picture):
         image.save(stream, "PNG", optimize=True)
         kind = "png"
     else:
         resample = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
-        image.thumbnail((side, side), resample)
-        image.save(stream, "JPEG", quality=88, subsampling=0)
+        image.thumbnail((side * (frame_count(picture) or 1), side), resample)
+        image.save(stream, "JPEG", quality=QUALITY if smooth else ROUGH, subsampling=0)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def crisp(picture: Picture) -> bool:
-    """Whether a picture is so small that it is shown with hard pixels.
+def frame_count(picture: Picture) -> int | None:
+    """How many frames of a clip a picture shows; None for an image.
 
     Args:
-        picture: (3, H, W) uint8.
+        picture: (3, H, W) or (n, 3, H, W).
+
+    Example:
+        >>> frame_count(np.zeros((7, 3, 8, 8), np.uint8))
+        7
+    """
+    return len(picture) if picture.ndim == 4 else None
+
+
+def side_by_side(picture: Picture) -> np.ndarray:
+    """The pixels as they are shown, the frames of a clip in a row.
+
+    Args:
+        picture: (3, H, W) or (n, 3, H, W).
+
+    Returns:
+        (H, W, 3), or (H, n W, 3).
+
+    Example:
+        >>> side_by_side(np.zeros((7, 3, 8, 8), np.uint8)).shape
+        (8, 56, 3)
+    """
+    row = picture if picture.ndim == 3 else np.concatenate(list(picture), axis=2)
+    return np.ascontiguousarray(row.transpose(1, 2, 0))
+
+
+def crisp(picture: Picture) -> bool:
+    """Whether a picture, or a frame of it, is so small that it is shown with hard pixels.
+
+    Args:
+        picture: (3, H, W) or (n, 3, H, W) uint8.
 
     Example:
         >>> crisp(np.zeros((3, 32, 32), np.uint8))
         True
     """
-    height, width = picture.shape[1:]
+    height, width = picture.shape[-2:]
     return bool(height <= CRISP and width <= CRISP)
 
 
@@ -70,7 +102,7 @@ def amplification(pairs: Iterable[tuple[Picture, Picture]]) -> int:
     """The whole factor by which all differences of a page can be multiplied without clipping.
 
     Args:
-        pairs: picture and twin, (3, H, W) uint8 each.
+        pairs: picture and twin of one shape, uint8.
 
     Returns:
         At least 1; 1 where nothing differs.
@@ -88,12 +120,12 @@ def amplified_difference(picture: Picture, twin: Picture, factor: int) -> Pictur
     """What was added to a picture, multiplied, around mid grey (128 means unchanged).
 
     Args:
-        picture: (3, H, W) uint8.
+        picture: (3, H, W) or (n, 3, H, W) uint8.
         twin: the same shape.
         factor: at least 1.
 
     Returns:
-        (3, H, W) uint8, clipped to 0..255.
+        The same shape, uint8, clipped to 0..255.
 
     Example:
         >>> grey = np.full((3, 1, 1), 100, np.uint8)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hashprobe.attacks import Attacked
 from hashprobe.codes import FlatIndex
-from hashprobe.data import RetrievalData, Split, fit_image
+from hashprobe.data import RetrievalData, fit_image
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import (
     mean_average_precision,
@@ -44,8 +44,8 @@ TITLES = {
     "hag": "HAG",
 }
 SHOWN = 10
-STILLS = 4
-"""Frames that stand for a clip."""
+STEP, LAST = 3, 21
+"""Of a query every third frame is shown, up to the 21st (DHTA, figure 9)."""
 
 
 def report_run(
@@ -117,10 +117,7 @@ def report_run(
         pr_curves=tuple(pr),
         precision_curves=tuple(precision),
         examples=pictures,
-        choice=f"The first {len(pictures)} of the attacked queries, in the order of the query "
-        "split; none was picked by its result."
-        if pictures
-        else "",
+        choice=choice(len(pictures), card.contract.frames) if pictures else "",
         commands=commands or tuple(commands_of(path, run, attacks)),
         environment=environment(run),
         notes=notes + tuple(f"{finding}." for finding in data.findings if finding.harmless),
@@ -167,6 +164,19 @@ def choose(attacks: list[Finished], name: str | None, path: Path) -> Finished:
         raise HashprobeError(f"{path} has no finished attack {name!r}: there are {known}")
     real = [f for f in attacks if f.settings["attack"] != "noise"]
     return max(real or attacks, key=lambda f: f.evaluation.achieved.value)
+
+
+def choice(count: int, frames: int) -> str:
+    """How the examples, and of clips their frames, were chosen."""
+    words = (
+        f"The first {count} of the attacked queries, in the order of the query split; none was "
+        "picked by its result."
+    )
+    strips = (
+        " Clips are shown as strips of frames: a query by every third, a result by its first, "
+        "middle and last."
+    )
+    return words + strips if frames else words
 
 
 def comparable(one: Finished, other: Finished) -> bool:
@@ -223,6 +233,7 @@ def attack_row(finished: Finished) -> AttackRow:
         own_map_codec=result.map_codec,
         rmse=visible.rmse if visible else None,
         rmse_float=unrounded.rmse if unrounded else None,
+        rmse_frames=visible.rmse_frames if visible else None,
         linf=visible.linf_255 if visible else None,
         psnr=visible.psnr if visible else None,
         ssim=visible.ssim if visible else None,
@@ -286,18 +297,19 @@ def make_examples(
     result = []
     for i in range(count):
         position = int(attacked.query_ids[i])
+        query = data.query.source.read(position)
+        frames = query_frames(min(len(query), contract.frames)) if contract.frames else ()
         own, target = data.query.labels[position], attacked.target_labels[i]
         result.append(
             Example(
                 query=data.query.ids[position],
                 labels=names(data, own),
                 targets=names(data, target),
-                image=picture(data.query.source.read(position), contract),
-                adversarial=picture(
-                    attacked.images8[i][: length_of(data.query, position)], contract
-                ),
+                image=picture(query, contract, frames),
+                adversarial=picture(attacked.images8[i], contract, frames),
                 before=found(own, target, before[0][i], before[1][i]),
                 after=found(own, target, after[0][i], after[1][i]),
+                frames=frames,
                 note=f"{title} at {budget_text(finished.budget)}",
             )
         )
@@ -316,8 +328,10 @@ def retrieved(
     """One search result with its picture."""
     position = int(database.positions[row])
     labels = database.labels[row]
+    item = data.database.source.read(position)
+    frames = result_frames(min(len(item), contract.frames)) if contract.frames else ()
     return Retrieved(
-        picture(data.database.source.read(position), contract),
+        picture(item, contract, frames),
         names(data, labels),
         distance,
         own=bool((labels & own).any()),
@@ -325,20 +339,19 @@ def retrieved(
     )
 
 
-def length_of(split: Split, position: int) -> int | None:
-    """Frames of a clip; None, which cuts nothing off, for an image."""
-    return len(split.source.read(position)) if split.video else None
+def query_frames(length: int) -> tuple[int, ...]:
+    """Which frames stand for a query of so many, from 1 on: as in DHTA's figure 9."""
+    return tuple(range(STEP, min(length, LAST) + 1, STEP)) or (length,)
 
 
-def picture(item: Tensor, contract: InputContract) -> Picture:
-    """An image at the network's size; of a clip, some frames side by side, in order."""
-    if not contract.frames:
-        return fit_image(item, contract).numpy()
-    clip = fit_image(item[: contract.frames], contract)
-    shown = sorted({round(i) for i in np.linspace(0, len(clip) - 1, STILLS)})
-    # Short clips repeat their last frame, so that all strips are as wide.
-    shown += [shown[-1]] * (STILLS - len(shown))
-    return np.concatenate([clip[i].numpy() for i in shown], axis=2)
+def result_frames(length: int) -> tuple[int, ...]:
+    """Which frames stand for a search result of so many: the first, the middle, the last."""
+    return tuple(sorted({1, (length + 1) // 2, length}))
+
+
+def picture(item: Tensor, contract: InputContract, frames: tuple[int, ...] = ()) -> Picture:
+    """An image, or these frames of a clip, at the network's size."""
+    return fit_image(item[[i - 1 for i in frames]] if frames else item, contract).numpy()
 
 
 def names(data: RetrievalData, label: np.ndarray) -> tuple[str, ...]:
