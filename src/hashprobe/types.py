@@ -40,6 +40,10 @@ class Budget:
     """Largest change of one value; > 0 and, in pixel space, at most 1."""
     space: Space = "pixel"
     """`pixel`: eps counts in [0, 1] pixels; `normalised`: after (x - mean) / std, per channel."""
+    frames: int | None = None
+    """Most frames of a clip that change, chosen by the gradient; None for all."""
+    shared: bool = False
+    """Whether all frames of a clip take the same change."""
 
     def __post_init__(self) -> None:
         if self.space not in ("pixel", "normalised"):
