@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hashprobe.attacks import ATTACKS, BitMarginOptions, DhtaOptions
+from hashprobe.attacks import (
+    ATTACKS,
+    BitMarginOptions,
+    DhtaOptions,
+    FeatureOptions,
+    HagOptions,
+    P2pOptions,
+)
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import Measurement
 from hashprobe.experiments import (
@@ -13,24 +20,27 @@ from hashprobe.experiments import (
     Result,
     chosen,
     dataset_names,
+    expected_minutes,
     load_recipe,
     load_setting,
     recipe_names,
 )
 from hashprobe.experiments.recipe import PRESETS, Claim, parse
+from hashprobe.experiments.reproduce import ENCODE_MINUTES
 from hashprobe.experiments.result import check
 from hashprobe.files import fingerprint
 from hashprobe.types import Budget
 
 
-PUBLISHED = "f4bc5f02e24c7108695e607aaae03303ae2ee5903e2c7e5c6eee7e1c8638cffe"
+PUBLISHED = "0f28444ed8df5c8648b2663105710de20c904a1394720a21213bfd7efbecd375"
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_can_be_run_on_every_data_set_that_suits_it(name, preset):
     recipe = load_recipe(name, preset)
-    assert recipe.title and recipe.text and recipe.source.startswith("DHTA, ")
+    source = "hashprobe's own" if name == "frames" else "DHTA, "
+    assert recipe.title and recipe.text and recipe.source.startswith(source)
     assert len({row.name for row in recipe.rows}) == len(recipe.rows)
     for dataset in dataset_names():
         for scale in ("paper", "bench"):
@@ -43,7 +53,9 @@ def test_every_recipe_can_be_run_on_every_data_set_that_suits_it(name, preset):
                 attack, options = setting.attack_of(cell)
                 assert isinstance(options, ATTACKS[attack].options)
                 assert setting.network_of(cell).bits == cell.bits
-                assert setting.train_of(cell).loss == cell.loss
+                assert setting.train_of(cell).loss == (cell.loss or setting.train.loss)
+                budget = setting.budget_of(cell)
+                assert (budget.frames, budget.shared) == (cell.frames, cell.shared)
                 protocol = setting.protocol_of(cell)
                 assert protocol.minimum >= options.n_t
                 assert protocol.pool == ("unseen" if cell.open_set else cell.pool or "differs")
@@ -74,6 +86,19 @@ def test_published_figures_are_the_papers():
     untargeted = load_recipe("table5").published["imagenet100"]
     better = sum(d < h for d, h in zip(untargeted["DHTA"], untargeted["HAG"], strict=True))
     assert better == 3  # "in most cases"
+    videos = load_recipe("table2").published
+    seen = videos["jhmdb"]
+    # "59% over query with benign videos, and 21% over P2P [...] on the JHMDB dataset [...] 64 bits"
+    assert 59 < seen["DHTA"][3] - seen["Original"][3] < 60
+    assert 21 < seen["DHTA"][3] - seen["P2P"][3] < 22
+    for name, rows in videos.items():
+        pairs = zip(rows["DHTA"], rows["Original, MAP"], strict=True)
+        assert all(dhta > benign for dhta, benign in pairs), name  # "again significantly larger"
+    iterations = load_recipe("table4").published["jhmdb"]
+    assert min(iterations["100 iterations"]) > 50  # "with 100 iterations, [...] over 50%"
+    assert iterations["500 iterations"] == seen["DHTA"]
+    assert load_recipe("table9").published["jhmdb"]["DHTA"] == seen["DHTA"]
+    assert load_recipe("table5").published["jhmdb"]["Original"] == seen["Original, MAP"]
     open_set = load_recipe("table6").published["imagenet100"]
     assert max(open_set["DHTA, n_t = 11"]) == 56.93
     every = {name: load_recipe(name).published for name in recipe_names()}
@@ -84,8 +109,9 @@ def test_published_figures_are_the_papers():
 @pytest.mark.parametrize("name", recipe_names())
 def test_claims_about_published_rows_hold_on_them(name):
     """No sentence is put into the paper's mouth that its own tables deny."""
-    recipe = load_recipe(name)
-    for rows in (recipe.published or {}).values():
+    for dataset, rows in (load_recipe(name).published or {}).items():
+        setting = load_setting(dataset, "paper")
+        recipe = setting.recipe(name)
         names = [row.published for row in recipe.rows]
         grid = {
             (i, j): Entry(figures[j], None, None, "paper")
@@ -93,7 +119,7 @@ def test_claims_about_published_rows_hold_on_them(name):
             if (figures := rows.get(row))
             for j in range(len(recipe.columns))
         }
-        result = Result(recipe, load_setting("imagenet100", "paper"), grid, {}, ())
+        result = Result(recipe, setting, grid, {}, ())
         for claim in recipe.claims:
             if all((i, 0) in grid for i in claim.rows):
                 verdict = check(claim, result)
@@ -115,6 +141,100 @@ def test_the_papers_scale_is_the_papers():
     assert train.held_out == 0
     assert (protocol.queries, protocol.top, protocol.pool) == (100, 1000, "differs")
     assert load_setting("nuswide-20", "paper").top == 5000
+
+
+def test_the_papers_scale_of_videos_is_the_papers():
+    setting = load_setting("jhmdb", "paper")
+    (change,) = setting.changes()
+    assert change == "The paper does not say how long it trains: 100 epochs here."
+    assert load_setting("ucf101", "paper").changes() == setting.changes()
+
+    def attack(name, recipe="table2"):
+        whole = setting.recipe(recipe)
+        row = next(row for row in whole.rows if row.name == name)
+        return setting.attack_of(whole.cell(row, whole.columns[1]))
+
+    assert attack("DHTA") == ("dhta", DhtaOptions(steps=500, alpha=0.1))
+    assert attack("P2P") == ("p2p", P2pOptions(steps=500, alpha=0.1))
+    assert attack("HAG", "table5") == ("hag", HagOptions(steps=500, alpha=0.1))
+    feature = attack("feature space, projected gradient", "table9")
+    assert feature == ("feature", FeatureOptions(rule="pgd", steps=500))
+    assert attack("50 iterations", "table4") == ("dhta", DhtaOptions(steps=50, alpha=0.1))
+    # The last row is the attack of every other table.
+    assert attack("500 iterations", "table4") == attack("DHTA")
+    cell = setting.recipe("table2").all_cells()[12]
+    train, network = setting.train_of(cell), setting.network_of(cell)
+    assert (train.lr, train.momentum, train.weight_decay) == (0.05, 0.9, 1e-4)
+    assert (train.loss, train.batch_size, train.held_out) == ("dvh", 100, 0)
+    assert (network.backbone, network.weights, network.batch_norm) == ("alexnet", "imagenet", False)
+    assert network.frames == 40 and not network.tune
+    protocol = setting.protocol_of(cell)
+    assert (protocol.queries, protocol.top, protocol.pool) == (100, None, "differs")
+    assert setting.budget_of(cell) == Budget(0.032)
+    released = load_setting("jhmdb", "paper", "official-code")
+    assert released.attack_of(cell) == ("dhta", DhtaOptions(steps=500, alpha=0.1, tie="zero"))
+    assert load_setting("jhmdb", "paper", "default").attack_of(cell)[1] == BitMarginOptions()
+
+
+def test_videos_are_compared_with_the_papers_videos():
+    said = " ".join(load_setting("eth80", "bench").changes())
+    assert "Data: ETH-80 (paper: JHMDB, UCF-101)." in said
+    assert "efficientnet_lite0 at 128 px, imagenet weights, LSTM of width 256 over 8 frames" in said
+    assert "(paper: alexnet, imagenet weights, LSTM of width 256 over 40 frames, bare" in said
+    assert "loss dph (dvh)" in said and "in at most 50 steps (paper: 500)" in said
+    assert "32 queries of seed 0 (paper: 100)." in said
+    assert not any(word in said for word in ("ImageNet-100", "vgg11", "2,000", "Lists are"))
+    assert load_setting("eth80", "bench").name == "eth80-bench-default"
+    assert load_setting("eth80", "bench", queries=100).name == "eth80-bench-default-100queries"
+    images = " ".join(load_setting("digits", "bench").changes())
+    assert "alexnet" not in images and "LSTM" not in images and "loss" not in images
+
+
+def test_recipes_know_what_they_are_for():
+    names = {
+        data: [recipe.name for recipe in chosen(["all"], load_setting(data, scale))]
+        for data, scale in (("jhmdb", "paper"), ("eth80", "bench"), ("digits", "bench"))
+    }
+    both = ["table5", "table8", "table9", "figure7", "perceptibility"]
+    videos = ["table2", "table4", *both[:3], "figure5", "figure6", "figure7", "figure9"]
+    assert names["jhmdb"] == names["eth80"] == [*videos, "frames", "perceptibility"]
+    assert set(names["digits"]) & set(names["jhmdb"]) == set(both)
+    with pytest.raises(HashprobeError, match="table1 is for images: jhmdb has videos"):
+        chosen(["table1"], load_setting("jhmdb", "paper"))
+    with pytest.raises(HashprobeError, match="frames is for videos: digits has images"):
+        chosen(["frames"], load_setting("digits", "bench"))
+
+
+def test_claims_and_published_figures_of_the_other_kind_are_left_out():
+    images, videos = load_setting("digits", "bench"), load_setting("moving-digits", "bench")
+    said = {
+        setting.kind: {
+            claim.say for name in recipe_names() for claim in setting.recipe(name).claims
+        }
+        for setting in (images, videos)
+    }
+    only = "DHTA leaves a lower MAP than HAG at most code lengths"
+    assert only in said["images"] and only not in said["videos"]
+    only = "the feature-space attack is below DHTA at every code length, sign steps"
+    assert only in said["videos"] and only not in said["images"]
+    assert "DHTA competes with HAG (at most 5 points above it)" in said["images"] & said["videos"]
+    assert set(images.recipe("table5").published) == {"imagenet100"}
+    assert set(videos.recipe("table5").published) == {"jhmdb"}
+    assert set(load_recipe("table5").published) == {"imagenet100", "jhmdb"}
+
+
+def test_the_frames_experiment_varies_the_budget_alone():
+    setting = load_setting("moving-digits", "bench")
+    recipe = setting.recipe("frames")
+    budgets = [setting.budget_of(cell) for cell in recipe.all_cells()]
+    assert [budget.frames for budget in budgets] == [1, 2, 4, 8, 16, None, None, None]
+    assert [budget.shared for budget in budgets] == [False] * 6 + [True, False]
+    assert len({setting.attack_of(cell) for cell in recipe.all_cells()[:7]}) == 1
+    # Each is an attack of its own, in time, too.
+    one = replace(recipe, rows=recipe.rows[:1])
+    attacks = expected_minutes([recipe], setting) - setting.minutes - ENCODE_MINUTES
+    of_one = expected_minutes([one], setting) - setting.minutes - ENCODE_MINUTES
+    assert attacks == pytest.approx(7 * of_one)
 
 
 def test_presets_exchange_the_attack_and_nothing_else():
@@ -146,6 +266,11 @@ def test_presets_exchange_the_attack_and_nothing_else():
     ("change", "message"),
     [
         ({"colour": 1}, "recipe t has an unknown key 'colour'"),
+        ({"data": "films"}, "recipe t: data must be one of .*; got 'films'"),
+        (
+            {"claims": [{"say": "x", "check": "exceeds", "rows": [0], "data": "jhmdb"}]},
+            "recipe t: data must be one of .*; got 'jhmdb'",
+        ),
         ({"cells": {"bitts": 8}}, "recipe t has an unknown setting 'bitts'"),
         ({"rows": [{"name": "a", "attack": "dtha"}]}, "recipe t: attack must be one of .*'dtha'"),
         ({"rows": [{"name": "a", "measure": "mAP"}]}, "recipe t: measure must be one of"),
@@ -174,8 +299,10 @@ def test_mistakes_in_a_recipe_are_named(change, message):
 
 
 def test_names_that_are_unknown():
-    with pytest.raises(HashprobeError, match="unknown recipe 'table2': choose from table1, table3"):
-        load_recipe("table2")
+    with pytest.raises(
+        HashprobeError, match="unknown recipe 'table12': choose from table1, table2"
+    ):
+        load_recipe("table12")
     with pytest.raises(HashprobeError, match="unknown attack preset 'best'"):
         load_recipe("table1", "best")
     with pytest.raises(HashprobeError, match="unknown data set 'mnist': choose from imagenet100"):

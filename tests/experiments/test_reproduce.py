@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from hashprobe.attacks import PRESETS, Attacked, BitMarginOptions, P2pOptions
-from hashprobe.data import DataOptions
+from hashprobe.data import DataOptions, bundled
 from hashprobe.errors import HashprobeError
 from hashprobe.experiments import chosen, load_setting, reproduce
 from hashprobe.experiments import running as running_module
@@ -286,7 +287,12 @@ def test_what_is_refused(hashprobe, tmp_path):
         return hashprobe("reproduce", *words, "--out", tmp_path).error
 
     assert "name a recipe: all, or one of table1" in error()
-    assert "unknown recipe 'table2'" in error("table2")
+    assert "unknown recipe 'table12'" in error("table12")
+    assert "table2 is for videos: digits has images" in error("table2")
+    assert "table1 is for images: eth80 has videos" in error("table1", "--dataset", "eth80")
+    assert "jhmdb needs --root: the folder of JHMDB" in error("table2", "--dataset", "jhmdb")
+    assert "eth80 needs --root: the folder with one" in error("table2", "--dataset", "eth80")
+    assert "ucf101 has no bench scale" in error("table2", "--dataset", "ucf101", "--scale", "bench")
     assert "overlap needs data with several labels" in error("overlap")
     assert "cifar10 needs --root: the folder with train/" in error("table1", "--dataset", "cifar10")
     assert "nuswide-21 has no bench scale" in error(
@@ -295,6 +301,9 @@ def test_what_is_refused(hashprobe, tmp_path):
     assert "unknown data set 'mnist'" in error("table1", "--dataset", "mnist")
     assert "no recipe has a column of 24 bits" in error("all", "--bits", 24)
     assert "queries must be from 1 to 200" in error("table1", "--queries", 500)
+    assert "queries must be from 1 to 120" in error(
+        "table2", "--dataset", "moving-digits", "--queries", 121
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -310,3 +319,77 @@ def test_the_list_names_every_recipe_with_its_time(hashprobe):
     assert minutes("table8") < minutes("table1") < minutes("table5") < minutes("all") < 90
     paper = hashprobe("reproduce --list --dataset imagenet100").out
     assert "days" in paper and "imagenet100, paper" in paper
+    videos = hashprobe("reproduce --list --dataset jhmdb").out
+    lines = {line.split("|")[1].strip(): line for line in videos.splitlines()[2:]}
+    assert "not on these data" in lines["table1"] and "not on these data" not in lines["frames"]
+    assert "jhmdb, paper" in videos
+
+
+CLIPS = ("table2", "table5", "table9", "figure5", "figure6", "figure9", "frames", "perceptibility")
+CLIPS_NAME = "moving-digits-bench-default-4queries"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory, hashprobe):
+    """What is computed on a few videos, at one code length each; the network learned little."""
+    out = tmp_path_factory.mktemp("clips")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, count in (("CLIPS", 20), ("CLIP_QUERIES", 2), ("CLIP_TRAINING", 4)):
+            patch.setattr(bundled, name, count)
+        bench = settings_module.content()["datasets"]["moving-digits"]["bench"]
+        patch.setitem(bench, "train", {**bench["train"], "epochs": 1})
+        patch.setitem(bench, "network", {**bench["network"], "hidden": 16})
+        patch.setitem(bench, "long_steps", 3)
+        patch.setattr(settings_module, "BitMarginOptions", partial(BitMarginOptions, steps=3))
+        words = ["--dataset", "moving-digits", "--queries", 4, "--out", out]
+        tables = [name for name in CLIPS if name.startswith(("table", "perc"))]
+        pictures = [name for name in CLIPS if name.startswith("figure")]
+        said = [
+            hashprobe("reproduce", *names, *words)
+            for names in ([*tables, "--bits", 48], pictures, ["frames"])
+        ]
+    assert [one.code for one in said] == [0] * 3, [one.err for one in said]
+    return out, said
+
+
+def test_recipes_on_videos(clips):
+    out, said = clips
+    folder = out / CLIPS_NAME
+    assert {f"{name}.json" for name in CLIPS} == {path.name for path in folder.glob("*.json")}
+    for name in ("figure5-precision", "figure5-precision-recall", "figure6", "figure9", "frames"):
+        assert (folder / f"{name}.svg").is_file() and (folder / f"{name}.png").is_file()
+    # Both code lengths of one loss, that of the setting.
+    victims = {path.name.rsplit("-", 1)[0] for path in (out / "victims").iterdir()}
+    assert victims == {"moving-digits-dph-32bits", "moving-digits-dph-48bits"}
+    assert "Data: moving digits (paper: JHMDB, UCF-101)." in said[0].err
+    assert "*paper, JHMDB: DHTA*" in said[0].out and "*paper, UCF-101: DHTA*" in said[0].out
+    assert "ImageNet" not in said[0].out.replace("8.35 on ImageNet", "")
+    table = json.loads((folder / "table5.json").read_text())
+    assert len(table["claims"]) == 3 and set(table["published"]) == {"jhmdb"}
+    assert table["victims"][0]["loss"] == "dph"
+    steps = json.loads((Path(table["numbers"][3]["attack"]) / "settings.json").read_text())
+    assert steps["attack"] == "hag" and steps["options"]["steps"] == 3
+
+
+def test_the_frames_experiment_asks_for_other_budgets(clips):
+    content = json.loads((clips[0] / CLIPS_NAME / "frames.json").read_text())
+    budgets = [
+        json.loads((Path(number["attack"]) / "settings.json").read_text())["budget"]
+        for number in content["numbers"]
+    ]
+    assert [budget["frames"] for budget in budgets] == [1, 2, 4, 8, 16, None, None, None]
+    assert [budget["shared"] for budget in budgets] == [False] * 6 + [True, False]
+    assert len({number["attack"] for number in content["numbers"]}) == 8
+    page = (clips[0] / CLIPS_NAME / "frames.html").read_text()
+    assert "dotted: all frames" in page and "on all frames " in page and "Original, MAP " in page
+    assert "hashprobe&#39;s own experiment" in page and content["claims"] == []
+
+
+def test_perceptibility_of_clips_is_of_their_own_frames(clips):
+    """As the attack itself measured it; padding does not count."""
+    content = json.loads((clips[0] / CLIPS_NAME / "perceptibility.json").read_text())
+    for number in content["numbers"]:
+        known = json.loads((Path(number["attack"]) / "evaluation.json").read_text())
+        assert number["value"] == pytest.approx(1000 * known["perceptibility"]["rmse"])
+        assert number["signature"].startswith("RMSE|")
+    assert content["numbers"][0]["value"] > 0

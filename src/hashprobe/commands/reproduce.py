@@ -33,7 +33,7 @@ def reproduce(
     root: Path | None = None,
     lists: Path | None = None,
     bits: Annotated[tuple[int, ...], Parameter(negative=())] = (),
-    queries: int = 100,
+    queries: int | None = None,
     pool: Literal["differs", "disjoint"] | None = None,
     seed: int = 0,
     precision: Literal["float32", "bfloat16"] = "float32",
@@ -46,16 +46,18 @@ def reproduce(
 ) -> None:
     """Reproduce tables and figures of the DHTA paper, at its scale or on data at hand.
 
+    Each recipe is for images, for videos or for both: all takes those that suit the data.
+
     Networks are trained once for each data, loss and code length and shared by all tables; the same
     command goes on where it was stopped. --list shows every recipe with the time that it takes.
 
     Parameters
     ----------
     names
-        table1, table3, ..., figure3, ..., or all.
+        table1, table2, ..., figure3, ..., frames, overlap, perceptibility, or all.
     dataset
-        imagenet100 (or imagenet), nuswide-20 (or nuswide), nuswide-21, cifar10, exercise-photos or
-        digits.
+        Images: imagenet100 (or imagenet), nuswide-20 (or nuswide), nuswide-21, cifar10,
+        exercise-photos or digits. Videos: jhmdb, ucf101, eth80 or moving-digits.
     scale
         paper: the paper's networks, training and steps; bench: what two CPU cores do in minutes.
         By default bench where the data set has it.
@@ -63,13 +65,13 @@ def reproduce(
         paper, official-code, or default (hashprobe's own optimisation with the paper's target
         codes). By default the paper's at scale paper, else default.
     root
-        Folder of the pictures.
+        Folder of the pictures or videos.
     lists
         Folder of list files, or the CSV of exercise-photos.
     bits
         Only columns of these code lengths.
     queries
-        Queries attacked; the paper has 100.
+        Queries attacked; by default 100 as in the paper, and 32 of eth80.
     pool
         Where target labels come from: differs (another label vector than the query's) or disjoint
         (no label in common). By default as the preset has it.
@@ -84,11 +86,12 @@ def reproduce(
     workers
         Decoding processes; by default one a core.
     skip_bad
-        Go on without images that cannot be decoded, and say how many.
+        Go on without images or clips that cannot be decoded, and say how many.
     show_list
         Show the recipes that make sense on the data, with the time that each takes, and end.
     """
     setting = setting_of(dataset, scale, attack_preset, root, lists)
+    queries = setting.queries if queries is None else queries
     setting = replace(setting, queries=queries, seed=seed, precision=precision, pool=pool)
     if show_list:
         print(listing(setting))

@@ -73,13 +73,21 @@ def lines(result: Result) -> Drawing:
         levels += [result.grid[i, j].value / 100 for i in off]
     cell = recipe.cell(recipe.rows[on[0]], recipe.columns[0])
     labels: dict[str, Any] = {"x_label": axis, "y_label": cell.measure}
-    caption = f"{cell.measure} by {axis}; dotted: {recipe.rows[off[0]].name}" if off else ""
+    caption = f"{cell.measure} by {axis}"
+    if off:
+        caption += "; dotted: " + "; ".join(level(result, i) for i in off)
     return Drawing(
         recipe.name,
         caption,
         curve_figure(found, **labels, levels=levels, salt=recipe.name),
         curve_png(found, **labels, levels=levels),
     )
+
+
+def level(result: Result, row: int) -> str:
+    """A row that is a level of its own, in words: its name and its numbers."""
+    values = [result.grid[row, j].value for j in range(len(result.recipe.columns))]
+    return f"{result.recipe.rows[row].name} {', '.join(f'{value:.1f}' for value in values)}"
 
 
 def curves(result: Result, victim: Victim) -> list[Drawing]:

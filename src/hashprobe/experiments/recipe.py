@@ -1,7 +1,7 @@
 """An experiment of the paper as a record, read from YAML: what is in its rows and columns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from typing import Any, Literal, get_args
 
@@ -11,6 +11,8 @@ from hashprobe.errors import HashprobeError
 Role = Literal["original", "noise", "p2p", "dhta", "hag", "feature-sign", "feature-pgd"]
 """What an attack is in the paper; the preset says which attack with which options that is here."""
 Measure = Literal["t-MAP", "MAP", "ceiling", "MAP of codes", "perceptibility"]
+Data = Literal["images", "videos", "both"]
+"""What kind of data something is about."""
 Show = Literal["table", "curves", "lines", "examples", "pictures"]
 Check = Literal[
     "above", "mostly above", "near", "halves", "exceeds", "grows down", "grows along", "falls along"
@@ -30,8 +32,8 @@ class Cell:
 
     bits: int = 32
     """Code length."""
-    loss: str = "dph"
-    """Hashing loss of the victim."""
+    loss: str | None = None
+    """Hashing loss of the victim; None: as the setting trains."""
     open_set: bool = False
     """Whether target labels are classes that the victim never saw."""
     pool: Literal["differs", "disjoint"] | None = None
@@ -44,6 +46,10 @@ class Cell:
     """Steps of the attack; None: as the preset has it."""
     eps: float | None = None
     """l-infinity radius in pixels; None: as the preset has it."""
+    frames: int | None = None
+    """Most frames of a clip that change; None for all."""
+    shared: bool = False
+    """Whether all frames of a clip take the same change."""
     measure: Measure = "t-MAP"
     """What is measured."""
 
@@ -71,6 +77,8 @@ class Claim:
     by: float = 0.0
     """Points of per cent: by how much at least (above, exceeds), at most (near), or how far a
     neighbour may fall where the whole grows."""
+    data: Data = "both"
+    """What it is said of."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +97,12 @@ class Recipe:
     text: str
     rows: tuple[Line, ...]
     columns: tuple[Line, ...]
-    cells: Mapping[str, Any]
+    cells: Mapping[str, Any] = field(default_factory=dict)
     show: Show = "table"
     axis: str = ""
     """For lines: which setting of the rows is the x axis."""
+    data: Data = "images"
+    """What it is computed on."""
     multi_label: bool = False
     """Whether it only makes sense on multi-label data."""
     published: Mapping[str, Mapping[str, Sequence[float]]] | None = None
@@ -141,7 +151,7 @@ def recipe_names() -> list[str]:
 
     Example:
         >>> recipe_names()[:2]
-        ['table1', 'table3']
+        ['table1', 'table2']
     """
     names = [path.name.removesuffix(".yaml") for path in folder().iterdir()]
 
@@ -189,13 +199,14 @@ def parse(name: str, content: dict[str, Any], preset: str, eps_scale: float = 1.
     Raises:
         HashprobeError: a key, a setting or a row that does not exist.
     """
-    known = {field.name for field in fields(Recipe)} - {"name"}
+    known = {one.name for one in fields(Recipe)} - {"name"}
     if unknown := set(content) - known:
         raise HashprobeError(f"recipe {name} has an unknown key {sorted(unknown)[0]!r}")
     rows = tuple(line(name, row, preset, eps_scale) for row in content["rows"])
     columns = tuple(line(name, column, preset, eps_scale) for column in content["columns"])
     if content.get("show", "table") not in ("table", "lines") and len(columns) > 1:
         raise HashprobeError(f"recipe {name}: {content['show']} have one column")
+    check_data(name, content)
     check_settings(name, content.get("cells", {}))
     claims = tuple(claim(name, one, rows) for one in content.get("claims", ()))
     return Recipe(
@@ -226,7 +237,7 @@ def line(recipe: str, content: dict[str, Any], preset: str, eps_scale: float) ->
 
 def check_settings(recipe: str, settings: Mapping[str, Any]) -> None:
     """Refuses settings that no cell has, and attacks and measures that there are not."""
-    known = {field.name for field in fields(Cell)}
+    known = {one.name for one in fields(Cell)}
     for key, value in settings.items():
         if key not in known:
             raise HashprobeError(f"recipe {recipe} has an unknown setting {key!r}")
@@ -245,4 +256,13 @@ def claim(recipe: str, content: dict[str, Any], rows: tuple[Line, ...]) -> Claim
         numbers.append(names.index(row) if row in names else row)
     if content["check"] not in get_args(Check):
         raise HashprobeError(f"recipe {recipe}: unknown check {content['check']!r}")
-    return Claim(content["say"], content["check"], tuple(numbers), content.get("by", 0.0))
+    check_data(recipe, content)
+    optional = {key: content[key] for key in ("by", "data") if key in content}
+    return Claim(content["say"], content["check"], tuple(numbers), **optional)
+
+
+def check_data(recipe: str, content: Mapping[str, Any]) -> None:
+    """Refuses a kind of data that there is not, of a recipe or of a claim."""
+    kind = content.get("data", "both")
+    if kind not in get_args(Data):
+        raise HashprobeError(f"recipe {recipe}: data must be one of {get_args(Data)}; got {kind!r}")

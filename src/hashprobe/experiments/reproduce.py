@@ -44,11 +44,10 @@ def chosen(names: Sequence[str], setting: Setting, bits: Sequence[int] = ()) -> 
     found = []
     for name in recipe_names() if everything else dict.fromkeys(names):
         recipe = setting.recipe(name)
-        if not setting.suits(recipe):
+        if objection := setting.objection(recipe):
             if everything:
                 continue
-            need = "several labels an item" if recipe.multi_label else "classes to hold back"
-            raise HashprobeError(f"{name} needs data with {need}: {setting.dataset} has none")
+            raise HashprobeError(objection)
         if bits:
             if everything and not any(cell.bits in bits for cell in recipe.all_cells()):
                 continue
@@ -79,12 +78,13 @@ def expected_minutes(recipes: Sequence[Recipe], setting: Setting) -> float:
     attacks: dict[tuple[object, ...], float] = {}
     for recipe in recipes:
         for cell in recipe.all_cells():
-            victims.add((cell.bits, cell.loss, cell.open_set))
+            victim = cell.bits, setting.train_of(cell).loss, cell.open_set
+            victims.add(victim)
             name, options = setting.attack_of(cell)
             steps = 0.0 if isinstance(options, NoiseOptions) else float(options.steps)
             if isinstance(options, BitMarginOptions):
                 steps *= REACHED
-            key = (cell.bits, cell.loss, cell.open_set, cell.pool, name, options, cell.eps)
+            key = (*victim, cell.pool, name, options, setting.budget_of(cell))
             attacks[key] = setting.queries * steps * setting.step_ms / 60_000
     return len(victims) * (setting.minutes + ENCODE_MINUTES) + sum(attacks.values())
 

@@ -88,7 +88,7 @@ class Runner:
             "network": said(network, Network()),
             "train": said(setting.train_of(cell), TrainOptions()),
         }
-        words = [setting.dataset, cell.loss, f"{cell.bits}bits"]
+        words = [setting.dataset, setting.train_of(cell).loss, f"{cell.bits}bits"]
         words += [f"without{data.unseen}"] if data.unseen else []
         return self.folder / "-".join([*words, fingerprint(jsonable(content))[:8]])
 
@@ -186,11 +186,13 @@ class Runner:
     def perceptibility(self, cell: Cell, done: Finished) -> Entry:
         """The root mean squared change of each query, in thousandths."""
         victim, attacked = self.victim(cell), Attacked.load(done.folder)
-        clean = decode(
-            victim.data.query.take(attacked.query_ids), victim.hasher.contract, workers=0
-        ).images
-        pairs = [(clean[i : i + 1], attacked.images8[i : i + 1]) for i in range(len(attacked))]
-        roots = np.array([compare_pixels(x.numpy(), y.numpy()).rmse for x, y in pairs])
+        roots = np.empty(len(attacked))
+        for row in range(len(attacked)):
+            # One by one: many clips at once do not fit in memory.
+            query = victim.data.query.take(attacked.query_ids[row : row + 1])
+            clean = decode(query, victim.hasher.contract, workers=0)
+            twin = attacked.images8[row : row + 1]
+            roots[row] = compare_pixels(clean.images, twin, clean.lengths).rmse
         signature = sign("RMSE", q=len(roots), round="uint8")
         measured = Measurement.of(1000 * roots, signature)
         return Entry(measured.value, measured.low, measured.high, signature, measured.per_query)
@@ -284,4 +286,4 @@ def facts_of(path: Path, cell: Cell) -> VictimFacts:
     score = run.events("encoded")[-1]["map"]
     value, low, high = (100 * score[name] for name in ("value", "low", "high"))
     everything = Entry(value, low, high, score["signature"])
-    return VictimFacts(path.name, cell.bits, cell.loss, training["seconds"], everything)
+    return VictimFacts(path.name, cell.bits, training["loss"], training["seconds"], everything)

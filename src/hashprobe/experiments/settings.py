@@ -17,6 +17,7 @@ from hashprobe.attacks import (
     P2pOptions,
 )
 from hashprobe.data import DataOptions
+from hashprobe.data.options import CLIP_NAMES
 from hashprobe.errors import HashprobeError
 from hashprobe.experiments.recipe import Cell, Recipe, load_recipe
 from hashprobe.models import TrainOptions
@@ -30,6 +31,13 @@ MINIMUM = 13
 """Database items that a target label must have: the largest n_t of any recipe, so that all tables
 of a setting steer the same queries to the same labels."""
 DEFAULT_EPS = 8 / 255
+PAPER_DATA = {
+    "images": {"imagenet100": "ImageNet-100", "nuswide-20": "NUS-WIDE"},
+    "videos": {"jhmdb": "JHMDB", "ucf101": "UCF-101"},
+}
+"""The paper's own data sets by kind."""
+CLIP_STEPS, CLIP_ALPHA = 500, 0.1
+"""Of everything that is optimised on clips; source: DHTA, section 4.3."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,17 @@ class Setting:
     precision: str = "float32"
     """What gradients of attacks are computed in."""
     long_steps: int | None = None
-    """Steps of HAG and of the feature-space attack by projected gradient; None: 2,000."""
+    """Steps of HAG and of the feature-space attack by projected gradient; None: the paper's."""
+
+    @property
+    def kind(self) -> Literal["images", "videos"]:
+        """What the data are."""
+        return kind_of(self.data.name)
+
+    @property
+    def paper_steps(self) -> int:
+        """Steps that the paper's attacks take on such data."""
+        return DhtaOptions().steps if self.kind == "images" else CLIP_STEPS
 
     def data_of(self, cell: Cell) -> DataOptions:
         """The data of a cell's victim."""
@@ -79,7 +97,8 @@ class Setting:
 
     def train_of(self, cell: Cell) -> TrainOptions:
         """The training of a cell's victim."""
-        return replace(self.train, loss=cell.loss)  # type: ignore[arg-type]
+        loss: Any = cell.loss or self.train.loss
+        return replace(self.train, loss=loss)
 
     def protocol_of(self, cell: Cell) -> Protocol:
         """Queries, targets and measures of a cell."""
@@ -99,42 +118,65 @@ class Setting:
         published = PUBLISHED.get(self.preset)
         usual = published.budget if published else Budget(DEFAULT_EPS)
         eps = usual.eps * self.eps_scale if cell.eps is None else cell.eps
-        return replace(usual, eps=eps)
+        return replace(usual, eps=eps, frames=cell.frames, shared=cell.shared)
 
     def recipe(self, name: str) -> Recipe:
-        """A recipe as this setting runs it: its steps and its eps."""
-        return load_recipe(name, self.preset, self.eps_scale)
+        """A recipe as this setting runs it: its steps, its eps, and what is said of such data."""
+        whole = load_recipe(name, self.preset, self.eps_scale)
+        published = {
+            data: rows
+            for data, rows in (whole.published or {}).items()
+            if data in PAPER_DATA[self.kind]
+        }
+        claims = tuple(claim for claim in whole.claims if claim.data in (self.kind, "both"))
+        return replace(whole, published=published, claims=claims)
 
     def attack_of(self, cell: Cell) -> tuple[str, Any]:
         """Name and options of a cell's attack under the preset.
 
         `default` exchanges the optimisation of P2P and DHTA for hashprobe's own; the target codes
         stay theirs. HAG and the feature-space attack are always as published, in the preset's
-        budget.
+        budget. On clips all but hashprobe's own takes 500 steps with alpha 0.1 (DHTA, section 4.3).
         """
         steps: dict[str, Any] = {} if cell.steps is None else {"steps": cell.steps}
         votes: dict[str, Any] = {} if cell.n_t is None else {"n_t": cell.n_t}
         if cell.attack in ("original", "noise"):
             return "noise", NoiseOptions()
-        long = steps or ({} if self.long_steps is None else {"steps": self.long_steps})
+        long = steps or {"steps": self.long_steps or self.paper_steps}
+        clips: dict[str, Any] = {} if self.kind == "images" else {"alpha": CLIP_ALPHA}
         if cell.attack == "hag":
-            return "hag", HagOptions(**long)
+            return "hag", HagOptions(**clips, **long)
         if cell.attack == "feature-sign":
             return "feature", FeatureOptions(**steps)
         if cell.attack == "feature-pgd":
-            return "feature", FeatureOptions(rule="pgd", **{"steps": 2000, **long})
+            return "feature", FeatureOptions(rule="pgd", **long)
         if self.preset == "default":
             votes = {"n_t": 1} if cell.attack == "p2p" else votes
             return "bit-margin", BitMarginOptions(**steps, **votes)
+        if self.kind == "videos":
+            steps = {"steps": CLIP_STEPS, **clips, **steps}
         if cell.attack == "p2p":
             return "p2p", P2pOptions(**steps)
         return "dhta", replace(PUBLISHED[self.preset].options, **steps, **votes)
 
     def suits(self, recipe: Recipe) -> bool:
         """Whether a recipe makes sense on these data."""
-        return (self.unseen > 0 or not recipe.open_set) and (
-            self.multi_label or not recipe.multi_label
-        )
+        return not self.objection(recipe)
+
+    def objection(self, recipe: Recipe) -> str:
+        """Why a recipe makes no sense on these data; nothing where it does.
+
+        Example:
+            >>> load_setting("digits", "bench").objection(load_recipe("table2"))
+            'table2 is for videos: digits has images'
+        """
+        if recipe.data not in (self.kind, "both"):
+            return f"{recipe.name} is for {recipe.data}: {self.dataset} has {self.kind}"
+        if recipe.multi_label and not self.multi_label:
+            return f"{recipe.name} needs data with several labels an item: {self.dataset} has none"
+        if recipe.open_set and not self.unseen:
+            return f"{recipe.name} needs data with classes to hold back: {self.dataset} has none"
+        return ""
 
     def changes(self) -> list[str]:
         """How this differs from the paper's setting, in sentences.
@@ -142,12 +184,14 @@ class Setting:
         Example:
             >>> len(load_setting("imagenet100", "paper").changes())
             1
+            >>> print(load_setting("moving-digits", "bench").changes()[0])
+            Data: moving digits (paper: JHMDB, UCF-101).
         """
-        found = []
-        paper = load_setting("imagenet100", "paper")
-        if self.dataset not in ("imagenet100", "nuswide-20"):
-            found.append(f"Data: {self.title} (paper: ImageNet-100, NUS-WIDE).")
-        if self.top is None:
+        found, theirs = [], PAPER_DATA[self.kind]
+        paper = load_setting(next(iter(theirs)), "paper")
+        if self.dataset not in theirs:
+            found.append(f"Data: {self.title} (paper: {', '.join(theirs.values())}).")
+        if self.top is None and paper.top is not None:
             found.append(f"Lists are the whole database (paper: the first {paper.top:,}).")
         if self.unseen and self.dataset != "imagenet100":
             found.append(
@@ -155,13 +199,14 @@ class Setting:
                 "10 further classes)."
             )
         if self.network != paper.network:
-            found.append(f"Network: {describe(self.network)} (paper: {describe(paper.network)}).")
+            ours, other = (describe(one.network, self.kind) for one in (self, paper))
+            found.append(f"Network: {ours} (paper: {other}).")
         if differ := differences(asdict(self.train), asdict(paper.train)):
             found.append(f"Training: {differ}.")
         else:
+            how = ", with random crops and mirror images" if self.kind == "images" else ""
             found.append(
-                f"The paper does not say how long it trains: {self.train.epochs} epochs here, with "
-                "random crops and mirror images."
+                f"The paper does not say how long it trains: {self.train.epochs} epochs here{how}."
             )
         return found + self.changed_attacks()
 
@@ -173,16 +218,16 @@ class Setting:
             found.append(
                 f"All attacks: eps {eps} (paper: 0.032). P2P and DHTA are optimised by bit "
                 f"margin in at most {BitMarginOptions().steps} steps (paper: "
-                f"{DhtaOptions().steps:,}); the target codes are theirs."
+                f"{self.paper_steps:,}); the target codes are theirs."
             )
         elif self.preset == "official-code":
             found.append("Attacks as in the released code: eps counts in normalised units.")
         if self.eps_scale != 1:
             found.append(f"Every eps is {self.eps_scale:g} times the paper's.")
-        if self.long_steps is not None:
+        if self.long_steps not in (None, self.paper_steps):
             found.append(
                 "HAG, and the feature-space attack by projected gradient, take "
-                f"{self.long_steps:,} steps (paper: {HagOptions().steps:,})."
+                f"{self.long_steps:,} steps (paper: {self.paper_steps:,})."
             )
         if self.multi_label:
             found.append(
@@ -207,7 +252,8 @@ class Setting:
         """
         words = [self.dataset, self.scale, self.preset]
         words += [self.pool] if self.pool else []
-        words += [f"{self.queries}queries"] if self.queries != 100 else []
+        usual = content()["datasets"][self.dataset].get("queries", 100)
+        words += [f"{self.queries}queries"] if self.queries != usual else []
         words += [f"seed{self.seed}"] if self.seed else []
         words += [self.precision] if self.precision != "float32" else []
         return "-".join(words)
@@ -215,16 +261,30 @@ class Setting:
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
     """What differs between two trainings, in words."""
-    seen = [f"{k} {here[k]} ({there[k]})" for k in here if here[k] != there[k] and k != "loss"]
+    seen = [f"{k} {here[k]} ({there[k]})" for k in here if here[k] != there[k]]
     return ", ".join(seen).replace("_", " ") + " (paper's in brackets)" if seen else ""
 
 
-def describe(network: Network) -> str:
-    """A network in words."""
+def describe(network: Network, kind: str) -> str:
+    """A network of images or of videos in words."""
     size = f" at {network.size} px" if network.size else ""
     weights = "random weights" if network.weights == "none" else f"{network.weights} weights"
     norm = "normalised hash layer" if network.batch_norm else "bare hash layer"
-    return f"{network.backbone}{size}, {weights}, {norm}"
+    words = [f"{network.backbone}{size}", weights]
+    if kind == "videos":
+        words += ["tuned"] if network.tune else []
+        words += [f"LSTM of width {network.hidden} over {network.frames} frames"]
+    return ", ".join([*words, norm])
+
+
+def kind_of(data: str) -> Literal["images", "videos"]:
+    """What the data of a name are.
+
+    Example:
+        >>> kind_of("cifar10"), kind_of("jhmdb")
+        ('images', 'videos')
+    """
+    return "videos" if data in CLIP_NAMES else "images"
 
 
 @lru_cache
@@ -282,7 +342,7 @@ def load_setting(
         dataset: one of `dataset_names()`, or imagenet or nuswide for short.
         scale: `paper` or `bench`.
         preset: `paper`, `official-code` or `default`; None: the paper's at its scale, else default.
-        root: the folder of the pictures.
+        root: the folder of the pictures or videos.
         lists: the folder of the list files, or the CSV of a table.
         more: fields of the setting, such as `queries`.
 
@@ -300,15 +360,15 @@ def load_setting(
         )
     if scale not in SCALES:
         raise HashprobeError(f"unknown scale {scale!r}: choose from {', '.join(SCALES)}")
-    entry, paper = content()["datasets"][dataset], content()["paper"]
+    entry = content()["datasets"][dataset]
+    paper = content()["paper" if kind_of(entry["data"]["name"]) == "images" else "paper-videos"]
     if scale == "bench" and not has_bench(dataset):
         raise HashprobeError(
             f"{dataset} has no bench scale: take --scale paper, or another data set"
         )
     own = entry["bench"] if scale == "bench" else paper
-    settings = {
-        name: entry[name] for name in ("top", "unseen", "multi_label", "eps_scale") if name in entry
-    }
+    names = ("top", "unseen", "multi_label", "eps_scale", "queries")
+    settings = {name: entry[name] for name in names if name in entry}
     return Setting(
         dataset=dataset,
         title=entry["title"],
