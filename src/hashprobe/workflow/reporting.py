@@ -340,8 +340,13 @@ def retrieved(
 
 
 def query_frames(length: int) -> tuple[int, ...]:
-    """Which frames stand for a query of so many, from 1 on: as in DHTA's figure 9."""
-    return tuple(range(STEP, min(length, LAST) + 1, STEP)) or (length,)
+    """Which frames stand for a query of so many, from 1 on: as in DHTA's figure 9.
+
+    A clip that is shorter than the strips are long is shown whole.
+    """
+    if length <= LAST // STEP + 1:
+        return tuple(range(1, length + 1))
+    return tuple(range(STEP, min(length, LAST) + 1, STEP))
 
 
 def result_frames(length: int) -> tuple[int, ...]:
