@@ -182,7 +182,7 @@ def test_videos_are_compared_with_the_papers_videos():
     assert "efficientnet_lite0 at 128 px, imagenet weights, LSTM of width 256 over 8 frames" in said
     assert "(paper: alexnet, imagenet weights, LSTM of width 256 over 40 frames, bare" in said
     assert "Training:" not in said and "in at most 50 steps (paper: 500)" in said
-    assert "32 queries of seed 0 (paper: 100)." in said
+    assert "16 queries of seed 0 (paper: 100)." in said
     assert not any(word in said for word in ("ImageNet-100", "vgg11", "2,000", "Lists are"))
     assert load_setting("eth80", "bench").name == "eth80-bench-default"
     assert load_setting("eth80", "bench", queries=100).name == "eth80-bench-default-100queries"
