@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -110,6 +112,9 @@ def test_presets_say_what_was_published():
     assert paper.options == DhtaOptions(9, 2000, 1.0, None, "plus")
     assert code.options == DhtaOptions(9, 2000, 1.0, None, "zero")
     assert (code.empty, code.minimum, code.pool) == ("skip", 10, "differs")
+    videos = PRESETS["paper-videos"]
+    assert videos.options == DhtaOptions(9, 500, 1.0, 0.1, "plus")
+    assert replace(videos, name="paper", options=paper.options) == paper
     assert all(name == preset.name for name, preset in PRESETS.items())
 
 

@@ -76,7 +76,7 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
         space: Space = "pixel",
         frames: int | None = None,
         shared: Flag = False,
-        preset: Literal["paper", "official-code"] | None = None,
+        preset: Literal["paper", "paper-videos", "official-code"] | None = None,
         protocol: Annotated[Protocol, Parameter(name="*")] = Protocol(),  # noqa: B008
         options: Any = None,
         name_of_folder: Annotated[str | None, Parameter(name="--name")] = None,
@@ -123,8 +123,9 @@ def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
     shared
         Change all these frames alike (videos only).
     preset
-        paper or official-code: budget, protocol and what this attack shares with DHTA's options as
-        published, where nothing else is said. The list length depends on the data: say --top, too.
+        paper (of images), paper-videos or official-code: budget, protocol and what this attack
+        shares with DHTA's options as published, where nothing else is said. The list length
+        depends on the data: say --top, too.
     name_of_folder
         Name of the folder under attacks/; by default from attack, budget and seed.
     batch_size
