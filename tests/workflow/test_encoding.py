@@ -14,7 +14,8 @@ from hashprobe.errors import HashprobeError
 from hashprobe.files import read_npz
 from hashprobe.models import ImageHasher
 from hashprobe.runs import Run
-from hashprobe.workflow import encoding
+from hashprobe.workflow import Silence, encoding
+from hashprobe.workflow.opening import say_precision
 from hashprobe.workflow.parts import Part, Parts
 
 
@@ -106,6 +107,27 @@ def test_a_damaged_part_is_encoded_again(trained, often, monkeypatch):
         seen = dying(context, 10**6)
         encoding.encode_run(trained, batch_size=50)
     assert sum(seen) == 1347 - 100
+
+
+class Lines(Silence):
+    """A screen that keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_a_processor_without_bfloat16_is_named(able, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: able)
+    screen, cpu = Lines(), torch.device("cpu")
+    say_precision(screen, "bfloat16", cpu)
+    say_precision(screen, "float32", cpu)
+    say_precision(screen, "bfloat16", torch.device("cuda"))
+    wanted = ["this processor does not compute in bfloat16: float32 is faster on it"]
+    assert screen.said == ([] if able else wanted)
 
 
 def test_bfloat16_turns_over_few_bits(trained, audit):

@@ -38,7 +38,14 @@ from hashprobe.tensors import Images8
 from hashprobe.types import Budget
 from hashprobe.workflow.films import film
 from hashprobe.workflow.finished import CARD, RESULT
-from hashprobe.workflow.opening import Encoded, Victim, check_work, open_victim, pick_device
+from hashprobe.workflow.opening import (
+    Encoded,
+    Victim,
+    check_work,
+    open_victim,
+    pick_device,
+    say_precision,
+)
 from hashprobe.workflow.screen import Screen, Silence
 
 
@@ -162,6 +169,7 @@ def attack_run(
         raise HashprobeError(f"unknown attack {attack!r}: choose from {', '.join(sorted(ATTACKS))}")
     check_work(1 if batch_size is None else batch_size, workers)
     where = pick_device(device)
+    say_precision(screen, precision, where)
     name = default_name(attack, budget, protocol.seed) if name is None else name
     if name in ("", "..") or Path(name).name != name:
         raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")

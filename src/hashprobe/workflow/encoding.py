@@ -22,7 +22,15 @@ from hashprobe.files import fingerprint, write_npz
 from hashprobe.models import Hasher
 from hashprobe.models.hasher import lay_channels_last
 from hashprobe.runs import Run
-from hashprobe.workflow.opening import CODES, check_work, load_codes, pick_device, reopen, say_bad
+from hashprobe.workflow.opening import (
+    CODES,
+    check_work,
+    load_codes,
+    pick_device,
+    reopen,
+    say_bad,
+    say_precision,
+)
 from hashprobe.workflow.parts import Part, Parts
 from hashprobe.workflow.screen import Screen, Silence
 
@@ -80,6 +88,7 @@ def encode_run(
     screen = screen or Silence()
     check_work(batch_size, workers)
     where = pick_device(device)
+    say_precision(screen, precision, where)
     run = Run.open(path)
     missing = [role for role, name in CODES.items() if not run.finished(name)]
     if missing:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hashprobe.attacks import Precision
 from hashprobe.codes import PackedCodes
 from hashprobe.data import DataOptions, RetrievalData
 from hashprobe.errors import HashprobeError
@@ -158,6 +159,13 @@ def pick_device(name: str) -> torch.device:
             f"device {name!r} is not to be had here: choose auto or {there}"
         ) from error
     return device
+
+
+def say_precision(screen: Screen, precision: Precision, device: torch.device) -> None:
+    """Says so where bfloat16 is asked of a processor that has to imitate it: many times slower."""
+    able = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if precision == "bfloat16" and not able:
+        screen.say("this processor does not compute in bfloat16: float32 is faster on it")
 
 
 def say_bad(screen: Screen, role: str, bad: tuple[str, ...]) -> None:
