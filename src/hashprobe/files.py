@@ -374,9 +374,8 @@ def jsonable(value: object) -> Any:
         HashprobeError: anything else, or a number that is not finite; it names the place.
 
     Example:
-        >>> from hashprobe.types import Budget
-        >>> jsonable({"budget": Budget(0.5), "out": Path("a/b"), "sizes": (1, np.int64(2))})
-        {'budget': {'eps': 0.5, 'space': 'pixel'}, 'out': 'a/b', 'sizes': [1, 2]}
+        >>> jsonable({"eps": np.float64(0.5), "out": Path("a/b"), "sizes": (1, np.int64(2))})
+        {'eps': 0.5, 'out': 'a/b', 'sizes': [1, 2]}
     """
     return plain(value, "value")
 

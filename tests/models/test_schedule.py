@@ -79,7 +79,7 @@ def test_sgd_and_adamw_take_their_options(tiny):
         ({"momentum": -1}, "momentum must not be negative"),
         ({"held_out": -1}, "held_out must not be negative"),
         ({"minutes": 0}, "minutes must be above 0; got 0"),
-        ({"loss": "csq"}, "loss must be one of dph, dpsh, dvh, hashnet; got 'csq'"),
+        ({"loss": "dsh"}, "loss must be one of csq, dph, dpsh, dvh, hashnet; got 'dsh'"),
         ({"optimiser": "adam"}, "optimiser must be one of sgd, adamw; got 'adam'"),
         ({"schedule": "linear"}, "schedule must be one of constant, step, cosine"),
         ({"augment": "flip"}, "augment must be one of none, crop, crop-flip"),

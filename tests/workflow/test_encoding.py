@@ -159,7 +159,7 @@ def test_bad_images_are_left_out_or_end_it_all(often, start):
     names = tuple(map(str, range(20)))
     split = Split(names, Holed(), np.ones((20, 1), dtype=bool))
     hasher = ImageHasher("small", 8, size=8).eval()
-    given = {"batch_size": 5, "workers": 0, "tick": lambda done, total: None}
+    given = {"batch_size": 5, "workers": 0, "cache": None, "tick": lambda done, total: None}
     parts = list(encoding.encode_parts(hasher, split, start, skip_bad=True, **given))
     good = [i for i in range(start, 20) if i not in (3, 4, 9, 19)]
     assert np.concatenate([part.positions for part in parts]).tolist() == good

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from hashprobe.errors import HashprobeError
 
 
-Picture: TypeAlias = UInt8[np.ndarray, "*n 3 h w"]
+Picture: TypeAlias = UInt8[np.ndarray, "... 3 h w"]
 """RGB, 0 to 255, channels first: an image, (3, H, W), or frames of a clip, (n, 3, H, W), which are
 shown side by side as a filmstrip."""
 Kind = Literal["untouched", "noise", "attack"]
