@@ -16,9 +16,21 @@ def test_the_verdict_states_the_numbers(rows):
             "MAP for the queries' own labels falls from 79.1 to 12.0.",
             "On average 1.2 of 32 bits still differ from the target code.",
             "A picture changes by 5.5/255 (root mean square), no value by more than 8/255.",
-            "Saving the pictures with 8 bits costs the attack 1.2 points.",
+            "Saving with 8 bits costs the attack 1.2 points.",
         ]
     ]
+
+
+def test_of_clips_it_says_what_is_seen_of_the_changed_frames(rows):
+    few = replace(rows[3], rmse=2 / 255, rmse_frames=7 / 255)
+    said = verdict(ReportData("x", rows=(rows[0], few)))[0]
+    assert (
+        "A clip changes by 2.0/255 (root mean square), its changed frames by 7.0/255, no value "
+        "by more than 8/255."
+    ) in said
+    every = replace(few, rmse_frames=2 / 255)
+    said = verdict(ReportData("x", rows=(rows[0], every)))[0]
+    assert "A clip changes by 2.0/255 (root mean square), no value by more than 8/255." in said
 
 
 @pytest.mark.parametrize(

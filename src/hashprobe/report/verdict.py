@@ -124,11 +124,16 @@ def closeness(row: AttackRow, bits: int | None) -> list[str]:
 
 
 def visibility(row: AttackRow) -> list[str]:
-    """How much the pictures change."""
+    """How much the pictures or clips change; of clips, too, what is seen of the changed frames."""
     if row.rmse is None:
         return []
     most = f", no value by more than {row.linf:.0f}/255" if row.linf is not None else ""
-    return [f"A picture changes by {255 * row.rmse:.1f}/255 (root mean square){most}."]
+    change = f"changes by {255 * row.rmse:.1f}/255 (root mean square)"
+    if row.rmse_frames is None:
+        return [f"A picture {change}{most}."]
+    if row.rmse_frames <= 1.01 * row.rmse:
+        return [f"A clip {change}{most}."]
+    return [f"A clip {change}, its changed frames by {255 * row.rmse_frames:.1f}/255{most}."]
 
 
 def rounding(row: AttackRow) -> list[str]:
@@ -138,7 +143,7 @@ def rounding(row: AttackRow) -> list[str]:
     cost = 100 * (row.tmap_float.value - row.tmap.value)
     if cost < 0.5:
         return []
-    return [f"Saving the pictures with 8 bits costs the attack {cost:.1f} points."]
+    return [f"Saving with 8 bits costs the attack {cost:.1f} points."]
 
 
 def strongest(rows: Sequence[AttackRow]) -> list[AttackRow]:
