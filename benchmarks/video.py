@@ -25,12 +25,13 @@ from torch import Tensor
 
 from hashprobe.attacks import DhtaOptions, TargetCodes, anchor_code, craft, encode
 from hashprobe.codes import PackedCodes
-from hashprobe.data import DataOptions
 from hashprobe.evaluation import paired_difference
-from hashprobe.models import TrainOptions, VideoHasher
+from hashprobe.experiments import load_setting
+from hashprobe.experiments.recipe import Cell
+from hashprobe.models import VideoHasher
 from hashprobe.models.hasher import lay_channels_last
 from hashprobe.types import Budget
-from hashprobe.workflow import Network, encode_run, train_run
+from hashprobe.workflow import encode_run, train_run
 
 
 STEPS, ALPHA = 500, 0.1
@@ -183,13 +184,9 @@ def strength(results: Results, victims: list[Victim], eps: list[float]) -> None:
 
 
 def moving_digits(folder: Path) -> Victim:
-    """A small network on the bundled clips, as the demo trains it."""
-    options = TrainOptions(
-        epochs=15, batch_size=24, optimiser="adamw", lr=3e-3, schedule="cosine", augment="none"
-    )
-    train_run(
-        folder, DataOptions("moving-digits"), Network("small", 32, size=16, frames=16), options
-    )
+    """A small network on the bundled clips, as the paper's experiments have it."""
+    setting, cell = load_setting("moving-digits", "bench"), Cell(bits=32)
+    train_run(folder, setting.data_of(cell), setting.network_of(cell), setting.train_of(cell))
     encode_run(folder)
     return Victim(folder, 40, None)
 

@@ -27,12 +27,13 @@ TRAINING = {
 
 
 CLIPS = {
+    "loss": "dvh",
     "epochs": 15,
     "batch_size": 24,
     "optimiser": "adamw",
     "lr": 3e-3,
     "schedule": "cosine",
-    "augment": "none",
+    "augment": "crop",
 }
 CLIP_STEPS = 100
 
