@@ -11,6 +11,7 @@ from PIL import Image
 from hashprobe.attacks import (
     ATTACKS,
     Attacked,
+    DhtaOptions,
     Session,
     TargetCodes,
     bit_margin_loss,
@@ -19,8 +20,8 @@ from hashprobe.attacks import (
 )
 from hashprobe.attacks.bit_margin import SOFT
 from hashprobe.errors import HashprobeError
-from hashprobe.models import ImageHasher, VideoHasher
-from hashprobe.types import Budget
+from hashprobe.models import Hasher, ImageHasher, VideoHasher
+from hashprobe.types import Budget, InputContract
 
 
 BUDGET = Budget(64 / 255)
@@ -71,8 +72,15 @@ def quick(name, steps=6):
     return options
 
 
+def aims(name, clips, lengths):
+    """Target clips for attacks that steer to some: others of other lengths, padded with noise."""
+    if not ATTACKS[name].wants_images:
+        return {}
+    return {"target_images": clips.flip(-2), "target_lengths": lengths}
+
+
 def run(name, hasher, clips, targets, lengths, ids=None, **more):
-    given = {"target_images": clips.flip(-2)} if ATTACKS[name].wants_images else {}
+    given = aims(name, clips, lengths)
     return ATTACKS[name].run(
         hasher, clips, targets, budget=BUDGET, options=quick(name), seed=2, query_ids=ids,
         session=Session(lengths=lengths, **more), **given,
@@ -133,8 +141,14 @@ def work(clips8):
     }
 
 
+def aims8(name, work):
+    if not ATTACKS[name].wants_images:
+        return {}
+    return {"target_images8": work["images8"].flip(-1), "target_lengths": work["lengths"]}
+
+
 def test_the_runner_judges_and_keeps_clips(attack, work, tmp_path):
-    more = {"target_images8": work["images8"].flip(-1)} if ATTACKS[attack].wants_images else {}
+    more = aims8(attack, work)
     out = craft(**work, **more, attack=attack, options=quick(attack), out=tmp_path)
     images8 = out.images8[:]
     assert images8.shape == work["images8"].shape
@@ -151,6 +165,25 @@ def test_the_runner_judges_and_keeps_clips(attack, work, tmp_path):
             assert (found == images8[row, i].numpy()).all()
     again = Attacked.load(tmp_path)
     assert torch.equal(again.images8[:], images8) and torch.equal(again.images[:], out.images[:])
+
+
+def test_target_clips_have_lengths_of_their_own(work):
+    """What comes after a target's last frame plays no part, and it may be longer than a query."""
+    aim = torch.cat([work["images8"].flip(-1), work["images8"].flip(-2)[:, :2]], 1)
+    lengths = torch.tensor([3, 8, 1, 4, 6])
+    work |= {"attack": "feature", "options": quick("feature"), "target_lengths": lengths}
+    work["hasher"].contract = dataclasses.replace(work["hasher"].contract, frames=8)
+    plain = craft(**work, target_images8=aim)
+    noisy = aim.clone()
+    for row, length in enumerate(lengths.tolist()):
+        noisy[row, length:] = torch.randint(0, 256, noisy[row, length:].shape, dtype=torch.uint8)
+    same = craft(**work, target_images8=noisy)
+    assert torch.equal(same.images[:], plain.images[:])
+    other = craft(**{**work, "target_lengths": lengths.clamp(max=2)}, target_images8=aim)
+    changed = (other.images[:] != plain.images[:]).flatten(1).any(1)
+    assert changed.tolist() == [True, True, False, True, True]
+    with pytest.raises(HashprobeError, match="target clips need their lengths"):
+        craft(**{**work, "target_lengths": None}, target_images8=aim)
 
 
 def test_clips_resume_and_mend(work, tmp_path):
@@ -204,7 +237,7 @@ def test_every_attack_keeps_to_the_frames_of_its_budget(
     attack, rule, precision, clips8, random_signs
 ):
     hasher, clips = hasher_of(), clips8.float() / 255
-    given = {"target_images": clips.flip(-2)} if ATTACKS[attack].wants_images else {}
+    given = aims(attack, clips, LENGTHS)
     moved = ATTACKS[attack].run(
         hasher, clips, random_signs(5, 16, dtype=torch.float32), budget=rule_budget(**rule),
         options=quick(attack), seed=2, query_ids=IDS,
@@ -230,7 +263,7 @@ def assert_alike(moved, clean, slack):
 
 @pytest.mark.parametrize("rule", [{"frames": 2}, {"shared": True}, {"frames": 3, "shared": True}])
 def test_the_runner_judges_within_the_frames_of_the_budget(attack, rule, work):
-    more = {"target_images8": work["images8"].flip(-1)} if ATTACKS[attack].wants_images else {}
+    more = aims8(attack, work)
     work["budget"] = rule_budget(**rule)
     out = craft(**work, **more, attack=attack, options=quick(attack))
     clean8, moved8 = work["images8"], out.images8[:]
@@ -279,6 +312,26 @@ def test_frames_are_chosen_by_the_first_gradient(clips8, random_signs):
     for row, length in enumerate(LENGTHS.tolist()):
         wanted = set(size[row, :length].topk(min(2, length)).indices.tolist())
         assert set(changed_frames(moved, clips)[row].nonzero().flatten().tolist()) <= wanted
+
+
+class Weighted(Hasher):
+    """Logits that are a weighted sum of all values, a weight a frame."""
+
+    def forward(self, clips, lengths=None):
+        weight = torch.tensor([1.0, 1.0, -1.5]).view(1, 3, 1, 1, 1)
+        return -(clips * weight).sum((1, 2, 3, 4)).unsqueeze(1).expand(-1, 8)
+
+
+def test_a_shared_change_is_not_led_by_frames_that_cannot_show_it():
+    """Two black frames ask for darker values, which they cannot show; a grey one for lighter."""
+    clean = torch.tensor([0.0, 0.0, 0.5]).view(1, 3, 1, 1, 1).expand(1, 3, 3, 1, 1)
+    hasher = Weighted(8, InputContract(size=1, frames=3))
+    moved = ATTACKS["dhta"].run(
+        hasher, clean, torch.ones(1, 8), budget=rule_budget(shared=True),
+        options=DhtaOptions(steps=40, alpha=0.1, step_size=0.03),
+    )  # fmt: skip
+    before, after = (hasher(x).mean().item() for x in (clean, moved))
+    assert after > before - 0.1  # led by them, it would end 1.1 below
 
 
 def test_restarts_stay_in_the_chosen_frames(clips8, random_signs):

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from hashprobe.attacks.frames import check_clips, keep_rule, spread
+from hashprobe.attacks.frames import check_frame_rule, keep_rule, spread
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Images8
 from hashprobe.types import Budget, InputContract
@@ -51,7 +51,7 @@ class Box:
         Raises:
             HashprobeError: a budget that speaks of frames, for images.
         """
-        check_clips(budget, images)
+        check_frame_rule(budget, images)
         one = (1.0, 1.0, 1.0)
         unit = images.new_tensor(one if budget.space == "pixel" else contract.std)
         unit = unit.view(1, 3, 1, 1)
@@ -90,6 +90,11 @@ class Box:
         high = (255 * self.high + HAIR).floor().clamp(None, 255)
         rounded = torch.maximum(torch.minimum((255 * images).round(), high), low) / 255
         return torch.where(low <= high, rounded, (self.low + self.high) / 2)
+
+    @staticmethod
+    def cut(images: Images, gradient: Images) -> Bool[Tensor, "n *t 3 h w"]:
+        """Values beyond black or white, which going on downhill would not show any more."""
+        return ((images < 0) & (gradient > 0)) | ((images > 1) & (gradient < 0))
 
     @staticmethod
     def shown(images: Images) -> Images:

@@ -34,8 +34,10 @@ class Job:
     labels: np.ndarray
     codes: np.ndarray
     ids: list[int]
-    target_images8: Images8 | None = None
+    target_images8: Tensor | None = None
     """For attacks that steer to images: one for each query."""
+    target_lengths: Int64[Tensor, " n"] | None = None
+    """Frames of each of these, where they are clips."""
     lengths: Int64[Tensor, " n"] | None = None
     """Frames of each query, where they are clips."""
 
@@ -52,9 +54,11 @@ def attack_chunk(
 ) -> None:
     """Attacks some queries; judges and keeps them as they finish, many at a time."""
     device = device_of(hasher)
-    more: dict[str, Images] = {}
+    more: dict[str, Tensor] = {}
     if job.target_images8 is not None:
         more["target_images"] = job.target_images8.to(device).float() / 255
+    if job.target_lengths is not None:
+        more["target_lengths"] = job.target_lengths.to(device)
     session.lengths = None if job.lengths is None else job.lengths.to(device)
     clean = job.clean8.to(device).float() / 255
     codes = torch.from_numpy(job.codes).to(clean)

@@ -77,7 +77,8 @@ class Attack(NamedTuple):
     """The class of its options; without arguments it gives the published defaults."""
     wants_images: bool = False
     """Whether it takes `target_images` beside the codes: (N, 3, H, W) in [0, 1], for each query one
-    database image with its target label, the first of those whose codes voted."""
+    database image with its target label, the first of those whose codes voted. Of clips it is given
+    their `target_lengths`, too."""
 
 
 def checked_ids(query_ids: QueryIds | None, n: int) -> tuple[int, ...]:

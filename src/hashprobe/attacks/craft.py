@@ -25,7 +25,7 @@ from hashprobe.attacks.attacked import (
 from hashprobe.attacks.checks import check_images8, check_targets
 from hashprobe.attacks.chunk import Job, attack_chunk
 from hashprobe.attacks.contract import Attack, AttackFunction, QueryIds, checked_ids
-from hashprobe.attacks.frames import check_clips
+from hashprobe.attacks.frames import check_frame_rule
 from hashprobe.attacks.recipe import differences, recipe_of
 from hashprobe.attacks.session import OnStep, Precision, Session
 from hashprobe.attacks.targets import TargetCodes
@@ -56,7 +56,8 @@ def craft(
     seed: int = 0,
     batch_size: int | None = None,
     precision: Precision = "float32",
-    target_images8: Images8 | None = None,
+    target_images8: Tensor | None = None,
+    target_lengths: Int64[Tensor, " n"] | None = None,
     lengths: Int64[Tensor, " n"] | None = None,
     out: Path | None = None,
     overwrite: bool = False,
@@ -85,6 +86,7 @@ def craft(
         precision: what gradients are computed in, `float32` or `bfloat16`; judgement is float32.
         target_images8: (Q, 3, H, W) uint8, for attacks that steer to an image: a database item with
             the target label for each query.
+        target_lengths: (Q,) frames of each of these, where they are clips.
         lengths: (Q,) frames of each clip, from 1 to T; None for images.
         out: folder to keep results in and to resume from.
         overwrite: throw away what another attack left in `out`.
@@ -115,11 +117,13 @@ def craft(
     check_work(hasher, images8, ids, targets)
     check_target_images(attack, images8, target_images8)
     check_lengths(images8, lengths)
-    check_clips(budget, images8)
+    if target_images8 is not None:
+        check_lengths(target_images8, target_lengths, "target clips")
+    check_frame_rule(budget, images8)
     session = Session(precision=precision, batch_size=batch_size)
     recipe = recipe_of(
         hasher, images8, ids, targets, name, budget, options, seed, precision, target_images8,
-        lengths,
+        lengths, target_lengths,
     )  # fmt: skip
     done = open_folder(out, recipe, ids, overwrite) if out is not None else {}
     pending = [row for row, query_id in enumerate(ids) if query_id not in done]
@@ -145,6 +149,7 @@ def craft(
             codes=targets.codes[rows],
             ids=[ids[row] for row in rows],
             target_images8=None if target_images8 is None else target_images8[rows],
+            target_lengths=None if target_lengths is None else target_lengths[rows],
             lengths=None if lengths is None else lengths[rows],
         )
         if on_step is not None:
@@ -195,7 +200,7 @@ def check_work(hasher: Hasher, images8: Images8, ids: list[int], targets: Target
 
 
 def check_target_images(
-    attack: str | AttackFunction, images8: Images8, target_images8: Images8 | None
+    attack: str | AttackFunction, images8: Images8, target_images8: Tensor | None
 ) -> None:
     """Refuses target images that are missing, not wanted, or of another shape than the queries."""
     from hashprobe.attacks import ATTACKS
@@ -205,24 +210,31 @@ def check_target_images(
         raise HashprobeError(f"attack {attack} {verb} target images")
     if target_images8 is not None:
         check_images8(target_images8)
-        if target_images8.shape != images8.shape:
+        # Clips of the database may be longer than all queries.
+        if target_images8.shape[:1] + target_images8.shape[-3:] != (
+            images8.shape[:1] + images8.shape[-3:]
+        ):
             raise HashprobeError(
                 f"target images have shape {tuple(target_images8.shape)}, the queries "
                 f"{tuple(images8.shape)}"
             )
 
 
-def check_lengths(images8: Images8, lengths: Int64[Tensor, " n"] | None) -> None:
+def check_lengths(
+    images8: Images8, lengths: Int64[Tensor, " n"] | None, name: str = "clips"
+) -> None:
     """Refuses clips without lengths, images with them, and lengths out of range."""
     if (images8.ndim == 5) != (lengths is not None):
         raise HashprobeError(
-            "clips need their lengths" if lengths is None else "images have no lengths: only clips"
+            f"{name} need their lengths"
+            if lengths is None
+            else "images have no lengths: only clips"
         )
     if lengths is not None:
         most = images8.shape[1]
         if lengths.shape != (len(images8),) or not ((lengths >= 1) & (lengths <= most)).all():
             raise HashprobeError(
-                f"lengths must be one for each of {len(images8)} clips, from 1 to {most}"
+                f"lengths must be one for each of {len(images8)} {name}, from 1 to {most}"
             )
 
 

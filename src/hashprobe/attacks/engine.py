@@ -211,7 +211,11 @@ def minimise(
 
 
 def outputs_of(
-    hasher: Hasher, images: Images, session: Session, compared: Compared = "logits"
+    hasher: Hasher,
+    images: Images,
+    session: Session,
+    compared: Compared = "logits",
+    lengths: Int64[Tensor, " n"] | None = None,
 ) -> Float[Tensor, "n f"]:
     """Logits, or what the hash layer is given, of images that are not moved; one pass for each.
 
@@ -220,6 +224,7 @@ def outputs_of(
         images: (N, 3, H, W) in [0, 1].
         session: counts the passes, and says how many images go through at once.
         compared: `features` for what the hash layer is given.
+        lengths: (N,) frames of each, where they are clips; by default those of the queries.
 
     Returns:
         (N, K) or (N, F), without a graph.
@@ -237,8 +242,10 @@ def outputs_of(
             part = images[start : start + size].detach().clone()
             part = part.contiguous(memory_format=layout(hasher, part))
             rows = range(start, start + len(part))
+            here = slice(start, start + len(part))
+            more = session.more(here) if lengths is None else (lengths[here],)
             with session.attend(rows), hash_layer_input(hasher) as seen:
-                logits = hasher(part, *session.more(slice(start, start + len(part))))
+                logits = hasher(part, *more)
             parts.append(seen[0].to(part) if compared == "features" else logits)
     return torch.cat(parts)
 
@@ -333,6 +340,7 @@ class Loop:
             reached = self.remember(pool.rows, shown, self.confirmed(pool, shown, logits))
         moving = box.unit * gradient
         if self.rule is not None:
+            moving = torch.where(box.cut(pool.pixels, moving), 0, moving)
             moving, box = self.confine(self.rule, pool, moving)
         if descent.momentum:
             if not descent.raw:

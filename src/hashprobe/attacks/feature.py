@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from hashprobe.attacks.checks import check_images, check_targets
@@ -85,7 +85,8 @@ def feature(
     images: Images,
     targets: Targets,
     *,
-    target_images: Images,
+    target_images: Tensor,
+    target_lengths: Int64[Tensor, " n"] | None = None,
     budget: Budget,
     options: FeatureOptions,
     seed: int = 0,
@@ -103,6 +104,7 @@ def feature(
         images: (N, 3, H, W) clean queries in [0, 1], float32 or float64.
         targets: (N, K) target codes; checked, but they play no part.
         target_images: (N, 3, H, W) one image with the target label for each query, in [0, 1].
+        target_lengths: (N,) frames of each of them, where they are clips.
         budget: l-infinity radius and the space it counts in.
         options: see `FeatureOptions`.
         seed: not used.
@@ -149,5 +151,5 @@ def feature(
             steps=options.steps,
             compared="features",
         )
-    wanted = outputs_of(hasher, target_images, session, "features")
+    wanted = outputs_of(hasher, target_images, session, "features", target_lengths)
     return minimise(hasher, images, wanted, descent, budget=budget, session=session)

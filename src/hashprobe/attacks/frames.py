@@ -14,7 +14,8 @@ class FrameRule:
 
     A budget of m frames is spent where the first gradient promises most: the loss of a clip falls
     by at most eps times the l1 norm of a frame's gradient when that frame alone moves, to first
-    order, so the m frames with the largest norm are opened.
+    order, so the m frames with the largest norm are opened. A shared change is a change of their
+    sum; they are chosen by the same norms.
 
     Args:
         budget: `frames` and `shared` of it.
@@ -69,18 +70,18 @@ def rule_of(
     """
     if budget.frames is None and not budget.shared:
         return None
-    check_clips(budget, images)
+    check_frame_rule(budget, images)
     return FrameRule(budget, images, lengths)
 
 
-def check_clips(budget: Budget, images: Tensor) -> None:
+def check_frame_rule(budget: Budget, images: Tensor) -> None:
     """Refuses a rule about frames where there are none.
 
     Raises:
         HashprobeError: it is one, and these are images.
 
     Example:
-        >>> check_clips(Budget(shared=True), torch.zeros(2, 3, 8, 8))
+        >>> check_frame_rule(Budget(shared=True), torch.zeros(2, 3, 8, 8))
         Traceback (most recent call last):
         ...
         hashprobe.errors.HashprobeError: frames and shared are for clips; got images
@@ -121,9 +122,9 @@ def keep_rule(change: Tensor, budget: Budget, lengths: Int64[Tensor, " n"] | Non
     """
     size = change.abs().sum((2, 3, 4), dtype=torch.float64)
     own = own_frames(change, lengths)
-    kept = own & (size > 0)
+    kept = own
     if budget.frames is not None:
-        kept &= largest(size.masked_fill(~own, -1), budget.frames)
+        kept = own & (size > 0) & largest(size.masked_fill(~own, -1), budget.frames)
     change = change * spread(kept)
     if budget.shared:
         place = change.abs().argmax(1, keepdim=True)

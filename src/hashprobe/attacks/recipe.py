@@ -24,6 +24,7 @@ NOUNS = {
     "target_codes": "target codes",
     "target_images": "target images",
     "lengths": "lengths of the clips",
+    "target_lengths": "lengths of the target clips",
     "hasher": "the hasher's weights",
     "contract": "the hasher's input contract",
 }
@@ -40,8 +41,9 @@ def recipe_of(
     options: Any,
     seed: int,
     precision: str,
-    target_images8: Images8 | None = None,
+    target_images8: Tensor | None = None,
     lengths: Tensor | None = None,
+    target_lengths: Tensor | None = None,
 ) -> dict[str, Any]:
     """Everything that decides on the result, in the words of JSON."""
     recipe: dict[str, Any] = files.jsonable(
@@ -64,6 +66,8 @@ def recipe_of(
         recipe["target_images"] = files.sha256_array(target_images8.cpu().numpy())
     if lengths is not None:
         recipe["lengths"] = files.sha256_array(lengths.cpu().numpy())
+    if target_lengths is not None:
+        recipe["target_lengths"] = files.sha256_array(target_lengths.cpu().numpy())
     return recipe
 
 

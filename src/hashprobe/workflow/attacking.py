@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hashprobe.attacks import (
     ATTACKS,
@@ -35,7 +36,6 @@ from hashprobe.evaluation import (
 from hashprobe.files import write_json
 from hashprobe.models import Hasher
 from hashprobe.models.hasher import lay_channels_last
-from hashprobe.tensors import Images8
 from hashprobe.types import Budget
 from hashprobe.workflow.films import film
 from hashprobe.workflow.finished import CARD, RESULT
@@ -187,8 +187,7 @@ def attack_run(
         examples = None
         if ATTACKS[attack].wants_images:
             first = data.database.take(database.positions[targets.members[:, 0]])
-            seen = clean_queries(first, hasher, path, workers, cache, screen, scratch)
-            examples = seen.images
+            examples = clean_queries(first, hasher, path, workers, cache, screen, scratch)
         both = budget.both_readings(hasher.contract.std)
         screen.say(f"{attack} at {both}; {len(ids)} queries -> {folder}")
         if overwrite:
@@ -324,7 +323,7 @@ def run_attack(
     seed: int,
     batch_size: int | None,
     precision: Precision,
-    target_images8: Images8 | None,
+    examples: Pixels | None,
     folder: Path,
     overwrite: bool,
     screen: Screen,
@@ -333,11 +332,11 @@ def run_attack(
     with screen.bar(f"{attack}: query steps") as tick:
 
         def on_progress(finished: int, queries: int) -> None:
-            if finished and not said:
+            if finished and not told:
                 screen.say(f"{finished} of {queries} queries are finished already")
-            said.append(finished)
+            told.append(finished)
 
-        said: list[int] = []
+        told: list[int] = []
         lay_channels_last(hasher)
         return craft(
             hasher,
@@ -350,13 +349,19 @@ def run_attack(
             seed=seed,
             batch_size=batch_size,
             precision=precision,
-            target_images8=target_images8,
-            lengths=None if clean.lengths is None else torch.from_numpy(clean.lengths),
+            target_images8=None if examples is None else examples.images,
+            target_lengths=None if examples is None else lengths_of(examples),
+            lengths=lengths_of(clean),
             out=folder,
             overwrite=overwrite,
             on_progress=on_progress,
             on_step=tick,
         )
+
+
+def lengths_of(pixels: Pixels) -> Tensor | None:
+    """Frames of each clip; None for images."""
+    return None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
 
 
 def measure(
