@@ -50,7 +50,9 @@ attack = App(
 
 def preset_options(app: App, commands: tuple[str, ...], arguments: Any) -> None:
     """Give the options of a preset to those that neither command line nor recipe have set."""
-    # Attacks without one of these options (P2P has no ties) do without.
+    # Attacks without one of these options (P2P has no ties) do without, and the number of steps is
+    # that of the paper's own optimisation.
+    foreign = () if commands[-1] in ("dhta", "p2p", "hag") else ("steps", "alpha")
     values = {
         name: {
             "eps": preset.budget.eps,
@@ -58,7 +60,7 @@ def preset_options(app: App, commands: tuple[str, ...], arguments: Any) -> None:
             "pool": preset.pool,
             "minimum": preset.minimum,
             "empty": preset.empty,
-            **unusual(preset.options),
+            **{k: v for k, v in unusual(preset.options).items() if k not in foreign},
         }
         for name, preset in PRESETS.items()
     }

@@ -42,7 +42,9 @@ class Cache:
         from hashprobe.data import ClipCache
 
         if not 0 <= self.cache_gb < inf:
-            raise HashprobeError(f"cache-gb must be 0 or more; got {self.cache_gb}")
+            raise HashprobeError(
+                f"cache-gb must be a number of GiB, 0 or more; got {self.cache_gb}"
+            )
         return None if self.cache is None else ClipCache(self.cache, int(self.cache_gb * 2**30))
 
 

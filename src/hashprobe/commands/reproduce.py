@@ -71,7 +71,7 @@ def reproduce(
     bits
         Only columns of these code lengths.
     queries
-        Queries attacked; by default 100 as in the paper, and 32 of eth80.
+        Queries attacked; by default 100 as in the paper, 16 of eth80 and 24 of moving-digits.
     pool
         Where target labels come from: differs (another label vector than the query's) or disjoint
         (no label in common). By default as the preset has it.

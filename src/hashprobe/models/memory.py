@@ -53,7 +53,8 @@ def room(device: torch.device) -> int:
         True
     """
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0]) // SHARE
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0] + idle) // SHARE
     return min(KEPT_BYTES, free_memory() // SHARE)
 
 

@@ -221,7 +221,16 @@ def code_of(
     lstm: nn.Module, head: nn.Module, features: Tensor, lengths: Int64[Tensor, " n"]
 ) -> Logits:
     """The hash layer's answer to the LSTM's state at each clip's last frame."""
-    states, _ = lstm(features)
+    cudnn = torch.backends.cudnn
+    # cuDNN has no backward pass for a recurrent network that is not in training mode.
+    able = lstm.training or not torch.is_grad_enabled()
+    with cudnn.flags(
+        enabled=cudnn.enabled and able,
+        benchmark=cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=cudnn.allow_tf32,
+    ):
+        states, _ = lstm(features)
     # What comes after a clip's last frame cannot change the state at it.
     last: Tensor = states[torch.arange(len(states), device=states.device), lengths - 1]
     logits: Tensor = head(last)

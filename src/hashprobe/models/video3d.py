@@ -36,8 +36,10 @@ class Conv3dHasher(Hasher):
 
     A second victim beside the LSTM of DHTA: whether an attack moves networks that see time and
     space at once. Each clip is cut to its own length before anything sees it, so what lies beyond
-    it changes neither code nor gradient. Where a gradient is taken, each stage of the network is
-    computed again in the backward pass, for a few clips at a time, so that memory stays bounded.
+    it changes neither code nor gradient; in training, where statistics are those of a whole batch,
+    shorter clips are played again up to the longest. Where a gradient is taken, each stage of the
+    network is computed again in the backward pass, for a few clips at a time, so that memory stays
+    bounded.
 
     Args:
         backbone: `mc3_18`, `r2plus1d_18` or `r3d_18`.

@@ -196,7 +196,7 @@ COLUMNS = (
     Column("SSIM", "structural similarity, of 1", lambda r: decimal(r.ssim, 3)),
     Column(
         "Steps",
-        "optimisation steps a picture",
+        "optimisation steps a query",
         lambda r: None if r.steps is None else f"{r.steps:,}",
     ),
 )
@@ -257,7 +257,7 @@ MEASURES = (
     ),
     (
         "Ceiling",
-        "t-MAP of searching with the target codes themselves. The attack bends a picture towards "
+        "t-MAP of searching with the target codes themselves. The attack bends a query towards "
         "its target code, so it can hardly do better: a low ceiling is the code's doing, a gap "
         "below the ceiling that of the attack and its budget.",
         has("ceiling"),
@@ -269,8 +269,8 @@ MEASURES = (
     ),
     (
         "Float",
-        "t-MAP of the pictures before they were rounded to 8 bits, as papers report it; nobody "
-        "can upload such a picture.",
+        "t-MAP of the queries before they were rounded to 8 bits, as papers report it; nobody "
+        "can upload such pixels.",
         has("tmap_float"),
     ),
     (
@@ -280,7 +280,7 @@ MEASURES = (
     ),
     (
         "Bits wrong",
-        "bits in which the picture's code still differs from the target code.",
+        "bits in which the query's code still differs from the target code.",
         has("bits_wrong"),
     ),
     (
@@ -292,7 +292,7 @@ MEASURES = (
     ),
     (
         "RMSE",
-        "root of the mean squared change of a picture, pixels from 0 to 1; mean over pictures.",
+        "root of the mean squared change of a query, pixels from 0 to 1; mean over queries.",
         has("rmse"),
     ),
     (

@@ -215,6 +215,8 @@ def attack_run(
         "forwards": float(attacked.forwards.mean()),
         "backwards": float(attacked.backwards.mean()),
     }
+    # A kill between the two must not leave the numbers of other settings.
+    (folder / RESULT).unlink(missing_ok=True)
     write_json(folder / CARD, settings)
     write_json(folder / RESULT, result.to_json())
     victim.run.log("attacked", folder=folder.name, **settings, tmap=result.achieved.to_json())

@@ -60,7 +60,13 @@ def film(
     with screen.bar("H.264 of the clips") as tick:
         for row, length in enumerate(lengths.tolist()):
             clip = attacked.images8[row][:length]
-            data = encode_h264(clip, crf)
+            try:
+                data = encode_h264(clip, crf)
+            except HashprobeError as error:
+                if judged:
+                    raise
+                screen.say(f"no mp4 file of query {attacked.query_ids[row]}: {error}")
+                continue
             keep(folder, int(attacked.query_ids[row]), data)
             if judged:
                 untouched = clean[row][:length]

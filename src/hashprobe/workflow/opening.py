@@ -163,8 +163,10 @@ def pick_device(name: str) -> torch.device:
 
 def say_precision(screen: Screen, precision: Precision, device: torch.device) -> None:
     """Says so where bfloat16 is asked of a processor that has to imitate it: many times slower."""
-    able = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    if precision == "bfloat16" and not able:
+    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if precision == "float32" or device.type != "cpu" or not there:
+        return
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         screen.say("this processor does not compute in bfloat16: float32 is faster on it")
 
 

@@ -173,8 +173,9 @@ def choice(count: int, frames: int) -> str:
         "picked by its result."
     )
     strips = (
-        " Clips are shown as strips of frames: a query by every third, a result by its first, "
-        "middle and last."
+        " Clips are shown as strips of frames: a query by every third, or by all "
+        "that it has or that were changed where these are few; a result by its first, middle and "
+        "last."
     )
     return words + strips if frames else words
 
@@ -298,7 +299,7 @@ def make_examples(
     for i in range(count):
         position = int(attacked.query_ids[i])
         query = data.query.source.read(position)
-        frames = query_frames(min(len(query), contract.frames)) if contract.frames else ()
+        frames = shown_frames(query[: contract.frames], attacked.images8[i], contract, finished)
         own, target = data.query.labels[position], attacked.target_labels[i]
         result.append(
             Example(
@@ -337,6 +338,20 @@ def retrieved(
         own=bool((labels & own).any()),
         target=bool((labels & target).any()),
     )
+
+
+def shown_frames(
+    query: Tensor, adversarial: Tensor, contract: InputContract, finished: Finished
+) -> tuple[int, ...]:
+    """Which frames of a query are shown, from 1 on: those that changed, where only some may."""
+    if not contract.frames:
+        return ()
+    if finished.budget.frames is not None:
+        clean = fit_image(query, contract)
+        changed = (adversarial[: len(clean)] != clean).flatten(1).any(1).nonzero().flatten() + 1
+        if len(changed):
+            return tuple(changed.tolist()[: LAST // STEP])
+    return query_frames(len(query))
 
 
 def query_frames(length: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Int8
 
 from hashprobe.codes import PackedCodes
-from hashprobe.data import ClipCache, DataOptions, decode
+from hashprobe.data import ClipCache, DataOptions, Split, decode
 from hashprobe.evaluation import mean_average_precision
 from hashprobe.models import (
     CENTRE_LOSSES,
@@ -29,8 +29,14 @@ from hashprobe.models import (
     train,
 )
 from hashprobe.runs import Run, refuse_strangers
-from hashprobe.workflow.opening import CHECKPOINT, CODES, keep_data, say_bad
+from hashprobe.workflow.opening import CHECKPOINT, CODES, keep_data, pick_device, say_bad
 from hashprobe.workflow.screen import Screen, Silence
+
+
+PIXELS = "pixels.npy"
+"""Where training clips are held in a run that is being trained, when they are many."""
+CLIP_BYTES = 1 << 31
+"""Training clips larger than this are not held in memory."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,7 @@ def train_run(
     data = source.load()
     torch.manual_seed(options.seed)
     hasher = build(network, data.video)
+    centres_of(options, len(data.label_names), network.bits)  # too many for the bits: said now
     run = Run.create(path, config)
     for name in CODES.values():
         # Codes of a checkpoint that was removed must not outlive it.
@@ -144,6 +151,7 @@ def train_run(
             skip_bad=skip_bad,
             cache=cache,
             on_progress=tick,
+            into=path / PIXELS if large(data.train, hasher) else None,
         )
     say_bad(screen, "training", pixels.bad)
     labels = data.train.labels[pixels.positions]
@@ -152,8 +160,10 @@ def train_run(
     given = pixels.images
     if isinstance(hasher, VideoHasher) and lengths is not None and stands_still(network):
         hasher.network.requires_grad_(False)
+        hasher.to(pick_device("cpu" if options.accelerator == "cpu" else "auto"))
         with screen.bar("computing features") as tick:
             given = clip_features(hasher, pixels.images, lengths, tick)
+        hasher.to("cpu")
         part, options = FeatureHasher(hasher), replace(options, augment="none")
 
     logged = {event.get("number") for event in run.events("epoch")}
@@ -197,7 +207,8 @@ def train_run(
     )
     save_checkpoint(path / "model", hasher, card)
     run.seal(*CHECKPOINT)
-    (path / "training.pt").unlink(missing_ok=True)
+    for name in ("training.pt", PIXELS):
+        (path / name).unlink(missing_ok=True)
     screen.say(f"trained: {path / 'model'}")
     return run
 
@@ -208,6 +219,12 @@ def centres_of(options: TrainOptions, labels: int, bits: int) -> dict[str, list[
         return {}
     packed = PackedCodes.from_signs(csq_centres(labels, bits, options.seed))
     return {"centres": [row.tobytes().hex() for row in packed.data]}
+
+
+def large(split: Split, hasher: Hasher) -> bool:
+    """Whether clips are held in a file while they are learnt from: UCF-101 would take 18 GB."""
+    contract = hasher.contract
+    return len(split) * 3 * contract.frames * contract.size**2 > CLIP_BYTES
 
 
 def stands_still(network: Network) -> bool:
