@@ -35,7 +35,7 @@ CLIPS = {
     "schedule": "cosine",
     "augment": "crop",
 }
-CLIP_STEPS = 100
+CLIP_STEPS = 50
 
 
 def demo(
@@ -55,7 +55,7 @@ def demo(
     queries
         Queries attacked, at most 200 digits or 120 clips; by default 100 digits or 40 clips.
     steps
-        Steps of P2P and DHTA; by default the paper's 2,000 for digits, and 100 for clips.
+        Steps of P2P and DHTA; by default the paper's 2,000 for digits, and 50 for clips.
     video
         Clips of digits that move; their label is how.
     """
