@@ -22,7 +22,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.experiments.recipe import Cell, Recipe, load_recipe
 from hashprobe.models import TrainOptions
 from hashprobe.types import Budget
-from hashprobe.workflow import Network, Protocol
+from hashprobe.workflow import TRAIN_PRESETS, Network, Protocol
 
 
 SCALES = ("paper", "bench")
@@ -36,8 +36,8 @@ PAPER_DATA = {
     "videos": {"jhmdb": "JHMDB", "ucf101": "UCF-101"},
 }
 """The paper's own data sets by kind."""
-CLIP_STEPS, CLIP_ALPHA = 500, 0.1
-"""Of everything that is optimised on clips; source: DHTA, section 4.3."""
+CLIPS = PUBLISHED["paper-videos"].options
+"""Steps and alpha of everything that is optimised on clips; source: DHTA, section 4.3."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Setting:
     @property
     def paper_steps(self) -> int:
         """Steps that the paper's attacks take on such data."""
-        return DhtaOptions().steps if self.kind == "images" else CLIP_STEPS
+        return DhtaOptions().steps if self.kind == "images" else CLIPS.steps
 
     def data_of(self, cell: Cell) -> DataOptions:
         """The data of a cell's victim."""
@@ -143,7 +143,7 @@ class Setting:
         if cell.attack in ("original", "noise"):
             return "noise", NoiseOptions()
         long = steps or {"steps": self.long_steps or self.paper_steps}
-        clips: dict[str, Any] = {} if self.kind == "images" else {"alpha": CLIP_ALPHA}
+        clips: dict[str, Any] = {} if self.kind == "images" else {"alpha": CLIPS.alpha}
         if cell.attack == "hag":
             return "hag", HagOptions(**clips, **long)
         if cell.attack == "feature-sign":
@@ -154,7 +154,7 @@ class Setting:
             votes = {"n_t": 1} if cell.attack == "p2p" else votes
             return "bit-margin", BitMarginOptions(**steps, **votes)
         if self.kind == "videos":
-            steps = {"steps": CLIP_STEPS, **clips, **steps}
+            steps = {"steps": CLIPS.steps, **clips, **steps}
         if cell.attack == "p2p":
             return "p2p", P2pOptions(**steps)
         return "dhta", replace(PUBLISHED[self.preset].options, **steps, **votes)
@@ -361,12 +361,13 @@ def load_setting(
     if scale not in SCALES:
         raise HashprobeError(f"unknown scale {scale!r}: choose from {', '.join(SCALES)}")
     entry = content()["datasets"][dataset]
-    paper = content()["paper" if kind_of(entry["data"]["name"]) == "images" else "paper-videos"]
+    paper = content()[f"paper-{kind_of(entry['data']['name'])}"]
     if scale == "bench" and not has_bench(dataset):
         raise HashprobeError(
             f"{dataset} has no bench scale: take --scale paper, or another data set"
         )
     own = entry["bench"] if scale == "bench" else paper
+    network, train = TRAIN_PRESETS.get(own.get("preset"), (Network(), TrainOptions()))
     names = ("top", "unseen", "multi_label", "eps_scale", "queries")
     settings = {name: entry[name] for name in names if name in entry}
     return Setting(
@@ -375,8 +376,8 @@ def load_setting(
         scale=scale,
         preset=preset or ("paper" if scale == "paper" else "default"),
         data=DataOptions(**{**entry["data"], "root": root, "lists": lists}),
-        network=Network(**own["network"]),
-        train=TrainOptions(**own["train"]),
+        network=replace(network, **own.get("network", {})),
+        train=replace(train, **own["train"]),
         minutes=own["minutes"],
         step_ms=own["step_ms"],
         long_steps=own.get("long_steps"),

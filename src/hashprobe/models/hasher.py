@@ -96,7 +96,34 @@ def lay_channels_last(network: nn.Module) -> None:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
 
-class ImageHasher(Hasher):
+class Normalising(Hasher):
+    """A hasher that brings its pixels to the mean and the deviation of its contract by itself.
+
+    Args:
+        bits: code length K.
+        contract: what it expects; its mean and std are kept as buffers, and not in checkpoints.
+
+    Example:
+        >>> from hashprobe.types import InputContract
+        >>> hasher = Normalising(8, InputContract(mean=(0.5,) * 3, std=(0.25,) * 3))
+        >>> hasher.normalised(torch.ones(1, 3, 1, 1)).flatten()
+        tensor([2., 2., 2.])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, bits: int, contract: InputContract) -> None:
+        super().__init__(bits, contract)
+        for name, values in (("mean", contract.mean), ("std", contract.std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Pixels of images, (N, 3, H, W), or clips, (N, T, 3, H, W), less mean, over deviation."""
+        return (pixels - self.mean) / self.std
+
+
+class ImageHasher(Normalising):
     """A backbone whose last layer gives K bits (DHTA, section 4.2 and appendix B).
 
     Args:
@@ -118,9 +145,6 @@ class ImageHasher(Hasher):
         torch.Size([2, 32])
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         backbone: str,
@@ -138,8 +162,6 @@ class ImageHasher(Hasher):
         self.backbone = backbone
         self.batch_norm = batch_norm
         self.network = network
-        for name, values in (("mean", contract.mean), ("std", contract.std)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Images) -> Logits:
         """Logits of images in [0, 1].
@@ -154,7 +176,7 @@ class ImageHasher(Hasher):
             HashprobeError: images of another shape than the contract's, or not in [0, 1].
         """
         self.check(images)
-        logits: Tensor = self.network((images - self.mean) / self.std)
+        logits: Tensor = self.network(self.normalised(images))
         return logits
 
     def check(self, images: Tensor) -> None:

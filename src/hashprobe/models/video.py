@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hashprobe.errors import HashprobeError
 from hashprobe.models.backbones import Weights, build_backbone, hash_layer, last_linear
-from hashprobe.models.hasher import Hasher, check_bits, check_clips
+from hashprobe.models.hasher import Hasher, Normalising, check_bits, check_clips
 from hashprobe.models.memory import room, saved_bytes
 from hashprobe.tensors import Clips, Images, Images8, Logits
 
@@ -21,7 +21,7 @@ FRAMES = 8
 """Frames that go through the backbone at once."""
 
 
-class VideoHasher(Hasher):
+class VideoHasher(Normalising):
     """A backbone on each frame, an LSTM, and a hash layer (DHTA, section 4.3 and appendix B).
 
     A clip's code is made of the LSTM's state after its last frame. Frames beyond a clip's length
@@ -49,9 +49,6 @@ class VideoHasher(Hasher):
         torch.Size([2, 16])
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         backbone: str,
@@ -78,8 +75,6 @@ class VideoHasher(Hasher):
         self.chunk: int | None = FRAMES
         self.room: int | None = None
         self.measured: dict[torch.dtype, int] = {}
-        for name, values in (("mean", contract.mean), ("std", contract.std)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, clips: Clips, lengths: Int64[Tensor, " n"] | None = None) -> Logits:
         """Logits of clips in [0, 1].
@@ -125,8 +120,9 @@ class VideoHasher(Hasher):
             return self.of_frames(frames)
         kept = len(frames)
         if torch.is_grad_enabled() and (frames.requires_grad or self.tuned):
-            room_left = room(frames.device) if self.room is None else self.room
-            kept = room_left // self.frame_bytes(frames[:1])
+            # Asked once, and not at every step of an attack.
+            self.room = room(frames.device) if self.room is None else self.room
+            kept = self.room // self.frame_bytes(frames[:1])
         parts: list[Tensor] = []
         for start, part in zip(
             range(0, len(frames), self.chunk), torch.split(frames, self.chunk), strict=True
@@ -141,7 +137,7 @@ class VideoHasher(Hasher):
         """What the backbone keeps of one frame for a backward pass; measured once a precision."""
         kind = next(self.network.parameters()).dtype
         if kind not in self.measured:
-            self.measured[kind] = saved_bytes(self.network, (frame - self.mean) / self.std)
+            self.measured[kind] = saved_bytes(self.network, self.normalised(frame))
         return self.measured[kind]
 
     @property
@@ -151,7 +147,7 @@ class VideoHasher(Hasher):
 
     def of_frames(self, frames: Images) -> Float[Tensor, "m f"]:
         """Backbone features of frames that go through together."""
-        features: Tensor = self.network((frames - self.mean) / self.std)
+        features: Tensor = self.network(self.normalised(frames))
         return features.flatten(1)
 
 

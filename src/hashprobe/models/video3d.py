@@ -20,7 +20,7 @@ from hashprobe.models.backbones import (
     hash_layer,
     torchvision_contract,
 )
-from hashprobe.models.hasher import Hasher, check_bits, check_clips
+from hashprobe.models.hasher import Normalising, check_bits, check_clips
 from hashprobe.models.video import HIDDEN, VideoHasher, cut_head
 from hashprobe.models.weights import load_matching
 from hashprobe.tensors import Clips, Logits
@@ -31,7 +31,7 @@ CLIPS = 4
 """Clips that go through the network at once."""
 
 
-class Conv3dHasher(Hasher):
+class Conv3dHasher(Normalising):
     """A video ResNet with a hash layer (Tran et al., CVPR 2018), trained end to end.
 
     A second victim beside the LSTM of DHTA: whether an attack moves networks that see time and
@@ -59,9 +59,6 @@ class Conv3dHasher(Hasher):
         torch.Size([2, 16])
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         backbone: str,
@@ -82,8 +79,6 @@ class Conv3dHasher(Hasher):
         self.network = network
         self.head = hash_layer(width, bits, batch_norm)
         self.chunk: int | None = CLIPS
-        for name, values in (("mean", contract.mean), ("std", contract.std)):
-            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, clips: Clips, lengths: Int64[Tensor, " n"] | None = None) -> Logits:
         """Logits of clips in [0, 1].
@@ -119,7 +114,7 @@ class Conv3dHasher(Hasher):
 
     def features(self, clips: Clips) -> Float[Tensor, "n f"]:
         """What the hash layer is given, of clips without padding that go through together."""
-        values = ((clips - self.mean) / self.std).transpose(1, 2)
+        values = self.normalised(clips).transpose(1, 2)
         again = self.chunk is not None and not self.training and torch.is_grad_enabled()
         # The last of its children stands where the classifier was.
         *stages, _ = self.network.children()

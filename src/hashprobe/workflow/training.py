@@ -137,7 +137,7 @@ def train_run(
     data = source.load()
     torch.manual_seed(options.seed)
     hasher = build(network, data.video)
-    centres_of(options, len(data.label_names), network.bits)  # too many for the bits: said now
+    centres = centres_of(options, len(data.label_names), network.bits)
     run = Run.create(path, config)
     for name in CODES.values():
         # Codes of a checkpoint that was removed must not outlive it.
@@ -200,7 +200,7 @@ def train_run(
             **asdict(options),
             "seconds": history[-1].seconds,
             "weights": network.weights,
-            **centres_of(options, len(data.label_names), network.bits),
+            **centres,
         },
         data={"name": data.name, "checksum": data.checksum, "skipped": len(pixels.bad)},
         hidden=network.hidden if isinstance(hasher, VideoHasher) else 0,
