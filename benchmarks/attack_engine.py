@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hashprobe.attacks import (
     Attacked,
     DhtaOptions,
+    Precision,
     Session,
     TargetCodes,
     alpha_at,
@@ -44,7 +45,7 @@ from hashprobe.runs import Run
 from hashprobe.types import Budget
 from hashprobe.workflow import Network, Protocol, encode_run, train_run
 from hashprobe.workflow.attacking import draw_queries, draw_targets
-from hashprobe.workflow.opening import load_codes, reopen
+from hashprobe.workflow.opening import imitates_bfloat16, load_codes, reopen
 
 
 HasherT = TypeVar("HasherT", bound=Hasher)
@@ -138,7 +139,7 @@ def speed_at_224(results: Results, full: bool) -> None:
         recipe.end()
         official = step * OFFICIAL_STEPS
         hasher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for precision in ("float32", "bfloat16"):
+        for precision in precisions():
             start = time.perf_counter()
             done = craft(
                 hasher,
@@ -146,7 +147,7 @@ def speed_at_224(results: Results, full: bool) -> None:
                 range(len(queries)),
                 targets,
                 budget=Budget(eps / 255),
-                precision=precision,  # type: ignore[arg-type]
+                precision=precision,
             )
             ours = (time.perf_counter() - start) / len(queries)
             wrong = (done.codes.signs() != anchors).sum(1)
@@ -201,8 +202,14 @@ class Victim:
         )
 
 
-def strength(results: Results, victims: list[Victim], steps: int, full: bool) -> None:
-    """(b) t-MAP after 8 bits and seconds per query, 100 queries, both sides with all their steps.
+def strength(
+    results: Results,
+    victims: list[Victim],
+    eps: list[float],
+    options: DhtaOptions,
+    repeats: int,
+) -> None:
+    """t-MAP after 8 bits and seconds per query, both sides with all their steps.
 
     The official side's queries are computed in batches, which gives what one by one gives up to
     rounding; its time is that of the recipe as released, from timed iterations. They are kept in
@@ -210,45 +217,56 @@ def strength(results: Results, victims: list[Victim], steps: int, full: bool) ->
     """
     rows = []
     for victim in victims:
-        for eps in (2, 8):
-            budget = Budget(eps / 255)
+        length = None if victim.lengths is None else int(victim.lengths[0])
+        first = victim.images8[:1] if length is None else victim.images8[:1, :length]
+        target = torch.from_numpy(victim.targets.codes[:1]).float()
+        for size in eps:
+            budget = Budget(size / 255)
             recipe = OfficialRecipe(
-                victim.hasher,
-                victim.images8[:1].float() / 255,
-                torch.from_numpy(victim.targets.codes[:1]).float(),
-                budget.eps,
+                victim.hasher, first.float() / 255, target, budget.eps, options.alpha
             )
-            step = median(seconds(recipe.advance, 100 if full else 30))
+            step = median(seconds(recipe.advance, repeats))
             recipe.end()
             official = victim.craft(
                 attack="dhta",
                 budget=budget,
-                options=DhtaOptions(steps=steps),
-                batch_size=50,
-                out=victim.path / "attacks" / f"official-{eps}of255",
+                options=options,
+                batch_size=50 if length is None else None,
+                out=victim.path / "attacks" / f"official-{size:g}of255",
             )
             theirs = victim.tmap(official.codes)
             ceiling = victim.tmap(PackedCodes.from_signs(victim.targets.codes))
-            for precision in ("float32", "bfloat16"):
+            for precision in precisions():
                 start = time.perf_counter()
                 done = victim.craft(budget=budget, precision=precision)
                 ours = (time.perf_counter() - start) / len(done)
                 rows.append(
                     {
                         "victim": victim.path.name,
-                        "eps": f"{eps}/255",
+                        "queries": len(done),
+                        "eps": f"{size:g}/255",
                         "official t-MAP": 100 * theirs.value,
                         "precision": precision,
                         "default t-MAP": 100 * victim.tmap(done.codes).value,
                         "difference": interval(paired_difference(victim.tmap(done.codes), theirs)),
                         "ceiling": 100 * ceiling.value,
                         "steps a query": float(done.backwards.mean()),
-                        "official, s/query": step * steps,
+                        "official, s/query": step * options.steps,
                         "default, s/query": ours,
-                        "times less": step * steps / ours,
+                        "times less": step * options.steps / ours,
                     }
                 )
-    results.table(f"t-MAP@{TOP} in per cent after 8 bits; official side with {steps:,} steps", rows)
+    results.table(
+        f"{theirs.signature.split('|')[0]} in per cent after 8 bits; official side with "
+        f"{options.steps:,} steps",
+        rows,
+    )
+
+
+def precisions() -> tuple[Precision, ...]:
+    """What gradients are computed in."""
+    imitated = imitates_bfloat16(torch.device("cpu"))
+    return ("float32",) if imitated else ("float32", "bfloat16")
 
 
 def interval(difference: Measurement) -> str:
@@ -317,9 +335,12 @@ if __name__ == "__main__":
     results = Results("attack engine")
     rates(results, given.full)
     speed_at_224(results, given.full)
+    repeats = 100 if given.full else 30
     if given.runs:
-        strength(results, [Victim(path) for path in given.runs], OFFICIAL_STEPS, given.full)
+        victims = [Victim(path) for path in given.runs]
+        strength(results, victims, [2, 8], DhtaOptions(), repeats)
     else:
         with tempfile.TemporaryDirectory() as temporary:
-            strength(results, [digits(Path(temporary) / "digits")], OFFICIAL_STEPS, given.full)
+            victims = [digits(Path(temporary) / "digits")]
+            strength(results, victims, [2, 8], DhtaOptions(), repeats)
     results.write(given.json)

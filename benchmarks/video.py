@@ -15,17 +15,21 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from attack_engine import OfficialRecipe, Victim, balanced, interval, photo_crops
+from attack_engine import (
+    OfficialRecipe,
+    Victim,
+    balanced,
+    photo_crops,
+    precisions,
+    strength,
+)
 from common import Results, arguments, median, seconds
 from torch import Tensor
 
-from hashprobe.attacks import DhtaOptions, TargetCodes, anchor_code, craft, encode
-from hashprobe.codes import PackedCodes
-from hashprobe.evaluation import paired_difference
+from hashprobe.attacks import PRESETS, TargetCodes, anchor_code, craft, encode
 from hashprobe.experiments import load_setting
 from hashprobe.experiments.recipe import Cell
 from hashprobe.models import VideoHasher
@@ -34,11 +38,8 @@ from hashprobe.types import Budget
 from hashprobe.workflow import encode_run, train_run
 
 
-STEPS, ALPHA = 500, 0.1
+PAPER = PRESETS["paper-videos"].options
 FRAMES, SIZE = 40, 224
-# A processor that only imitates bfloat16 takes ten times as long in it.
-ABLE = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-PRECISIONS = ("float32", "bfloat16") if ABLE else ("float32",)
 PEAK = """
 import json, resource, sys
 import torch
@@ -65,7 +66,7 @@ def memory(results: Results, backbones: list[str]) -> None:
     """(a) Peak memory of a process that attacks one clip of 40 frames at 224 pixels."""
     rows = []
     for backbone in backbones:
-        for precision in PRECISIONS:
+        for precision in precisions():
             for name, room in (("as it comes", None), ("kept whole", 1 << 50)):
                 words = [sys.executable, "-c", PEAK, backbone, precision, json.dumps(room)]
                 done = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -104,13 +105,17 @@ def speed(results: Results, backbones: list[str], clips: int) -> None:
         # As published, all activations kept; and then as `hashprobe attack` has it.
         hasher.chunk = None
         recipe = OfficialRecipe(
-            hasher, queries[:1].float() / 255, torch.from_numpy(anchors[:1]).float(), 8 / 255, ALPHA
-        )
+            hasher,
+            queries[:1].float() / 255,
+            torch.from_numpy(anchors[:1]).float(),
+            8 / 255,
+            PAPER.alpha,
+        )  # fmt: skip
         step = median(seconds(recipe.advance, 5))
         recipe.end()
         hasher.chunk = 8
         lay_channels_last(hasher)
-        for precision in PRECISIONS:
+        for precision in precisions():
             start = time.perf_counter()
             done = craft(
                 hasher, queries, range(clips), targets, budget=Budget(8 / 255), lengths=lengths,
@@ -122,10 +127,10 @@ def speed(results: Results, backbones: list[str], clips: int) -> None:
                 {
                     "backbone": backbone,
                     "official, s/step": step,
-                    "official, s/clip": step * STEPS,
+                    "official, s/clip": step * PAPER.steps,
                     "precision": precision,
                     "default, s/clip": ours,
-                    "times less": step * STEPS / ours,
+                    "times less": step * PAPER.steps / ours,
                     "steps a clip": float(done.backwards.mean()),
                     "bits wrong": float(wrong.mean()),
                     "clips": clips,
@@ -136,54 +141,6 @@ def speed(results: Results, backbones: list[str], clips: int) -> None:
         "judgement included",
         rows,
     )
-
-
-def strength(results: Results, victims: list[Victim], eps: list[float]) -> None:
-    """(c) t-MAP after 8 bits and seconds per clip, both sides with all their steps.
-
-    The official side's clips are computed in batches, which gives what one by one gives up to
-    rounding; its time is that of the recipe, from timed iterations. They are kept in the run's
-    folder, so that a second call finds them.
-    """
-    rows: list[dict[str, Any]] = []
-    for victim in victims:
-        assert victim.lengths is not None
-        for size in eps:
-            budget = Budget(size / 255)
-            first = victim.images8[:1, : int(victim.lengths[0])].float() / 255
-            target = torch.from_numpy(victim.targets.codes[:1]).float()
-            recipe = OfficialRecipe(victim.hasher, first, target, budget.eps, ALPHA)
-            step = median(seconds(recipe.advance, 20))
-            recipe.end()
-            official = victim.craft(
-                attack="dhta",
-                budget=budget,
-                options=DhtaOptions(steps=STEPS, alpha=ALPHA),
-                out=victim.path / "attacks" / f"official-{size:g}of255",
-            )
-            theirs = victim.tmap(official.codes)
-            ceiling = victim.tmap(PackedCodes.from_signs(victim.targets.codes))
-            for precision in PRECISIONS:
-                start = time.perf_counter()
-                done = victim.craft(budget=budget, precision=precision)
-                ours = (time.perf_counter() - start) / len(done)
-                rows.append(
-                    {
-                        "victim": victim.path.name,
-                        "clips": len(done),
-                        "eps": f"{size:g}/255",
-                        "official t-MAP": 100 * theirs.value,
-                        "precision": precision,
-                        "default t-MAP": 100 * victim.tmap(done.codes).value,
-                        "difference": interval(paired_difference(victim.tmap(done.codes), theirs)),
-                        "ceiling": 100 * ceiling.value,
-                        "steps a clip": float(done.backwards.mean()),
-                        "official, s/clip": step * STEPS,
-                        "default, s/clip": ours,
-                        "times less": step * STEPS / ours,
-                    }
-                )
-    results.table(f"t-MAP in per cent after 8 bits; official side with {STEPS} steps", rows)
 
 
 def moving_digits(folder: Path) -> Victim:
@@ -205,8 +162,9 @@ if __name__ == "__main__":
     memory(results, ["alexnet", "vgg11"])
     speed(results, ["alexnet"], 16 if given.full else 4)
     if given.runs:
-        strength(results, [Victim(path, given.queries, None) for path in given.runs], given.eps)
+        victims = [Victim(path, given.queries, None) for path in given.runs]
+        strength(results, victims, given.eps, PAPER, 20)
     else:
         with tempfile.TemporaryDirectory() as temporary:
-            strength(results, [moving_digits(Path(temporary) / "moving-digits")], [64])
+            strength(results, [moving_digits(Path(temporary) / "moving-digits")], [64], PAPER, 20)
     results.write(given.json)

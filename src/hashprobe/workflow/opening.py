@@ -161,12 +161,22 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def say_precision(screen: Screen, precision: Precision, device: torch.device) -> None:
-    """Says so where bfloat16 is asked of a processor that has to imitate it: many times slower."""
+def imitates_bfloat16(device: torch.device) -> bool:
+    """Whether a device is a processor that only imitates bfloat16: many times slower than float32.
+
+    Example:
+        >>> imitates_bfloat16(torch.device("cuda"))
+        False
+    """
     there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if precision == "float32" or device.type != "cpu" or not there:
-        return
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if device.type != "cpu" or not there:
+        return False
+    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def say_precision(screen: Screen, precision: Precision, device: torch.device) -> None:
+    """Says so where bfloat16 is asked of a processor that imitates it."""
+    if precision == "bfloat16" and imitates_bfloat16(device):
         screen.say("this processor does not compute in bfloat16: float32 is faster on it")
 
 
