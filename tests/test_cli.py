@@ -123,6 +123,18 @@ def test_every_attack_runs_with_every_preset(hashprobe, encoded, attack, preset)
         assert chosen["options"]["n_t"] == 9
 
 
+@pytest.mark.parametrize(
+    ("attack", "steps"), [(None, 50), ("dhta", 500), ("p2p", 500), ("hag", 500), ("feature", 20)]
+)
+def test_the_steps_of_a_preset_are_for_the_attacks_that_it_is_of(hashprobe, encoded, attack, steps):
+    words = ("attack", *([attack] if attack else []), encoded, "--preset", "paper-videos", *FEW)
+    said = hashprobe(*words)
+    assert said.code == 0, said.err
+    options = settings(encoded, "x")["options"]
+    assert options["steps"] == steps
+    assert options.get("alpha") == (0.1 if steps == 500 else None)
+
+
 def test_what_is_said_wins_over_the_preset_even_where_it_is_the_default(hashprobe, encoded):
     words = "--preset official-code --eps 8/255 --space pixel --tie plus --empty zero --minimum 9"
     said = hashprobe("attack", "dhta", encoded, *words.split(), "--steps", "2", *FEW)

@@ -23,6 +23,7 @@ from hashprobe.data import (
     load_moving_digits,
     read_video,
 )
+from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import (
     mean_average_precision,
     targeted_mean_average_precision,
@@ -32,7 +33,8 @@ from hashprobe.models import Conv3dHasher, ImageHasher, VideoHasher, csq_centres
 from hashprobe.models.sampling import augment
 from hashprobe.runs import Run
 from hashprobe.types import InputContract
-from hashprobe.workflow import finished_attack, load_codes, open_victim, report_table
+from hashprobe.workflow import films as films_module
+from hashprobe.workflow import finished_attack, load_codes, open_victim, report_table, training
 from hashprobe.workflow.attacking import as_codes
 from hashprobe.workflow.recipe import attack_command
 from hashprobe.workflow.reporting import comparable, query_frames, result_frames
@@ -120,6 +122,29 @@ def test_few_frames_changed_alike(audit, hashprobe, tmp_path):
     page = (run / "report.html").read_text()
     assert "--steps 5 --frames 3 --shared" in page or "--frames 3 --shared --steps 5" in page
     assert "64/255, the same in at most 3 frames" in page
+    # The strips show the frames that were changed, and none that were not.
+    moved = [
+        row.nonzero().flatten() + 1 for row in (attacked.images8[:] != clean).flatten(2).any(2)
+    ]
+    shown = re.findall(r"<figcaption>query, frames? ([\d, ]+)</figcaption>", page)
+    assert len(shown) == len(moved) and sum(len(row) == 3 for row in moved) >= 3
+    for numbers, row in zip(shown, moved, strict=True):
+        if len(row):
+            assert numbers == ", ".join(str(int(n)) for n in row)
+
+
+def test_many_clips_are_learnt_from_out_of_a_file(audit, hashprobe, tmp_path, monkeypatch):
+    """With the same result, and nothing of it left."""
+    where, decode_here = [], training.decode
+    monkeypatch.setattr(training, "CLIP_BYTES", 0)
+    monkeypatch.setattr(
+        training, "decode", lambda *a, **k: (where.append(k["into"]), decode_here(*a, **k))[1]
+    )
+    run = tmp_path / "run"
+    assert hashprobe("train", "moving-digits", *TRAINING, "--out", run).code == 0
+    assert where == [run / "pixels.npy"] and not where[0].exists()
+    weights = [load_file(path / "model" / "model.safetensors") for path in (audit[0], run)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_images_have_no_frames_to_choose_from(hashprobe, tmp_path):
@@ -203,6 +228,21 @@ def test_a_codec_is_in_the_report_and_in_the_command_that_leads_there(attacked, 
     assert hashprobe(f"attack {run} {ATTACK} --steps 15").code == 0
     assert "H.264" not in report_table(run)
     assert finished_attack(folder).settings["protocol"] == before.settings["protocol"]
+
+
+def test_a_film_that_fails_costs_no_result_where_it_is_not_judged(attacked, hashprobe, monkeypatch):
+    run, folder = attacked
+    shutil.rmtree(folder / "mp4")
+
+    def refuse(clip, crf):
+        raise HashprobeError("H.264 of a clip of 5x3x16x16: no such size")
+
+    monkeypatch.setattr(films_module, "encode_h264", refuse)
+    said = hashprobe(f"attack {run} {ATTACK} --steps 15")
+    assert said.code == 0 and said.err.count("no mp4 file of query") == 5
+    assert finished_attack(folder) is not None and not (folder / "mp4").exists()
+    said = hashprobe(f"attack {run} {ATTACK} --steps 15 --codec h264")
+    assert said.error == "H.264 of a clip of 5x3x16x16: no such size"
 
 
 def test_only_missing_and_damaged_mp4_files_are_written_again(attacked, hashprobe):
