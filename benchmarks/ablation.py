@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from hashprobe.attacks import BitMarginOptions, alpha_at, bit_margin, inner_product_loss
 from hashprobe.attacks.bit_margin import MOMENTUM, sharpen, signed_step
-from hashprobe.attacks.engine import Descent, minimise
+from hashprobe.attacks.descent import Descent
+from hashprobe.attacks.engine import minimise
 from hashprobe.attacks.objectives import bit_margin_loss
 from hashprobe.evaluation import Measurement, paired_difference
 from hashprobe.types import Budget

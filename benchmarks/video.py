@@ -113,7 +113,7 @@ def speed(results: Results, backbones: list[str], clips: int) -> None:
         )  # fmt: skip
         step = median(seconds(recipe.advance, 5))
         recipe.end()
-        hasher.chunk = 8
+        hasher.chunk = "fitting"
         lay_channels_last(hasher)
         for precision in precisions():
             start = time.perf_counter()

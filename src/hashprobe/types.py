@@ -4,8 +4,8 @@ Shapes: N items, C labels, K bits. The tensor twins live in `hashprobe.tensors`.
 """
 
 import sys
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Int8, UInt8
@@ -95,6 +95,16 @@ class Budget:
 
     def __str__(self) -> str:
         return self.size + self.where
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; what it does not say of frames is left out, as before there were such rules.
+
+        Example:
+            >>> Budget(0.1, frames=3).to_json()
+            {'eps': 0.1, 'space': 'pixel', 'frames': 3}
+        """
+        silent = {"frames": None, "shared": False}
+        return {k: v for k, v in asdict(self).items() if k not in silent or v != silent[k]}
 
 
 @dataclass(frozen=True)

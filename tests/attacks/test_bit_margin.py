@@ -6,7 +6,10 @@ import torch
 from hashprobe.attacks import BitMarginOptions, Session, bit_margin, bit_margin_loss
 from hashprobe.attacks.bit_margin import signed_step
 from hashprobe.attacks.box import Box
-from hashprobe.attacks.engine import Descent, judge, layout, minimise
+from hashprobe.attacks.descent import Descent
+from hashprobe.attacks.engine import minimise
+from hashprobe.attacks.loop import judge
+from hashprobe.attacks.passes import layout
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Budget, InputContract
 

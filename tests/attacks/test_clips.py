@@ -11,6 +11,7 @@ from PIL import Image
 from hashprobe.attacks import (
     ATTACKS,
     Attacked,
+    BitMarginOptions,
     DhtaOptions,
     Session,
     TargetCodes,
@@ -19,6 +20,9 @@ from hashprobe.attacks import (
     encode,
 )
 from hashprobe.attacks.bit_margin import SOFT
+from hashprobe.attacks.descent import Descent
+from hashprobe.attacks.engine import minimise
+from hashprobe.attacks.moving import SomeFrames
 from hashprobe.errors import HashprobeError
 from hashprobe.models import Hasher, ImageHasher, VideoHasher
 from hashprobe.types import Budget, InputContract
@@ -297,21 +301,74 @@ def test_what_an_attack_does_beyond_its_frames_is_taken_back(rule, work):
             assert_alike(out.images[row][seen], clean, 1e-6)
 
 
-def test_frames_are_chosen_by_the_first_gradient(clips8, random_signs):
-    """Those whose gradient at the clean clip has the largest l1 norm, among the clip's own."""
+def test_frames_are_chosen_by_the_first_gradient_of_what_is_seen_of_them(clips8, random_signs):
+    """Those whose features have the gradient with the largest l1 norm, among the clip's own."""
     hasher, clips = hasher_of(), clips8.float() / 255
+    targets = random_signs(5, 16, dtype=torch.float32)
+    features = hasher.features(clips.flatten(0, 1)).unflatten(0, (5, 6)).detach().requires_grad_()
+    loss = bit_margin_loss(hasher.code(features, LENGTHS), targets, SOFT)
+    (gradient,) = torch.autograd.grad(loss.sum(), features)
+    assert_chosen(hasher, clips, targets, gradient.abs().sum(2))
+
+
+def test_where_frames_are_not_seen_by_themselves_their_pixels_decide(clips8, random_signs):
+    hasher, clips = hasher_of(), clips8.float() / 255
+    hasher = Together(hasher)
     targets = random_signs(5, 16, dtype=torch.float32)
     pixels = clips.clone().requires_grad_()
     loss = bit_margin_loss(hasher(pixels, LENGTHS), targets, SOFT)
     (gradient,) = torch.autograd.grad(loss.sum(), pixels)
-    size = gradient.abs().sum((2, 3, 4))
+    assert_chosen(hasher, clips, targets, gradient.abs().sum((2, 3, 4)))
+
+
+class Together(Hasher):
+    """A network that does not say that it looks at every frame by itself."""
+
+    def __init__(self, inner):
+        super().__init__(inner.bits, inner.contract)
+        self.inner = inner
+
+    def forward(self, clips, lengths=None):
+        return self.inner(clips, lengths)
+
+
+def assert_chosen(hasher, clips, targets, norms):
     moved = ATTACKS["bit-margin"].run(
         hasher, clips, targets, budget=rule_budget(frames=2), options=quick("bit-margin"),
         session=Session(lengths=LENGTHS),
     )  # fmt: skip
     for row, length in enumerate(LENGTHS.tolist()):
-        wanted = set(size[row, :length].topk(min(2, length)).indices.tolist())
-        assert set(changed_frames(moved, clips)[row].nonzero().flatten().tolist()) <= wanted
+        wanted = set(norms[row, :length].topk(min(2, length)).indices.tolist())
+        assert set(changed_frames(moved, clips)[row].nonzero().flatten().tolist()) == wanted
+
+
+def test_a_pass_through_some_frames_is_a_pass_through_all(clips8, random_signs):
+    """The same logits and the same gradient, from the frames that move and the others' features."""
+    hasher, clips = hasher_of(torch.float64), clips8.double() / 255
+    open = torch.tensor(
+        [
+            [0, 1, 1, 0, 0, 1],
+            [1, 0, 0, 0, 0, 0],
+            [1, 1, 1, 1, 0, 0],
+            [1, 0, 0, 0, 0, 0],
+            [0, 0, 0, 1, 1, 0],
+        ]
+    ).bool()
+    rows, others = torch.tensor([3, 0, 2, 4]), torch.rand(4, 4, 3, 8, 8, dtype=torch.float64)
+    features = hasher.features(clips.flatten(0, 1)).unflatten(0, (5, 6)).detach()
+    by_itself = SomeFrames(clips, LENGTHS, open, features)
+    in_place = SomeFrames(clips, LENGTHS, open, None)
+    found = []
+    for moving in (by_itself, in_place):
+        pixels = others.clone().requires_grad_()
+        logits = hasher(*moving.inputs(rows, pixels))
+        (gradient,) = torch.autograd.grad((logits * random_signs(4, 16)).sum(), pixels)
+        found.append((logits.detach(), gradient))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-12)
+    assert torch.equal(found[0][1].abs().sum((2, 3, 4)) > 0, by_itself.given[rows])
+    whole = by_itself.whole(rows, others)
+    assert torch.equal((whole != clips[rows]).flatten(2).any(2), open[rows])
+    torch.testing.assert_close(hasher(whole, LENGTHS[rows]), found[0][0], rtol=0, atol=1e-12)
 
 
 class Weighted(Hasher):
@@ -395,3 +452,92 @@ def test_an_attack_without_a_rule_resumes_one_from_before_there_were_rules(work,
     assert recipe["budget"] == {"eps": BUDGET.eps, "space": "pixel"}
     with pytest.raises(HashprobeError, match=r"another attack \(budget.frames None there, 2 here"):
         craft(**{**work, "budget": rule_budget(frames=2)}, **settings)
+
+
+class Counting(VideoHasher):
+    """A network for clips that notes how many frames go through its backbone."""
+
+    def features(self, frames):
+        self.seen.append(len(frames))
+        return super().features(frames)
+
+
+def long_work(steps, precision="float32", **rule):
+    """Clips of up to 24 frames, to a code that the clip's last frame alone can hardly reach."""
+    hasher = hasher_of()
+    hasher.__class__, hasher.seen = Counting, []
+    hasher.contract = dataclasses.replace(hasher.contract, frames=24)
+    clips = torch.cat([coloured(6, seed) for seed in range(4)], 1).float() / 255
+    lengths = torch.tensor([24, 11, 20, 7, 24, 10])
+    rng = torch.Generator().manual_seed(3)
+    targets = torch.where(torch.rand(6, 16, generator=rng) < 0.5, -1.0, 1.0)
+    session = Session(lengths=lengths, batch_size=4, precision=precision)
+    told, done = [], []
+    session.on_step = lambda spent, most: told.append((spent, most))
+    session.on_done = lambda rows, images: done.extend(rows)
+    with session.counting(hasher, 6):
+        moved = ATTACKS["bit-margin"].run(
+            hasher, clips, targets, budget=rule_budget(**rule),
+            options=BitMarginOptions(steps=steps), session=session,
+        )  # fmt: skip
+    signs = torch.where(hasher(moved, lengths) >= 0, 1.0, -1.0)
+    wrong = (signs != targets).sum(1)
+    return hasher, clips, lengths, moved, wrong, session, told, done
+
+
+def test_clips_are_tried_on_a_tenth_of_their_frames_first():
+    hasher, clips, lengths, moved, wrong, session, told, done = long_work(30)
+    tenth = (lengths + 9) // 10
+    seen = changed_frames(moved, clips).sum(1)
+    quickly = torch.from_numpy(session.backwards) <= 11
+    assert quickly.any() and not quickly.all()
+    assert (wrong[quickly] == 0).all() and (seen[quickly] <= tenth[quickly]).all()
+    assert (seen[~quickly] > tenth[~quickly]).all()
+    # First all frames of each clip by itself, to choose; then the chosen ones of four at once.
+    assert hasher.seen[:6] == lengths.tolist() and hasher.seen[6] == tenth[:4].sum()
+    assert sorted(done) == list(range(6))
+    assert told[-1] == (6 * 50, 6 * 50)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_attempts_before_never_hurt(precision):
+    """Whose code they do not reach is attacked as if there had been none."""
+    plain = long_work(30, precision, frames=24)
+    quicker = long_work(30, precision)
+    assert (quicker[4] <= plain[4]).all()
+    assert quicker[5].backwards.min() < 12
+
+
+def test_few_steps_and_chosen_frames_have_no_tenth_before_them():
+    assert long_work(10)[0].seen[0] == 24 + 11 + 20 + 7
+    _, clips, lengths, moved, *_ = long_work(11, frames=2)
+    assert (changed_frames(moved, clips).sum(1) <= 2).all()
+    _, clips, lengths, moved, *_ = long_work(11, shared=True)
+    for row, length in enumerate(lengths.tolist()):
+        assert_alike(moved[row, :length], clips[row, :length], 1e-6)
+
+
+def test_attempts_of_a_batch_are_those_of_each_clip_alone(clips8, random_signs):
+    hasher, clips, targets = hasher_of(torch.float64), clips8.double() / 255, random_signs(5, 16)
+    options = BitMarginOptions(steps=14, restarts=1)
+
+    def attacked(rows, frames=6, **more):
+        return ATTACKS["bit-margin"].run(
+            hasher, clips[rows, :frames], targets[rows], budget=BUDGET, options=options,
+            query_ids=[IDS[row] for row in rows], session=Session(lengths=LENGTHS[rows], **more),
+        )  # fmt: skip
+
+    together = attacked(list(range(5)))
+    torch.testing.assert_close(attacked(list(range(5)), batch_size=2), together, rtol=0, atol=1e-9)
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone = attacked([row], length)
+        torch.testing.assert_close(together[row, :length], alone[0], rtol=0, atol=1e-9)
+
+
+def test_attempts_before_need_grey_levels(clips8, random_signs):
+    plain = Descent(lambda *_: 0, lambda *_: 0, steps=1)
+    with pytest.raises(HashprobeError, match="quick needs eight_bit"):
+        minimise(
+            hasher_of(), clips8.float() / 255, random_signs(5, 16).float(), plain,
+            budget=BUDGET, quick=plain,
+        )  # fmt: skip

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from hashprobe.attacks import BitMarginOptions, DhtaOptions, Session, bit_margin, craft, dhta
-from hashprobe.attacks.session import Converted, fitting
+from hashprobe.attacks.session import Converted
 from hashprobe.attacks.targets import TargetCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.models import ImageHasher
-from hashprobe.models.memory import saved_bytes
+from hashprobe.models.memory import fitting, saved_bytes
 from hashprobe.types import Budget
 
 
@@ -135,8 +135,8 @@ def test_batch_size_follows_from_memory(conv, random_images):
     assert fitting(1, cpu) == 128 and fitting(1 << 40, cpu) == 4
     assert fitting(16 << 20, cpu) == 16
     session = Session()
-    assert session.rows(hasher, images) == 128
-    assert Session(batch_size=5).rows(hasher, images) == 5
+    assert session.rows(hasher, images[:1]) == 128
+    assert Session(batch_size=5).rows(hasher, images[:1]) == 5
 
 
 def test_passes_that_nobody_attends_are_shared_out(conv, random_images):

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from hashprobe.attacks.frames import check_frame_rule, keep_rule, spread
+from hashprobe.attacks.frames import check_frame_rule, keep_rule
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Images8
 from hashprobe.types import Budget, InputContract
@@ -63,12 +63,6 @@ class Box:
     def clamp(self, images: Images) -> Images:
         """The nearest images inside the box."""
         return torch.maximum(torch.minimum(images, self.high), self.low)
-
-    def close(self, rows: Int64[Tensor, " m"], clean: Images, closed: Bool[Tensor, "m t"]) -> None:
-        """Leaves some frames of some clips no room to change."""
-        mask = spread(closed)
-        self.low[rows] = torch.where(mask, clean, self.low[rows])
-        self.high[rows] = torch.where(mask, clean, self.high[rows])
 
     def of(self, rows: Int64[Tensor, " m"]) -> "Box":
         """The box of some of the images."""

@@ -86,7 +86,7 @@ def attack_chunk(
                 "minimise with all queries, and must not to several"
             )
         waiting.update(zip(rows, images.detach().clone(), strict=True))
-        full = min(JUDGED, session.batch_size or 1)
+        full = min(JUDGED, session.largest)
         if len(waiting) >= full or time.perf_counter() - last > PATIENCE:
             flush()
 
@@ -114,7 +114,7 @@ def attack_chunk(
             flush()
     except torch.OutOfMemoryError as error:
         raise HashprobeError(
-            f"{device} is out of memory with {session.batch_size or len(clean)} queries at once: "
+            f"{device} is out of memory with {session.largest} queries at once: "
             "choose a smaller batch size"
         ) from error
 

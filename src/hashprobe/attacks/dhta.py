@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hashprobe.attacks.contract import QueryIds, check_descent
-from hashprobe.attacks.engine import Descent, Steps, minimise, unit_l2_step
+from hashprobe.attacks.descent import Descent, Steps, unit_l2_step
+from hashprobe.attacks.engine import minimise
 from hashprobe.attacks.objectives import inner_product_loss
 from hashprobe.attacks.session import Session
 from hashprobe.attacks.targets import Pool, Tie

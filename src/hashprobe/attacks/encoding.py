@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from hashprobe.attacks.engine import untouched
+from hashprobe.attacks.passes import untouched
 from hashprobe.codes import PackedCodes
 from hashprobe.models.hasher import Hasher
 from hashprobe.tensors import Images

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from hashprobe.attacks.checks import check_images, check_targets
 from hashprobe.attacks.contract import QueryIds, check_descent
-from hashprobe.attacks.engine import Descent, Steps, minimise, outputs_of, unit_l2_step
+from hashprobe.attacks.descent import Descent, Steps, unit_l2_step
+from hashprobe.attacks.engine import minimise
+from hashprobe.attacks.passes import outputs_of
 from hashprobe.attacks.session import Session
 from hashprobe.attacks.targets import Tie
 from hashprobe.errors import HashprobeError

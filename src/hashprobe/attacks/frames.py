@@ -5,73 +5,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from hashprobe.errors import HashprobeError
-from hashprobe.tensors import Images
 from hashprobe.types import Budget
-
-
-class FrameRule:
-    """The frames that a budget leaves open in each clip, while an attack goes on.
-
-    A budget of m frames is spent where the first gradient promises most: the loss of a clip falls
-    by at most eps times the l1 norm of a frame's gradient when that frame alone moves, to first
-    order, so the m frames with the largest norm are opened. A shared change is a change of their
-    sum; they are chosen by the same norms.
-
-    Args:
-        budget: `frames` and `shared` of it.
-        images: (N, T, 3, H, W) clean clips.
-        lengths: (N,) frames of each clip; None where all have T.
-
-    Example:
-        >>> rule = FrameRule(Budget(frames=1), torch.zeros(2, 4, 3, 8, 8), torch.tensor([4, 2]))
-        >>> gradient = torch.arange(4.0).view(1, 4, 1, 1, 1).expand(2, 4, 3, 8, 8)
-        >>> rule.choose(torch.tensor([0, 1]), gradient)
-        >>> rule.open.int().tolist()
-        [[0, 0, 0, 1], [0, 1, 0, 0]]
-    """
-
-    def __init__(self, budget: Budget, images: Images, lengths: Int64[Tensor, " n"] | None) -> None:
-        self.most, self.shared = budget.frames, budget.shared
-        self.open = own_frames(images, lengths)
-
-    def choose(self, rows: Int64[Tensor, " m"], gradient: Images) -> None:
-        """Opens the frames of some clips that the gradient at the clean clip promises most of.
-
-        Args:
-            rows: which clips.
-            gradient: (M, T, 3, H, W), theirs.
-        """
-        if self.most is not None:
-            size = gradient.abs().sum((2, 3, 4)).masked_fill(~self.open[rows], -1)
-            self.open[rows] &= largest(size, self.most)
-
-    def confine(self, rows: Int64[Tensor, " m"], gradient: Images) -> Images:
-        """A gradient of what may change: of the open frames, and of what they have in common.
-
-        Args:
-            rows: which clips.
-            gradient: (M, T, 3, H, W), theirs.
-
-        Returns:
-            (M, T, 3, H, W), 0 in closed frames; the same in all open ones where that is the rule.
-        """
-        mask = spread(self.open[rows])
-        gradient = torch.where(mask, gradient, 0)
-        return gradient.sum(1, keepdim=True) * mask if self.shared else gradient
-
-
-def rule_of(
-    budget: Budget, images: Images, lengths: Int64[Tensor, " n"] | None
-) -> FrameRule | None:
-    """The rule of a budget, or None where all frames may change freely.
-
-    Raises:
-        HashprobeError: a rule about frames for images.
-    """
-    if budget.frames is None and not budget.shared:
-        return None
-    check_frame_rule(budget, images)
-    return FrameRule(budget, images, lengths)
 
 
 def check_frame_rule(budget: Budget, images: Tensor) -> None:
@@ -132,10 +66,12 @@ def keep_rule(change: Tensor, budget: Budget, lengths: Int64[Tensor, " n"] | Non
     return change
 
 
-def largest(size: Tensor, count: int) -> Bool[Tensor, "n t"]:
-    """The `count` largest of each row; the first of equal ones."""
-    order = size.argsort(dim=1, descending=True, stable=True)[:, :count]
-    return torch.zeros_like(size, dtype=torch.bool).scatter_(1, order, True)
+def largest(size: Tensor, counts: int | Int64[Tensor, " n"]) -> Bool[Tensor, "n t"]:
+    """The `counts` largest of each row; the first of equal ones."""
+    order = size.argsort(dim=1, descending=True, stable=True)
+    counts = torch.as_tensor(counts, device=size.device).expand(len(size))
+    taken = torch.arange(size.shape[1], device=size.device) < counts.unsqueeze(1)
+    return torch.zeros_like(taken).scatter_(1, order, taken)
 
 
 def spread(frames: Bool[Tensor, "n t"]) -> Bool[Tensor, "n t 1 1 1"]:

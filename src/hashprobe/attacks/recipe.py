@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -51,7 +50,7 @@ def recipe_of(
             "version": version("hashprobe"),
             "attack": attack,
             "options": options,
-            "budget": said(budget),
+            "budget": budget.to_json(),
             "seed": seed,
             "precision": precision,
             "query_ids": files.sha256_array(np.array(ids, np.int64)),
@@ -69,21 +68,6 @@ def recipe_of(
     if target_lengths is not None:
         recipe["target_lengths"] = files.sha256_array(target_lengths.cpu().numpy())
     return recipe
-
-
-def said(budget: Budget) -> dict[str, Any]:
-    """A budget without what it does not say of frames: so attacks are read that knew no such rule.
-
-    Example:
-        >>> said(Budget(0.1, frames=3))
-        {'eps': 0.1, 'space': 'pixel', 'frames': 3}
-    """
-    silent = {"frames": None, "shared": False}
-    return {
-        name: value
-        for name, value in asdict(budget).items()
-        if name not in silent or value != silent[name]
-    }
 
 
 def sha256_weights(hasher: Hasher) -> str:

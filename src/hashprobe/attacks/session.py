@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher, lay_channels_last
-from hashprobe.models.memory import SHARE, free_memory, saved_bytes
+from hashprobe.models.memory import fitting, saved_bytes
 from hashprobe.tensors import Images, Logits
 
 
@@ -22,10 +22,6 @@ OnStep: TypeAlias = Callable[[int, int], None]
 """Called with (query steps done, query steps at most)."""
 OnDone: TypeAlias = Callable[[list[int], Images], None]
 """Called with the rows of queries that are finished and their adversarial images."""
-
-# Activations beyond a cache's reach slow a CPU down; a GPU wants as many rows as fit.
-CPU_BYTES = 256 << 20
-CPU_ROWS, GPU_ROWS = (4, 128), (8, 512)
 
 
 class Converted(Hasher):
@@ -56,6 +52,11 @@ class Converted(Hasher):
                 convert(module)
                 module.register_forward_pre_hook(cast_inputs)
         lay_channels_last(self.inner)
+
+    def features(self, frames: Images) -> Tensor:
+        """What a hasher that is framewise makes of single frames, as it comes."""
+        features: Tensor = self.inner.features(frames.float())  # type: ignore[operator]
+        return features
 
     def forward(self, images: Images, *more: Tensor) -> Logits:
         """Logits of images or clips in [0, 1], given back in float32."""
@@ -125,6 +126,7 @@ class Session:
             raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
         self.precision = precision
         self.batch_size = batch_size
+        self.fits: dict[tuple[int, ...], int] = {}
         self.lengths = lengths
         self.on_step = on_step
         self.on_done = on_done
@@ -141,13 +143,26 @@ class Session:
             self.copy_of = (hasher, Converted(hasher))
         return self.copy_of[1]
 
-    def rows(self, hasher: Hasher, images: Images) -> int:
-        """How many queries go through the network at once."""
-        if self.batch_size is None:
+    def rows(self, hasher: Hasher, *inputs: Tensor) -> int:
+        """How many queries go through the network at once.
+
+        Args:
+            hasher: the victim.
+            inputs: what it is called with for one of them.
+        """
+        if self.batch_size is not None:
+            return self.batch_size
+        shape = tuple(inputs[0].shape)
+        if shape not in self.fits:
             with self.attend([]):
-                each = saved_bytes(self.fast(hasher), images[:1], *self.more([0]))
-            self.batch_size = fitting(each, images.device)
-        return self.batch_size
+                each = saved_bytes(self.fast(hasher), *inputs)
+            self.fits[shape] = fitting(each, inputs[0].device)
+        return self.fits[shape]
+
+    @property
+    def largest(self) -> int:
+        """The most queries that have gone through the network at once."""
+        return self.batch_size or max(self.fits.values(), default=1)
 
     def more(self, rows: Any) -> tuple[Tensor, ...]:
         """What a hasher is given beside the pixels of some queries: their lengths, for clips."""
@@ -193,12 +208,3 @@ class Session:
         finally:
             for handle in handles:
                 handle.remove()
-
-
-def fitting(each: int, device: torch.device) -> int:
-    """Rows whose activations fit: in reach of a CPU's caches, or in a GPU's free memory."""
-    if device.type == "cuda":
-        free, (least, most) = torch.cuda.mem_get_info(device)[0] // SHARE, GPU_ROWS
-    else:
-        free, (least, most) = min(CPU_BYTES, free_memory() // SHARE), CPU_ROWS
-    return min(max(free // each, least), most)

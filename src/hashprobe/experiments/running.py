@@ -131,7 +131,7 @@ class Runner:
         path = self.path_of(cell)
         asked: dict[str, Any] = {
             "attack": name,
-            "budget": asdict(budget),
+            "budget": budget.to_json(),
             "options": asdict(options),
             "protocol": protocol.to_json(),
             "precision": setting.precision,

@@ -10,6 +10,9 @@ SHARE = 4
 """One part in so many of the memory that is free goes to saved activations."""
 KEPT_BYTES = 1 << 30
 """Activations that a network for clips keeps at most beside a CPU; a GPU gives a share."""
+# Activations beyond a cache's reach slow a CPU down; a GPU wants as many rows as fit.
+CPU_BYTES = 256 << 20
+CPU_ROWS, GPU_ROWS = (4, 128), (8, 512)
 
 
 def saved_bytes(network: nn.Module, image: Tensor, *more: Tensor) -> int:
@@ -43,6 +46,24 @@ def saved_bytes(network: nn.Module, image: Tensor, *more: Tensor) -> int:
     ):
         network(image.detach().clone().requires_grad_(), *more)
     return max(1, sum(seen.values()))
+
+
+def fitting(each: int, device: torch.device) -> int:
+    """Rows whose activations fit: in reach of a CPU's caches, or in a GPU's free memory.
+
+    Args:
+        each: bytes of one.
+        device: where they will be.
+
+    Example:
+        >>> fitting(16 << 20, torch.device("cpu"))
+        16
+    """
+    if device.type == "cuda":
+        free, (least, most) = torch.cuda.mem_get_info(device)[0] // SHARE, GPU_ROWS
+    else:
+        free, (least, most) = min(CPU_BYTES, free_memory() // SHARE), CPU_ROWS
+    return min(max(free // each, least), most)
 
 
 def room(device: torch.device) -> int:

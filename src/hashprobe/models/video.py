@@ -2,26 +2,112 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from hashprobe.errors import HashprobeError
 from hashprobe.models.backbones import Weights, build_backbone, hash_layer, last_linear
 from hashprobe.models.hasher import Hasher, Normalising, check_bits, check_clips
-from hashprobe.models.memory import room, saved_bytes
+from hashprobe.models.memory import fitting, room, saved_bytes
 from hashprobe.tensors import Clips, Images, Images8, Logits
 
 
 HIDDEN = 256
 """Width of the LSTM's state."""
-FRAMES = 8
-"""Frames that go through the backbone at once."""
 
 
-class VideoHasher(Normalising):
+class FramewiseHasher(Normalising):
+    """A hasher of clips that looks at each frame by itself first, and then at all together.
+
+    Whatever derives from it says the two halves, `features` and `code`, and has a forward pass by
+    them. An attack that moves some frames then spends its passes on these alone.
+
+    Example:
+        >>> from hashprobe.types import InputContract
+        >>> class Brightest(FramewiseHasher):
+        ...     def features(self, frames):
+        ...         return frames.mean((2, 3))
+        ...     def code(self, features, lengths):
+        ...         own = torch.arange(features.shape[1]) < lengths.unsqueeze(1)
+        ...         return features.masked_fill(~own.unsqueeze(2), 0).amax(1).repeat(1, 3)[:, :8]
+        >>> hasher = Brightest(bits=8, contract=InputContract(size=4, frames=6))
+        >>> hasher(torch.rand(2, 5, 3, 4, 4), torch.tensor([5, 3])).shape
+        torch.Size([2, 8])
+    """
+
+    def features(self, frames: Images) -> Float[Tensor, "m f"]:
+        """What is seen of single frames.
+
+        Args:
+            frames: (M, 3, size, size) in [0, 1].
+
+        Returns:
+            (M, F).
+        """
+        raise NotImplementedError
+
+    def code(self, features: Float[Tensor, "n t f"], lengths: Int64[Tensor, " n"]) -> Logits:
+        """Logits of clips by the features of their frames.
+
+        Args:
+            features: (N, T, F), anything beyond a clip's length.
+            lengths: (N,) from 1 to T.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self,
+        clips: Clips,
+        lengths: Int64[Tensor, " n"] | None = None,
+        places: Int64[Tensor, "n t"] | None = None,
+        features: Float[Tensor, "n all f"] | None = None,
+    ) -> Logits:
+        """Logits of clips in [0, 1].
+
+        Args:
+            clips: (N, T, 3, size, size) in [0, 1], T at most `frames`. With `places`, (N, M, ...)
+                frames that take the place of some.
+            lengths: (N,) frames of each clip, from 1 to T; by default T.
+            places: (N, M) where in its clip each frame stands, below 0 for one that stands nowhere.
+            features: (N, T, F) of all frames, for those that are not given; only with `places`.
+
+        Returns:
+            (N, K) real logits.
+
+        Raises:
+            HashprobeError: clips of another shape than the contract's, not in [0, 1], or lengths
+                out of range.
+        """
+        if places is None or features is None or lengths is None:
+            lengths = check_clips(clips, lengths, self.contract)
+            own = torch.arange(clips.shape[1], device=clips.device) < lengths.unsqueeze(1)
+            return self.code(spread_out(self.features(clips[own]), own), lengths)
+        row, column = (places >= 0).nonzero(as_tuple=True)
+        if len(row):
+            seen = self.features(clips[row, column])
+            features = features.to(seen).index_put((row, places[row, column]), seen)
+        return self.code(features, lengths)
+
+
+def spread_out(features: Float[Tensor, "m f"], own: Bool[Tensor, "n t"]) -> Float[Tensor, "n t f"]:
+    """Features of frames, in their places in their clips; zeros where none is.
+
+    Example:
+        >>> spread_out(torch.tensor([[1.0], [2.0]]), torch.tensor([[True, False], [True, False]]))
+        tensor([[[1.],
+                 [0.]],
+        <BLANKLINE>
+                [[2.],
+                 [0.]]])
+    """
+    return features.new_zeros(*own.shape, features.shape[1]).index_put((own,), features)
+
+
+class VideoHasher(FramewiseHasher):
     """A backbone on each frame, an LSTM, and a hash layer (DHTA, section 4.3 and appendix B).
 
     A clip's code is made of the LSTM's state after its last frame. Frames beyond a clip's length
@@ -72,30 +158,9 @@ class VideoHasher(Normalising):
         self.network = network
         self.lstm = nn.LSTM(width, hidden, batch_first=True)
         self.head = hash_layer(hidden, bits, batch_norm)
-        self.chunk: int | None = FRAMES
+        self.chunk: int | Literal["fitting"] | None = "fitting"
         self.room: int | None = None
         self.measured: dict[torch.dtype, int] = {}
-
-    def forward(self, clips: Clips, lengths: Int64[Tensor, " n"] | None = None) -> Logits:
-        """Logits of clips in [0, 1].
-
-        Args:
-            clips: (N, T, 3, size, size) in [0, 1], T at most `frames`.
-            lengths: (N,) frames of each clip, from 1 to T; by default T.
-
-        Returns:
-            (N, K) real logits.
-
-        Raises:
-            HashprobeError: clips of another shape than the contract's, not in [0, 1], or lengths
-                out of range.
-        """
-        lengths = check_clips(clips, lengths, self.contract)
-        valid = torch.arange(clips.shape[1], device=clips.device) < lengths.unsqueeze(1)
-        features = self.features(clips[valid])
-        padded = features.new_zeros(*valid.shape, features.shape[1])
-        padded[valid] = features
-        return self.code(padded, lengths)
 
     def code(self, features: Float[Tensor, "n t f"], lengths: Int64[Tensor, " n"]) -> Logits:
         """Logits of clips whose frames have been through the backbone.
@@ -118,15 +183,14 @@ class VideoHasher(Normalising):
         # Batch statistics of a backbone that is being trained are those of all frames.
         if self.chunk is None or (self.training and self.tuned):
             return self.of_frames(frames)
-        kept = len(frames)
+        each, kept = self.frame_bytes(frames[:1]), len(frames)
+        size = fitting(each, frames.device) if self.chunk == "fitting" else self.chunk
         if torch.is_grad_enabled() and (frames.requires_grad or self.tuned):
             # Asked once, and not at every step of an attack.
             self.room = room(frames.device) if self.room is None else self.room
-            kept = self.room // self.frame_bytes(frames[:1])
+            kept = self.room // each
         parts: list[Tensor] = []
-        for start, part in zip(
-            range(0, len(frames), self.chunk), torch.split(frames, self.chunk), strict=True
-        ):
+        for start, part in zip(range(0, len(frames), size), torch.split(frames, size), strict=True):
             if start + len(part) <= kept:
                 parts.append(self.of_frames(part))
             else:

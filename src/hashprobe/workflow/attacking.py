@@ -19,7 +19,6 @@ from hashprobe.attacks import (
     draw_target_codes,
     draw_target_labels,
 )
-from hashprobe.attacks.recipe import said
 from hashprobe.codes import PackedCodes
 from hashprobe.data import ClipCache, Pixels, RetrievalData, Split, decode
 from hashprobe.data.codec import CRF, check_crf, check_h264
@@ -207,7 +206,7 @@ def attack_run(
         result = measure(attacked, clean, query, database, rows, protocol, seen_after)
     settings = {
         "attack": attack,
-        "budget": said(budget),
+        "budget": budget.to_json(),
         "options": asdict(options),
         "protocol": protocol.to_json(),
         "precision": precision,

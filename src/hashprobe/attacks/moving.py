@@ -1,0 +1,156 @@
+"""What an attack moves of its queries: all of each, or some frames of a clip."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from hashprobe.attacks.descent import Descent
+from hashprobe.attacks.frames import largest, own_frames
+from hashprobe.attacks.passes import gradient_of
+from hashprobe.attacks.session import Session
+from hashprobe.models.hasher import Hasher
+from hashprobe.models.video import FramewiseHasher, spread_out
+from hashprobe.tensors import Clips, Images, Logits, Targets
+
+
+class Moving:
+    """All of every query: images, or clips with all their frames.
+
+    Args:
+        images: (N, 3, H, W) in [0, 1], or clips.
+        lengths: (N,) frames of each clip; None for images, and where all have T.
+
+    Example:
+        >>> Moving(torch.zeros(2, 4, 3, 8, 8), torch.tensor([4, 2])).given.int().tolist()
+        [[1, 1, 1, 1], [1, 1, 0, 0]]
+    """
+
+    pixels: Images
+    """(N, ...) what moves, where it starts from."""
+    given: Bool[Tensor, "n t"] | None
+    """Which frames of it are a clip's own and may move; None for images."""
+
+    def __init__(self, images: Images, lengths: Int64[Tensor, " n"] | None) -> None:
+        self.pixels, self.lengths = images, lengths
+        self.given = own_frames(images, lengths) if images.ndim == 5 else None
+
+    def inputs(self, rows: Int64[Tensor, " m"], pixels: Images) -> tuple[Tensor, ...]:
+        """What a hasher is called with for some queries whose pixels have moved."""
+        return self.anew(rows, pixels)
+
+    def anew(self, rows: Int64[Tensor, " m"], pixels: Images) -> tuple[Tensor, ...]:
+        """The same with nothing that was computed before."""
+        images = self.whole(rows, pixels)
+        return (images,) if self.lengths is None else (images, self.lengths[rows])
+
+    def whole(self, rows: Int64[Tensor, " m"], pixels: Images) -> Images:
+        """The queries themselves, with what has moved in its place."""
+        return pixels
+
+
+class SomeFrames(Moving):
+    """Some frames of each clip; what a hasher makes of the others is computed once.
+
+    Where the hasher looks at every frame by itself first, a pass costs only the frames that move.
+
+    Args:
+        clips: (N, T, 3, H, W) in [0, 1].
+        lengths: (N,) frames of each clip.
+        open: (N, T) which frames move.
+        features: (N, T, F) what a `FramewiseHasher` makes of all frames; None for other hashers.
+
+    Example:
+        >>> open = torch.tensor([[False, True, True], [True, False, False]])
+        >>> moving = SomeFrames(torch.rand(2, 3, 3, 8, 8), torch.tensor([3, 1]), open, None)
+        >>> moving.pixels.shape, moving.places.tolist()
+        (torch.Size([2, 2, 3, 8, 8]), [[1, 2], [0, -1]])
+    """
+
+    def __init__(
+        self,
+        clips: Clips,
+        lengths: Int64[Tensor, " n"],
+        open: Bool[Tensor, "n t"],
+        features: Float[Tensor, "n t f"] | None,
+    ) -> None:
+        most = int(open.sum(1).max())
+        # The places of open frames in their order, and then those of the others.
+        order = (~open).to(torch.int8).argsort(dim=1, stable=True)[:, :most]
+        rows = torch.arange(len(clips), device=clips.device).unsqueeze(1)
+        self.pixels, self.given = clips[rows, order], open[rows, order]
+        self.places = torch.where(self.given, order, -1)
+        self.clips, self.lengths, self.features = clips, lengths, features
+
+    def inputs(self, rows: Int64[Tensor, " m"], pixels: Images) -> tuple[Tensor, ...]:
+        """What a hasher is called with: the frames that move, if it can do with them."""
+        if self.features is None:
+            return self.anew(rows, pixels)
+        assert self.lengths is not None
+        return pixels, self.lengths[rows], self.places[rows], self.features[rows]
+
+    def whole(self, rows: Int64[Tensor, " m"], pixels: Images) -> Clips:
+        """The clips themselves, with what has moved in its place."""
+        places = self.places[rows]
+        row, column = (places >= 0).nonzero(as_tuple=True)
+        return self.clips[rows].index_put((row, places[row, column]), pixels[row, column])
+
+
+def some_frames(
+    hasher: Hasher,
+    clips: Clips,
+    targets: Targets,
+    descent: Descent,
+    counts: Int64[Tensor, " n"],
+    *,
+    session: Session,
+) -> Moving:
+    """The frames of each clip that the gradient at the clean clip promises most of.
+
+    The gradient is that of the descent's first step, with respect to what the hasher sees of each
+    frame by itself, or to the pixels where it does not look at frames by themselves. Taken are the
+    frames whose part of it has the largest l1 norm: by so much, at most, does the loss fall, to
+    first order, when each value of that frame alone moves by one.
+
+    Args:
+        hasher: lent already.
+        clips: (N, T, 3, H, W) in [0, 1].
+        targets: (N, K) or (N, F).
+        descent: says what is compared, and how.
+        counts: (N,) frames of each clip, at least 1.
+        session: counts the pass that this takes, and says how long the clips are.
+
+    Returns:
+        The frames; all of the clips, where none has more than are wanted.
+    """
+    own = own_frames(clips, session.lengths)
+    if (counts >= own.sum(1)).all():
+        return Moving(clips, session.lengths)
+    fast, lengths = session.fast(hasher), own.sum(1)
+    framewise = isinstance(hasher, FramewiseHasher)
+    size = 1 if framewise else session.rows(hasher, clips[:1], lengths[:1])
+    norms, features = [], []
+    for rows in torch.split(torch.arange(len(clips), device=clips.device), size):
+        seen, forward = looked_at(fast, clips[rows], own[rows], framewise)
+        with session.attend(rows.tolist()):
+            step = torch.zeros_like(rows)
+            _, gradient = gradient_of(fast, forward, seen, targets[rows], descent, step)
+        norms.append(gradient.abs().flatten(2).sum(2))
+        if framewise:
+            features.append(seen)
+    open = own & largest(torch.cat(norms).masked_fill(~own, -1), counts)
+    return SomeFrames(clips, lengths, open, torch.cat(features) if framewise else None)
+
+
+def looked_at(
+    hasher: Hasher, clips: Clips, own: Bool[Tensor, "n t"], framewise: bool
+) -> tuple[Tensor, Callable[[Tensor], Logits]]:
+    """What a hasher sees of each frame by itself, and its way from there to logits."""
+    lengths = own.sum(1)
+    if not framewise:
+        return clips, lambda pixels: hasher(pixels, lengths)
+    with torch.no_grad():
+        seen = spread_out(hasher.features(clips[own]), own)  # type: ignore[operator]
+    none, nowhere = clips[:, :0], lengths.new_zeros(len(lengths), 0)
+    return seen, lambda features: hasher(none, lengths, nowhere, features)
