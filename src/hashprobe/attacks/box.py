@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from hashprobe.attacks.frames import check_frame_rule, keep_rule
+from hashprobe.attacks.frames import check_frame_rule, keep_rule, kept_frames, spread
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Images8
 from hashprobe.types import Budget, InputContract
@@ -131,9 +131,11 @@ def project(
         tensor([0.7500, 0.7500, 0.7500])
     """
     moved = Box.around(clean, budget, contract).clamp(adversarial)
-    if clean.ndim == 5:
-        kept = keep_rule(moved - clean, budget, lengths)
-        moved = clean + kept if budget.shared else torch.where(kept != 0, moved, clean)
+    if budget.shared:
+        moved = clean + keep_rule(moved - clean, budget, lengths)
+    elif clean.ndim == 5:
+        kept = kept_frames(moved - clean, budget, lengths)
+        moved = torch.where(spread(kept), moved, clean)
     return Box.shown(moved)
 
 
@@ -170,10 +172,11 @@ def round_to_bytes(
     """
     if not torch.isfinite(adversarial).all():
         raise HashprobeError("the attack returned pixels that are not numbers")
-    radius = torch.tensor(reach_of(budget, contract), device=clean.device).view(1, 3, 1, 1)
-    wanted, start = (adversarial.double() * 255).round().clamp(0, 255), clean.long()
+    reach, start = reach_of(budget, contract), clean.to(torch.int16)
+    radius = torch.tensor(reach, dtype=torch.int16, device=clean.device).view(1, 3, 1, 1)
+    wanted = (adversarial.double() * 255).round_().clamp_(0, 255).to(torch.int16)
     low, high = (start - radius).clamp(min=0), (start + radius).clamp(max=255)
-    rounded = torch.maximum(torch.minimum(wanted.long(), high), low)
+    rounded = torch.maximum(torch.minimum(wanted, high), low)
     if budget.shared:
         # Halves may have been rounded up in one frame and down in another.
         rounded = (start + keep_rule(rounded - start, budget, lengths)).clamp(0, 255)

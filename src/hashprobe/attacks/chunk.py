@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hashprobe.attacks.attacked import Crafted
 from hashprobe.attacks.box import project, round_to_bytes
-from hashprobe.attacks.encoding import encode
+from hashprobe.attacks.encoding import encode, encode_both
 from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher
@@ -24,6 +24,10 @@ PATIENCE = 20.0
 """Seconds after which finished queries are kept even if they are few."""
 JUDGED = 32
 """Queries encoded at once: plenty for a processor, little for a memory."""
+
+
+HAIR = 1e-6
+"""What grey levels may be off in float32, of 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,11 +138,13 @@ def judge_images(
     adversarial = project(images.to(clean), clean, budget, hasher.contract, *more)
     adversarial8 = round_to_bytes(adversarial, clean8, budget, hasher.contract, *more)
     with session.attend([]):
-        code = encode(hasher, adversarial8.float() / 255, *more).data
+        shown = adversarial8.float() / 255
+        clean_code, code = encode_both(hasher, clean, shown, *more)
         # An attack that rounds by itself leaves nothing to round.
-        same = torch.equal(adversarial, adversarial8.float() / 255)
-        code_float = code if same else encode(hasher, adversarial, *more).data
-        clean_code = encode(hasher, clean, *more).data
+        if (adversarial - shown).abs().amax() <= HAIR:
+            adversarial, code_float = shown, code
+        else:
+            code_float = encode(hasher, adversarial, *more)
     pixels = zip(adversarial.cpu().numpy(), adversarial8.cpu().numpy(), strict=True)
     return [
         (
@@ -148,9 +154,9 @@ def judge_images(
                 target_code=job.codes[row],
                 image=image,
                 image8=image8,
-                code_float=code_float[i],
-                code=code[i],
-                clean_code=clean_code[i],
+                code_float=code_float.data[i],
+                code=code.data[i],
+                clean_code=clean_code.data[i],
                 forwards=int(session.forwards[row]),
                 backwards=int(session.backwards[row]),
                 seconds=0.0,

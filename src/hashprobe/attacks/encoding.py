@@ -1,11 +1,17 @@
 """Images to codes as they are judged: float32, whatever was set for speed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from hashprobe.attacks.frames import own_frames
+from hashprobe.attacks.moving import SomeFrames, looked_at
 from hashprobe.attacks.passes import untouched
 from hashprobe.codes import PackedCodes
+from hashprobe.models import FramewiseHasher
 from hashprobe.models.hasher import Hasher
 from hashprobe.tensors import Images
 
@@ -34,6 +40,55 @@ def encode(
         >>> encode(ImageHasher("small", 16), torch.rand(2, 3, 32, 32)).bits
         16
     """
+    with judging(hasher, images.device):
+        more = () if lengths is None else (lengths,)
+        return PackedCodes.from_logits(hasher(images, *more))
+
+
+def encode_both(
+    hasher: Hasher,
+    images: Images,
+    moved: Images,
+    lengths: Int64[Tensor, " n"] | None = None,
+) -> tuple[PackedCodes, PackedCodes]:
+    """Codes of queries and of what became of them, as `encode` has them.
+
+    A `FramewiseHasher` looks only once at the frames of a clip that did not change.
+
+    Args:
+        hasher: any hasher, in any mode; left as it was.
+        images: (N, 3, H, W) or (N, T, 3, H, W) in [0, 1], on the device of the hasher.
+        moved: the same shape.
+        lengths: (N,) frames of each clip; None for images.
+
+    Returns:
+        N codes and N codes, on the CPU.
+
+    Raises:
+        HashprobeError: as `encode`.
+
+    Example:
+        >>> from hashprobe.models import ImageHasher
+        >>> images = torch.rand(2, 3, 32, 32)
+        >>> clean, moved = encode_both(ImageHasher("small", 16), images, 0 * images)
+        >>> clean.bits, len(moved)
+        (16, 2)
+    """
+    if lengths is None or not isinstance(hasher, FramewiseHasher):
+        return encode(hasher, images, lengths), encode(hasher, moved, lengths)
+    with judging(hasher, images.device):
+        own = own_frames(images, lengths)
+        features, forward = looked_at(hasher, images, own, framewise=True)
+        changed = own & (images != moved).flatten(2).any(2)
+        some = SomeFrames(moved, lengths, changed, features)
+        rows = torch.arange(len(moved), device=moved.device)
+        logits = hasher(*some.inputs(rows, some.pixels))
+        return PackedCodes.from_logits(forward(features)), PackedCodes.from_logits(logits)
+
+
+@contextmanager
+def judging(hasher: Hasher, device: torch.device) -> Iterator[None]:
+    """Lends a hasher to be judged: no gradients, nothing that was set for speed."""
     cudnn = torch.backends.cudnn
     exact = cudnn.flags(
         enabled=cudnn.enabled,
@@ -41,7 +96,6 @@ def encode(
         deterministic=cudnn.deterministic,
         allow_tf32=False,
     )
-    autocast = torch.autocast(images.device.type, enabled=False)
+    autocast = torch.autocast(device.type, enabled=False)
     with untouched(hasher), torch.no_grad(), autocast, exact:
-        more = () if lengths is None else (lengths,)
-        return PackedCodes.from_logits(hasher(images, *more))
+        yield

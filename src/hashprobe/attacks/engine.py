@@ -15,8 +15,8 @@ from hashprobe.attacks.moving import Moving, some_frames
 from hashprobe.attacks.passes import untouched
 from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
+from hashprobe.models import FramewiseHasher
 from hashprobe.models.hasher import Hasher
-from hashprobe.models.video import FramewiseHasher
 from hashprobe.tensors import Images, Targets
 from hashprobe.types import Budget
 
@@ -108,6 +108,8 @@ def minimise(
         search = Search(images, targets, session, later)
         rows = list(range(len(images)))
         for each, moving, start in attempts:
+            if not rows:
+                break
             later -= each.steps
             loop = Loop(hasher, search, each, moving, budget, later)
             if start:

@@ -54,16 +54,22 @@ def keep_rule(change: Tensor, budget: Budget, lengths: Int64[Tensor, " n"] | Non
         >>> keep_rule(change, Budget(shared=True))[0, :, 0, 0, 0].tolist()
         [-5, -5, -5]
     """
-    size = change.abs().sum((2, 3, 4), dtype=torch.float64)
-    own = own_frames(change, lengths)
-    kept = own
-    if budget.frames is not None:
-        kept = own & (size > 0) & largest(size.masked_fill(~own, -1), budget.frames)
-    change = change * spread(kept)
+    mask = spread(kept_frames(change, budget, lengths))
+    change = change * mask
     if budget.shared:
-        place = change.abs().argmax(1, keepdim=True)
-        change = change.gather(1, place) * spread(kept)
+        change = change.gather(1, change.abs().argmax(1, keepdim=True)) * mask
     return change
+
+
+def kept_frames(
+    change: Tensor, budget: Budget, lengths: Int64[Tensor, " n"] | None = None
+) -> Bool[Tensor, "n t"]:
+    """The frames whose change a budget allows."""
+    own = own_frames(change, lengths)
+    if budget.frames is None:
+        return own
+    size = change.abs().sum((2, 3, 4), dtype=torch.float64)
+    return own & (size > 0) & largest(size.masked_fill(~own, -1), budget.frames)
 
 
 def largest(size: Tensor, counts: int | Int64[Tensor, " n"]) -> Bool[Tensor, "n t"]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from hashprobe.attacks.box import Box
 from hashprobe.attacks.descent import Descent
 from hashprobe.attacks.frames import spread
-from hashprobe.attacks.moving import Moving
+from hashprobe.attacks.moving import Moving, SomeFrames
 from hashprobe.attacks.passes import gradient_of
 from hashprobe.attacks.session import Session
 from hashprobe.models.hasher import Hasher
@@ -100,12 +100,15 @@ class Loop:
         self.session = search.session
         self.fast = self.session.fast(hasher)
         self.box = Box.around(moving.pixels, budget, hasher.contract)
+        # What moves, at its best; put in its place when a query leaves.
+        self.best = moving.pixels.clone() if isinstance(moving, SomeFrames) else search.best
+        self.improved = torch.zeros(len(self.best), dtype=torch.bool, device=self.best.device)
 
     def go(self, rows: Iterable[int], start: Callable[[int], Images]) -> list[int]:
         """Takes some queries through the descent.
 
         Args:
-            rows: which.
+            rows: which, at least one.
             start: where each begins, (1, ...) in the box.
 
         Returns:
@@ -113,8 +116,6 @@ class Loop:
         """
         queue, again = deque(rows), list[int]()
         pool = Pool(self.moving.pixels)
-        if not queue:
-            return again
         first = pool.rows.new_tensor([queue[0]])
         inputs = self.moving.inputs(first, self.moving.pixels[first])
         size = self.session.rows(self.hasher, *inputs)
@@ -163,7 +164,7 @@ class Loop:
             (wrong == search.wrong[rows]) & (margin > search.margin[rows])
         )
         better = rows[nearer]
-        search.best[better] = self.moving.whole(better, shown[nearer])
+        self.best[better], self.improved[better] = shown[nearer], True
         search.wrong[better], search.margin[better] = wrong[nearer], margin[nearer]
         return (wrong == 0) & (margin > MARGIN)
 
@@ -193,10 +194,11 @@ class Loop:
         if over.any():
             rows = pool.rows[over]
             if not descent.eight_bit:
-                pixels = self.box.shown(pool.pixels[over])
-                search.best[rows] = self.moving.whole(rows, pixels)
+                self.best[rows], self.improved[rows] = self.box.shown(pool.pixels[over]), True
             elif not reached[over].all():
                 self.look_once_more(pool, over & ~reached)
+            rows = rows[self.improved[rows]]
+            search.best[rows] = self.moving.whole(rows, self.best[rows])
             if self.later:
                 again = over & (search.wrong[pool.rows] > 0)
             done = over & ~again

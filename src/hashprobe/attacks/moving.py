@@ -11,7 +11,7 @@ from hashprobe.attacks.frames import largest, own_frames
 from hashprobe.attacks.passes import gradient_of
 from hashprobe.attacks.session import Session
 from hashprobe.models.hasher import Hasher
-from hashprobe.models.video import FramewiseHasher, spread_out
+from hashprobe.models.video import FramewiseHasher, gathered, spread_out
 from hashprobe.tensors import Clips, Images, Logits, Targets
 
 
@@ -151,6 +151,6 @@ def looked_at(
     if not framewise:
         return clips, lambda pixels: hasher(pixels, lengths)
     with torch.no_grad():
-        seen = spread_out(hasher.features(clips[own]), own)  # type: ignore[operator]
+        seen = spread_out(hasher.features(gathered(clips, own)), own)  # type: ignore[operator]
     none, nowhere = clips[:, :0], lengths.new_zeros(len(lengths), 0)
     return seen, lambda features: hasher(none, lengths, nowhere, features)

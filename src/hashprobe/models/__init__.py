@@ -19,7 +19,7 @@ from hashprobe.models.losses import (
 )
 from hashprobe.models.options import TrainOptions
 from hashprobe.models.training import Epoch, train
-from hashprobe.models.video import FeatureHasher, VideoHasher, clip_features
+from hashprobe.models.video import FeatureHasher, FramewiseHasher, VideoHasher, clip_features
 from hashprobe.models.video3d import Conv3dHasher, clip_hasher
 
 
@@ -31,6 +31,7 @@ __all__ = [
     "Conv3dHasher",
     "Epoch",
     "FeatureHasher",
+    "FramewiseHasher",
     "Hasher",
     "ImageHasher",
     "Loss",

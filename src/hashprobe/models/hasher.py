@@ -120,7 +120,7 @@ class Normalising(Hasher):
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Pixels of images, (N, 3, H, W), or clips, (N, T, 3, H, W), less mean, over deviation."""
-        return (pixels - self.mean) / self.std
+        return (pixels - self.mean).div_(self.std)
 
 
 class ImageHasher(Normalising):

@@ -85,12 +85,22 @@ class FramewiseHasher(Normalising):
         if places is None or features is None or lengths is None:
             lengths = check_clips(clips, lengths, self.contract)
             own = torch.arange(clips.shape[1], device=clips.device) < lengths.unsqueeze(1)
-            return self.code(spread_out(self.features(clips[own]), own), lengths)
+            return self.code(spread_out(self.features(gathered(clips, own)), own), lengths)
         row, column = (places >= 0).nonzero(as_tuple=True)
         if len(row):
             seen = self.features(clips[row, column])
             features = features.to(seen).index_put((row, places[row, column]), seen)
         return self.code(features, lengths)
+
+
+def gathered(clips: Clips, own: Bool[Tensor, "n t"]) -> Float[Tensor, "m 3 h w"]:
+    """The frames of clips that are theirs, one after the other.
+
+    Example:
+        >>> gathered(torch.zeros(2, 2, 3, 4, 4), torch.tensor([[True, False], [True, True]])).shape
+        torch.Size([3, 3, 4, 4])
+    """
+    return clips.flatten(0, 1) if own.all() else clips[own]
 
 
 def spread_out(features: Float[Tensor, "m f"], own: Bool[Tensor, "n t"]) -> Float[Tensor, "n t f"]:
@@ -104,6 +114,8 @@ def spread_out(features: Float[Tensor, "m f"], own: Bool[Tensor, "n t"]) -> Floa
                 [[2.],
                  [0.]]])
     """
+    if own.all():
+        return features.view(*own.shape, features.shape[1])
     return features.new_zeros(*own.shape, features.shape[1]).index_put((own,), features)
 
 

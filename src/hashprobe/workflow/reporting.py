@@ -299,7 +299,7 @@ def make_examples(
     for i in range(count):
         position = int(attacked.query_ids[i])
         query = data.query.source.read(position)
-        frames = shown_frames(query[: contract.frames], attacked.images8[i], contract, finished)
+        frames = shown_frames(query[: contract.frames], attacked.images8[i], contract)
         own, target = data.query.labels[position], attacked.target_labels[i]
         result.append(
             Example(
@@ -340,18 +340,17 @@ def retrieved(
     )
 
 
-def shown_frames(
-    query: Tensor, adversarial: Tensor, contract: InputContract, finished: Finished
-) -> tuple[int, ...]:
-    """Which frames of a query are shown, from 1 on: those that changed, where only some may."""
+def shown_frames(query: Tensor, adversarial: Tensor, contract: InputContract) -> tuple[int, ...]:
+    """Which frames of a query are shown, from 1 on.
+
+    The usual ones; where an attack has left one of them alone, those that it changed.
+    """
     if not contract.frames:
         return ()
-    if finished.budget.frames is not None:
-        clean = fit_image(query, contract)
-        changed = (adversarial[: len(clean)] != clean).flatten(1).any(1).nonzero().flatten() + 1
-        if len(changed):
-            return tuple(changed.tolist()[: LAST // STEP])
-    return query_frames(len(query))
+    usual, clean = query_frames(len(query)), fit_image(query, contract)
+    changed = (adversarial[: len(clean)] != clean).flatten(1).any(1).nonzero().flatten() + 1
+    found = tuple(changed.tolist())
+    return usual if set(usual) <= set(found) or not found else found[: LAST // STEP]
 
 
 def query_frames(length: int) -> tuple[int, ...]:
