@@ -196,13 +196,16 @@ class VideoHasher(FramewiseHasher):
         if self.chunk is None or (self.training and self.tuned):
             return self.of_frames(frames)
         each, kept = self.frame_bytes(frames[:1]), len(frames)
-        size = fitting(each, frames.device) if self.chunk == "fitting" else self.chunk
+        # Asked once, and not at every step of an attack.
+        if self.chunk == "fitting":
+            self.chunk = fitting(each, frames.device)
         if torch.is_grad_enabled() and (frames.requires_grad or self.tuned):
-            # Asked once, and not at every step of an attack.
             self.room = room(frames.device) if self.room is None else self.room
             kept = self.room // each
         parts: list[Tensor] = []
-        for start, part in zip(range(0, len(frames), size), torch.split(frames, size), strict=True):
+        for start, part in zip(
+            range(0, len(frames), self.chunk), torch.split(frames, self.chunk), strict=True
+        ):
             if start + len(part) <= kept:
                 parts.append(self.of_frames(part))
             else:
