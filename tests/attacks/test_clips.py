@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -21,10 +22,12 @@ from hashprobe.attacks import (
 )
 from hashprobe.attacks.bit_margin import SOFT
 from hashprobe.attacks.descent import Descent
+from hashprobe.attacks.encoding import encode_both
 from hashprobe.attacks.engine import minimise
+from hashprobe.attacks.loop import MARGIN, judge
 from hashprobe.attacks.moving import SomeFrames
 from hashprobe.errors import HashprobeError
-from hashprobe.models import Hasher, ImageHasher, VideoHasher
+from hashprobe.models import FramewiseHasher, Hasher, ImageHasher, VideoHasher
 from hashprobe.types import Budget, InputContract
 
 
@@ -500,12 +503,26 @@ def test_clips_are_tried_on_a_tenth_of_their_frames_first():
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_attempts_before_never_hurt(precision):
-    """Whose code they do not reach is attacked as if there had been none."""
-    plain = long_work(30, precision, frames=24)
-    quicker = long_work(30, precision)
-    assert (quicker[4] <= plain[4]).all()
-    assert quicker[5].backwards.min() < 12
+def test_the_attempts_before_never_hurt(precision, monkeypatch):
+    """Whose code they do not reach with a margin is attacked as if there had been none."""
+    hasher, clips = hasher_of(), coloured(24, 7).float() / 255
+    rng = torch.Generator().manual_seed(5)
+    targets = torch.where(torch.rand(24, 16, generator=rng) < 0.5, -1.0, 1.0)
+    found = []
+    for quick_steps in (10, 1000):
+        monkeypatch.setattr(sys.modules["hashprobe.attacks.bit_margin"], "QUICK_STEPS", quick_steps)
+        session = Session(precision=precision)
+        with session.counting(hasher, 24):
+            moved = ATTACKS["bit-margin"].run(
+                hasher, clips, targets, budget=Budget(32 / 255),
+                options=BitMarginOptions(steps=30), session=session,
+            )  # fmt: skip
+        with torch.no_grad():
+            found.append((*judge(hasher(moved), targets), session.backwards))
+    (wrong, margin, quick), (plain_wrong, plain_margin, plain) = found
+    assert (wrong <= plain_wrong).all()
+    assert (margin > MARGIN)[plain_margin > MARGIN].all()
+    assert (quick < plain).any() and quick.max() > 30 >= plain.max()
 
 
 def test_few_steps_and_chosen_frames_have_no_tenth_before_them():
@@ -541,3 +558,136 @@ def test_attempts_before_need_grey_levels(clips8, random_signs):
             hasher_of(), clips8.float() / 255, random_signs(5, 16).float(), plain,
             budget=BUDGET, quick=plain,
         )  # fmt: skip
+
+
+def test_random_starts_leave_padding_alone(clips8, random_signs):
+    hasher, clips = hasher_of(), clips8.float() / 255
+    options = BitMarginOptions(steps=2, restarts=2)
+    for rule in ({}, {"shared": True}, {"frames": 6}, {"frames": 2}):
+        moved = ATTACKS["bit-margin"].run(
+            hasher, clips, random_signs(5, 16).float(), budget=rule_budget(**rule),
+            options=options, session=Session(lengths=LENGTHS),
+        )  # fmt: skip
+        for row, length in enumerate(LENGTHS.tolist()):
+            assert torch.equal(moved[row, length:], clips[row, length:]), rule
+
+
+class SeesPadding(Hasher):
+    """Logits by all frames, padding too: nothing forbids it to a network that ignores lengths."""
+
+    def forward(self, clips, lengths=None):
+        return (
+            (clips * torch.tensor([1.0, -9.0]).view(1, 2, 1, 1, 1))
+            .mean((1, 2, 3, 4))
+            .repeat(8, 1)
+            .T
+        )
+
+
+def test_padding_has_no_say_in_a_shared_change():
+    hasher, clips = (
+        SeesPadding(8, InputContract(size=4, frames=2)),
+        torch.full((1, 2, 3, 4, 4), 0.5),
+    )
+    moved = ATTACKS["dhta"].run(
+        hasher, clips, torch.ones(1, 8), budget=rule_budget(shared=True),
+        options=DhtaOptions(steps=3, alpha=1.0), session=Session(lengths=torch.tensor([1])),
+    )  # fmt: skip
+    assert (moved[:, 0] > clips[:, 0]).all() and torch.equal(moved[:, 1], clips[:, 1])
+
+
+@pytest.mark.parametrize("rule", [{}, {"frames": 1}, {"frames": 2}, {"shared": True}])
+def test_a_frame_that_is_no_number_is_refused(rule, work):
+    def broken(hasher, images, targets, **_):
+        moved = images.clone()
+        moved[0, 1, 0, 0, 0] = torch.nan
+        moved[0, 2] = 1 - moved[0, 2]
+        return moved
+
+    work["budget"] = rule_budget(**rule)
+    with pytest.raises(HashprobeError, match="pixels that are not numbers"):
+        craft(**work, attack=broken)
+
+
+class Own(FramewiseHasher):
+    """A network of one's own, with weights of its own, that writes into what it is given."""
+
+    def __init__(self):
+        super().__init__(16, InputContract(size=8, frames=6))
+        rng = torch.Generator().manual_seed(0)
+        self.weight = torch.nn.Parameter(torch.randn(48, 16, generator=rng))
+
+    def features(self, frames):
+        pooled = torch.nn.functional.adaptive_avg_pool2d(frames - 0.5, 4).flatten(1)
+        return pooled @ self.weight
+
+    def code(self, features, lengths):
+        features[torch.arange(features.shape[1]) >= lengths.unsqueeze(1)] = 0
+        return features.sum(1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("rule", [{}, {"frames": 2}])
+def test_networks_of_ones_own_are_tried_by_few_frames_too(rule, precision, work):
+    work |= {"hasher": Own(), "budget": rule_budget(**rule), "options": BitMarginOptions(steps=12)}
+    out = craft(**work, precision=precision)
+    wrong, clean = (
+        (c.signs() != work["targets"].codes).sum() for c in (out.codes, out.clean_codes)
+    )
+    assert wrong < clean / 2
+    assert (
+        out.codes.data == encode(work["hasher"], out.images8[:].float() / 255, LENGTHS).data
+    ).all()
+
+
+def test_a_network_that_is_told_no_lengths_takes_a_rule(clips8, random_signs):
+    class Plain(Hasher):
+        def forward(self, clips):
+            return clips.mean((1, 3, 4)).repeat(1, 3)[:, :8] - 0.5
+
+    hasher, clips = Plain(8, InputContract(size=8, frames=6)), clips8.float() / 255
+    moved = ATTACKS["bit-margin"].run(
+        hasher, clips, random_signs(5, 8).float(), budget=rule_budget(frames=2),
+        options=BitMarginOptions(steps=12),
+    )  # fmt: skip
+    assert changed_frames(moved, clips).sum(1).max() == 2
+
+
+def test_a_clip_of_one_frame_has_no_tenth(clips8, random_signs):
+    hasher, clips = hasher_of(), clips8[:, :1].float() / 255
+    session = Session(lengths=torch.ones(5, dtype=torch.int64))
+    with session.counting(hasher, 5):
+        ATTACKS["bit-margin"].run(
+            hasher, clips, random_signs(5, 16).float(), budget=Budget(1 / 255),
+            options=BitMarginOptions(steps=12), session=session,
+        )  # fmt: skip
+    assert session.backwards.max() == 10 + 12
+
+
+@pytest.mark.parametrize("changed", [[], [2], range(6)])
+def test_codes_of_both_are_those_of_each(changed, clips8):
+    """Frames that did not change are looked at once; the codes are the same."""
+    hasher, clips = hasher_of(), clips8.float() / 255
+    moved = clips.clone()
+    for frame in changed:
+        moved[:, frame] = 1 - moved[:, frame]
+    hasher.__class__, hasher.seen = Counting, []
+    clean, after = encode_both(hasher, clips, moved, LENGTHS)
+    more = sum(min(length, 6) > frame for length in LENGTHS.tolist() for frame in changed)
+    assert sum(hasher.seen) == LENGTHS.sum() + more
+    assert (clean.data == encode(hasher, clips, LENGTHS).data).all()
+    assert (after.data == encode(hasher, moved, LENGTHS).data).all()
+    assert (clean.data != after.data).any() == bool(len(changed))
+
+
+@pytest.mark.parametrize("off", [2e-7, 1e-4])
+def test_grey_levels_are_judged_once_and_others_twice(off, work):
+    def nearly(hasher, images, targets, **_):
+        return (images * 255).round().clamp(1, 254) / 255 + off
+
+    seen = []
+    hook = work["hasher"].register_forward_hook(lambda *_: seen.append(1))
+    out = craft(**work, attack=nearly)
+    hook.remove()
+    exact = torch.equal(out.images[:], out.images8[:].float() / 255)
+    assert (exact, len(seen)) == ((True, 2) if off < 1e-6 else (False, 3))

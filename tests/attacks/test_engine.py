@@ -8,9 +8,8 @@ from hashprobe.attacks.checks import check_images, check_images8, check_targets
 from hashprobe.attacks.descent import Descent, unit_l2_step
 from hashprobe.attacks.engine import minimise
 from hashprobe.attacks.objectives import inner_product_loss
-from hashprobe.attacks.passes import untouched
 from hashprobe.errors import HashprobeError
-from hashprobe.models.hasher import Hasher
+from hashprobe.models.hasher import Hasher, untouched
 from hashprobe.types import Budget, InputContract
 
 

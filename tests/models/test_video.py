@@ -152,3 +152,28 @@ def test_networks_that_cannot_be_built():
         VideoHasher("squeezenet1_0", 16, size=64)
     with pytest.raises(HashprobeError, match="bits must be a multiple of 8"):
         VideoHasher("small", 12)
+
+
+def test_a_frozen_backbone_that_trains_is_measured_without_a_trace():
+    """Neither the running statistics nor the state of chance know of the measurement."""
+    hasher = VideoHasher("resnet18", 16, size=32, frames=4)
+    hasher.network.requires_grad_(False)
+    hasher.train()
+    norms = [m for m in hasher.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    hasher(torch.rand(2, 2, 3, 32, 32))
+    assert {int(norm.num_batches_tracked) for norm in norms} == {1}
+    assert all(module.training for module in hasher.modules())
+
+
+def test_frames_in_places_take_features_and_lengths():
+    hasher = VideoHasher("small", 16, size=8, frames=4).eval()
+    clips, places, lengths = (
+        torch.rand(2, 1, 3, 8, 8),
+        torch.zeros(2, 1).long(),
+        torch.tensor([4, 4]),
+    )
+    features = torch.rand(2, 4, 256)
+    assert hasher(clips, lengths, places, features).shape == (2, 16)
+    for given in ((None, places, features), (lengths, None, features), (lengths, places, None)):
+        with pytest.raises(HashprobeError, match="go together"):
+            hasher(clips, *given)

@@ -64,6 +64,14 @@ class Box:
         """The nearest images inside the box."""
         return torch.maximum(torch.minimum(images, self.high), self.low)
 
+    def within(self, clean: Images, open: Bool[Tensor, "n t"]) -> "Box":
+        """The box with no room in frames that may not change."""
+        if open.all():
+            return self
+        mask = spread(open)
+        low, high = (torch.where(mask, bound, clean) for bound in (self.low, self.high))
+        return Box(low, high, self.unit)
+
     def of(self, rows: Int64[Tensor, " m"]) -> "Box":
         """The box of some of the images."""
         return Box(self.low[rows], self.high[rows], self.unit)

@@ -26,7 +26,7 @@ JUDGED = 32
 """Queries encoded at once: plenty for a processor, little for a memory."""
 
 
-HAIR = 1e-6
+LEVEL_SLACK = 1e-6
 """What grey levels may be off in float32, of 1."""
 
 
@@ -141,7 +141,7 @@ def judge_images(
         shown = adversarial8.float() / 255
         clean_code, code = encode_both(hasher, clean, shown, *more)
         # An attack that rounds by itself leaves nothing to round.
-        if (adversarial - shown).abs().amax() <= HAIR:
+        if (adversarial - shown).abs().amax() <= LEVEL_SLACK:
             adversarial, code_float = shown, code
         else:
             code_float = encode(hasher, adversarial, *more)

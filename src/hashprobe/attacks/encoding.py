@@ -7,12 +7,10 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from hashprobe.attacks.frames import own_frames
-from hashprobe.attacks.moving import SomeFrames, looked_at
-from hashprobe.attacks.passes import untouched
+from hashprobe.attacks.moving import SomeFrames, call, seen_by
 from hashprobe.codes import PackedCodes
-from hashprobe.models import FramewiseHasher
-from hashprobe.models.hasher import Hasher
+from hashprobe.models.hasher import Hasher, untouched
+from hashprobe.models.video import FramewiseHasher, own_frames
 from hashprobe.tensors import Images
 
 
@@ -78,11 +76,11 @@ def encode_both(
         return encode(hasher, images, lengths), encode(hasher, moved, lengths)
     with judging(hasher, images.device):
         own = own_frames(images, lengths)
-        features, forward = looked_at(hasher, images, own, framewise=True)
+        features, forward = seen_by(hasher, images, own)
         changed = own & (images != moved).flatten(2).any(2)
         some = SomeFrames(moved, lengths, changed, features)
         rows = torch.arange(len(moved), device=moved.device)
-        logits = hasher(*some.inputs(rows, some.pixels))
+        logits = call(hasher, some, rows, some.pixels)
         return PackedCodes.from_logits(forward(features)), PackedCodes.from_logits(logits)
 
 

@@ -9,14 +9,13 @@ from hashprobe.attacks.box import Box
 from hashprobe.attacks.checks import check_images, check_targets
 from hashprobe.attacks.contract import START_STREAM, QueryIds, checked_ids, seed_of
 from hashprobe.attacks.descent import Descent
-from hashprobe.attacks.frames import check_frame_rule, own_frames
+from hashprobe.attacks.frames import check_frame_rule
 from hashprobe.attacks.loop import Loop, Search
 from hashprobe.attacks.moving import Moving, some_frames
-from hashprobe.attacks.passes import untouched
 from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
-from hashprobe.models import FramewiseHasher
-from hashprobe.models.hasher import Hasher
+from hashprobe.models.hasher import Hasher, untouched
+from hashprobe.models.video import FramewiseHasher, own_frames
 from hashprobe.tensors import Images, Targets
 from hashprobe.types import Budget
 
@@ -54,9 +53,10 @@ def minimise(
         seed: 0 or above; plays a part in restarts only.
         query_ids: one whole number per query, likewise; by default 0 to N - 1.
         session: precision, size of the pool, whom to tell of progress.
-        quick: a shorter descent that is tried before, where most queries need no more: for clips of
-            a `FramewiseHasher` whose frames may all change, on a tenth of their frames, and then on
-            all that may. Every attempt begins at the clean query. Takes `eight_bit`.
+        quick: a shorter descent that is tried before, where most queries need no more; for clips of
+            a `FramewiseHasher` whose frames may all change, on a tenth of their frames before that.
+            Every attempt begins at the clean query, and one whose code is not reached with a
+            margin is followed by the next. Takes `eight_bit`.
 
     Returns:
         (N, 3, H, W) adversarial queries, in the budget and in [0, 1]; with `eight_bit` each value
@@ -101,9 +101,12 @@ def minimise(
         attempts = [(descent, moving, start) for start in range(1 + descent.restarts)]
         if quick is not None:
             attempts.insert(0, (quick, moving, 0))
-            if not budget.where and isinstance(hasher, FramewiseHasher):
-                few = (own_frames(images, session.lengths).sum(1) + FEW - 1) // FEW
-                attempts.insert(0, (quick, open_frames(quick, few), 0))
+            free = budget.frames is None and not budget.shared
+            if free and isinstance(hasher, FramewiseHasher):
+                own = own_frames(images, session.lengths).sum(1)
+                few = (own + FEW - 1) // FEW
+                if (few < own).any():
+                    attempts.insert(0, (quick, open_frames(quick, few), 0))
         later = sum(each.steps for each, _, _ in attempts)
         search = Search(images, targets, session, later)
         rows = list(range(len(images)))
@@ -111,7 +114,8 @@ def minimise(
             if not rows:
                 break
             later -= each.steps
-            loop = Loop(hasher, search, each, moving, budget, later)
+            # A code that is reached narrowly is worth a longer descent, but not another start.
+            loop = Loop(hasher, search, each, moving, budget, later, thin=each is quick)
             if start:
                 rows = loop.go(rows, partial(random_start, loop.box, budget, ids, seed, start))
             else:

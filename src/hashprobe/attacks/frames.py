@@ -5,6 +5,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from hashprobe.errors import HashprobeError
+from hashprobe.models.video import own_frames
 from hashprobe.types import Budget
 
 
@@ -22,14 +23,6 @@ def check_frame_rule(budget: Budget, images: Tensor) -> None:
     """
     if (budget.frames is not None or budget.shared) and images.ndim != 5:
         raise HashprobeError("frames and shared are for clips; got images")
-
-
-def own_frames(images: Tensor, lengths: Int64[Tensor, " n"] | None) -> Bool[Tensor, "n t"]:
-    """Which frames are a clip's own, and not padding."""
-    count = images.shape[1]
-    if lengths is None:
-        return torch.ones(len(images), count, dtype=torch.bool, device=images.device)
-    return torch.arange(count, device=images.device) < lengths.to(images.device).unsqueeze(1)
 
 
 def keep_rule(change: Tensor, budget: Budget, lengths: Int64[Tensor, " n"] | None = None) -> Tensor:
@@ -69,7 +62,8 @@ def kept_frames(
     if budget.frames is None:
         return own
     size = change.abs().sum((2, 3, 4), dtype=torch.float64)
-    return own & (size > 0) & largest(size.masked_fill(~own, -1), budget.frames)
+    # What is not a number stays, to be refused later.
+    return own & ~(size <= 0) & largest(size.masked_fill(~own, -1), budget.frames)
 
 
 def largest(size: Tensor, counts: int | Int64[Tensor, " n"]) -> Bool[Tensor, "n t"]:

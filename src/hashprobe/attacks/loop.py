@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -10,7 +11,7 @@ from torch import Tensor
 from hashprobe.attacks.box import Box
 from hashprobe.attacks.descent import Descent
 from hashprobe.attacks.frames import spread
-from hashprobe.attacks.moving import Moving, SomeFrames
+from hashprobe.attacks.moving import Moving, SomeFrames, call
 from hashprobe.attacks.passes import gradient_of
 from hashprobe.attacks.session import Session
 from hashprobe.models.hasher import Hasher
@@ -84,6 +85,7 @@ class Loop:
         budget: how far.
         later: steps of the descents that follow for queries whose code is not reached; with 0,
             all queries are finished after this one.
+        thin: whether a descent follows for those, too, whose code is reached without a margin.
     """
 
     def __init__(
@@ -94,12 +96,15 @@ class Loop:
         moving: Moving,
         budget: Budget,
         later: int,
+        thin: bool,
     ) -> None:
         self.hasher, self.search, self.descent = hasher, search, descent
-        self.moving, self.later, self.shared = moving, later, budget.shared
+        self.moving, self.later, self.thin, self.shared = moving, later, thin, budget.shared
         self.session = search.session
         self.fast = self.session.fast(hasher)
         self.box = Box.around(moving.pixels, budget, hasher.contract)
+        if moving.given is not None:
+            self.box = self.box.within(moving.pixels, moving.given)
         # What moves, at its best; put in its place when a query leaves.
         self.best = moving.pixels.clone() if isinstance(moving, SomeFrames) else search.best
         self.improved = torch.zeros(len(self.best), dtype=torch.bool, device=self.best.device)
@@ -116,7 +121,9 @@ class Loop:
         """
         queue, again = deque(rows), list[int]()
         pool = Pool(self.moving.pixels)
-        first = pool.rows.new_tensor([queue[0]])
+        # One of which as much moves as of any says how many fit.
+        counts = [0] * len(self.best) if self.moving.given is None else self.moving.given.sum(1)
+        first = pool.rows.new_tensor([max(queue, key=lambda row: int(counts[row]))])
         inputs = self.moving.inputs(first, self.moving.pixels[first])
         size = self.session.rows(self.hasher, *inputs)
         while queue or len(pool.rows):
@@ -133,18 +140,18 @@ class Loop:
         targets = self.search.targets[pool.rows]
         with self.session.attend(pool.rows.tolist()):
             logits, gradient = gradient_of(
-                self.fast,
-                lambda pixels: self.fast(*self.moving.inputs(pool.rows, pixels)),
-                shown, targets, descent, pool.step,
+                self.fast, partial(call, self.fast, self.moving, pool.rows), shown, targets,
+                descent, pool.step,
             )  # fmt: skip
         reached = torch.zeros_like(pool.rows, dtype=torch.bool)
         if descent.eight_bit:
-            reached = self.remember(pool.rows, shown, self.confirmed(pool, shown, logits))
+            reached = self.remember(pool.rows, shown, logits)
         moving = box.unit * gradient
         if self.shared:
-            moving = torch.where(box.cut(pool.pixels, moving), 0, moving).sum(1, keepdim=True)
             assert self.moving.given is not None
-            moving = moving * spread(self.moving.given[pool.rows])
+            mask = spread(self.moving.given[pool.rows])
+            moving = torch.where(box.cut(pool.pixels, moving) | ~mask, 0, moving)
+            moving = moving.sum(1, keepdim=True) * mask
         if descent.momentum:
             if not descent.raw:
                 mean = moving.abs().mean(tuple(range(1, moving.ndim)), keepdim=True)
@@ -158,7 +165,7 @@ class Loop:
         self, rows: Int64[Tensor, " n"], shown: Images, logits: Logits
     ) -> Bool[Tensor, " n"]:
         """Keeps what is better than before; says whose code is reached with a margin."""
-        search = self.search
+        search, logits = self.search, self.confirmed(rows, shown, logits)
         wrong, margin = judge(logits.to(search.targets), search.targets[rows])
         nearer = (wrong < search.wrong[rows]) | (
             (wrong == search.wrong[rows]) & (margin > search.margin[rows])
@@ -168,21 +175,21 @@ class Loop:
         search.wrong[better], search.margin[better] = wrong[nearer], margin[nearer]
         return (wrong == 0) & (margin > MARGIN)
 
-    def confirmed(self, pool: Pool, shown: Images, logits: Logits) -> Logits:
+    def confirmed(self, rows: Int64[Tensor, " n"], shown: Images, logits: Logits) -> Logits:
         """The same logits, but in float32 where a lower precision takes a code for reached."""
         if self.fast is self.hasher:
             return logits
-        targets = self.search.targets[pool.rows]
+        targets = self.search.targets[rows]
         wrong, margin = judge(logits.to(targets), targets)
-        reached = (wrong == 0) & (margin > MARGIN)
-        if not reached.any():
+        right = (wrong == 0) & (margin > MARGIN)
+        if not right.any():
             return logits
-        exact, rows = logits.clone(), pool.rows[reached]
+        exact, some = logits.clone(), rows[right]
         # What is kept of frames that stand still has a lower precision, too.
-        inputs = self.moving.anew(rows, shown[reached])
+        inputs = self.moving.anew(some, shown[right])
         off = torch.autocast(shown.device.type, enabled=False)
-        with torch.no_grad(), off, self.session.attend(rows.tolist()):
-            exact[reached] = self.hasher(*inputs).to(logits)
+        with torch.no_grad(), off, self.session.attend(some.tolist()):
+            exact[right] = self.hasher(*inputs).to(logits)
         return exact
 
     def leave(self, pool: Pool, reached: Bool[Tensor, " n"]) -> list[int]:
@@ -196,11 +203,13 @@ class Loop:
             if not descent.eight_bit:
                 self.best[rows], self.improved[rows] = self.box.shown(pool.pixels[over]), True
             elif not reached[over].all():
-                self.look_once_more(pool, over & ~reached)
+                last = over & ~reached
+                reached[last] = self.look_once_more(pool, last)
             rows = rows[self.improved[rows]]
             search.best[rows] = self.moving.whole(rows, self.best[rows])
             if self.later:
-                again = over & (search.wrong[pool.rows] > 0)
+                missed = ~reached if self.thin else search.wrong[pool.rows] > 0
+                again = over & missed
             done = over & ~again
             saved = (descent.steps - pool.step[done] + self.later).sum()
             search.finish(pool.rows[done], int(saved))
@@ -209,12 +218,13 @@ class Loop:
         search.tell()
         return waiting
 
-    def look_once_more(self, pool: Pool, last: Bool[Tensor, " n"]) -> None:
-        """The last move of a query has not been judged yet."""
+    def look_once_more(self, pool: Pool, last: Bool[Tensor, " n"]) -> Bool[Tensor, " m"]:
+        """The last move of a query has not been judged yet: whose code has it reached?"""
         rows = pool.rows[last]
         shown = self.box.of(rows).eight_bit(pool.pixels[last])
         with torch.no_grad(), self.session.attend(rows.tolist()):
-            self.remember(rows, shown, self.fast(*self.moving.inputs(rows, shown)))
+            logits = call(self.fast, self.moving, rows, shown)
+        return self.remember(rows, shown, logits)
 
 
 def judge(logits: Logits, targets: Targets) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:

@@ -1,17 +1,18 @@
 """What an attack moves of its queries: all of each, or some frames of a clip."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from hashprobe.attacks.descent import Descent
-from hashprobe.attacks.frames import largest, own_frames
+from hashprobe.attacks.frames import largest
 from hashprobe.attacks.passes import gradient_of
 from hashprobe.attacks.session import Session
 from hashprobe.models.hasher import Hasher
-from hashprobe.models.video import FramewiseHasher, gathered, spread_out
+from hashprobe.models.video import FramewiseHasher, gathered, own_frames, spread_out
 from hashprobe.tensors import Clips, Images, Logits, Targets
 
 
@@ -57,7 +58,7 @@ class SomeFrames(Moving):
 
     Args:
         clips: (N, T, 3, H, W) in [0, 1].
-        lengths: (N,) frames of each clip.
+        lengths: (N,) frames of each clip; None where the hasher is not told.
         open: (N, T) which frames move.
         features: (N, T, F) what a `FramewiseHasher` makes of all frames; None for other hashers.
 
@@ -71,7 +72,7 @@ class SomeFrames(Moving):
     def __init__(
         self,
         clips: Clips,
-        lengths: Int64[Tensor, " n"],
+        lengths: Int64[Tensor, " n"] | None,
         open: Bool[Tensor, "n t"],
         features: Float[Tensor, "n t f"] | None,
     ) -> None:
@@ -110,8 +111,8 @@ def some_frames(
 
     The gradient is that of the descent's first step, with respect to what the hasher sees of each
     frame by itself, or to the pixels where it does not look at frames by themselves. Taken are the
-    frames whose part of it has the largest l1 norm: by so much, at most, does the loss fall, to
-    first order, when each value of that frame alone moves by one.
+    frames whose part of it has the largest l1 norm: by so much, to first order, the loss falls when
+    every value of that frame's part moves by one.
 
     Args:
         hasher: lent already.
@@ -127,30 +128,38 @@ def some_frames(
     own = own_frames(clips, session.lengths)
     if (counts >= own.sum(1)).all():
         return Moving(clips, session.lengths)
-    fast, lengths = session.fast(hasher), own.sum(1)
-    framewise = isinstance(hasher, FramewiseHasher)
-    size = 1 if framewise else session.rows(hasher, clips[:1], lengths[:1])
+    fast, framewise = session.fast(hasher), isinstance(hasher, FramewiseHasher)
+    lengths = own.sum(1) if framewise else session.lengths
+    whole = Moving(clips, lengths)
+    first = torch.zeros(1, dtype=torch.int64, device=clips.device)
+    size = 1 if framewise else session.rows(hasher, *whole.inputs(first, clips[:1]))
     norms, features = [], []
     for rows in torch.split(torch.arange(len(clips), device=clips.device), size):
-        seen, forward = looked_at(fast, clips[rows], own[rows], framewise)
+        if framewise:
+            given, forward = seen_by(fast, clips[rows], own[rows])
+            features.append(given)
+        else:
+            given, forward = clips[rows], partial(call, fast, whole, rows)
         with session.attend(rows.tolist()):
             step = torch.zeros_like(rows)
-            _, gradient = gradient_of(fast, forward, seen, targets[rows], descent, step)
+            _, gradient = gradient_of(fast, forward, given, targets[rows], descent, step)
         norms.append(gradient.abs().flatten(2).sum(2))
-        if framewise:
-            features.append(seen)
     open = own & largest(torch.cat(norms).masked_fill(~own, -1), counts)
     return SomeFrames(clips, lengths, open, torch.cat(features) if framewise else None)
 
 
-def looked_at(
-    hasher: Hasher, clips: Clips, own: Bool[Tensor, "n t"], framewise: bool
+def call(hasher: Hasher, moving: Moving, rows: Int64[Tensor, " m"], pixels: Images) -> Logits:
+    """Logits of some queries whose pixels have moved."""
+    logits: Tensor = hasher(*moving.inputs(rows, pixels))
+    return logits
+
+
+def seen_by(
+    hasher: Hasher, clips: Clips, own: Bool[Tensor, "n t"]
 ) -> tuple[Tensor, Callable[[Tensor], Logits]]:
-    """What a hasher sees of each frame by itself, and its way from there to logits."""
-    lengths = own.sum(1)
-    if not framewise:
-        return clips, lambda pixels: hasher(pixels, lengths)
+    """What a `FramewiseHasher`, or its copy, sees of each frame, and its way on to logits."""
     with torch.no_grad():
         seen = spread_out(hasher.features(gathered(clips, own)), own)  # type: ignore[operator]
+    lengths = own.sum(1)
     none, nowhere = clips[:, :0], lengths.new_zeros(len(lengths), 0)
     return seen, lambda features: hasher(none, lengths, nowhere, features)

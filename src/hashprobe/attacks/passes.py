@@ -1,7 +1,6 @@
-"""Single passes through a hasher that is lent: outputs, gradients, and the care it is due."""
+"""Single passes through a hasher that is lent: outputs and gradients."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,41 +10,8 @@ from hashprobe.attacks.descent import Compared, Descent, Steps
 from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
 from hashprobe.models.features import hash_layer_input
-from hashprobe.models.hasher import Hasher
+from hashprobe.models.hasher import Hasher, untouched
 from hashprobe.tensors import Images, Logits, Targets
-
-
-@contextmanager
-def untouched(hasher: Hasher) -> Iterator[None]:
-    """Lends a hasher for an attack: evaluation mode, no gradients for its weights.
-
-    Weights keep no gradient because none is computed: their `requires_grad` is off inside the
-    block. Mode (of every submodule) and flags are put back however the block ends.
-
-    Args:
-        hasher: any hasher, in any mode.
-
-    Example:
-        >>> from hashprobe.models import ImageHasher
-        >>> hasher = ImageHasher("small", 16).train()
-        >>> with untouched(hasher):
-        ...     print(hasher.training, any(p.requires_grad for p in hasher.parameters()))
-        False False
-        >>> hasher.training, all(p.requires_grad for p in hasher.parameters())
-        (True, True)
-    """
-    modes = [(module, module.training) for module in hasher.modules()]
-    flags = [(weight, weight.requires_grad) for weight in hasher.parameters()]
-    try:
-        hasher.eval()
-        for weight, _ in flags:
-            weight.requires_grad_(False)
-        yield
-    finally:
-        for weight, flag in flags:
-            weight.requires_grad_(flag)
-        for module, mode in modes:
-            module.training = mode
 
 
 def layout(hasher: Hasher, images: Tensor) -> torch.memory_format:

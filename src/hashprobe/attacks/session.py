@@ -48,20 +48,28 @@ class Converted(Hasher):
             ) from error
         self.inner.eval().requires_grad_(False)
         for module in self.inner.modules():
-            if any(weight.is_floating_point() for weight in module.parameters(recurse=False)):
+            if holds_weights(module):
                 convert(module)
                 module.register_forward_pre_hook(cast_inputs)
         lay_channels_last(self.inner)
 
     def features(self, frames: Images) -> Tensor:
-        """What a hasher that is framewise makes of single frames, as it comes."""
-        features: Tensor = self.inner.features(frames.float())  # type: ignore[operator]
-        return features
+        """What a `FramewiseHasher` makes of single frames, given back in float32."""
+        given = (frames.float(),)
+        if holds_weights(self.inner):
+            given = cast_inputs(self.inner, given)
+        features: Tensor = self.inner.features(*given)  # type: ignore[operator]
+        return features.float()
 
     def forward(self, images: Images, *more: Tensor) -> Logits:
         """Logits of images or clips in [0, 1], given back in float32."""
         logits: Tensor = self.inner(images.float(), *more)
         return logits.float()
+
+
+def holds_weights(module: nn.Module) -> bool:
+    """Whether a module has floating weights of its own, beside those of its children."""
+    return any(weight.is_floating_point() for weight in module.parameters(recurse=False))
 
 
 def convert(module: nn.Module) -> None:

@@ -179,5 +179,5 @@ def pictures(result: Result, victim: Victim) -> Drawing:
     caption = "The first queries of the experiment, none picked by its result."
     if clips:
         numbers = ", ".join(str(n) for n in sorted({n for e in found for n in e.frames}))
-        caption += f" Of the frames {numbers} each clip shows those that the attack changed."
+        caption += f" Frames {numbers}; of each clip the usual ones or those that changed."
     return Drawing(name, caption, tile_figure(strips, salt=name), tile_png(strips))

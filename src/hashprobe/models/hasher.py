@@ -1,5 +1,8 @@
 """The contract of a victim network, and the image hasher that fulfils it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
@@ -94,6 +97,39 @@ def lay_channels_last(network: nn.Module) -> None:
     for weight in network.parameters():
         if weight.ndim == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+
+
+@contextmanager
+def untouched(hasher: nn.Module) -> Iterator[None]:
+    """Lends a hasher: evaluation mode, no gradients for its weights.
+
+    Weights keep no gradient because none is computed: their `requires_grad` is off inside the
+    block. Mode (of every submodule) and flags are put back however the block ends.
+
+    Args:
+        hasher: any hasher, or a part of one, in any mode.
+
+    Example:
+        >>> from hashprobe.models import ImageHasher
+        >>> hasher = ImageHasher("small", 16).train()
+        >>> with untouched(hasher):
+        ...     print(hasher.training, any(p.requires_grad for p in hasher.parameters()))
+        False False
+        >>> hasher.training, all(p.requires_grad for p in hasher.parameters())
+        (True, True)
+    """
+    modes = [(module, module.training) for module in hasher.modules()]
+    flags = [(weight, weight.requires_grad) for weight in hasher.parameters()]
+    try:
+        hasher.eval()
+        for weight, _ in flags:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight, flag in flags:
+            weight.requires_grad_(flag)
+        for module, mode in modes:
+            module.training = mode
 
 
 class Normalising(Hasher):

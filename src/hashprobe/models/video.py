@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from hashprobe.errors import HashprobeError
 from hashprobe.models.backbones import Weights, build_backbone, hash_layer, last_linear
-from hashprobe.models.hasher import Hasher, Normalising, check_bits, check_clips
+from hashprobe.models.hasher import Hasher, Normalising, check_bits, check_clips, untouched
 from hashprobe.models.memory import fitting, room, saved_bytes
 from hashprobe.tensors import Clips, Images, Images8, Logits
 
@@ -43,7 +43,7 @@ class FramewiseHasher(Normalising):
         """What is seen of single frames.
 
         Args:
-            frames: (M, 3, size, size) in [0, 1].
+            frames: (M, 3, size, size) in [0, 1], not to be written into.
 
         Returns:
             (M, F).
@@ -80,17 +80,27 @@ class FramewiseHasher(Normalising):
 
         Raises:
             HashprobeError: clips of another shape than the contract's, not in [0, 1], or lengths
-                out of range.
+                out of range; or one of lengths, places and features without the others.
         """
-        if places is None or features is None or lengths is None:
+        if places is None and features is None:
             lengths = check_clips(clips, lengths, self.contract)
-            own = torch.arange(clips.shape[1], device=clips.device) < lengths.unsqueeze(1)
+            own = own_frames(clips, lengths)
             return self.code(spread_out(self.features(gathered(clips, own)), own), lengths)
+        if places is None or features is None or lengths is None:
+            raise HashprobeError("places, features and lengths go together: one of them is missing")
         row, column = (places >= 0).nonzero(as_tuple=True)
-        if len(row):
-            seen = self.features(clips[row, column])
-            features = features.to(seen).index_put((row, places[row, column]), seen)
-        return self.code(features, lengths)
+        if not len(row):
+            return self.code(features.clone(), lengths)
+        seen = self.features(clips[row, column])
+        return self.code(features.to(seen).index_put((row, places[row, column]), seen), lengths)
+
+
+def own_frames(images: Tensor, lengths: Int64[Tensor, " n"] | None) -> Bool[Tensor, "n t"]:
+    """Which frames are a clip's own, and not padding."""
+    count = images.shape[1]
+    if lengths is None:
+        return torch.ones(len(images), count, dtype=torch.bool, device=images.device)
+    return torch.arange(count, device=images.device) < lengths.to(images.device).unsqueeze(1)
 
 
 def gathered(clips: Clips, own: Bool[Tensor, "n t"]) -> Float[Tensor, "m 3 h w"]:
@@ -216,7 +226,8 @@ class VideoHasher(FramewiseHasher):
         """What the backbone keeps of one frame for a backward pass; measured once a precision."""
         kind = next(self.network.parameters()).dtype
         if kind not in self.measured:
-            self.measured[kind] = saved_bytes(self.network, self.normalised(frame))
+            with untouched(self.network):  # batch statistics must not see it
+                self.measured[kind] = saved_bytes(self.network, self.normalised(frame))
         return self.measured[kind]
 
     @property

@@ -343,7 +343,7 @@ def retrieved(
 def shown_frames(query: Tensor, adversarial: Tensor, contract: InputContract) -> tuple[int, ...]:
     """Which frames of a query are shown, from 1 on.
 
-    The usual ones; where an attack has left one of them alone, those that it changed.
+    The usual ones; where an attack has left one of them alone, the first of those that it changed.
     """
     if not contract.frames:
         return ()
