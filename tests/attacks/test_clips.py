@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from hashprobe.attacks import (
     ATTACKS,
@@ -21,6 +22,7 @@ from hashprobe.attacks import (
     encode,
 )
 from hashprobe.attacks.bit_margin import SOFT
+from hashprobe.attacks.box import Box
 from hashprobe.attacks.descent import Descent
 from hashprobe.attacks.encoding import encode_both
 from hashprobe.attacks.engine import minimise
@@ -662,6 +664,173 @@ def test_a_clip_of_one_frame_has_no_tenth(clips8, random_signs):
             options=BitMarginOptions(steps=12), session=session,
         )  # fmt: skip
     assert session.backwards.max() == 10 + 12
+
+
+def test_a_clip_of_one_frame_among_others_has_no_tenth_either(clips8, random_signs):
+    hasher, clips = hasher_of(), clips8.float() / 255
+    targets = random_signs(5, 16).float()
+    told, passes = [], []
+    for rows in (list(range(5)), [3]):
+        session = Session(lengths=LENGTHS[rows])
+        session.on_step = lambda *steps: told.append(steps)
+        with session.counting(hasher, len(rows)):
+            ATTACKS["bit-margin"].run(
+                hasher, clips[rows], targets[rows], budget=Budget(1 / 255),
+                options=BitMarginOptions(steps=12), session=session,
+            )  # fmt: skip
+        passes.append((session.forwards[rows.index(3)], session.backwards[rows.index(3)]))
+        assert told[-1] == (told[-1][1],) * 2 and told == sorted(told, key=lambda x: x[0])
+        told.clear()
+    assert passes[0] == passes[1] and passes[0][1] == 10 + 12
+
+
+def test_a_code_that_the_last_quick_step_reaches_is_done(clips8):
+    """The pass that sees it takes no gradient, and no attempt follows."""
+    hasher, clips = hasher_of(), clips8.float() / 255
+    with torch.no_grad():
+        logits = hasher(clips, LENGTHS)
+    weakest = logits.abs().argsort(1)[:, :4]
+    targets = torch.where(logits >= 0, 1.0, -1.0)
+    targets.scatter_(1, weakest, -targets.gather(1, weakest))
+
+    def backwards(quick_steps):
+        session = Session(lengths=LENGTHS)
+        descent = Descent(
+            lambda z, b, _: (1 - b * z / z.abs().mean(1, keepdim=True)).relu().sum(1),
+            lambda gradient, _: -0.005 * gradient.sign(), steps=40, eight_bit=True,
+        )  # fmt: skip
+        with session.counting(hasher, 5):
+            minimise(
+                hasher, clips, targets, descent, budget=rule_budget(frames=6), session=session,
+                quick=dataclasses.replace(descent, steps=quick_steps),
+            )  # fmt: skip
+        return session.backwards
+
+    usual = backwards(40)
+    reached = set(usual[usual < 41].tolist())
+    assert len(reached) > 1
+    for passes in reached:
+        assert (backwards(passes - 1)[usual == passes] == passes - 1).all()
+
+
+@pytest.mark.parametrize(("levels", "steps"), [(1, 11), (5, 11), (5, 20), (15, 20)])
+def test_a_shared_change_is_rounded_once_for_all_frames(levels, steps, work):
+    """Where steps end halfway between grey levels, too."""
+    budget = Budget(levels / 255, shared=True)
+    work |= {"budget": budget, "options": BitMarginOptions(steps=steps)}
+    out = craft(**work)
+    assert torch.equal(out.images[:], out.images8[:].float() / 255)
+    clips = work["images8"].float() / 255
+    targets = torch.from_numpy(work["targets"].codes).float()
+    moved = ATTACKS["bit-margin"].run(
+        work["hasher"], clips, targets, budget=budget, options=work["options"],
+        session=Session(lengths=LENGTHS),
+    )  # fmt: skip
+    assert torch.equal(moved, out.images[:]) and (moved != clips).any()
+
+
+def test_a_shared_change_of_pixels_between_grey_levels_stays_in_the_budget():
+    clips = torch.rand(3, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    box = Box.around(clips, Budget(2.5 / 255, shared=True), InputContract(size=8, frames=4))
+    moved = box.eight_bit(clips + 0.3)
+    assert torch.allclose(moved, (clips + 2 / 255).clamp(0, 1), atol=1e-6)
+
+
+class Tanh(Own):
+    """Its features are needed for the way back, and `code` writes into them."""
+
+    def features(self, frames):
+        return super().features(frames).tanh()
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, torch.full((5,), 6)])
+def test_a_network_may_write_into_its_features(lengths, work):
+    work |= {"hasher": Tanh(), "lengths": lengths, "options": BitMarginOptions(steps=12)}
+    assert craft(**work).backwards.min() > 0
+
+
+class Recurrent(Own):
+    """Modules that are given sequences, states and arguments by name."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.lstm = torch.nn.LSTM(16, 16, batch_first=True)
+            self.look = torch.nn.MultiheadAttention(16, 2, batch_first=True)
+
+    def code(self, features, lengths):
+        features = features.float()
+        if self.kind == "packed":
+            features = pack_padded_sequence(
+                features, lengths.cpu(), batch_first=True, enforce_sorted=False
+            )
+            return self.lstm(features)[1][0][-1]
+        if self.kind == "state":
+            nothing = features.new_zeros(1, len(features), 16)
+            states, _ = self.lstm(features, (nothing, nothing))
+        else:
+            states, _ = self.look(query=features, key=features, value=features)
+        return states[torch.arange(len(states)), lengths - 1]
+
+
+@pytest.mark.parametrize("kind", ["packed", "state", "named"])
+@pytest.mark.parametrize("rule", [{}, {"frames": 2}])
+def test_modules_of_all_kinds_of_arguments_go_in_bfloat16(kind, rule, work):
+    work |= {"hasher": Recurrent(kind), "budget": rule_budget(**rule)}
+    out = craft(**work, options=BitMarginOptions(steps=12), precision="bfloat16")
+    wrong, clean = (
+        (c.signs() != work["targets"].codes).sum() for c in (out.codes, out.clean_codes)
+    )
+    assert wrong < clean
+
+
+@pytest.mark.parametrize("rule", [{}, {"frames": 2}])
+def test_features_before_the_hash_layer_take_one_among_all_frames(rule, work):
+    class PerFrame(FramewiseHasher):
+        def __init__(self):
+            super().__init__(16, InputContract(size=8, frames=6))
+            self.hash = torch.nn.Linear(192, 16)
+
+        def features(self, frames):
+            return self.hash(frames.flatten(1))
+
+        def code(self, features, lengths):
+            return features.sum(1)
+
+    work |= {"hasher": PerFrame(), "budget": rule_budget(**rule)}
+    aimed = aims8("feature", work)
+    with pytest.raises(HashprobeError, match="one row a query; it was given"):
+        craft(**work, **aimed, attack="feature", options=quick("feature"))
+
+
+@pytest.mark.parametrize(
+    ("attack", "rule"), [("bit-margin", {}), ("hag", {}), ("dhta", {"frames": 2})]
+)
+def test_a_longest_clip_says_how_many_fit(attack, rule, clips8, random_signs, monkeypatch):
+    measured = []
+
+    def bytes_of(hasher, clips, lengths):
+        measured.append(int(lengths.max()))
+        return 1 << 20
+
+    class Plain(Hasher):
+        def __init__(self, inner):
+            super().__init__(inner.bits, inner.contract)
+            self.inner = inner
+
+        def forward(self, clips, lengths):
+            return self.inner(clips, lengths)
+
+    monkeypatch.setattr(sys.modules["hashprobe.attacks.session"], "saved_bytes", bytes_of)
+    order = [3, 0, 1, 2, 4]
+    session = Session(lengths=LENGTHS[order])
+    ATTACKS[attack].run(
+        Plain(hasher_of()), clips8[order].float() / 255, random_signs(5, 16).float(),
+        budget=rule_budget(**rule), options=quick(attack), session=session,
+    )  # fmt: skip
+    assert measured[0] == 6
 
 
 @pytest.mark.parametrize("changed", [[], [2], range(6)])

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+import hashprobe.attacks.session as session_module
 from hashprobe.attacks import BitMarginOptions, DhtaOptions, Session, bit_margin, craft, dhta
 from hashprobe.attacks.session import Converted
 from hashprobe.attacks.targets import TargetCodes
 from hashprobe.errors import HashprobeError
-from hashprobe.models import ImageHasher
+from hashprobe.models import ImageHasher, VideoHasher
 from hashprobe.models.memory import fitting, saved_bytes
 from hashprobe.types import Budget
 
@@ -176,3 +177,17 @@ def test_measuring_what_a_query_needs_leaves_nothing_behind(conv, random_images)
     finally:
         gc.enable()
     assert kept[0] == kept[1]
+
+
+def test_a_longer_clip_than_any_before_is_measured_anew(monkeypatch):
+    measured = []
+
+    def bytes_of(hasher, clips, lengths):
+        measured.append(int(lengths.max()))
+        return 1 << 20
+
+    monkeypatch.setattr(session_module, "saved_bytes", bytes_of)
+    session, hasher = Session(), VideoHasher("small", 16, size=8, frames=6)
+    for length in (2, 1, 4, 3, 4):
+        session.rows(hasher, torch.zeros(1, 6, 3, 8, 8), torch.tensor([length]))
+    assert measured == [2, 4]

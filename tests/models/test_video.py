@@ -7,6 +7,7 @@ import torch
 
 from hashprobe.errors import HashprobeError
 from hashprobe.models import ImageHasher, VideoHasher, hash_layer_input
+from hashprobe.models.video import clip_features
 
 
 def build(bits=16, **more):
@@ -177,3 +178,19 @@ def test_frames_in_places_take_features_and_lengths():
     for given in ((None, places, features), (lengths, None, features), (lengths, places, None)):
         with pytest.raises(HashprobeError, match="go together"):
             hasher(clips, *given)
+
+
+def test_features_of_clips_leave_modes_alone():
+    hasher = VideoHasher("small", 16, size=8, frames=4).train()
+    hasher.network.eval()
+    given = torch.zeros(2, 4, 3, 8, 8, dtype=torch.uint8), torch.tensor([4, 1])
+    clip_features(hasher, *given)
+    assert hasher.training and not any(m.training for m in hasher.network.modules())
+    assert all(weight.requires_grad for weight in hasher.parameters())
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        clip_features(hasher, *given, stop)
+    assert hasher.training

@@ -91,8 +91,8 @@ def bit_margin(
 
     Most clips need less: 10 steps on a tenth of the frames come first, where the hasher looks at
     every frame by itself and a pass through these costs a tenth, and then 10 steps on all frames. A
-    clip whose code is reached is done. A budget of as many frames as a clip has leaves the tenth
-    out.
+    clip whose code is reached with a margin is done. A budget of as many frames as a clip has
+    leaves the tenth out.
 
     Args:
         hasher: the victim; left as it was.

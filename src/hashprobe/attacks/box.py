@@ -35,6 +35,8 @@ class Box:
     """Highest pixels, likewise."""
     unit: Float[Tensor, "1 3 1 1"]
     """How many [0, 1] pixels one unit of the budget's space is, per channel."""
+    shared: bool = False
+    """Whether all frames of a clip change alike."""
 
     @classmethod
     def around(cls, images: Images, budget: Budget, contract: InputContract) -> "Box":
@@ -58,7 +60,7 @@ class Box:
         low, high = images - budget.eps * unit, images + budget.eps * unit
         if not budget.shared:
             low, high = low.clamp(0, 1), high.clamp(0, 1)
-        return cls(low, high, unit)
+        return cls(low, high, unit, budget.shared)
 
     def clamp(self, images: Images) -> Images:
         """The nearest images inside the box."""
@@ -70,16 +72,18 @@ class Box:
             return self
         mask = spread(open)
         low, high = (torch.where(mask, bound, clean) for bound in (self.low, self.high))
-        return Box(low, high, self.unit)
+        return Box(low, high, self.unit, self.shared)
 
     def of(self, rows: Int64[Tensor, " m"]) -> "Box":
         """The box of some of the images."""
-        return Box(self.low[rows], self.high[rows], self.unit)
+        return Box(self.low[rows], self.high[rows], self.unit, self.shared)
 
     def eight_bit(self, images: Images) -> Images:
         """The nearest images inside the box whose values are multiples of 1/255.
 
-        Where no multiple lies in the box, a pixel becomes the box's centre: the clean one.
+        Where no multiple lies in the box, a pixel becomes the box's centre: the clean one. A change
+        that frames share is rounded once for all of them: near a half each frame's own pixels would
+        go one way or the other.
 
         Example:
             >>> clean = torch.full((1, 3, 1, 1), 100 / 255)
@@ -87,11 +91,22 @@ class Box:
             >>> 255 * box.eight_bit(torch.full((1, 3, 1, 1), 0.7)).flatten()
             tensor([108., 108., 108.])
         """
+        if self.shared:
+            return self.eight_bit_alike(images)
         # 255 * (100/255 - 8/255) may lie a hair above 92 in floating point.
         low = (255 * self.low - HAIR).ceil().clamp(0)
         high = (255 * self.high + HAIR).floor().clamp(None, 255)
         rounded = torch.maximum(torch.minimum((255 * images).round(), high), low) / 255
         return torch.where(low <= high, rounded, (self.low + self.high) / 2)
+
+    def eight_bit_alike(self, images: Images) -> Images:
+        """Clean clips and the same whole number of grey levels on all frames that may change."""
+        clean = 255 * (self.low + self.high) / 2
+        clean = torch.where((clean - clean.round()).abs() < HAIR, clean.round(), clean)
+        levels = (255 * images - clean).round()
+        levels = levels.gather(1, levels.abs().argmax(1, keepdim=True))
+        reach = (255 * (self.high - self.low) / 2 + HAIR).floor()
+        return (clean + torch.maximum(torch.minimum(levels, reach), -reach)).clamp(0, 255) / 255
 
     @staticmethod
     def cut(images: Images, gradient: Images) -> Bool[Tensor, "n *t 3 h w"]:

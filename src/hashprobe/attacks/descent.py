@@ -51,8 +51,8 @@ class Descent:
     eight_bit: bool = False
     """Whether the network sees every iterate rounded to 8 bits, and the best one is returned.
 
-    A query then leaves as soon as its target code is reached. Without, all steps are taken, in
-    floats, and the last iterate is returned, as papers do.
+    A query then leaves as soon as its target code is reached with a margin. Without, all steps are
+    taken, in floats, and the last iterate is returned, as papers do.
     """
     restarts: int = 0
     """More starts, at random points of the budget, for queries whose code was not reached.

@@ -99,6 +99,7 @@ def minimise(
             wanted = torch.full((len(images),), budget.frames, device=images.device)
             moving = open_frames(descent, wanted)
         attempts = [(descent, moving, start) for start in range(1 + descent.restarts)]
+        rows, waiting = list(range(len(images))), list[int]()
         if quick is not None:
             attempts.insert(0, (quick, moving, 0))
             free = budget.frames is None and not budget.shared
@@ -107,9 +108,12 @@ def minimise(
                 few = (own + FEW - 1) // FEW
                 if (few < own).any():
                     attempts.insert(0, (quick, open_frames(quick, few), 0))
+                    # A tenth that is all frames is the attempt after it.
+                    waiting = [row for row in rows if few[row] == own[row]]
+                    rows = [row for row in rows if few[row] < own[row]]
         later = sum(each.steps for each, _, _ in attempts)
         search = Search(images, targets, session, later)
-        rows = list(range(len(images)))
+        search.spent = len(waiting) * attempts[0][0].steps
         for each, moving, start in attempts:
             if not rows:
                 break
@@ -119,7 +123,8 @@ def minimise(
             if start:
                 rows = loop.go(rows, partial(random_start, loop.box, budget, ids, seed, start))
             else:
-                rows = loop.go(rows, partial(clean_start, moving))
+                rows = waiting + loop.go(rows, partial(clean_start, moving))
+                waiting = []
     return search.best
 
 

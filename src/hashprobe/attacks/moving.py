@@ -60,7 +60,8 @@ class SomeFrames(Moving):
         clips: (N, T, 3, H, W) in [0, 1].
         lengths: (N,) frames of each clip; None where the hasher is not told.
         open: (N, T) which frames move.
-        features: (N, T, F) what a `FramewiseHasher` makes of all frames; None for other hashers.
+        features: (N, T, F) what a `FramewiseHasher` makes of those that stand still; None for other
+            hashers.
 
     Example:
         >>> open = torch.tensor([[False, True, True], [True, False, False]])
@@ -120,32 +121,36 @@ def some_frames(
         targets: (N, K) or (N, F).
         descent: says what is compared, and how.
         counts: (N,) frames of each clip, at least 1.
-        session: counts the pass that this takes, and says how long the clips are.
+        session: counts the pass that this takes of each clip that has more frames than are wanted,
+            and says how long the clips are.
 
     Returns:
         The frames; all of the clips, where none has more than are wanted.
     """
     own = own_frames(clips, session.lengths)
-    if (counts >= own.sum(1)).all():
+    chosen = (counts < own.sum(1)).nonzero().squeeze(1)
+    if not len(chosen):
         return Moving(clips, session.lengths)
     fast, framewise = session.fast(hasher), isinstance(hasher, FramewiseHasher)
     lengths = own.sum(1) if framewise else session.lengths
     whole = Moving(clips, lengths)
-    first = torch.zeros(1, dtype=torch.int64, device=clips.device)
-    size = 1 if framewise else session.rows(hasher, *whole.inputs(first, clips[:1]))
-    norms, features = [], []
-    for rows in torch.split(torch.arange(len(clips), device=clips.device), size):
+    first = own.sum(1).argmax().unsqueeze(0)
+    size = 1 if framewise else session.rows(hasher, *whole.inputs(first, clips[first]))
+    norms, features = clips.new_zeros(own.shape), None
+    for rows in torch.split(chosen, size):
         if framewise:
             given, forward = seen_by(fast, clips[rows], own[rows])
-            features.append(given)
+            # Nothing is needed of a clip whose frames all move.
+            features = given.new_zeros(*own.shape, given.shape[2]) if features is None else features
+            features[rows] = given
         else:
             given, forward = clips[rows], partial(call, fast, whole, rows)
         with session.attend(rows.tolist()):
             step = torch.zeros_like(rows)
             _, gradient = gradient_of(fast, forward, given, targets[rows], descent, step)
-        norms.append(gradient.abs().flatten(2).sum(2))
-    open = own & largest(torch.cat(norms).masked_fill(~own, -1), counts)
-    return SomeFrames(clips, lengths, open, torch.cat(features) if framewise else None)
+        norms[rows] = gradient.abs().flatten(2).sum(2).to(norms)
+    open = own & largest(norms.masked_fill(~own, -1), counts)
+    return SomeFrames(clips, lengths, open, features)
 
 
 def call(hasher: Hasher, moving: Moving, rows: Int64[Tensor, " m"], pixels: Images) -> Logits:

@@ -57,7 +57,8 @@ def outputs_of(
     """
     lengths = session.lengths if lengths is None else lengths
     with untouched(hasher), torch.inference_mode(False), torch.no_grad():
-        size = session.rows(hasher, images[:1], *() if lengths is None else (lengths[:1],))
+        first = slice(1) if lengths is None else lengths.argmax().unsqueeze(0)
+        size = session.rows(hasher, images[first], *() if lengths is None else (lengths[first],))
         parts = []
         for start in range(0, len(images), size):
             part = images[start : start + size].detach().clone()
@@ -66,8 +67,25 @@ def outputs_of(
             rows = range(start, start + len(part))
             with session.attend(rows), hash_layer_input(hasher) as seen:
                 logits = hasher(part, *more)
-            parts.append(seen[0].to(part) if compared == "features" else logits)
+            parts.append(
+                features_of(seen, len(part)).to(part) if compared == "features" else logits
+            )
     return torch.cat(parts)
+
+
+def features_of(seen: list[Tensor], count: int) -> Float[Tensor, "n f"]:
+    """What the hash layer was given in one pass of so many queries.
+
+    Raises:
+        HashprobeError: not one row a query.
+    """
+    rows = len(seen[0]) if seen else 0
+    if rows != count:
+        raise HashprobeError(
+            f"the features of a query are what the network's last layer is given, one row a query; "
+            f"it was given {rows} for {count}: has it a layer after the one that sees frames?"
+        )
+    return seen[0]
 
 
 def gradient_of(
@@ -99,7 +117,7 @@ def gradient_of(
         what = "features"
         with hash_layer_input(hasher) as seen:
             logits = forward(given)
-        outputs = seen[0].to(given.dtype)
+        outputs = features_of(seen, len(targets)).to(given.dtype)
     else:
         what = "logits"
         logits = outputs = forward(given)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from hashprobe.errors import HashprobeError
 from hashprobe.models.hasher import Hasher, lay_channels_last
@@ -50,15 +51,15 @@ class Converted(Hasher):
         for module in self.inner.modules():
             if holds_weights(module):
                 convert(module)
-                module.register_forward_pre_hook(cast_inputs)
+                module.register_forward_pre_hook(cast_inputs, with_kwargs=True)
         lay_channels_last(self.inner)
 
     def features(self, frames: Images) -> Tensor:
         """What a `FramewiseHasher` makes of single frames, given back in float32."""
-        given = (frames.float(),)
+        given = frames.float()
         if holds_weights(self.inner):
-            given = cast_inputs(self.inner, given)
-        features: Tensor = self.inner.features(*given)  # type: ignore[operator]
+            given = cast(given)
+        features: Tensor = self.inner.features(given)  # type: ignore[operator]
         return features.float()
 
     def forward(self, images: Images, *more: Tensor) -> Logits:
@@ -82,12 +83,27 @@ def convert(module: nn.Module) -> None:
             setattr(module, name, buffer.to(torch.bfloat16))
 
 
-def cast_inputs(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def cast_inputs(
+    _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What a converted module is given, in its own precision."""
-    return tuple(
-        x.to(torch.bfloat16) if isinstance(x, Tensor) and x.is_floating_point() else x
-        for x in inputs
-    )
+    return cast(inputs), {name: cast(value) for name, value in named.items()}
+
+
+def cast(given: Any) -> Any:
+    """Tensors in bfloat16 where they are floating, those inside sequences too.
+
+    Example:
+        >>> state, places = cast((torch.zeros(1), torch.tensor([1])))
+        >>> state.dtype, places.dtype
+        (torch.bfloat16, torch.int64)
+    """
+    if isinstance(given, Tensor | PackedSequence):
+        floating = (given if isinstance(given, Tensor) else given.data).is_floating_point()
+        return given.to(torch.bfloat16) if floating else given
+    if isinstance(given, list):
+        return [cast(each) for each in given]
+    return tuple(cast(each) for each in given) if isinstance(given, tuple) else given
 
 
 class Session:
@@ -134,7 +150,7 @@ class Session:
             raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
         self.precision = precision
         self.batch_size = batch_size
-        self.fits: dict[tuple[int, ...], int] = {}
+        self.fits: dict[tuple[int, ...], tuple[int, int]] = {}
         self.lengths = lengths
         self.on_step = on_step
         self.on_done = on_done
@@ -156,21 +172,23 @@ class Session:
 
         Args:
             hasher: the victim.
-            inputs: what it is called with for one of them.
+            inputs: what it is called with for one of them, of clips a longest one.
         """
         if self.batch_size is not None:
             return self.batch_size
         shape = tuple(inputs[0].shape)
-        if shape not in self.fits:
+        length = int(inputs[1].max()) if len(inputs) > 1 else 0
+        # A longer clip than any before needs more.
+        if shape not in self.fits or self.fits[shape][0] < length:
             with self.attend([]):
                 each = saved_bytes(self.fast(hasher), *inputs)
-            self.fits[shape] = fitting(each, inputs[0].device)
-        return self.fits[shape]
+            self.fits[shape] = length, fitting(each, inputs[0].device)
+        return self.fits[shape][1]
 
     @property
     def largest(self) -> int:
         """The most queries that have gone through the network at once."""
-        return self.batch_size or max(self.fits.values(), default=1)
+        return self.batch_size or max((size for _, size in self.fits.values()), default=1)
 
     def more(self, rows: Any) -> tuple[Tensor, ...]:
         """What a hasher is given beside the pixels of some queries: their lengths, for clips."""

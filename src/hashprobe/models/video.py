@@ -23,8 +23,8 @@ HIDDEN = 256
 class FramewiseHasher(Normalising):
     """A hasher of clips that looks at each frame by itself first, and then at all together.
 
-    Whatever derives from it says the two halves, `features` and `code`, and has a forward pass by
-    them. An attack that moves some frames then spends its passes on these alone.
+    Whatever derives from it says the two halves, `features` and `code`, and leaves the forward pass
+    as it is: an attack that moves some frames calls it with these alone.
 
     Example:
         >>> from hashprobe.types import InputContract
@@ -54,7 +54,7 @@ class FramewiseHasher(Normalising):
         """Logits of clips by the features of their frames.
 
         Args:
-            features: (N, T, F), anything beyond a clip's length.
+            features: (N, T, F), anything beyond a clip's length; may be written into.
             lengths: (N,) from 1 to T.
         """
         raise NotImplementedError
@@ -114,7 +114,7 @@ def gathered(clips: Clips, own: Bool[Tensor, "n t"]) -> Float[Tensor, "m 3 h w"]
 
 
 def spread_out(features: Float[Tensor, "m f"], own: Bool[Tensor, "n t"]) -> Float[Tensor, "n t f"]:
-    """Features of frames, in their places in their clips; zeros where none is.
+    """Features of frames, in their places in their clips, copied; zeros where none is.
 
     Example:
         >>> spread_out(torch.tensor([[1.0], [2.0]]), torch.tensor([[True, False], [True, False]]))
@@ -125,7 +125,7 @@ def spread_out(features: Float[Tensor, "m f"], own: Bool[Tensor, "n t"]) -> Floa
                  [0.]]])
     """
     if own.all():
-        return features.view(*own.shape, features.shape[1])
+        return features.clone().view(*own.shape, features.shape[1])
     return features.new_zeros(*own.shape, features.shape[1]).index_put((own,), features)
 
 
@@ -289,17 +289,15 @@ def clip_features(
         >>> clip_features(hasher, clips8, torch.tensor([5, 3])).shape
         torch.Size([2, 5, 256])
     """
-    mode = hasher.training
-    hasher.eval()
     kept: list[Tensor] = []
-    for row, length in enumerate(lengths.tolist()):
-        features = hasher.features(clips8[row, :length].to(hasher.mean.device).float() / 255)
-        padded = features.new_zeros(clips8.shape[1], features.shape[1])
-        padded[:length] = features
-        kept.append(padded.to(clips8.device))
-        if on_progress is not None:
-            on_progress(row + 1, len(lengths))
-    hasher.train(mode)
+    with untouched(hasher):
+        for row, length in enumerate(lengths.tolist()):
+            features = hasher.features(clips8[row, :length].to(hasher.mean.device).float() / 255)
+            padded = features.new_zeros(clips8.shape[1], features.shape[1])
+            padded[:length] = features
+            kept.append(padded.to(clips8.device))
+            if on_progress is not None:
+                on_progress(row + 1, len(lengths))
     return torch.stack(kept)
 
 
