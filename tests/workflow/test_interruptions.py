@@ -32,13 +32,14 @@ NAME = "dhta-64of255-seed5"
 def interrupted(encoded):
     """Starts an attack, one query after the other, and sends it a signal once two are finished."""
 
-    def run(number):
+    folder = encoded / "attacks" / NAME / "queries"
+
+    def once(number):
         words = [SCRIPT, "attack", "dhta", str(encoded), *SLOW.split(), "--batch-size", "1"]
         alone = {**os.environ, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=alone
         )
-        folder = encoded / "attacks" / NAME / "queries"
         give_up = time.monotonic() + 60
         while len(list(folder.glob("*.npz"))) < 2:
             assert process.poll() is None, process.communicate()
@@ -47,8 +48,17 @@ def interrupted(encoded):
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
         finished = {path.name: path.read_bytes() for path in folder.glob("*.npz")}
-        assert 2 <= len(finished) < 6, "it should be met in the middle"
+        assert len(finished) >= 2
         return process.returncode, out, err, finished
+
+    def run(number):
+        for _ in range(5):
+            *said, finished = once(number)
+            if len(finished) < 6:
+                return *said, finished
+            # On a busy machine it may be over before the signal is sent.
+            shutil.rmtree(folder.parent)
+        pytest.fail("it should be met in the middle")
 
     return run
 
