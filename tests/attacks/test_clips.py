@@ -713,6 +713,27 @@ def test_a_code_that_the_last_quick_step_reaches_is_done(clips8):
         assert (backwards(passes - 1)[usual == passes] == passes - 1).all()
 
 
+def test_a_narrow_code_is_not_worth_another_start():
+    """A clip that may not move far enough for a margin, whose code is right as it is."""
+    hasher, clips = hasher_of(), coloured(40, 3).float() / 255
+    with torch.no_grad():
+        logits = hasher(clips)
+    targets = torch.where(logits >= 0, 1.0, -1.0)
+    _, margin = judge(logits, targets)
+    narrow = margin < 0.01
+    session = Session()
+    clips, targets = clips[narrow], targets[narrow]
+    with session.counting(hasher, len(clips)):
+        moved = ATTACKS["bit-margin"].run(
+            hasher, clips, targets, budget=Budget(1 / 255),
+            options=BitMarginOptions(steps=3, restarts=2), session=session,
+        )  # fmt: skip
+    with torch.no_grad():
+        wrong, margin = judge(hasher(moved), targets)
+    thin = (wrong == 0) & (margin <= MARGIN)
+    assert thin.any() and (session.backwards[thin.numpy()] == 3).all()
+
+
 @pytest.mark.parametrize(("levels", "steps"), [(1, 11), (5, 11), (5, 20), (15, 20)])
 def test_a_shared_change_is_rounded_once_for_all_frames(levels, steps, work):
     """Where steps end halfway between grey levels, too."""
