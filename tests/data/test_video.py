@@ -273,7 +273,9 @@ def test_a_worker_does_not_clear_away_what_its_parent_left():
             gc.collect()
             os._exit(0)
         for _ in range(200):
-            if os.waitpid(child, os.WNOHANG)[0]:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                assert status == 0
                 break
             time.sleep(0.05)
         else:
