@@ -15,12 +15,18 @@ from attack_engine import TOP, Victim, interval
 from common import Results, arguments
 from torch.nn import functional as F
 
-from hashprobe.attacks import BitMarginOptions, alpha_at, bit_margin, inner_product_loss
-from hashprobe.attacks.bit_margin import MOMENTUM, sharpen, signed_step
-from hashprobe.attacks.descent import Descent
-from hashprobe.attacks.engine import minimise
-from hashprobe.attacks.objectives import bit_margin_loss
-from hashprobe.evaluation import Measurement, paired_difference
+from hashprobe.attacks._bit_margin import (
+    MOMENTUM,
+    BitMarginOptions,
+    bit_margin,
+    sharpen,
+    signed_step,
+)
+from hashprobe.attacks._dhta import alpha_at
+from hashprobe.attacks.objectives import bit_margin_loss, inner_product_loss
+from hashprobe.evaluation.measurement import Measurement, paired_difference
+from hashprobe.optim.attempts import minimise
+from hashprobe.optim.rule import Descent
 from hashprobe.types import Budget
 
 

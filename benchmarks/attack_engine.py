@@ -21,31 +21,25 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hashprobe.attacks import (
-    Attacked,
-    DhtaOptions,
-    Precision,
-    Session,
-    TargetCodes,
-    alpha_at,
-    anchor_code,
-    craft,
-    encode,
-)
-from hashprobe.codes import PackedCodes
-from hashprobe.data import DataOptions, decode
-from hashprobe.evaluation import (
-    Measurement,
-    paired_difference,
-    targeted_mean_average_precision,
-)
-from hashprobe.models import Hasher, ImageHasher, TrainOptions
-from hashprobe.models.hasher import lay_channels_last
-from hashprobe.runs import Run
+from hashprobe.attacks._dhta import DhtaOptions, alpha_at
+from hashprobe.attacks.targets import TargetCodes, anchor_code
+from hashprobe.audit.attack_step import Protocol, draw_queries, draw_targets
+from hashprobe.audit.encode_step import encode_run
+from hashprobe.audit.run_io import imitates_bfloat16, load_codes, reopen
+from hashprobe.audit.train_step import Network, train_run
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.runner import craft
+from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.data.loader import decode
+from hashprobe.evaluation.measurement import Measurement, paired_difference
+from hashprobe.evaluation.measures import targeted_mean_average_precision
+from hashprobe.optim.encoding import encode
+from hashprobe.optim.session import Precision, Session
+from hashprobe.storage.runs import Run
+from hashprobe.training.options import TrainOptions
 from hashprobe.types import Budget
-from hashprobe.workflow import Network, Protocol, encode_run, train_run
-from hashprobe.workflow.attacking import draw_queries, draw_targets
-from hashprobe.workflow.opening import imitates_bfloat16, load_codes, reopen
+from hashprobe.victims.base import Hasher, ImageHasher, lay_channels_last
 
 
 HasherT = TypeVar("HasherT", bound=Hasher)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hashprobe.environment import environment
+from hashprobe.storage.environment import environment
 
 
 def arguments(text: str, **more: dict[str, Any]) -> argparse.Namespace:

@@ -16,13 +16,14 @@ from common import Results, arguments, median, once, seconds
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from hashprobe.attacks import Session, encode
-from hashprobe.codes import PackedCodes
-from hashprobe.data import Split, stream
-from hashprobe.data.split import FileSource
-from hashprobe.environment import cores
-from hashprobe.models import ImageHasher
-from hashprobe.workflow.encoding import encode_parts
+from hashprobe.audit.encode_step import encode_parts
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.data.loader import stream
+from hashprobe.data.sources import FileSource, Split
+from hashprobe.optim.encoding import encode
+from hashprobe.optim.session import Session
+from hashprobe.storage.environment import cores
+from hashprobe.victims.base import ImageHasher
 
 
 BATCH = 64

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 from common import Results, arguments, median
 
-from hashprobe.codes import FlatIndex, PackedCodes
-from hashprobe.evaluation import Bootstrap, as_labels, mean_average_precision
+from hashprobe.codes.index import FlatIndex
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.evaluation.labels import as_labels
+from hashprobe.evaluation.measurement import Bootstrap
+from hashprobe.evaluation.measures import mean_average_precision
 
 
 TOP = 5000

@@ -7,7 +7,8 @@ import faiss
 import numpy as np
 from common import Results, arguments, median, paired
 
-from hashprobe.codes import FlatIndex, PackedCodes
+from hashprobe.codes.index import FlatIndex
+from hashprobe.codes.packed import PackedCodes
 
 
 def bare(data: np.ndarray, counting: bool) -> faiss.IndexBinaryFlat:

@@ -29,13 +29,17 @@ from attack_engine import (
 from common import Results, arguments, median, seconds
 from torch import Tensor
 
-from hashprobe.attacks import PRESETS, TargetCodes, anchor_code, craft, encode
-from hashprobe.experiments import load_setting
-from hashprobe.experiments.recipe import Cell
-from hashprobe.models import VideoHasher
-from hashprobe.models.hasher import lay_channels_last
+from hashprobe.attacks._dhta import PRESETS
+from hashprobe.attacks.targets import TargetCodes, anchor_code
+from hashprobe.audit.encode_step import encode_run
+from hashprobe.audit.train_step import train_run
+from hashprobe.crafting.runner import craft
+from hashprobe.optim.encoding import encode
+from hashprobe.paper.recipe import Cell
+from hashprobe.paper.settings import load_setting
 from hashprobe.types import Budget
-from hashprobe.workflow import encode_run, train_run
+from hashprobe.victims.base import lay_channels_last
+from hashprobe.victims.clip import VideoHasher
 
 
 PAPER = PRESETS["paper-videos"].options
@@ -44,7 +48,7 @@ PEAK = """
 import json, resource, sys
 import torch
 from hashprobe.attacks import DhtaOptions, Session, dhta
-from hashprobe.models import VideoHasher
+from hashprobe.victims import VideoHasher
 from hashprobe.types import Budget
 
 backbone, precision, room = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])

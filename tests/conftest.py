@@ -7,11 +7,18 @@ import shutil
 from dataclasses import dataclass
 
 import jaxtyping
+import numpy as np
 import pytest
 
 
 # Before torch is loaded: tiny tensors would only wait for the threads of a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+
+from hashprobe.types import InputContract
+from hashprobe.victims.base import Hasher, ImageHasher
+
 
 TRAINING = (
     "--size 8 --bits 16 --epochs 4 --batch-size 25 --optimiser adamw --lr 3e-3 --augment none"
@@ -49,7 +56,7 @@ def as_for_users():
 @pytest.fixture(scope="session")
 def hashprobe():
     """The command line in this process: `hashprobe("encode RUN")`, words or one text."""
-    from hashprobe import cli
+    from hashprobe.cli import app as cli
 
     def call(*words):
         tokens = words[0].split() if len(words) == 1 else [str(word) for word in words]
@@ -89,3 +96,51 @@ def encoded(run):
     shutil.rmtree(run / "attacks")
     (run / "report.html").unlink()
     return run
+
+
+class Tiny(Hasher):
+    """One convolution and a bare hash layer: quick, and without batch normalisation."""
+
+    def __init__(self, seed=0, size=8, bits=8, dropout=0.0):
+        super().__init__(bits, InputContract(size=size))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.features = torch.nn.Conv2d(3, 6, 3, stride=2)
+            self.dropout = torch.nn.Dropout(dropout)
+            self.hash = torch.nn.Linear(6, bits)
+
+    def forward(self, images):
+        return self.hash(self.dropout(self.features(images - 0.5).relu().mean((2, 3))))
+
+
+@pytest.fixture
+def tiny():
+    """Builds a network without batch normalisation."""
+    return Tiny
+
+
+@pytest.fixture
+def small():
+    """Builds the backbone `small` at 8 pixels with the weights of a seed."""
+
+    def build(seed=0, bits=8, **options):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return ImageHasher("small", bits, size=8, **options)
+
+    return build
+
+
+@pytest.fixture
+def pictures():
+    """Builds seeded 8-bit pictures of some classes, told apart by their brightness and noise."""
+
+    def build(count, classes=2, size=8, seed=0):
+        rng = np.random.default_rng(seed)
+        kinds = np.arange(count) % classes
+        noise = rng.integers(0, 60, (count, 3, size, size))
+        images = (kinds * 180 // classes)[:, None, None, None] + noise
+        labels = np.arange(classes) == kinds[:, None]
+        return torch.from_numpy(images.astype(np.uint8)), labels
+
+    return build

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from hashprobe.attacks import DhtaOptions, dhta
-from hashprobe.models import ImageHasher, VideoHasher
+from hashprobe.attacks._dhta import DhtaOptions, dhta
 from hashprobe.types import Budget
+from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.clip import VideoHasher
 
 
 @pytest.fixture

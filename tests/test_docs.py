@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hashprobe import cli
+from hashprobe.cli import app as cli
 
 
 ROOT = Path(__file__).parents[1]

@@ -27,29 +27,28 @@ LAYERS = {
     "errors": 0,
     "types": 1,
     "tensors": 1,
-    "files": 1,
-    "environment": 1,
-    "data": 2,
-    "models": 3,
+    "storage": 2,
+    "data": 3,
     "codes": 4,
-    "attacks": 5,
-    "evaluation": 6,
-    "report": 7,
-    "runs": 8,
-    "workflow": 9,
-    "experiments": 10,
-    "commands": 11,
-    "cli": 12,
+    "victims": 5,
+    "training": 6,
+    "optim": 7,
+    "attacks": 8,
+    "defenses": 9,
+    "crafting": 10,
+    "evaluation": 11,
+    "report": 12,
+    "audit": 13,
+    "paper": 14,
+    "cli": 15,
 }
 # What a part must not import at all, whatever its layer allows.
 REFUSED = {
     "errors": {"torch", "numpy", "faiss"},
     "types": {"torch", "faiss"},
-    "files": {"torch", "faiss"},
-    "environment": {"torch", "numpy", "faiss"},
-    "runs": {"torch", "faiss"},
-    "evaluation": {"torch", "faiss", "hashprobe.tensors", "hashprobe.models", "hashprobe.attacks"},
-    "report": {"torch", "faiss", "hashprobe.tensors", "hashprobe.models", "hashprobe.attacks"},
+    "storage": {"torch", "faiss"},
+    "evaluation": {"torch", "faiss", "hashprobe.tensors", "hashprobe.victims", "hashprobe.attacks"},
+    "report": {"torch", "faiss", "hashprobe.tensors", "hashprobe.victims", "hashprobe.attacks"},
 }
 
 
@@ -109,14 +108,14 @@ def test_imports_go_one_way(path):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("data/split.py", "from hashprobe.models import train"),
+        ("data/split.py", "from hashprobe.training import train"),
         ("data/split.py", "def f():\n    import hashprobe.cli"),
         ("errors.py", "from hashprobe import types"),
         ("types.py", "from hashprobe.tensors import Images"),
-        ("models/hasher.py", "from ..codes import PackedCodes"),
+        ("victims/base.py", "from ..optim import Session"),
         ("evaluation/measures.py", "import torch.nn"),
         ("evaluation/measures.py", "from hashprobe.attacks import craft"),
-        ("report/page.py", "from hashprobe import runs"),
+        ("report/page.py", "from hashprobe import audit"),
     ],
 )
 def test_a_wrong_import_would_be_seen(path, source):
@@ -187,7 +186,7 @@ def run(code, *arguments):
         "hashprobe",
         "hashprobe.evaluation, hashprobe.codes",
         "hashprobe.report",
-        "hashprobe.runs, hashprobe.files",
+        "hashprobe.storage.runs, hashprobe.storage.files",
         "hashprobe.cli",
     ],
 )
@@ -242,9 +241,9 @@ def test_the_page_template_and_the_type_marker_are_in_the_package():
     assert package.joinpath("py.typed").is_file()
     assert package.joinpath("report", "report.html.jinja").is_file()
     assert package.joinpath("report", "style.css").is_file()
-    assert package.joinpath("experiments", "page.html.jinja").is_file()
-    assert package.joinpath("experiments", "datasets.yaml").is_file()
-    assert package.joinpath("experiments", "recipes", "table1.yaml").is_file()
+    assert package.joinpath("paper", "results_page.html.jinja").is_file()
+    assert package.joinpath("paper", "datasets.yaml").is_file()
+    assert package.joinpath("paper", "recipes", "table1.yaml").is_file()
 
 
 def test_the_ci_script_can_be_run():

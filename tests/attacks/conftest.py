@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hashprobe.models.hasher import Hasher
 from hashprobe.types import InputContract
+from hashprobe.victims.base import Hasher
 
 
 CONTRACT = InputContract(size=8, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.4))

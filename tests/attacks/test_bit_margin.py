@@ -3,14 +3,15 @@
 import pytest
 import torch
 
-from hashprobe.attacks import BitMarginOptions, Session, bit_margin, bit_margin_loss
-from hashprobe.attacks.bit_margin import signed_step
-from hashprobe.attacks.box import Box
-from hashprobe.attacks.descent import Descent
-from hashprobe.attacks.engine import minimise
-from hashprobe.attacks.loop import judge
-from hashprobe.attacks.passes import layout
+from hashprobe.attacks._bit_margin import BitMarginOptions, bit_margin, signed_step
+from hashprobe.attacks.objectives import bit_margin_loss
 from hashprobe.errors import HashprobeError
+from hashprobe.optim.attempts import minimise
+from hashprobe.optim.box import Box
+from hashprobe.optim.descend import judge
+from hashprobe.optim.gradients import layout
+from hashprobe.optim.rule import Descent
+from hashprobe.optim.session import Session
 from hashprobe.types import Budget, InputContract
 
 

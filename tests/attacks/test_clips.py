@@ -10,27 +10,24 @@ import torch
 from PIL import Image
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from hashprobe.attacks import (
-    ATTACKS,
-    Attacked,
-    BitMarginOptions,
-    DhtaOptions,
-    Session,
-    TargetCodes,
-    bit_margin_loss,
-    craft,
-    encode,
-)
-from hashprobe.attacks.bit_margin import SOFT
-from hashprobe.attacks.box import Box
-from hashprobe.attacks.descent import Descent
-from hashprobe.attacks.encoding import encode_both
-from hashprobe.attacks.engine import minimise
-from hashprobe.attacks.loop import MARGIN, judge
-from hashprobe.attacks.moving import SomeFrames
+from hashprobe.attacks._bit_margin import SOFT, BitMarginOptions
+from hashprobe.attacks._dhta import DhtaOptions
+from hashprobe.attacks.objectives import bit_margin_loss
+from hashprobe.attacks.registry import ATTACKS
+from hashprobe.attacks.targets import TargetCodes
+from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.runner import craft
 from hashprobe.errors import HashprobeError
-from hashprobe.models import FramewiseHasher, Hasher, ImageHasher, VideoHasher
+from hashprobe.optim.attempts import minimise
+from hashprobe.optim.box import Box
+from hashprobe.optim.descend import MARGIN, judge
+from hashprobe.optim.encoding import encode, encode_both
+from hashprobe.optim.problem import SomeFrames
+from hashprobe.optim.rule import Descent
+from hashprobe.optim.session import Session
 from hashprobe.types import Budget, InputContract
+from hashprobe.victims.base import Hasher, ImageHasher
+from hashprobe.victims.clip import FramewiseHasher, VideoHasher
 
 
 BUDGET = Budget(64 / 255)
@@ -512,7 +509,9 @@ def test_the_attempts_before_never_hurt(precision, monkeypatch):
     targets = torch.where(torch.rand(24, 16, generator=rng) < 0.5, -1.0, 1.0)
     found = []
     for quick_steps in (10, 1000):
-        monkeypatch.setattr(sys.modules["hashprobe.attacks.bit_margin"], "QUICK_STEPS", quick_steps)
+        monkeypatch.setattr(
+            sys.modules["hashprobe.attacks._bit_margin"], "QUICK_STEPS", quick_steps
+        )
         session = Session(precision=precision)
         with session.counting(hasher, 24):
             moved = ATTACKS["bit-margin"].run(
@@ -844,7 +843,7 @@ def test_a_longest_clip_says_how_many_fit(attack, rule, clips8, random_signs, mo
         def forward(self, clips, lengths):
             return self.inner(clips, lengths)
 
-    monkeypatch.setattr(sys.modules["hashprobe.attacks.session"], "saved_bytes", bytes_of)
+    monkeypatch.setattr(sys.modules["hashprobe.optim.session"], "saved_bytes", bytes_of)
     order = [3, 0, 1, 2, 4]
     session = Session(lengths=LENGTHS[order])
     ATTACKS[attack].run(

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from hashprobe.attacks import ATTACKS, Session
+from hashprobe.attacks.registry import ATTACKS
 from hashprobe.errors import HashprobeError
+from hashprobe.optim.session import Session
 from hashprobe.types import Budget
 
 

@@ -9,22 +9,18 @@ import pytest
 import torch
 from PIL import Image
 
-from hashprobe import files
-from hashprobe.attacks import (
-    ATTACKS,
-    Attacked,
-    DhtaOptions,
-    NoiseOptions,
-    TargetCodes,
-    craft,
-    dhta,
-    encode,
-)
-from hashprobe.attacks.attacked import read_query, without_pixels
-from hashprobe.codes import PackedCodes
+from hashprobe.attacks._dhta import DhtaOptions, dhta
+from hashprobe.attacks._noise import NoiseOptions
+from hashprobe.attacks.registry import ATTACKS
+from hashprobe.attacks.targets import TargetCodes
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.crafting.record import Attacked, read_query, without_pixels
+from hashprobe.crafting.runner import craft
 from hashprobe.errors import HashprobeError
-from hashprobe.models.hasher import Hasher
+from hashprobe.optim.encoding import encode
+from hashprobe.storage import files
 from hashprobe.types import Budget
+from hashprobe.victims.base import Hasher
 
 
 IDS = [31, 4, 7, 100, 12]
@@ -337,7 +333,7 @@ def test_another_attack_is_refused_or_overwritten(work, tmp_path, conv, monkeypa
     with pytest.raises(HashprobeError, match="the hasher's input contract differ"):
         attack(dict(work, hasher=contract), out=tmp_path)
     with monkeypatch.context() as later:
-        later.setattr("hashprobe.attacks.recipe.version", lambda name: "9.0")
+        later.setattr("hashprobe.crafting.provenance.version", lambda name: "9.0")
         with pytest.raises(HashprobeError, match=r"version 0\.1\.0 there, 9\.0 here"):
             attack(work, out=tmp_path)
     with pytest.raises(HashprobeError, match="query ids differ"):

@@ -3,16 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hashprobe.attacks import (
-    PRESETS,
-    DhtaOptions,
-    NoiseOptions,
-    P2pOptions,
-    alpha_at,
-    dhta,
-    noise,
-    p2p,
-)
+from hashprobe.attacks._dhta import PRESETS, DhtaOptions, alpha_at, dhta
+from hashprobe.attacks._noise import NoiseOptions, noise
+from hashprobe.attacks._p2p import P2pOptions, p2p
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Budget
 

@@ -3,14 +3,14 @@ import re
 import pytest
 import torch
 
-from hashprobe.attacks.box import Box, round_to_bytes
-from hashprobe.attacks.checks import check_images, check_images8, check_targets
-from hashprobe.attacks.descent import Descent, unit_l2_step
-from hashprobe.attacks.engine import minimise
 from hashprobe.attacks.objectives import inner_product_loss
 from hashprobe.errors import HashprobeError
-from hashprobe.models.hasher import Hasher, untouched
+from hashprobe.optim.attempts import minimise
+from hashprobe.optim.box import Box, round_to_bytes
+from hashprobe.optim.rule import Descent, unit_l2_step
 from hashprobe.types import Budget, InputContract
+from hashprobe.victims.base import Hasher, untouched
+from hashprobe.victims.checks import check_images, check_images8, check_targets
 
 
 def descend(hasher, images, targets, *, budget, steps=3, size=1.0, alpha=0.1):

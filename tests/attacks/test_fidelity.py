@@ -8,21 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from hashprobe.attacks import (
-    DhtaOptions,
-    FeatureOptions,
-    HagOptions,
-    NoiseOptions,
-    P2pOptions,
-    dhta,
-    feature,
-    hag,
-    hag_loss,
-    noise,
-    p2p,
-)
-from hashprobe.models.hasher import Hasher
+from hashprobe.attacks._dhta import DhtaOptions, dhta
+from hashprobe.attacks._feature import FeatureOptions, feature
+from hashprobe.attacks._hag import HagOptions, hag, hag_loss
+from hashprobe.attacks._noise import NoiseOptions, noise
+from hashprobe.attacks._p2p import P2pOptions, p2p
 from hashprobe.types import Budget, InputContract
+from hashprobe.victims.base import Hasher
 
 
 BITS, INPUTS, HIDDEN, SIDE = 8, 48, 12, 4

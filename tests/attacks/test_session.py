@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-import hashprobe.attacks.session as session_module
-from hashprobe.attacks import BitMarginOptions, DhtaOptions, Session, bit_margin, craft, dhta
-from hashprobe.attacks.session import Converted
+import hashprobe.optim.session as session_module
+from hashprobe.attacks._bit_margin import BitMarginOptions, bit_margin
+from hashprobe.attacks._dhta import DhtaOptions, dhta
 from hashprobe.attacks.targets import TargetCodes
+from hashprobe.crafting.runner import craft
 from hashprobe.errors import HashprobeError
-from hashprobe.models import ImageHasher, VideoHasher
-from hashprobe.models.memory import fitting, saved_bytes
+from hashprobe.optim.session import Converted, Session
 from hashprobe.types import Budget
+from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.clip import VideoHasher
+from hashprobe.victims.memory import fitting, saved_bytes
 
 
 def test_converted_copy_holds_bfloat16_and_keeps_the_pixels_in_float32(conv, random_images):

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashprobe.attacks import (
+from hashprobe.attacks.targets import (
     TargetCodes,
     anchor_code,
     draw_target_codes,
     draw_target_labels,
     vote,
 )
-from hashprobe.codes import PackedCodes
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 
 

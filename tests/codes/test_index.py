@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashprobe.codes import FakeIndex, FlatIndex, Index, PackedCodes, hamming, load_codes
-from hashprobe.codes.index import load_faiss
+from hashprobe.codes.index import FakeIndex, FlatIndex, Index, load_faiss
+from hashprobe.codes.npz import load_codes
+from hashprobe.codes.packed import PackedCodes, hamming
 from hashprobe.errors import HashprobeError
 
 

@@ -4,8 +4,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashprobe.codes import PackedCodes, as_codes, hamming, paired_hamming
-from hashprobe.codes.packed import as_words, word_distances
+from hashprobe.codes.packed import (
+    PackedCodes,
+    as_codes,
+    as_words,
+    hamming,
+    paired_hamming,
+    word_distances,
+)
 from hashprobe.errors import HashprobeError
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hashprobe.data import ArraySource, ClipArraySource, Split
+from hashprobe.data.clip_sources import ClipArraySource
+from hashprobe.data.sources import ArraySource, Split
 
 
 @pytest.fixture

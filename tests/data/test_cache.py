@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from hashprobe.data import FrameFolderSource, Split, decode
 from hashprobe.data.cache import ClipCache
+from hashprobe.data.clip_sources import FrameFolderSource
+from hashprobe.data.loader import decode
+from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
 
@@ -189,6 +191,6 @@ def test_a_full_disk_only_costs_time(split, monkeypatch, tmp_path):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hashprobe.files.os.replace", full)
+    monkeypatch.setattr("hashprobe.storage.files.os.replace", full)
     assert run(split, tmp_path / "cache").lengths.tolist() == [3] * 6
     assert list((tmp_path / "cache").iterdir()) == []

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hashprobe.data import decode_h264, encode_h264, read_video
-from hashprobe.data.codec import check_h264
+from hashprobe.data.codec import check_h264, decode_h264, encode_h264
+from hashprobe.data.videos import read_video
 from hashprobe.errors import HashprobeError
 
 

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from hashprobe.data import DataOptions, Finding, RetrievalData, hold_back, load_digits, one_hot
+from hashprobe.data.datasets.bundled import load_digits
+from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.data.openset import hold_back
+from hashprobe.data.retrieval import Finding, RetrievalData, one_hot
 from hashprobe.errors import HashprobeError
 
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hashprobe.codes import PackedCodes
+from hashprobe.codes.packed import PackedCodes
 
 
 @dataclass

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation import load_code_file, mean_average_precision, score_codes
+from hashprobe.evaluation.codefile import load_code_file, score_codes
+from hashprobe.evaluation.measures import mean_average_precision
 
 
 @pytest.fixture

@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 
-from hashprobe.codes import PackedCodes
-from hashprobe.evaluation import (
-    as_labels,
-    mean_average_precision,
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.evaluation import ranking
+from hashprobe.evaluation.counting import count_distances, count_values, nearest
+from hashprobe.evaluation.curves import (
     precision_curve,
     precision_recall_curve,
     precision_within_radius,
-    ranking,
 )
-from hashprobe.evaluation.counting import count_distances, count_values, nearest
-from hashprobe.evaluation.labels import Relevance
+from hashprobe.evaluation.labels import Relevance, as_labels
+from hashprobe.evaluation.measures import mean_average_precision
 
 
 @pytest.mark.parametrize("bits", [8, 32, 120, 128, 512])

@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation import (
+from hashprobe.evaluation.curves import (
     precision_at,
     precision_curve,
     precision_recall_curve,

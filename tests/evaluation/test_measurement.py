@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation import Bootstrap, Curve, Measurement, paired_difference
+from hashprobe.evaluation.measurement import Bootstrap, Curve, Measurement, paired_difference
 
 
 def measured(values, signature="P@2|v:0.1", **options):

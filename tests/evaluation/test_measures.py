@@ -5,16 +5,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashprobe.codes import PackedCodes
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation import (
-    Bootstrap,
-    as_labels,
+from hashprobe.evaluation.labels import as_labels, check_labels
+from hashprobe.evaluation.measurement import Bootstrap
+from hashprobe.evaluation.measures import (
     mean_average_precision,
+    resolve,
     targeted_mean_average_precision,
 )
-from hashprobe.evaluation.labels import check_labels
-from hashprobe.evaluation.measures import resolve
 
 
 NORMALISERS = ["hits", "min", "relevant"]

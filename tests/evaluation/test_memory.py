@@ -5,16 +5,16 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from hashprobe.codes import PackedCodes
-from hashprobe.evaluation import (
-    Bootstrap,
-    as_labels,
-    mean_average_precision,
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.evaluation import ranking
+from hashprobe.evaluation.curves import (
     precision_at,
     precision_recall_curve,
     precision_within_radius,
-    ranking,
 )
+from hashprobe.evaluation.labels import as_labels
+from hashprobe.evaluation.measurement import Bootstrap
+from hashprobe.evaluation.measures import mean_average_precision
 
 
 ITEMS, BITS = 20_000, 32

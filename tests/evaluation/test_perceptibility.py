@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation import Perceptibility, compare_pixels
-from hashprobe.evaluation.perceptibility import ssim
+from hashprobe.evaluation.perceptibility import Perceptibility, compare_pixels, ssim
 
 
 def pictures(n=3, h=20, w=17, seed=0):

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from hashprobe.report import AttackRow, Curve, Example, ReportData, Retrieved
+from hashprobe.report.content import AttackRow, Curve, Example, ReportData, Retrieved
 
 
 SIGNATURE = "tMAP@1000|norm:hits|ties:stable|empty:zero|rel:any|q:100|db:50000|bits:32|v:0.1"

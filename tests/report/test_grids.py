@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from hashprobe.report import Strip, Tile
-from hashprobe.report.grids import ROOM, draw
+from hashprobe.report.grids import ROOM, Strip, Tile, draw
 
 
 def tile(frames=None, text=""):

@@ -9,15 +9,8 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 from hashprobe.errors import HashprobeError
-from hashprobe.report import (
-    AttackRow,
-    Curve,
-    Example,
-    ReportData,
-    Retrieved,
-    render,
-    write_report,
-)
+from hashprobe.report.content import AttackRow, Curve, Example, ReportData, Retrieved
+from hashprobe.report.page import render, write_report
 
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}

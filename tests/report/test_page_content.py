@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from hashprobe.report import Curve, ReportData, markdown_table, render
-from hashprobe.report.page import figures
+from hashprobe.report.content import Curve, ReportData
+from hashprobe.report.markdown import markdown_table
+from hashprobe.report.page import figures, render
 
 
 def table(page):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hashprobe.errors import HashprobeError
-from hashprobe.report import Curve, curve_figure
+from hashprobe.report.content import Curve
+from hashprobe.report.figures import curve_figure
 from hashprobe.report.pictures import amplification, amplified_difference, data_address
 
 

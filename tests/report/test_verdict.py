@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from hashprobe.report import AttackRow, ReportData, headline, verdict
+from hashprobe.report.content import AttackRow, ReportData
+from hashprobe.report.verdict import headline, verdict
 
 
 def test_the_verdict_states_the_numbers(rows):

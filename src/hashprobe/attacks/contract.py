@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from jaxtyping import Integer
 
-from hashprobe.attacks.session import Session
 from hashprobe.errors import HashprobeError
-from hashprobe.models.hasher import Hasher
+from hashprobe.optim.session import Session
 from hashprobe.tensors import Images, Targets
 from hashprobe.types import Budget
+from hashprobe.victims.base import Hasher
 
 
 QueryIds: TypeAlias = Sequence[int] | Integer[np.ndarray, " q"]
@@ -43,7 +43,7 @@ class AttackFunction(Protocol):
     alone; returns (N, 3, H, W). What is random depends on (seed, query id) and nothing else.
 
     Example:
-        >>> from hashprobe.attacks import dhta
+        >>> from hashprobe.attacks._dhta import dhta
         >>> isinstance(dhta, AttackFunction)
         True
     """
@@ -66,7 +66,7 @@ class Attack(NamedTuple):
     """One entry of `ATTACKS`.
 
     Example:
-        >>> from hashprobe.attacks import ATTACKS
+        >>> from hashprobe.attacks.registry import ATTACKS
         >>> ATTACKS["dhta"].options().n_t, ATTACKS["p2p"].options().n_t
         (9, 1)
     """

@@ -6,14 +6,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int8, Int64
 
-from hashprobe.attacks.contract import (
-    LABEL_STREAM,
-    MEMBER_STREAM,
-    QueryIds,
-    checked_ids,
-    seed_of,
-)
-from hashprobe.codes import PackedCodes
+from hashprobe.attacks.contract import LABEL_STREAM, MEMBER_STREAM, QueryIds, checked_ids, seed_of
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Labels
 

@@ -1,18 +1,6 @@
 """Bits: packing, Hamming distance, and search over binary codes."""
 
-from hashprobe.codes.index import FakeIndex, FlatIndex, Index
-from hashprobe.codes.packed import PackedCodes, as_codes, hamming, paired_hamming
-from hashprobe.codes.storage import load_codes, save_codes
+import lazy_loader
 
 
-__all__ = [
-    "FakeIndex",
-    "FlatIndex",
-    "Index",
-    "PackedCodes",
-    "as_codes",
-    "hamming",
-    "load_codes",
-    "paired_hamming",
-    "save_codes",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

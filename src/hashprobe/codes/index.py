@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from hashprobe.codes.npz import load_codes, save_codes
 from hashprobe.codes.packed import (
     BLOCK_ENTRIES,
     PackedCodes,
@@ -22,7 +23,6 @@ from hashprobe.codes.packed import (
     check_same_bits,
     word_distances,
 )
-from hashprobe.codes.storage import load_codes, save_codes
 from hashprobe.errors import HashprobeError
 
 

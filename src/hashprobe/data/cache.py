@@ -13,9 +13,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hashprobe.data.split import ClipSource
+from hashprobe.data.sources import ClipSource
 from hashprobe.errors import HashprobeError
-from hashprobe.files import atomic_path, os_error
+from hashprobe.storage.files import atomic_path, os_error
 from hashprobe.types import InputContract
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hashprobe.data.video import Unreadable, decoded, upright, video_stream
+from hashprobe.data.videos import Unreadable, decoded, upright, video_stream
 from hashprobe.errors import HashprobeError, missing_extra
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hashprobe.data.protocols import RetrievalData
+from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
 
 
@@ -29,7 +29,7 @@ def hold_back(data: RetrievalData, unseen: int, seed: int) -> RetrievalData:
             would be left empty.
 
     Example:
-        >>> from hashprobe.data import load_digits
+        >>> from hashprobe.data.datasets.bundled import load_digits
         >>> data = hold_back(load_digits(), 2, seed=0)
         >>> data.unseen, len(data.query), len(data.train), len(data.database)
         (('4', '6'), 159, 209, 1347)

@@ -58,7 +58,7 @@ def average_precision(
         relevant item in the database under the others.
 
     Example:
-        >>> from hashprobe.codes import PackedCodes
+        >>> from hashprobe.codes.packed import PackedCodes
         >>> codes = PackedCodes.from_signs(np.tril(np.ones((3, 8))))
         >>> ranking = Ranking(codes[:1], codes, np.array([1]), np.array([1, 0, 1]))
         >>> average_precision(ranking, slice(0, 1), harmonic(3), top=3, normaliser="hits",

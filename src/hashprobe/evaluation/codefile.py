@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from hashprobe.codes import PackedCodes, as_codes
+from hashprobe.codes.packed import PackedCodes, as_codes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.curves import precision_at
 from hashprobe.evaluation.labels import as_labels
@@ -21,7 +21,7 @@ from hashprobe.evaluation.measures import (
     targeted_mean_average_precision,
 )
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
-from hashprobe.files import read_npz
+from hashprobe.storage.files import read_npz
 from hashprobe.types import Labels
 
 

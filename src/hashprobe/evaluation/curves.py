@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from hashprobe.codes import PackedCodes
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.labels import AnyLabels
 from hashprobe.evaluation.measurement import (
@@ -21,13 +21,7 @@ from hashprobe.evaluation.measurement import (
     fill_empty,
     sign,
 )
-from hashprobe.evaluation.ranking import (
-    Empty,
-    Ranking,
-    Ties,
-    check_choice,
-    hits_within,
-)
+from hashprobe.evaluation.ranking import Empty, Ranking, Ties, check_choice, hits_within
 
 
 def precision_at(

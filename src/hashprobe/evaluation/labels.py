@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
-from hashprobe.codes import PackedCodes
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Labels
 

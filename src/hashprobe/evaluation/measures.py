@@ -22,17 +22,11 @@ from functools import partial
 
 import numpy as np
 
-from hashprobe.codes import PackedCodes
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.average import average_precision, harmonic
 from hashprobe.evaluation.labels import AnyLabels
-from hashprobe.evaluation.measurement import (
-    BOOTSTRAP,
-    Bootstrap,
-    Measurement,
-    fill_empty,
-    sign,
-)
+from hashprobe.evaluation.measurement import BOOTSTRAP, Bootstrap, Measurement, fill_empty, sign
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties, check_choice
 
 

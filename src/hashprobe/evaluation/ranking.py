@@ -17,12 +17,11 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Integer, UInt
 
-from hashprobe.codes import PackedCodes
-from hashprobe.codes.packed import as_words, check_same_bits, word_distances
-from hashprobe.environment import cores
+from hashprobe.codes.packed import PackedCodes, as_words, check_same_bits, word_distances
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.counting import Distances, count_distances, nearest
 from hashprobe.evaluation.labels import AnyLabels, Relevance, check_labels
+from hashprobe.storage.environment import cores
 
 
 Ties = Literal["stable", "expected", "best", "worst"]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hashprobe.report.data import Picture
+from hashprobe.report.content import Picture
 from hashprobe.report.figures import FAINT, INK, as_png, as_svg, drawing
 from hashprobe.report.pictures import CRISP, crisp, frame_count, side_by_side
 

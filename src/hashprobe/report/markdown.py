@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from hashprobe.report.data import AttackRow, Number
+from hashprobe.report.content import AttackRow, Number
 
 
 def markdown_table(rows: Sequence[AttackRow]) -> str:

@@ -8,8 +8,7 @@ from importlib import resources
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from hashprobe.files import write_bytes
-from hashprobe.report.data import (
+from hashprobe.report.content import (
     AttackRow,
     Curve,
     Example,
@@ -27,6 +26,7 @@ from hashprobe.report.pictures import (
     frame_count,
 )
 from hashprobe.report.verdict import confidence, floor, headline, verdict
+from hashprobe.storage.files import write_bytes
 
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from hashprobe.errors import HashprobeError
-from hashprobe.report.data import Picture
+from hashprobe.report.content import Picture
 
 
 CRISP = 64

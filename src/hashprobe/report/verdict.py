@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hashprobe.report.data import AttackRow, Number, ReportData
+from hashprobe.report.content import AttackRow, Number, ReportData
 
 
 DEGREES = ((0.9, "almost wholly"), (0.5, "in large part"), (0.2, "in part"), (0.0, "a little"))

@@ -1,0 +1,89 @@
+"""P2P: the point-to-point baseline of the DHTA paper, after Tolias et al. (ICCV 2019)."""
+
+from dataclasses import dataclass
+
+from hashprobe.attacks._dhta import DhtaOptions, dhta
+from hashprobe.attacks.contract import QueryIds, check_descent
+from hashprobe.attacks.targets import Tie
+from hashprobe.optim.session import Session
+from hashprobe.tensors import Images, Targets
+from hashprobe.types import Budget
+from hashprobe.victims.base import Hasher
+
+
+@dataclass(frozen=True)
+class P2pOptions:
+    """What P2P can be told; the defaults are the DHTA paper's for images.
+
+    Raises:
+        HashprobeError: a value out of range.
+
+    Example:
+        >>> P2pOptions(steps=100).n_t
+        1
+    """
+
+    steps: int = 2000
+    """Forward and backward passes per query; source: DHTA, section 4.2 (videos: 500)."""
+    step_size: float = 1.0
+    """l2 length of a step, in units of the budget's space; source: DHTA, section 4.2."""
+    alpha: float | None = None
+    """Slope of tanh; none: from 0.1 to 1 by schedule; source: DHTA, section 4.2 (videos: 0.1)."""
+
+    def __post_init__(self) -> None:
+        check_descent(self.steps, self.step_size, self.alpha)
+
+    @property
+    def n_t(self) -> int:
+        """One code is the target: that is what makes it point-to-point."""
+        return 1
+
+    @property
+    def tie(self) -> Tie:
+        """One code has no ties."""
+        return "plus"
+
+
+def p2p(
+    hasher: Hasher,
+    images: Images,
+    targets: Targets,
+    *,
+    budget: Budget,
+    options: P2pOptions,
+    seed: int = 0,
+    query_ids: QueryIds | None = None,
+    session: Session | None = None,
+) -> Images:
+    """Steers queries to the code of a single item: DHTA with n_t = 1 (DHTA, section 4.2).
+
+    The optimisation is DHTA's, step for step; only the target codes are others. Nothing is drawn
+    at random here: seed and query ids only serve the common signature.
+
+    Args:
+        hasher: the victim; left as it was.
+        images: (N, 3, H, W) clean queries in [0, 1], float32 or float64.
+        targets: (N, K) codes with entries -1 and +1; `draw_target_codes` with n_t = 1 gives them,
+            with the same seed the first of those that vote for DHTA.
+        budget: l-infinity radius and the space it counts in.
+        options: see `P2pOptions`.
+        seed: not used.
+        query_ids: not used.
+        session: precision, batches, and whom to tell of progress; see `Session`.
+
+    Returns:
+        (N, 3, H, W) adversarial queries in the budget and in [0, 1], same device and dtype.
+
+    Raises:
+        HashprobeError: images or targets that do not fit, or a hasher without finite gradients.
+
+    Example:
+        >>> import torch
+        >>> from hashprobe.victims.base import ImageHasher
+        >>> images = torch.rand(2, 3, 32, 32)
+        >>> p2p(ImageHasher("small", 16), images, torch.ones(2, 16), budget=Budget(8 / 255),
+        ...     options=P2pOptions(steps=3)).shape
+        torch.Size([2, 3, 32, 32])
+    """
+    same = DhtaOptions(n_t=1, steps=options.steps, step_size=options.step_size, alpha=options.alpha)
+    return dhta(hasher, images, targets, budget=budget, options=same, session=session)

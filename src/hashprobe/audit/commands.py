@@ -1,0 +1,70 @@
+"""The commands that lead to a run, from what it keeps of its options."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hashprobe.attacks.registry import ATTACKS
+from hashprobe.audit.attack_step import Protocol, default_name
+from hashprobe.audit.results import Finished
+from hashprobe.audit.train_step import Network
+from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.storage.runs import Run
+from hashprobe.training.options import TrainOptions
+from hashprobe.types import Budget
+
+
+def flags(given: Mapping[str, Any], default: Mapping[str, Any]) -> list[str]:
+    """Options that differ from their defaults, as the command line takes them.
+
+    Example:
+        >>> flags({"steps": 100, "tie": "plus", "skip_bad": True}, {"steps": 2000, "tie": "plus"})
+        ['--steps', '100', '--skip-bad']
+    """
+    words: list[str] = []
+    for name, value in given.items():
+        if value == default.get(name) or value is None:
+            continue
+        flag = name.replace("_", "-")
+        words.append(f"--no-{flag}" if value is False else f"--{flag}")
+        if not isinstance(value, bool):
+            words.append(str(value))
+    return words
+
+
+def commands_of(path: Path, run: Run, attacks: list[Finished]) -> list[str]:
+    """The commands behind a run, in order."""
+    lines = [train_command(path, run.config), shlex.join(["hashprobe", "encode", str(path)])]
+    lines += [attack_command(path, finished) for finished in attacks]
+    return [*lines, shlex.join(["hashprobe", "report", str(path)])]
+
+
+def train_command(path: Path, config: Mapping[str, Any]) -> str:
+    """The `hashprobe train` behind a run."""
+    data = dict(config["data"])
+    words = ["hashprobe", "train", data.pop("name")]
+    words += flags(data, asdict(DataOptions("")))
+    words += flags(config["network"], asdict(Network()))
+    words += flags(config["train"], asdict(TrainOptions()))
+    return shlex.join([*words, "--out", str(path)])
+
+
+def attack_command(path: Path, finished: Finished) -> str:
+    """The `hashprobe attack` behind one of a run's attacks."""
+    settings = finished.settings
+    budget: Budget = finished.budget
+    name = settings["attack"]
+    whole = round(budget.eps * 255)
+    eps = f"{whole}/255" if whole / 255 == budget.eps else repr(budget.eps)
+    words = ["hashprobe", "attack", name, str(path), "--eps", eps]
+    if budget.space != "pixel":
+        words += ["--space", budget.space]
+    words += flags({"frames": budget.frames, "shared": budget.shared}, {"shared": False})
+    words += flags(settings["options"], asdict(ATTACKS[name].options()))  # type: ignore[call-overload]
+    words += flags(settings["protocol"], asdict(Protocol()))
+    words += flags({"precision": settings.get("precision")}, {"precision": "float32"})
+    if finished.name != default_name(name, budget, settings["protocol"]["seed"]):
+        words += ["--name", finished.name]
+    return shlex.join(words)

@@ -1,0 +1,39 @@
+"""hashprobe report"""
+
+from pathlib import Path
+
+from hashprobe.cli.flags import Flag
+
+
+def report(
+    run: Path,
+    /,
+    *,
+    out: Path | None = None,
+    examples: int = 8,
+    attack: str | None = None,
+    markdown: Flag = False,
+) -> None:
+    """Write a run's report as one HTML page that needs nothing beside it.
+
+    Parameters
+    ----------
+    run
+        The run folder; it must be encoded.
+    out
+        The page; by default report.html in the run folder.
+    examples
+        Queries shown with their results before and after.
+    attack
+        Folder name of the attack whose curves and examples are shown; by default the strongest.
+    markdown
+        Print the table of all attacks as Markdown instead, and nothing else.
+    """
+    from hashprobe.audit.report_step import report_run, report_table
+    from hashprobe.cli.terminal import Terminal
+
+    if markdown:
+        print(report_table(run), end="")
+        return
+    where = report_run(run, out=out, examples=examples, attack=attack, screen=Terminal())
+    print(f"report: {where}")

@@ -1,0 +1,9 @@
+from .index import FakeIndex as FakeIndex
+from .index import FlatIndex as FlatIndex
+from .index import Index as Index
+from .npz import load_codes as load_codes
+from .npz import save_codes as save_codes
+from .packed import PackedCodes as PackedCodes
+from .packed import as_codes as as_codes
+from .packed import hamming as hamming
+from .packed import paired_hamming as paired_hamming

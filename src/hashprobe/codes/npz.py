@@ -1,0 +1,60 @@
+"""Codes on disk: an npz of `data` and `bits`, written whole or not at all, read without pickle."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hashprobe.codes.packed import PackedCodes, check_packed
+from hashprobe.errors import HashprobeError
+from hashprobe.storage.files import read_npz, write_npz
+
+
+def save_codes(path: str | Path, codes: PackedCodes) -> None:
+    """Writes codes to a file that appears whole or not at all.
+
+    Args:
+        path: file to write; an existing one is replaced. The name is kept as given.
+        codes: N codes of K bits.
+
+    Raises:
+        HashprobeError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "codes.npz"
+        >>> save_codes(path, PackedCodes.from_signs(np.ones((2, 8))))
+        >>> load_codes(path)
+        PackedCodes(2 x 8 bits)
+    """
+    write_npz(path, {"data": codes.data, "bits": np.array(codes.bits)})
+
+
+def load_codes(path: str | Path) -> PackedCodes:
+    """Reads codes that `save_codes` wrote; nothing in the file is executed.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The codes.
+
+    Raises:
+        HashprobeError: the file is missing, truncated, or holds something else.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "codes.npz"
+        >>> save_codes(path, PackedCodes.from_signs(np.ones((2, 8))))
+        >>> load_codes(path).bits
+        8
+    """
+    arrays = read_npz(path)
+    data, bits = arrays.get("data"), arrays.get("bits")
+    if data is None or bits is None or bits.shape != () or bits.dtype.kind not in "iu":
+        held = ", ".join(sorted(arrays)) or "nothing"
+        raise HashprobeError(f"{path} is no code file: it needs data and bits; it holds {held}")
+    try:
+        check_packed(data, int(bits))
+    except HashprobeError as error:
+        raise HashprobeError(f"{path} is no code file: {error}") from error
+    return PackedCodes(data, int(bits))

@@ -1,0 +1,6 @@
+"""Runs an attack over many queries, judges the result, and keeps it."""
+
+import lazy_loader
+
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,124 @@
+"""The two list formats in which the field publishes its splits."""
+
+from pathlib import Path
+
+import numpy as np
+
+from hashprobe.data.retrieval import RetrievalData
+from hashprobe.data.sources import FileSource, Split
+from hashprobe.errors import HashprobeError
+from hashprobe.storage.files import read_bytes
+from hashprobe.types import Labels
+
+
+QUERY_NAMES = ("test", "query")
+
+
+def load_listfiles(lists: Path, root: Path) -> RetrievalData:
+    """Query, training and database lists with an image root, multi-label.
+
+    Two formats, told apart by the files that are there:
+
+    - one file a split (HashNet, DHTA, DeepHash-pytorch): `test.txt` (or `query.txt`), `train.txt`
+      and `database.txt`, each line a path, a space, and C values 0 or 1;
+    - two files a split (ProS-GAN, THA, SAAT, CgAT): `test_img.txt` with a path a line and
+      `test_label.txt` with C values a line, and so on.
+
+    Label names are read from `label_names.txt` (one a line) where it stands beside the lists.
+
+    Args:
+        lists: the folder of the lists.
+        root: the folder that their paths start from.
+
+    Raises:
+        HashprobeError: a list is missing, empty or malformed; the file and entry are named.
+
+    Example:
+        >>> load_listfiles(Path("no/lists"), Path("images"))
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: no such folder: no/lists
+    """
+    query, train, database, names = read_lists(lists, root)
+    return RetrievalData(f"listfiles:{lists.name}", query, train, database, names)
+
+
+def read_lists(lists: Path, root: Path) -> tuple[Split, Split, Split, tuple[str, ...]]:
+    """Query, training and database items of a folder of lists, and the label names."""
+    if not lists.is_dir():
+        raise HashprobeError(f"no such folder: {lists}")
+    query = read_split(lists, QUERY_NAMES, root)
+    train = read_split(lists, ("train",), root)
+    database = read_split(lists, ("database",), root)
+    width = query.labels.shape[1]
+    for name, split in (("training", train), ("database", database)):
+        if split.labels.shape[1] != width:
+            raise HashprobeError(
+                f"{lists}: query labels have {width} columns, {name} labels {split.labels.shape[1]}"
+            )
+    names = tuple(str(i) for i in range(width))
+    names_file = lists / "label_names.txt"
+    if names_file.is_file():
+        names = tuple(line.strip() for line in read_lines(names_file))
+        if len(names) != width:
+            raise HashprobeError(f"{names_file} has {len(names)} names for {width} label columns")
+    return query, train, database, names
+
+
+def read_split(lists: Path, names: tuple[str, ...], root: Path) -> Split:
+    """One split in whichever format its files have."""
+    for name in names:
+        if (lists / f"{name}_img.txt").is_file():
+            paths, labels = read_pair(lists / f"{name}_img.txt", lists / f"{name}_label.txt")
+        elif (lists / f"{name}.txt").is_file():
+            paths, labels = read_single(lists / f"{name}.txt")
+        else:
+            continue
+        return Split(paths, FileSource(root, paths), labels)
+    options = " or ".join(f"{name}.txt or {name}_img.txt" for name in names)
+    raise HashprobeError(f"{lists} has no {options}")
+
+
+def read_single(path: Path) -> tuple[tuple[str, ...], Labels]:
+    """Lines of `path 0 1 0 ...`; the path is what stands before the first blank."""
+    rows = [line.split() for line in read_lines(path)]
+    labels = parse_labels(path, [row[1:] for row in rows])
+    return tuple(row[0] for row in rows), labels
+
+
+def read_pair(images: Path, labels: Path) -> tuple[tuple[str, ...], Labels]:
+    """A file of paths and a file of label rows in the same order."""
+    paths = tuple(line.strip() for line in read_lines(images))
+    if not labels.is_file():
+        raise HashprobeError(f"{images} has no {labels.name} beside it")
+    rows = [line.split() for line in read_lines(labels)]
+    if len(rows) != len(paths):
+        raise HashprobeError(f"{images} has {len(paths)} lines, {labels.name} has {len(rows)}")
+    return paths, parse_labels(labels, rows)
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines that hold something."""
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HashprobeError(f"{path} is no text file: {error.reason}") from error
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise HashprobeError(f"{path} is empty")
+    return lines
+
+
+def parse_labels(path: Path, rows: list[list[str]]) -> Labels:
+    """Rows of 0 and 1, all of the same width."""
+    width = len(rows[0])
+    for number, row in enumerate(rows, 1):
+        if len(row) != width or not width:
+            raise HashprobeError(
+                f"{path}, entry {number}: {len(row)} label values where the first entry has {width}"
+            )
+        strange = next((value for value in row if value not in ("0", "1")), None)
+        if strange is not None:
+            raise HashprobeError(f"{path}, entry {number}: label values are 0 or 1; got {strange}")
+    labels: Labels = np.array(rows) == "1"
+    return labels

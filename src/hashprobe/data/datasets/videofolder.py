@@ -1,0 +1,165 @@
+"""Any tree of clips with one folder a class: video files, or folders of frames."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from hashprobe.data.clip_sources import LIMIT, FrameFolderSource, VideoFileSource
+from hashprobe.data.datasets.folder import check_count, class_folders, is_image, per_class
+from hashprobe.data.retrieval import RetrievalData, one_hot
+from hashprobe.data.sources import Split
+from hashprobe.data.videos import VIDEO_SUFFIXES
+from hashprobe.errors import HashprobeError
+from hashprobe.types import Labels
+
+
+def load_videofolder(
+    root: Path,
+    *,
+    group: str | None = None,
+    queries: float = 0.1,
+    training: float = 0.3,
+    seed: int = 0,
+    stride: int = 1,
+    limit: int = LIMIT,
+) -> RetrievalData:
+    """A class-per-folder tree of clips, split at random within each class by clip or by group.
+
+    A clip is a video file, or a folder of pictures in the order of their names; which of the two
+    is told by what is there. The database is all but the queries, so the training items stand in
+    it. All is in random order.
+
+    Args:
+        root: root/<class>/**/<clip>.{avi,mp4,...} or root/<class>/**/<clip>/*.{jpg,png,...}.
+        group: a regular expression that is searched in each clip's name (without folder and
+            suffix): clips in which its first group finds the same text are all queries or none,
+            all training items or none. Where such a text stands in more than one class, the draw
+            is over all of them instead of class by class. Without it, each clip is its own group.
+        queries: groups of each class that become queries: a whole number, or a share below 1.
+        training: the same for training items, drawn from the other groups.
+        seed: seed of the split and of the order.
+        stride: every so many-th frame is kept, from the first on.
+        limit: frames of a clip kept at most.
+
+    Raises:
+        HashprobeError: no such folder, one class only, a class without clips or with too few, both
+            kinds of clips, a group that cannot be had, or a count that is neither whole nor a
+            share.
+
+    Example:
+        >>> load_videofolder(Path("no/such/folder"))
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: no such folder: no/such/folder
+    """
+    for option, count in (("queries", queries), ("training", training)):
+        check_count(f"{option} of each class", count)
+    whole, names = read_clips(root, stride=stride, limit=limit)
+    group_of = groups_of(whole.ids, group)
+    strata: Labels = np.zeros((group_of.max() + 1, len(names)), dtype=bool)
+    strata[group_of, whole.labels.argmax(1)] = True
+    if (strata.sum(1) > 1).any():
+        strata = np.ones((len(strata), 1), dtype=bool)
+    rng = np.random.default_rng(seed)
+    classes = names if strata.shape[1] > 1 else ("(all together)",)
+    what = "clips" if group is None else "groups of clips"
+    asking, learning, _ = per_class(strata, [queries, training], rng, classes, what)
+    is_query, is_train = np.isin(group_of, asking), np.isin(group_of, learning)
+    return RetrievalData(
+        f"videofolder:{root.name}",
+        whole.take(rng.permutation(np.flatnonzero(is_query))),
+        whole.take(rng.permutation(np.flatnonzero(is_train))),
+        whole.take(rng.permutation(np.flatnonzero(~is_query))),
+        names,
+    )
+
+
+def groups_of(ids: tuple[str, ...], pattern: str | None) -> Int64[np.ndarray, " n"]:
+    """The number of each clip's group, from 0."""
+    if pattern is None:
+        return np.arange(len(ids))
+    try:
+        rule = re.compile(pattern)
+    except re.error as error:
+        raise HashprobeError(f"group {pattern!r} is no regular expression: {error}") from error
+    if not rule.groups:
+        raise HashprobeError(
+            f"group {pattern!r} must hold parentheses round what names a group, as in '^(.*)_'"
+        )
+    found = []
+    for name in ids:
+        match = rule.search(clip_name(name))
+        if match is None or match[1] is None:
+            raise HashprobeError(f"group {pattern!r} finds nothing in the name of clip {name}")
+        found.append(match[1])
+    return np.unique(np.array(found), return_inverse=True)[1].astype(np.int64)
+
+
+def clip_name(path: str) -> str:
+    """A clip's own name: no folder, and no suffix of a video file."""
+    name = path.rsplit("/", 1)[-1]
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot + suffix.lower() in VIDEO_SUFFIXES else name
+
+
+def read_clips(
+    root: Path, *, stride: int = 1, limit: int = LIMIT, skip: tuple[str, ...] = ()
+) -> tuple[Split, tuple[str, ...]]:
+    """Every clip below root/<class>, sorted by path, and the class names.
+
+    Args:
+        root: the folder.
+        stride, limit: the frame rule of the clips.
+        skip: folders that are no classes.
+
+    Raises:
+        HashprobeError: no such folder, one class, a class without clips, or video files beside
+            folders of frames.
+    """
+    names = tuple(name for name in class_folders(root) if name not in skip)
+    if len(names) < 2:
+        raise HashprobeError(
+            f"{root} holds one class, {''.join(names)}: retrieval needs two or more"
+        )
+    found = [clips_below(root / name, root) for name in names]
+    kinds = [[path for both in found for path in both[kind]] for kind in (0, 1)]
+    if all(kinds):
+        raise HashprobeError(
+            f"{root} holds video files ({kinds[0][0]}) and folders of pictures ({kinds[1][0]}): "
+            "it must hold one kind of clips"
+        )
+    number_of = [n for n, both in enumerate(found) for _ in (*both[0], *both[1])]
+    paths = tuple(kinds[0] or kinds[1])
+    kind = VideoFileSource if kinds[0] else FrameFolderSource
+    labels: Labels = one_hot(np.array(number_of, dtype=np.int64), len(names))
+    return Split(paths, kind(root, paths, stride, limit), labels), names
+
+
+def clips_below(folder: Path, root: Path) -> tuple[list[str], list[str]]:
+    """Paths, from the root, of the video files and of the folders of pictures in a class folder.
+
+    Raises:
+        HashprobeError: there is neither, or pictures stand in the class folder itself.
+    """
+    videos, frames = set(), set()
+    for path in folder.rglob("*"):
+        inside = path.relative_to(root)
+        if any(part.startswith(".") for part in inside.parts):
+            continue
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+            videos.add(inside.as_posix())
+        elif is_image(path):
+            frames.add(path.parent)
+    if folder in frames:
+        raise HashprobeError(
+            f"{folder} holds pictures, where clips are expected: video files, or one folder of "
+            "pictures a clip"
+        )
+    if not videos and not frames:
+        raise HashprobeError(
+            f"{folder} holds no clips: neither video files ({', '.join(sorted(VIDEO_SUFFIXES))}) "
+            "nor folders of pictures"
+        )
+    return sorted(videos), sorted(path.relative_to(root).as_posix() for path in frames)

@@ -1,0 +1,315 @@
+"""From a split to 8-bit pixels of the size that a network expects, in worker processes."""
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hashprobe.data.cache import ClipCache, clip_key
+from hashprobe.data.clip_sources import ClipArraySource
+from hashprobe.data.sources import ArraySource, BadImage, ClipSource, Split
+from hashprobe.errors import HashprobeError
+from hashprobe.storage.environment import cores
+from hashprobe.tensors import Images8
+from hashprobe.types import InputContract
+
+
+Progress = Callable[[int, int], None]
+"""Called with (items done, items in all)."""
+BATCH = 256
+"""Images, or frames of clips, that are decoded as one batch."""
+
+
+def fit_image(
+    image: UInt8[Tensor, "*t 3 h w"], contract: InputContract
+) -> UInt8[Tensor, "*t 3 s s"]:
+    """A picture, or all frames of a clip, at the size of the contract, with antialiasing.
+
+    Args:
+        image: (3, H, W) or (T, 3, H, W) RGB in 0..255.
+        contract: size, filter and fit.
+
+    Returns:
+        The same at (size, size); the picture itself when it has that size already.
+
+    Example:
+        >>> fit_image(torch.zeros(3, 20, 10, dtype=torch.uint8), InputContract(size=8)).shape
+        torch.Size([3, 8, 8])
+    """
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional as F
+
+    size = contract.size
+    if image.shape[-2:] == (size, size):
+        return image
+    shape = [size, size] if contract.fit == "squash" else [size]
+    mode = InterpolationMode(contract.filter)
+    resized: Tensor = F.resize(image, shape, interpolation=mode, antialias=True)
+    return F.center_crop(resized, [size, size]) if contract.fit == "crop" else resized
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some decoded items of a split.
+
+    Example:
+        >>> Batch(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), np.array([4])).positions
+        array([4])
+    """
+
+    images: Images8
+    """(N, 3, size, size), or (N, F, 3, size, size) with zeros after each clip's end, in 0..255."""
+    positions: Int64[np.ndarray, " n"]
+    """Positions of the items in the split."""
+    lengths: Int64[np.ndarray, " n"] | None = None
+    """Frames of each clip before the padding; None for images."""
+
+
+class Decoded(Dataset[tuple[int, Tensor | BadImage]]):
+    """Items of a split at the contract's size; one that cannot be had is its BadImage."""
+
+    def __init__(self, split: Split, contract: InputContract, cache: ClipCache | None) -> None:
+        self.split = split
+        self.contract = contract
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, position: int) -> tuple[int, Tensor | BadImage]:
+        source = self.split.source
+        try:
+            if isinstance(source, ClipSource):
+                return position, self.clip(source, position)
+            return position, fit_image(source.read(position), self.contract)
+        except BadImage as bad:
+            return position, bad
+
+    def clip(self, source: ClipSource, position: int) -> UInt8[Tensor, "t 3 s s"]:
+        """A clip's frames, as many as the network sees at most; from the cache where it can be."""
+        key = clip_key(source, position, self.contract) if self.cache else ""
+        kept = self.cache.get(key) if self.cache else None
+        if kept is not None:
+            return kept
+        clip = fit_image(source.read(position)[: self.contract.frames], self.contract)
+        if self.cache:
+            self.cache.put(key, clip)
+        return clip
+
+
+Collated = tuple[list[int], Tensor | None, list[int] | None, list[BadImage]]
+
+
+def collate(items: list[tuple[int, Tensor | BadImage]], frames: int) -> Collated:
+    """Positions, pixels and (of clips) lengths of the good items, and the bad ones."""
+    bad = [item for _, item in items if isinstance(item, BadImage)]
+    positions = [p for p, item in items if isinstance(item, Tensor)]
+    good = [item for _, item in items if isinstance(item, Tensor)]
+    if not good:
+        return positions, None, None, bad
+    if not frames:
+        return positions, torch.stack(good), None, bad
+    pixels = torch.zeros(len(good), frames, *good[0].shape[1:], dtype=torch.uint8)
+    for row, clip in zip(pixels, good, strict=True):
+        row[: len(clip)] = clip
+    return positions, pixels, [len(clip) for clip in good], bad
+
+
+def settle(_: int) -> None:
+    """A worker's first act: one thread, for the cores are shared out; and no inherited garbage.
+
+    What the parent's decoder left behind waits for threads that a forked worker does not have.
+    """
+    gc.freeze()
+    torch.set_num_threads(1)
+
+
+def stream(
+    split: Split,
+    contract: InputContract,
+    *,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    skip_bad: bool = False,
+    rest: bool = False,
+    cache: ClipCache | None = None,
+    on_progress: Progress | None = None,
+    on_bad: Callable[[BadImage], None] | None = None,
+) -> Iterator[Batch]:
+    """Decode a split batch by batch, in order and in constant memory.
+
+    Args:
+        split: N images or clips.
+        contract: size, filter and fit of the pixels, and for clips the number of frames F.
+        batch_size: items a batch, at most; by default 256 images, or clips of 256 frames in all.
+        workers: decoding processes; by default one a core for files and none for arrays.
+        skip_bad: go on without items that cannot be had.
+        rest: the split is what is left of a larger one, and may be bad as a whole under `skip_bad`.
+        cache: keeps decoded clips of files for the next time; of no use to images and arrays.
+        on_progress: called with (items done, N) after each batch.
+        on_bad: called with each item that cannot be had.
+
+    Yields:
+        Batches of (n, 3, size, size) or (n, F, 3, size, size) 8-bit pixels with their positions.
+
+    Raises:
+        HashprobeError: after the last batch, when items were bad and `skip_bad` is off: it names
+            the first and counts the others; or at once when the split is empty, nothing is left,
+            clips meet a network of images or images one of clips, or the cache cannot be written.
+
+    Example:
+        >>> from hashprobe.data.datasets.bundled import load_digits
+        >>> next(stream(load_digits().query, InputContract(size=8), batch_size=4)).images.shape
+        torch.Size([4, 3, 8, 8])
+    """
+    check_kind(split, contract)
+    if batch_size is None:
+        batch_size = max(1, BATCH // max(1, contract.frames))
+    if batch_size < 1 or (workers is not None and workers < 0):
+        raise HashprobeError(
+            f"decoding needs batches of at least 1 and no negative number of workers; got "
+            f"{batch_size} and {workers}"
+        )
+    in_memory = isinstance(split.source, ArraySource | ClipArraySource)
+    if workers is None:
+        workers = 0 if in_memory else cores()
+    if not split.video or in_memory:
+        cache = None
+    if cache is not None:
+        cache.check()
+    if workers and split.video:
+        gc.collect()  # see settle
+    loader = DataLoader(
+        Decoded(split, contract, cache),
+        batch_size=batch_size,
+        num_workers=min(workers, -(-len(split) // batch_size)),
+        collate_fn=partial(collate, frames=contract.frames),
+        worker_init_fn=settle,
+    )
+    done = 0
+    failures: list[BadImage] = []
+    for positions, pixels, lengths, bad in loader:
+        failures += bad
+        for failure in bad if on_bad else []:
+            assert on_bad is not None
+            on_bad(failure)
+        done += len(positions) + len(bad)
+        if pixels is not None:
+            frames = None if lengths is None else np.array(lengths, dtype=np.int64)
+            yield Batch(pixels, np.array(positions, dtype=np.int64), frames)
+        if on_progress:
+            on_progress(done, len(split))
+    nothing = len(failures) == len(split) and not rest
+    if failures and (not skip_bad or nothing):
+        raise too_bad(failures, split)
+
+
+def check_kind(split: Split, contract: InputContract) -> None:
+    """Refuses a split that is empty or not of the kind that the network sees."""
+    if not len(split):
+        raise HashprobeError("a split without items cannot be decoded")
+    if contract.frames < 0:
+        raise HashprobeError(f"a network sees 0 frames or more; got {contract.frames}")
+    if split.video and not contract.frames:
+        raise HashprobeError("the data are clips, but the network sees images")
+    if contract.frames and not split.video:
+        raise HashprobeError(
+            f"the data are images, but the network sees clips of up to {contract.frames} frames"
+        )
+
+
+def too_bad(failures: list[BadImage], split: Split) -> HashprobeError:
+    """The one line about items that cannot be had: the first, and how many others."""
+    what, more = "clip" if split.video else "image", len(failures) - 1
+    others = f"; {more} other {what}s are bad too" if more else f"; no other {what} is bad"
+    hint = "" if len(failures) == len(split) else " (--skip-bad goes on without them)"
+    return HashprobeError(f"{failures[0]}{others}{hint}")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A split decoded as a whole.
+
+    Example:
+        >>> Pixels(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), np.array([0]), ()).bad
+        ()
+    """
+
+    images: Images8
+    """(M, 3, size, size), or (M, F, 3, size, size) with zeros after each clip's end, in 0..255, in
+    memory or mapped from a file."""
+    positions: Int64[np.ndarray, " m"]
+    """Positions in the split of the M items that could be decoded."""
+    bad: tuple[str, ...]
+    """What was wrong with each of the others."""
+    lengths: Int64[np.ndarray, " m"] | None = None
+    """Frames of each clip before the padding; None for images."""
+
+
+def decode(
+    split: Split,
+    contract: InputContract,
+    *,
+    workers: int | None = None,
+    skip_bad: bool = False,
+    on_progress: Progress | None = None,
+    into: Path | None = None,
+    cache: ClipCache | None = None,
+) -> Pixels:
+    """Decode a whole split once, so that it can be read in any order afterwards.
+
+    Args:
+        split: N images or clips.
+        contract: size, filter and fit of the pixels, and for clips the number of frames F.
+        workers: decoding processes; by default one a core for files and none for arrays.
+        skip_bad: go on without items that cannot be had.
+        on_progress: called with (items done, N).
+        into: an .npy file to hold the pixels, mapped into memory, for more than fits in it.
+        cache: keeps decoded clips of files for the next time; of no use to images and arrays.
+
+    Raises:
+        HashprobeError: items are bad and `skip_bad` is off, clips meet a network of images or
+            images one of clips, or the cache cannot be written.
+
+    Example:
+        >>> from hashprobe.data.datasets.bundled import load_digits
+        >>> decode(load_digits().query, InputContract(size=8)).images.shape
+        torch.Size([200, 3, 8, 8])
+    """
+    check_kind(split, contract)
+    shape = (len(split), *([contract.frames] if split.video else []), 3, *[contract.size] * 2)
+    if into is None:
+        store = np.empty(shape, dtype=np.uint8)
+    else:
+        into.parent.mkdir(parents=True, exist_ok=True)
+        store = np.lib.format.open_memmap(into, mode="w+", dtype=np.uint8, shape=shape)
+    kept: list[Int64[np.ndarray, " n"]] = []
+    lengths: list[Int64[np.ndarray, " n"]] = []
+    bad: list[str] = []
+    filled = 0
+    for batch in stream(
+        split,
+        contract,
+        workers=workers,
+        skip_bad=skip_bad,
+        cache=cache,
+        on_progress=on_progress,
+        on_bad=lambda failure: bad.append(str(failure)),
+    ):
+        store[filled : filled + len(batch.positions)] = batch.images.numpy()
+        filled += len(batch.positions)
+        kept.append(batch.positions)
+        lengths += [] if batch.lengths is None else [batch.lengths]
+    return Pixels(
+        torch.from_numpy(store[:filled]),
+        np.concatenate(kept),
+        tuple(bad),
+        np.concatenate(lengths) if lengths else None,
+    )

@@ -1,0 +1,6 @@
+"""How pixels are moved within a budget; knows no paper."""
+
+import lazy_loader
+
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,14 @@
+from .recipe import Cell as Cell
+from .recipe import Recipe as Recipe
+from .recipe import load_recipe as load_recipe
+from .recipe import recipe_names as recipe_names
+from .reproduction import chosen as chosen
+from .reproduction import expected_minutes as expected_minutes
+from .reproduction import reproduce as reproduce
+from .result import Entry as Entry
+from .result import Result as Result
+from .result import Verdict as Verdict
+from .settings import Setting as Setting
+from .settings import dataset_names as dataset_names
+from .settings import load_setting as load_setting
+from .tables import markdown as markdown

@@ -1,0 +1,286 @@
+"""Runs the cells of recipes: victims are trained once and shared, attacks are kept by content."""
+
+import inspect
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import hashprobe.attacks
+from hashprobe.audit.attack_step import attack_run
+from hashprobe.audit.encode_step import encode_run
+from hashprobe.audit.log import Screen, Silence
+from hashprobe.audit.results import Finished, finished_attack
+from hashprobe.audit.run_io import Victim, open_victim
+from hashprobe.audit.train_step import Network, train_run
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.crafting.record import Attacked
+from hashprobe.data.cache import ClipCache
+from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.data.loader import decode
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.measurement import Measurement, sign
+from hashprobe.evaluation.measures import mean_average_precision
+from hashprobe.evaluation.perceptibility import compare_pixels
+from hashprobe.paper.recipe import Cell, Recipe
+from hashprobe.paper.result import Entry, Result, VictimFacts
+from hashprobe.paper.settings import Setting
+from hashprobe.storage.files import fingerprint, jsonable, read_json
+from hashprobe.storage.runs import Run
+from hashprobe.training.options import TrainOptions
+
+
+PLACES = ("root", "lists")
+"""Data options that say where, not what."""
+
+
+class Runner:
+    """One setting and its folder of victims; whatever is finished there is not done again.
+
+    Args:
+        setting: data, network, preset.
+        folder: where victims are kept, one run folder each.
+        device: where; `auto` is the GPU if there is one.
+        workers: decoding processes.
+        skip_bad: go on without images that cannot be had.
+        cache: keeps decoded clips of files for the next time.
+        screen: where to say what happens.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        folder: Path,
+        *,
+        device: str = "auto",
+        workers: int | None = None,
+        skip_bad: bool = False,
+        cache: ClipCache | None = None,
+        screen: Screen | None = None,
+    ) -> None:
+        self.setting, self.folder = setting, folder
+        self.device, self.workers, self.skip_bad = device, workers, skip_bad
+        self.cache = cache
+        self.screen = screen or Silence()
+        self.checksums: dict[DataOptions, str] = {}
+        self.opened: tuple[Path, Victim] | None = None
+
+    def path_of(self, cell: Cell) -> Path:
+        """The run folder of a cell's victim: its name holds a digest of data and training."""
+        setting = self.setting
+        data, network = setting.data_of(cell), setting.network_of(cell)
+        if data not in self.checksums:
+            loaded = data.load()
+            if setting.queries > len(loaded.query):
+                raise HashprobeError(
+                    f"queries must be from 1 to {len(loaded.query)}, those of {loaded.name}; got "
+                    f"{setting.queries}"
+                )
+            self.checksums[data] = loaded.checksum
+        content = {
+            "data": without_places(said(data, DataOptions(""))),
+            "checksum": self.checksums[data],
+            "network": said(network, Network()),
+            "train": said(setting.train_of(cell), TrainOptions()),
+        }
+        words = [setting.dataset, setting.train_of(cell).loss, f"{cell.bits}bits"]
+        words += [f"without{data.unseen}"] if data.unseen else []
+        return self.folder / "-".join([*words, fingerprint(jsonable(content))[:8]])
+
+    def victim(self, cell: Cell) -> Victim:
+        """The victim of a cell, trained and encoded; the last one stays open."""
+        path, setting = self.path_of(cell), self.setting
+        if self.opened is not None and self.opened[0] == path:
+            return self.opened[1]
+        self.opened = None
+        data = setting.data_of(cell)
+        if (path / "run.json").exists():
+            move(Run.open(path), data)
+        train_run(
+            path,
+            data,
+            setting.network_of(cell),
+            replace(setting.train_of(cell), accelerator=accelerator(self.device)),
+            workers=self.workers,
+            skip_bad=self.skip_bad,
+            cache=self.cache,
+            screen=self.screen,
+        )
+        encode_run(
+            path,
+            device=self.device,
+            workers=self.workers,
+            skip_bad=self.skip_bad,
+            cache=self.cache,
+            top=setting.top,
+            screen=self.screen,
+        )
+        self.opened = path, open_victim(path)
+        return self.opened[1]
+
+    def attack(self, cell: Cell) -> Finished:
+        """What a cell's attack achieved; from its folder, where the same has been done before."""
+        setting = self.setting
+        name, options = setting.attack_of(cell)
+        budget, protocol = setting.budget_of(cell), setting.protocol_of(cell)
+        path = self.path_of(cell)
+        asked: dict[str, Any] = {
+            "attack": name,
+            "budget": budget.to_json(),
+            "options": asdict(options),
+            "protocol": protocol.to_json(),
+            "precision": setting.precision,
+            "code": code_digest(),
+        }
+
+        def folder_of(run: Run) -> Path:
+            # Of the codes, too: a victim made anew has other ones.
+            digest = fingerprint(jsonable({**asked, "seals": run.seals()}))[:12]
+            return path / "attacks" / f"{name}-{digest}"
+
+        if (path / "run.json").exists():
+            done = finished_attack(folder_of(Run.open(path)))
+            if done is not None:
+                return done
+        victim = self.victim(cell)
+        folder = folder_of(victim.run)
+        attack_run(
+            victim,
+            name,
+            budget=budget,
+            options=options,
+            protocol=protocol,
+            name=folder.name,
+            precision=setting.precision,  # type: ignore[arg-type]
+            device=self.device,
+            workers=self.workers,
+            cache=self.cache,
+            screen=self.screen,
+        )
+        done = finished_attack(folder)
+        assert done is not None
+        return done
+
+    def entry(self, cell: Cell, done: Finished) -> Entry:
+        """The number of a cell."""
+        evaluation = done.evaluation
+        untouched = cell.attack == "original"
+        if cell.measure == "t-MAP" and not untouched:
+            raw = evaluation.achieved_float
+            return Entry.of(evaluation.achieved, None if raw is None else 100 * raw.value)
+        if cell.measure == "t-MAP":
+            return Entry.of(evaluation.floor)
+        if cell.measure == "MAP":
+            return Entry.of(evaluation.map_clean if untouched else evaluation.map_attacked)
+        if cell.measure == "ceiling":
+            return Entry.of(evaluation.ceiling)
+        if cell.measure == "perceptibility":
+            return self.perceptibility(cell, done)
+        return Entry.of(self.map_of_codes(cell, done.folder))
+
+    def perceptibility(self, cell: Cell, done: Finished) -> Entry:
+        """The root mean squared change of each query, in thousandths."""
+        victim, attacked = self.victim(cell), Attacked.load(done.folder)
+        roots = np.empty(len(attacked))
+        for row in range(len(attacked)):
+            # One by one: many clips at once do not fit in memory.
+            query = victim.data.query.take(attacked.query_ids[row : row + 1])
+            clean = decode(query, victim.hasher.contract, workers=0)
+            twin = attacked.images8[row : row + 1]
+            roots[row] = compare_pixels(clean.images, twin, clean.lengths).rmse
+        signature = sign("RMSE", q=len(roots), round="uint8")
+        measured = Measurement.of(1000 * roots, signature)
+        return Entry(measured.value, measured.low, measured.high, signature, measured.per_query)
+
+    def map_of_codes(self, cell: Cell, folder: Path) -> Measurement:
+        """MAP by own labels of the codes that an attack aims at."""
+        victim, attacked = self.victim(cell), Attacked.load(folder)
+        codes = attacked.target_codes
+        if cell.attack == "hag":
+            codes = -attacked.clean_codes.signs()
+        position = {int(p): row for row, p in enumerate(victim.query.positions)}
+        rows = np.array([position[int(i)] for i in attacked.query_ids])
+        protocol = self.setting.protocol_of(cell)
+        return mean_average_precision(
+            PackedCodes.from_signs(np.where(codes >= 0, 1, -1)),
+            victim.database.codes,
+            victim.query.labels[rows],
+            victim.database.labels,
+            top=protocol.top,
+            normaliser=protocol.normaliser,
+            ties=protocol.ties,
+            empty=protocol.empty,
+        )
+
+    def run(self, recipe: Recipe) -> Result:
+        """Every number of a recipe; cells of one victim are done together.
+
+        Args:
+            recipe: the table or figure.
+
+        Raises:
+            HashprobeError: whatever is wrong with data, folders or settings.
+        """
+        cells = {
+            (i, j): recipe.cell(row, column)
+            for i, row in enumerate(recipe.rows)
+            for j, column in enumerate(recipe.columns)
+        }
+        grid, attacks = {}, {}
+        victims: dict[Path, Cell] = {}
+        order = sorted(cells, key=lambda place: (str(self.path_of(cells[place])), place))
+        for done, place in enumerate(order):
+            cell = cells[place]
+            row, column = recipe.rows[place[0]].name, recipe.columns[place[1]].name
+            self.screen.say(f"{recipe.name}, {done + 1}/{len(order)}: {row}, {column}")
+            attacks[place] = self.attack(cell)
+            grid[place] = self.entry(cell, attacks[place])
+            victims.setdefault(self.path_of(cell), cell)
+        facts = tuple(facts_of(path, cell) for path, cell in victims.items())
+        return Result(recipe, self.setting, grid, attacks, facts)
+
+
+def accelerator(device: str) -> Any:
+    """Where training runs, by the name of a device."""
+    return "cpu" if device == "cpu" else "gpu" if device.startswith("cuda") else "auto"
+
+
+def move(run: Run, data: DataOptions) -> None:
+    """Tells a run where its data are now: what they hold is in its name."""
+    now = jsonable(asdict(data))
+    there = run.config.get("data", {})
+    moved = {name: now[name] for name in PLACES if there.get(name) != now[name]}
+    if moved:
+        run.saved({**run.config, "data": {**there, **moved}})
+
+
+def without_places(options: dict[str, Any]) -> dict[str, Any]:
+    """Data options without the folders: the same data elsewhere are the same data."""
+    return {name: value for name, value in options.items() if name not in PLACES}
+
+
+@cache
+def code_digest() -> str:
+    """A digest of the attacks' own code: what another version computed is computed anew."""
+    package = Path(inspect.getfile(hashprobe.attacks)).parent
+    return fingerprint(
+        {path.name: path.read_text("utf-8") for path in sorted(package.glob("*.py"))}
+    )
+
+
+def said(options: Any, usual: Any) -> dict[str, Any]:
+    """The options that are not the usual ones: one that comes later changes no digest."""
+    defaults = asdict(usual)
+    return {name: value for name, value in asdict(options).items() if value != defaults[name]}
+
+
+def facts_of(path: Path, cell: Cell) -> VictimFacts:
+    """What is said of a victim."""
+    run = Run.open(path)
+    training = read_json(path / "model" / "model.json")["training"]
+    score = run.events("encoded")[-1]["map"]
+    value, low, high = (100 * score[name] for name in ("value", "low", "high"))
+    everything = Entry(value, low, high, score["signature"])
+    return VictimFacts(path.name, cell.bits, training["loss"], training["seconds"], everything)

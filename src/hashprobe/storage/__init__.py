@@ -1,0 +1,1 @@
+"""What is kept on the disk: files that appear whole, run folders, the machine's description."""

@@ -1,0 +1,364 @@
+"""A run is a folder: what was asked, where it ran, what happened, and what came out.
+
+    run.json          format, version, time, one configuration section per command
+    environment.json  Python, platform, processors, packages
+    metrics.jsonl     one JSON object per event, in order of time
+    checksums.json    SHA-256 of the files that other commands build on
+
+Every file but the log is written aside and renamed; the log is flushed line by line. So a run
+that was killed at any moment can be opened, shown and resumed. Nothing here loads a pickle.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any
+
+from hashprobe.errors import HashprobeError
+from hashprobe.storage.environment import environment, hashprobe_version
+from hashprobe.storage.files import (
+    fingerprint,
+    jsonable,
+    os_error,
+    read_json,
+    sha256_file,
+    write_json,
+)
+
+
+__all__ = ["FORMAT", "Run", "differences"]
+
+FORMAT = 1
+"""The version of the folder's layout that this hashprobe writes and reads."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder that exists; make one with `create`, take one up with `open`.
+
+    Example:
+        >>> import tempfile
+        >>> run = Run.create(Path(tempfile.mkdtemp()) / "a", {"train": {"bits": 32}})
+        >>> run.log("epoch", epoch=1, loss=0.5)
+        >>> again = Run.open(run.path)
+        >>> again.config["train"], [event["loss"] for event in again.events("epoch")]
+        ({'bits': 32}, [0.5])
+    """
+
+    path: Path
+    """The folder."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """One section per command, as JSON: `train`, `encode`, ..."""
+    created: str = ""
+    """When the folder was made, ISO 8601 in UTC."""
+    version: str = ""
+    """The hashprobe that made it."""
+
+    @classmethod
+    def create(cls, path: str | PurePath, config: Mapping[str, object]) -> "Run":
+        """Makes a run folder, or takes up the one that is there with the same configuration.
+
+        Args:
+            path: the folder; its parents are made too.
+            config: section name to options (a mapping or a dataclass that is JSON-able).
+
+        Returns:
+            The run. Where the folder held a run, sections that `config` does not name are kept.
+
+        Raises:
+            HashprobeError: the folder holds other files, or a run whose sections differ (the
+                first differing option is named), or cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> folder = Path(tempfile.mkdtemp())
+            >>> first = Run.create(folder, {"train": {"bits": 32}})
+            >>> Run.create(folder, {"train": {"bits": 48}})
+            Traceback (most recent call last):
+            ...
+            hashprobe.errors.HashprobeError: ... holds a run with another configuration \
+(train.bits: 32 there, 48 here): choose another folder or remove that one
+        """
+        folder, wanted = Path(path), jsonable(config)
+        if (folder / "run.json").exists():
+            run = cls.open(folder)
+            there = {name: run.config[name] for name in wanted if name in run.config}
+            here = {name: wanted[name] for name in there}
+            if fingerprint(there) != fingerprint(here):
+                raise HashprobeError(
+                    f"{folder} holds a run with another configuration "
+                    f"({differences(there, here)[0]}): choose another folder or remove that one"
+                )
+            missing = {name: wanted[name] for name in wanted if name not in there}
+            return run.saved({**run.config, **missing}) if missing else run
+        refuse_strangers(folder)
+        run = cls(folder, {}, datetime.now(UTC).isoformat(timespec="seconds"), hashprobe_version())
+        run = run.saved(wanted)
+        write_json(folder / "environment.json", environment())
+        return run
+
+    @classmethod
+    def open(cls, path: str | PurePath) -> "Run":
+        """Takes up a run folder.
+
+        Args:
+            path: the folder.
+
+        Raises:
+            HashprobeError: it is no run folder, of another format, or its run.json is damaged.
+
+        Example:
+            >>> Run.open("no/such/folder")
+            Traceback (most recent call last):
+            ...
+            hashprobe.errors.HashprobeError: no/such/folder does not exist
+        """
+        folder = Path(path)
+        if not folder.exists():
+            raise HashprobeError(f"{folder} does not exist")
+        if not (folder / "run.json").is_file():
+            raise HashprobeError(f"{folder} is not a run folder: it has no run.json")
+        content = read_json(folder / "run.json")
+        if not isinstance(content, dict) or "format" not in content:
+            raise HashprobeError(f"{folder / 'run.json'} is not a run's: it states no format")
+        if content["format"] != FORMAT:
+            raise HashprobeError(
+                f"{folder} has run format {content['format']!r}, written by hashprobe "
+                f"{content.get('hashprobe', 'unknown')}; hashprobe {hashprobe_version()} reads "
+                f"format {FORMAT}: use that version, or run again"
+            )
+        config = content.get("config", {})
+        if not isinstance(config, dict):
+            raise HashprobeError(f"{folder / 'run.json'} is damaged: its config is no object")
+        created, version = content.get("created", ""), content.get("hashprobe", "")
+        return cls(folder, config, str(created), str(version))
+
+    def saved(self, config: Mapping[str, Any]) -> "Run":
+        """This run with another configuration, on the disk as well.
+
+        Args:
+            config: section name to JSON value; it takes the place of the present one.
+
+        Raises:
+            HashprobeError: the configuration is not JSON, or the folder cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> run = Run.create(Path(tempfile.mkdtemp()), {"train": {"bits": 32}})
+            >>> sorted(run.saved({**run.config, "encode": {"batch": 64}}).config)
+            ['encode', 'train']
+        """
+        content = {
+            "format": FORMAT,
+            "hashprobe": self.version,
+            "created": self.created,
+            "config": jsonable(config),
+        }
+        write_json(self.path / "run.json", content)
+        return replace(self, config=content["config"])
+
+    def log(self, event: str, **values: object) -> None:
+        """Appends one event to metrics.jsonl and waits until it is on the disk.
+
+        Args:
+            event: its kind, such as `epoch`.
+            values: what happened, JSON-able; `time` (ISO 8601, UTC) is added.
+
+        Raises:
+            HashprobeError: a value is not JSON (NaN included), or the disk refuses.
+
+        Example:
+            >>> import tempfile
+            >>> run = Run.create(Path(tempfile.mkdtemp()), {})
+            >>> run.log("encoded", split="query", items=200)
+            >>> run.events()[0]["items"]
+            200
+        """
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        record = {"time": now, "event": event, **jsonable(values)}
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+        append_line(self.path / "metrics.jsonl", line.encode())
+
+    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The events so far, in order; a last line torn by a kill is left out.
+
+        Args:
+            kind: only events of this kind; None gives all.
+
+        Raises:
+            HashprobeError: a line before the last is damaged, or the file may not be read.
+
+        Example:
+            >>> import tempfile
+            >>> Run.create(Path(tempfile.mkdtemp()), {}).events()
+            []
+        """
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except OSError as error:
+            raise os_error(error, path) from error
+        events = []
+        for number, line in enumerate(lines, 1):
+            try:
+                events.append(json.loads(line))
+            except ValueError as error:
+                if number < len(lines):
+                    raise HashprobeError(f"{path} is damaged in line {number}") from error
+        return [event for event in events if kind is None or event.get("event") == kind]
+
+    def seal(self, *names: str) -> None:
+        """Records the SHA-256 of files of this run in checksums.json, beside those there.
+
+        Args:
+            names: paths relative to the folder.
+
+        Raises:
+            HashprobeError: a file is missing, or the disk refuses.
+
+        Example:
+            >>> import tempfile
+            >>> run = Run.create(Path(tempfile.mkdtemp()), {})
+            >>> run.seal("run.json")
+            >>> run.check_seals()
+        """
+        sums = {name: sha256_file(self.path / name) for name in names}
+        write_json(self.path / "checksums.json", dict(sorted({**self.seals(), **sums}.items())))
+
+    def check_seals(self, *names: str) -> None:
+        """Compares files with the checksums recorded for them.
+
+        Args:
+            names: the files to check, relative to the folder; none means all that are recorded.
+
+        Raises:
+            HashprobeError: a file was never recorded, is missing, or has changed since.
+
+        Example:
+            >>> import tempfile
+            >>> run = Run.create(Path(tempfile.mkdtemp()), {})
+            >>> run.check_seals("codes.npz")
+            Traceback (most recent call last):
+            ...
+            hashprobe.errors.HashprobeError: ... codes.npz has no checksum: it was not finished
+        """
+        recorded = self.seals()
+        for name in names or recorded:
+            if name not in recorded:
+                raise HashprobeError(f"{self.path}: {name} has no checksum: it was not finished")
+            if sha256_file(self.path / name) != recorded[name]:
+                raise HashprobeError(f"{self.path / name} has changed since this run wrote it")
+
+    def finished(self, *names: str) -> bool:
+        """Whether files are all there and recorded as whole.
+
+        Args:
+            names: paths relative to the folder.
+
+        Raises:
+            HashprobeError: checksums.json is damaged.
+
+        Example:
+            >>> import tempfile
+            >>> run = Run.create(Path(tempfile.mkdtemp()), {})
+            >>> run.finished("run.json")
+            False
+            >>> run.seal("run.json")
+            >>> run.finished("run.json")
+            True
+        """
+        recorded = self.seals()
+        return all(name in recorded and (self.path / name).is_file() for name in names)
+
+    def seals(self) -> dict[str, str]:
+        """The checksums recorded so far.
+
+        Returns:
+            Path relative to the folder to SHA-256 in hexadecimal.
+
+        Raises:
+            HashprobeError: checksums.json is damaged.
+
+        Example:
+            >>> import tempfile
+            >>> Run.create(Path(tempfile.mkdtemp()), {}).seals()
+            {}
+        """
+        path = self.path / "checksums.json"
+        if not path.exists():
+            return {}
+        content = read_json(path)
+        if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
+            raise HashprobeError(f"{path} is damaged: it should map names to checksums")
+        return content
+
+
+def refuse_strangers(folder: Path) -> None:
+    """Keeps a run from being mixed with a user's other files."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise HashprobeError(f"{folder} is a file; a run needs a folder")
+        others = [] if not folder.exists() else sorted(p.name for p in folder.iterdir())
+    except OSError as error:
+        raise os_error(error, folder) from error
+    others = [name for name in others if not name.endswith(".part")]
+    if others:
+        raise HashprobeError(
+            f"{folder} is no run folder and not empty (it holds {others[0]}): choose a new folder"
+        )
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Appends a whole line and flushes it; a torn line left by a kill is cut off first."""
+    try:
+        with path.open("a+b") as stream:
+            end = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, end - 1))
+            if end and stream.read(1) != b"\n":
+                stream.seek(0)
+                stream.truncate(stream.read().rfind(b"\n") + 1)
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise os_error(error, path) from error
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Where two configurations differ, one sentence each, such as `train.bits: 32 there, 48 here`.
+
+    Args:
+        first: the one that is there, as JSON.
+        second: the one that is asked for, as JSON.
+
+    Returns:
+        Sorted by name; empty where they are equal.
+
+    Example:
+        >>> differences({"train": {"bits": 32}}, {"train": {"bits": 32, "seed": 1}})
+        ['train.seed: nothing there, 1 here']
+    """
+    there, here = flat(first), flat(second)
+    return [
+        f"{name}: {shown(there, name)} there, {shown(here, name)} here"
+        for name in sorted({*there, *here})
+        if shown(there, name) != shown(here, name)
+    ]
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Nested objects as one mapping with dotted names."""
+    if not isinstance(value, Mapping) or not value:
+        return {name: value} if name else {}
+    inner = [flat(item, f"{name}.{key}" if name else key) for key, item in value.items()]
+    return {key: item for part in inner for key, item in part.items()}
+
+
+def shown(values: Mapping[str, Any], name: str) -> str:
+    """A value as a reader sees it in a list of differences."""
+    return json.dumps(values[name], ensure_ascii=False) if name in values else "nothing"

@@ -1,0 +1,15 @@
+from .loop import Epoch as Epoch
+from .loop import train as train
+from .losses.csq import csq as csq
+from .losses.csq import csq_centres as csq_centres
+from .losses.csq import csq_targets as csq_targets
+from .losses.dph import dph as dph
+from .losses.dpsh import dpsh as dpsh
+from .losses.dvh import dvh as dvh
+from .losses.hashnet import hashnet as hashnet
+from .losses.hashnet import hashnet_slope as hashnet_slope
+from .losses.registry import CENTRE_LOSSES as CENTRE_LOSSES
+from .losses.registry import LOSSES as LOSSES
+from .losses.registry import CentreLoss as CentreLoss
+from .losses.registry import Loss as Loss
+from .options import TrainOptions as TrainOptions

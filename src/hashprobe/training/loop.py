@@ -1,0 +1,381 @@
+"""One training loop for every hashing loss, on one device or many, that survives a kill."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int8, Int64
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from hashprobe.errors import HashprobeError
+from hashprobe.storage.files import atomic_path, fingerprint, sha256_array
+from hashprobe.tensors import Images8
+from hashprobe.training.losses.csq import csq_targets
+from hashprobe.training.losses.registry import CENTRE_LOSSES, LOSSES, SLOPES
+from hashprobe.training.options import TrainOptions
+from hashprobe.training.processes import Relay, open_fabric
+from hashprobe.training.sampling import augment, draw_batch, hold_out, step_seed
+from hashprobe.training.schedule import build_optimiser, rate
+from hashprobe.types import Labels
+from hashprobe.victims.base import Hasher, lay_channels_last
+
+
+Signs = Int8[np.ndarray, "n k"]
+Measure = Callable[[Signs, Signs, Labels, Labels], float]
+"""MAP of (query signs, database signs, query labels, database labels)."""
+
+FREE = frozenset({"minutes", "save_seconds", "accelerator", "devices"})
+"""Options that a resumed training may change."""
+SAMPLE = 256
+"""Images that tell the data of one training from those of another."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training items gave.
+
+    Example:
+        >>> Epoch(number=1, epochs=2, loss=0.5, lr=0.01, seconds=3.0).held_out_map is None
+        True
+    """
+
+    number: int
+    """From 1."""
+    epochs: int
+    """Passes planned."""
+    loss: float
+    """Mean over the steps."""
+    lr: float
+    """At the last step."""
+    seconds: float
+    """Of training in all so far, kills in between not counted."""
+    held_out_map: float | None = None
+    """MAP of the held-out items against the code memory of the others."""
+
+
+OnStep = Callable[[int, int, float], None]
+"""Called with (steps done, steps in all, loss)."""
+
+
+def train(
+    hasher: Hasher,
+    images: Images8 | Tensor,
+    labels: Labels,
+    options: TrainOptions,
+    *,
+    lengths: Int64[Tensor, " n"] | None = None,
+    state: Path | None = None,
+    measure: Measure | None = None,
+    on_step: OnStep | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> list[Epoch]:
+    """Train a hasher in place; with a state file, go on where a killed training stopped.
+
+    All randomness is drawn from (seed, epoch, step), so a resumed training ends in the same weights
+    as an uninterrupted one on the same machine.
+
+    Args:
+        hasher: the network; it is trained in place and left in eval mode.
+        images: (N, 3, size, size) 8-bit pixels, in memory or mapped from a file; or clips; or
+            floating features, which the network is given as they are.
+        labels: (N, C) bool.
+        options: see `TrainOptions`.
+        lengths: (N,) frames of each clip; None for images.
+        state: file of the saved state; it is removed by the caller when no longer needed.
+        measure: how MAP on the held-out items is computed; None for no MAP. With several devices it
+            must be a function that can be pickled.
+        on_step: called after each step.
+        on_epoch: called after each epoch, epochs of the training before a kill included.
+
+    Returns:
+        One record an epoch.
+
+    Raises:
+        HashprobeError: too few items, a state of another training, or a loss that is not finite.
+
+    Example:
+        >>> from hashprobe.victims.base import ImageHasher
+        >>> images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8)
+        >>> labels = np.arange(2) == np.arange(40)[:, None] % 2
+        >>> hasher = ImageHasher("small", 16, size=8)
+        >>> options = TrainOptions(epochs=2, batch_size=20, held_out=0)
+        >>> [e.number for e in train(hasher, images, labels, options)]
+        [1, 2]
+    """
+    if len(images) < 2 or len(images) != len(labels):
+        raise HashprobeError(
+            f"training needs two or more images with a label each; got {len(images)} images and "
+            f"{len(labels)} labels"
+        )
+    work = Training(hasher, images, labels, options, lengths, state, measure, on_step, on_epoch)
+    fabric = open_fabric(options)
+    if options.devices == 1:
+        return work.run(fabric)
+    history: list[Epoch] = []
+
+    def finished(epochs: list[Epoch], weights: dict[str, np.ndarray]) -> None:
+        history.extend(epochs)
+        hasher.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+
+    receivers = {"on_step": on_step, "on_epoch": on_epoch, "finished": finished}
+    relay = Relay({name: call for name, call in receivers.items() if call is not None})
+    work.on_step = relay.sender("on_step") if on_step else None
+    work.on_epoch = relay.sender("on_epoch") if on_epoch else None
+    relay.launch(fabric, partial(work.run_spawned, relay.sender("finished"), relay.sender("error")))
+    hasher.eval()
+    return history
+
+
+class Training:
+    """The state of one training: network, optimiser, code memory, position."""
+
+    def __init__(
+        self,
+        hasher: Hasher,
+        images: Images8 | Tensor,
+        labels: Labels,
+        options: TrainOptions,
+        lengths: Int64[Tensor, " n"] | None,
+        state: Path | None,
+        measure: Measure | None,
+        on_step: OnStep | None,
+        on_epoch: Callable[[Epoch], None] | None,
+    ) -> None:
+        self.hasher = hasher
+        self.images = images
+        self.options = options
+        self.lengths = lengths
+        self.state = state
+        self.measure = measure
+        self.on_step = on_step
+        self.on_epoch = on_epoch
+        self.kept, self.held = hold_out(len(images), options)
+        self.labels = torch.from_numpy(labels.astype(np.float32))
+        self.centres: Tensor | None = None
+        if options.loss in CENTRE_LOSSES:
+            self.centres = torch.from_numpy(csq_targets(labels, hasher.bits, options.seed))
+        self.key = fingerprint(
+            {
+                "options": {k: v for k, v in asdict(options).items() if k not in FREE},
+                "labels": sha256_array(labels),
+                "images": sha256_array(images[:: max(1, len(images) // SAMPLE)].cpu().numpy()),
+                "items": len(images),
+                "shapes": [list(p.shape) for p in hasher.parameters()],
+            }
+        )
+
+    def run_spawned(
+        self, finished: Callable[..., None], error: Callable[..., None], fabric: Fabric
+    ) -> None:
+        """`run` in one of several processes, for a caller that cannot see its memory."""
+        # Tensors on the CPU came here as shared memory: each process needs weights of its own.
+        for tensor in (*self.hasher.parameters(), *self.hasher.buffers()):
+            tensor.data = tensor.data.clone()
+        try:
+            history = self.run(fabric)
+        except HashprobeError as mistake:
+            error(str(mistake))
+            raise
+        if fabric.is_global_zero:
+            finished(history, {k: v.cpu().numpy() for k, v in self.hasher.state_dict().items()})
+
+    def run(self, fabric: Fabric) -> list[Epoch]:
+        """All epochs, from the start or from the saved state."""
+        options = self.options
+        if len(self.kept) < 2 * fabric.world_size:
+            raise HashprobeError(
+                f"{len(self.kept)} training items are too few for {fabric.world_size} devices: "
+                "each needs two"
+            )
+        # Channels last is the faster layout of convolutions on CPUs and GPUs alike.
+        lay_channels_last(self.hasher)
+        optimiser = build_optimiser(self.hasher, options)
+        model, optimiser = fabric.setup(self.hasher, optimiser)
+        self.memory = torch.zeros(len(self.kept), self.hasher.bits, device=fabric.device)
+        self.kept_labels = self.labels[self.kept].to(fabric.device)
+        if self.centres is not None:
+            self.kept_centres = self.centres[self.kept].float().to(fabric.device)
+        self.position, self.seconds, self.history = 0, 0.0, list[Epoch]()
+        self.losses: list[float] = []
+        self.restore(optimiser)
+        self.saved = time.monotonic()
+        started = self.saved - self.seconds
+        for done in self.history:
+            self.report(fabric, done)
+        per_epoch = math.ceil(len(self.kept) / options.batch_size)
+        total = options.epochs * per_epoch
+        late = self.out_of_time(fabric)
+        while self.position < total and not late:
+            epoch, step = divmod(self.position, per_epoch)
+            self.losses.append(self.step(fabric, model, optimiser, epoch, step, per_epoch))
+            self.position += 1
+            self.seconds = time.monotonic() - started
+            if self.on_step and fabric.is_global_zero:
+                self.on_step(self.position, total, self.losses[-1])
+            late = self.out_of_time(fabric)
+            if step + 1 == per_epoch or late:
+                self.end_epoch(fabric, epoch, optimiser.param_groups[-1]["lr"])
+                if step + 1 == per_epoch:
+                    self.losses = []
+                self.save(fabric, optimiser)
+            elif time.monotonic() - self.saved > options.save_seconds:
+                self.save(fabric, optimiser)
+        self.hasher.to(memory_format=torch.contiguous_format).eval()
+        return self.history
+
+    def out_of_time(self, fabric: Fabric) -> bool:
+        """Whether the minutes asked for are used up, by the clock of the first process."""
+        if self.options.minutes is None:
+            return False
+        return bool(fabric.broadcast(self.seconds >= self.options.minutes * 60))
+
+    def step(
+        self, fabric: Fabric, model: Any, optimiser: Any, epoch: int, step: int, per_epoch: int
+    ) -> float:
+        """One step on one batch; every random draw comes from (seed, epoch, step, rank)."""
+        options, rank = self.options, fabric.global_rank
+        mine = draw_batch(len(self.kept), options, epoch, step, rank, fabric.world_size)
+        draws = torch.Generator().manual_seed(step_seed(options.seed, epoch, step, rank))
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=draws)))
+        rows = torch.from_numpy(self.kept[mine])
+        pixels = augment(self.images[rows], options.augment, draws)
+        scale = rate(options, epoch + step / per_epoch)
+        for group in optimiser.param_groups:
+            group["lr"] = options.lr * scale * group["factor"]
+        model.train()
+        optimiser.zero_grad()
+        slope = SLOPES[options.loss](self.position) if options.loss in SLOPES else 1.0
+        codes = (slope * model(*self.inputs(pixels, rows, fabric.device)).float()).tanh()
+        where = torch.from_numpy(mine).to(fabric.device)
+        self.remember(fabric, where, codes.detach())
+        loss = self.loss(codes, where)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise HashprobeError(
+                f"the loss became {value} in epoch {epoch + 1}, step {step + 1}: lower lr "
+                f"(now {options.lr}) or train in float32"
+            )
+        fabric.backward(loss)
+        optimiser.step()
+        return value
+
+    def loss(self, codes: Float[Tensor, "b k"], where: Int64[Tensor, " b"]) -> Float[Tensor, ""]:
+        """The loss of a batch's codes, by its centres or by its pairs with all training items."""
+        name = self.options.loss
+        if name in CENTRE_LOSSES:
+            return CENTRE_LOSSES[name](codes, self.kept_centres[where])
+        similar = self.kept_labels[where] @ self.kept_labels.T > 0
+        return LOSSES[name](codes, self.memory, similar)
+
+    def inputs(
+        self, pixels: Tensor, rows: Int64[Tensor, " n"], device: torch.device
+    ) -> tuple[Tensor, ...]:
+        """What the network is given: pixels in [0, 1] or features, and the lengths of clips."""
+        given = pixels.to(device)
+        given = given.float() / 255 if given.dtype == torch.uint8 else given
+        return (given,) if self.lengths is None else (given, self.lengths[rows].to(device))
+
+    def remember(self, fabric: Fabric, where: Tensor, codes: Tensor) -> None:
+        """Store the codes of the batch, of all devices, at their positions."""
+        if fabric.world_size > 1:
+            where, codes = gather(where), gather(codes)
+        self.memory[where] = codes
+
+    def end_epoch(self, fabric: Fabric, epoch: int, lr: float) -> None:
+        """Measure and report; only the first process."""
+        score = self.held_out_map(fabric) if fabric.is_global_zero else None
+        loss = sum(self.losses) / len(self.losses)
+        if self.history and self.history[-1].number == epoch + 1:
+            self.history.pop()  # of the same epoch, cut short when the minutes were used up
+        done = Epoch(epoch + 1, self.options.epochs, loss, lr, self.seconds, score)
+        self.history.append(done)
+        self.report(fabric, done)
+        fabric.barrier()
+
+    def report(self, fabric: Fabric, done: Epoch) -> None:
+        """Tell the caller of an epoch."""
+        if self.on_epoch and fabric.is_global_zero:
+            self.on_epoch(done)
+
+    @torch.no_grad()
+    def held_out_map(self, fabric: Fabric) -> float | None:
+        """MAP of the held-out items against the code memory."""
+        if self.measure is None or not len(self.held):
+            return None
+        self.hasher.eval()
+        parts = np.array_split(self.held, max(1, len(self.held) // 100))
+        logits = [
+            self.hasher(*self.inputs(self.images[rows], rows, fabric.device))
+            for rows in map(torch.from_numpy, parts)
+        ]
+        queries = signs(torch.cat(logits))
+        labels = self.labels.bool().numpy()
+        # A plain number, whatever it returns: saved states hold nothing else.
+        return float(
+            self.measure(queries, signs(self.memory), labels[self.held], labels[self.kept])
+        )
+
+    def save(self, fabric: Fabric, optimiser: Any) -> None:
+        """Write the whole state aside, then rename it."""
+        self.saved = time.monotonic()
+        if self.state is None or not fabric.is_global_zero:
+            return
+        content = {
+            "key": self.key,
+            "position": self.position,
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "history": [asdict(done) for done in self.history],
+            "memory": self.memory,
+            "hasher": self.hasher.state_dict(),
+            "optimiser": optimiser.state_dict(),
+        }
+        with atomic_path(self.state) as part:
+            try:
+                torch.save(content, part)
+            except RuntimeError as error:
+                raise HashprobeError(
+                    f"the training state {self.state} cannot be written: is the disk full?"
+                ) from error
+
+    def restore(self, optimiser: Any) -> None:
+        """Go on from the saved state, where there is one."""
+        if self.state is None or not self.state.is_file():
+            return
+        try:
+            saved = torch.load(self.state, map_location=self.memory.device, weights_only=True)
+            key = saved["key"]
+        except Exception as error:
+            raise HashprobeError(
+                f"the saved training state {self.state} cannot be read: delete it to start afresh"
+            ) from error
+        if key != self.key:
+            raise HashprobeError(
+                f"{self.state} is of a training with other options or data: "
+                "use another folder, or delete it to start afresh"
+            )
+        self.hasher.load_state_dict(saved["hasher"])
+        optimiser.load_state_dict(saved["optimiser"])
+        self.memory.copy_(saved["memory"])
+        self.position, self.seconds = saved["position"], saved["seconds"]
+        self.losses = saved["losses"]
+        self.history = [Epoch(**done) for done in saved["history"]]
+
+
+def gather(values: Tensor) -> Tensor:
+    """The rows of all processes, in their order; no gradient passes."""
+    parts = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, values.contiguous())
+    return torch.cat(parts)
+
+
+def signs(logits: Float[Tensor, "n k"]) -> Signs:
+    """Codes -1 and +1 as numpy; sign(0) = +1."""
+    return torch.where(logits >= 0, 1, -1).to(torch.int8).cpu().numpy()

@@ -1,0 +1,228 @@
+"""The contract of a victim network, and the image hasher that fulfils it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from hashprobe.errors import HashprobeError
+from hashprobe.tensors import Images, Logits
+from hashprobe.types import InputContract
+from hashprobe.victims.backbones import Weights, build_backbone
+
+
+MAX_BITS = 4096
+
+
+class Hasher(nn.Module):
+    """Images in [0, 1] -> (N, K) real logits; the code is their sign (DHTA, section 3.1, eq. 1).
+
+    Whatever derives from it can be trained, attacked and encoded. It normalises inside.
+
+    Example:
+        >>> class Mean(Hasher):
+        ...     def forward(self, images):
+        ...         return images.mean((2, 3)).repeat(1, 3)[:, :8] - 0.5
+        >>> Mean(bits=8, contract=InputContract(size=4))(torch.ones(1, 3, 4, 4)).shape
+        torch.Size([1, 8])
+    """
+
+    bits: int
+    """Code length K: a multiple of 8 from 8 to 4096."""
+    contract: InputContract
+    """Size, normalisation and resize filter of the input."""
+
+    def __init__(self, bits: int, contract: InputContract) -> None:
+        super().__init__()
+        check_bits(bits)
+        self.bits = bits
+        self.contract = contract
+
+
+def check_bits(bits: int) -> None:
+    """Refuse a code length that does not fit whole bytes or is out of range."""
+    if bits % 8 or not 8 <= bits <= MAX_BITS:
+        raise HashprobeError(f"bits must be a multiple of 8 from 8 to {MAX_BITS}; got {bits}")
+
+
+def check_range(pixels: Tensor, what: str) -> None:
+    """Refuse pixels that are not in [0, 1].
+
+    The iterates of an attack carry a gradient; it checks at its own door, once.
+    """
+    if pixels.requires_grad or not pixels.numel():
+        return
+    low, high = (bound.item() for bound in torch.aminmax(pixels))
+    if not (low >= 0 and high <= 1):
+        raise HashprobeError(
+            f"{what} must lie in [0, 1]; got {low:.3g} to {high:.3g}: "
+            "already normalised, or 8-bit values?"
+        )
+
+
+def check_clips(
+    clips: Tensor, lengths: Int64[Tensor, " n"] | None, contract: InputContract
+) -> Int64[Tensor, " n"]:
+    """Refuse clips that break a contract; the lengths, filled in."""
+    size, most = contract.size, contract.frames
+    if clips.ndim != 5 or clips.shape[2] != 3 or clips.shape[-2:] != (size, size):
+        raise HashprobeError(
+            f"clips must have shape (N, T, 3, {size}, {size}); got {tuple(clips.shape)}"
+        )
+    if not 1 <= clips.shape[1] <= most:
+        raise HashprobeError(f"clips must have 1 to {most} frames; got {clips.shape[1]}")
+    if lengths is None:
+        lengths = torch.full((len(clips),), clips.shape[1], device=clips.device)
+    if lengths.shape != (len(clips),) or not ((lengths >= 1) & (lengths <= clips.shape[1])).all():
+        raise HashprobeError(
+            f"lengths must be one for each of {len(clips)} clips, from 1 to {clips.shape[1]}"
+        )
+    check_range(clips, "clips")
+    return lengths
+
+
+def lay_channels_last(network: nn.Module) -> None:
+    """Lays out the filters of 2-D convolutions channels last, the faster layout on any device.
+
+    `Module.to` would do the same, and refuses networks with 3-D convolutions.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3))
+        >>> lay_channels_last(network)
+        >>> network[0].weight.is_contiguous(memory_format=torch.channels_last)
+        True
+    """
+    for weight in network.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+
+
+@contextmanager
+def untouched(hasher: nn.Module) -> Iterator[None]:
+    """Lends a hasher: evaluation mode, no gradients for its weights.
+
+    Weights keep no gradient because none is computed: their `requires_grad` is off inside the
+    block. Mode (of every submodule) and flags are put back however the block ends.
+
+    Args:
+        hasher: any hasher, or a part of one, in any mode.
+
+    Example:
+        >>> from hashprobe.victims.base import ImageHasher
+        >>> hasher = ImageHasher("small", 16).train()
+        >>> with untouched(hasher):
+        ...     print(hasher.training, any(p.requires_grad for p in hasher.parameters()))
+        False False
+        >>> hasher.training, all(p.requires_grad for p in hasher.parameters())
+        (True, True)
+    """
+    modes = [(module, module.training) for module in hasher.modules()]
+    flags = [(weight, weight.requires_grad) for weight in hasher.parameters()]
+    try:
+        hasher.eval()
+        for weight, _ in flags:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight, flag in flags:
+            weight.requires_grad_(flag)
+        for module, mode in modes:
+            module.training = mode
+
+
+class Normalising(Hasher):
+    """A hasher that brings its pixels to the mean and the deviation of its contract by itself.
+
+    Args:
+        bits: code length K.
+        contract: what it expects; its mean and std are kept as buffers, and not in checkpoints.
+
+    Example:
+        >>> from hashprobe.types import InputContract
+        >>> hasher = Normalising(8, InputContract(mean=(0.5,) * 3, std=(0.25,) * 3))
+        >>> hasher.normalised(torch.ones(1, 3, 1, 1)).flatten()
+        tensor([2., 2., 2.])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, bits: int, contract: InputContract) -> None:
+        super().__init__(bits, contract)
+        for name, values in (("mean", contract.mean), ("std", contract.std)):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Pixels of images, (N, 3, H, W), or clips, (N, T, 3, H, W), less mean, over deviation."""
+        return (pixels - self.mean).div_(self.std)
+
+
+class ImageHasher(Normalising):
+    """A backbone whose last layer gives K bits (DHTA, section 4.2 and appendix B).
+
+    Args:
+        backbone: `small`, `efficientnet_lite0`, or any torchvision classification model by its
+            torchvision name (`vgg11`, `alexnet`, `resnet18`, ...). The classifier's last layer is
+            replaced by the hash layer.
+        bits: code length K, a multiple of 8 up to 4096.
+        weights: `none` (random), `imagenet`, or the path of a torchvision state dict.
+        size: height and width of the input in pixels; by default the backbone's own.
+        batch_norm: normalise the hash layer's outputs over the batch, so that every bit starts
+            balanced; the networks of DHTA have a bare linear layer (False).
+
+    Raises:
+        HashprobeError: an unknown backbone, a K that does not fit, weights that cannot be had.
+
+    Example:
+        >>> hasher = ImageHasher("small", 32).eval()
+        >>> hasher(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 32])
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        bits: int,
+        *,
+        weights: Weights = "none",
+        size: int | None = None,
+        batch_norm: bool = True,
+    ) -> None:
+        check_bits(bits)
+        network, contract = build_backbone(
+            backbone, bits, weights=weights, size=size, batch_norm=batch_norm
+        )
+        super().__init__(bits, contract)
+        self.backbone = backbone
+        self.batch_norm = batch_norm
+        self.network = network
+
+    def forward(self, images: Images) -> Logits:
+        """Logits of images in [0, 1].
+
+        Args:
+            images: (N, 3, size, size) in [0, 1].
+
+        Returns:
+            (N, K) real logits.
+
+        Raises:
+            HashprobeError: images of another shape than the contract's, or not in [0, 1].
+        """
+        self.check(images)
+        logits: Tensor = self.network(self.normalised(images))
+        return logits
+
+    def check(self, images: Tensor) -> None:
+        """Refuse images that break the contract."""
+        size = self.contract.size
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise HashprobeError(f"images must have shape (N, 3, H, W); got {tuple(images.shape)}")
+        if images.shape[-2:] != (size, size):
+            height, width = images.shape[-2:]
+            raise HashprobeError(
+                f"{self.backbone} takes {size}x{size} pixels; got {height}x{width}"
+            )
+        check_range(images, "images")

@@ -1,0 +1,145 @@
+"""A trained network as a folder: model.safetensors beside model.json, nothing that runs code."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from safetensors.torch import save
+
+from hashprobe.errors import HashprobeError
+from hashprobe.storage.files import read_json, write_bytes, write_json
+from hashprobe.types import InputContract
+from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.clip import VideoHasher
+from hashprobe.victims.clip3d import Conv3dHasher, clip_hasher
+from hashprobe.victims.weights import load_matching
+
+
+AnyHasher: TypeAlias = ImageHasher | VideoHasher | Conv3dHasher
+"""The networks that a checkpoint can hold."""
+
+FORMAT = 1
+WEIGHTS, CARD = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a checkpoint says about itself.
+
+    Example:
+        >>> ModelCard("small", 32, InputContract(size=32)).bits
+        32
+    """
+
+    backbone: str
+    """Name of the backbone."""
+    bits: int
+    """Code length K."""
+    contract: InputContract
+    """Size, normalisation and resize filter of the input."""
+    batch_norm: bool = True
+    """Whether the hash layer's outputs are normalised."""
+    label_names: tuple[str, ...] = ()
+    """Names of the labels it was trained on."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the training, as JSON."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Name and checksum of the data it was trained on, as JSON."""
+    hidden: int = 0
+    """Width of the LSTM's state of a network for clips; 0 for one without."""
+
+
+def save_checkpoint(folder: Path, hasher: AnyHasher, card: ModelCard) -> None:
+    """Write model.safetensors and model.json, each whole or not at all.
+
+    Args:
+        folder: made if needed.
+        hasher: the network.
+        card: what to say about it.
+
+    Raises:
+        HashprobeError: the folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> hasher, folder = ImageHasher("small", 16), Path(tempfile.mkdtemp())
+        >>> save_checkpoint(folder, hasher, ModelCard("small", 16, hasher.contract))
+        >>> load_checkpoint(folder)[1].bits
+        16
+    """
+    weights = {k: v.detach().cpu().contiguous() for k, v in hasher.state_dict().items()}
+    write_bytes(folder / WEIGHTS, save(weights))
+    write_json(folder / CARD, {"format": FORMAT, "hashprobe": version("hashprobe"), **asdict(card)})
+
+
+def load_checkpoint(folder: Path) -> tuple[AnyHasher, ModelCard]:
+    """The network of a checkpoint, in eval mode on the CPU, and what it says about itself.
+
+    Args:
+        folder: where model.safetensors and model.json are.
+
+    Raises:
+        HashprobeError: a file is missing or damaged, of another format version, or the weights do
+            not fit the network that the card names.
+
+    Example:
+        >>> load_checkpoint(Path("no/such/folder"))
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: no/such/folder holds no checkpoint: it has no model.json
+    """
+    if not (folder / CARD).is_file():
+        raise HashprobeError(f"{folder} holds no checkpoint: it has no {CARD}")
+    content = read_json(folder / CARD)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        seen = content.get("format") if isinstance(content, dict) else None
+        raise HashprobeError(
+            f"{folder / CARD} has checkpoint format {seen!r}; this version reads {FORMAT}"
+        )
+    if not (folder / WEIGHTS).is_file():
+        raise HashprobeError(f"{folder / WEIGHTS} is missing")
+    try:
+        shape = content["contract"]
+        contract = InputContract(
+            **{**shape, "mean": tuple(shape["mean"]), "std": tuple(shape["std"])}
+        )
+        card = ModelCard(
+            content["backbone"],
+            content["bits"],
+            contract,
+            content["batch_norm"],
+            tuple(content["label_names"]),
+            content["training"],
+            content["data"],
+            content.get("hidden", 0),
+        )
+    except (KeyError, TypeError) as error:
+        raise HashprobeError(f"{folder / CARD} is damaged: {error} is missing or wrong") from error
+    try:
+        hasher = build(card)
+    except HashprobeError as error:
+        raise HashprobeError(f"{folder / CARD}: {error}") from error
+    if hasher.contract != contract:
+        raise HashprobeError(
+            f"{folder / CARD} states another input than backbone {card.backbone} has here: "
+            f"{contract} there, {hasher.contract} here"
+        )
+    load_matching(hasher, folder / WEIGHTS)
+    return hasher.eval(), card
+
+
+def build(card: ModelCard) -> AnyHasher:
+    """The network that a card names, with random weights."""
+    size, norm = card.contract.size, card.batch_norm
+    if not card.contract.frames:
+        return ImageHasher(card.backbone, card.bits, size=size, batch_norm=norm)
+    return clip_hasher(
+        card.backbone,
+        card.bits,
+        size=size,
+        frames=card.contract.frames,
+        batch_norm=norm,
+        hidden=card.hidden,
+    )
