@@ -1,9 +1,17 @@
-"""Tensor aliases: N items, T frames, H x W pixels, K bits."""
+"""Tensor aliases: N items, T frames, H x W pixels, K bits.
 
-from typing import TypeAlias
+Importing them does not import torch, so that options and help texts are there at once.
+"""
 
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from jaxtyping import Bool, Float, Int64, UInt8
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+    Tensor = Any  # jaxtyping checks dtype and shape of whatever is given
 
 
 Images: TypeAlias = Float[Tensor, "n *t 3 h w"]
@@ -16,3 +24,9 @@ Logits: TypeAlias = Float[Tensor, "n k"]
 """Real outputs of a hasher; the code is their sign."""
 Targets: TypeAlias = Float[Tensor, "n k"]
 """Target codes with entries -1 and +1, in a floating dtype."""
+Pixels: TypeAlias = Float[Tensor, "n *t 3 h w"] | UInt8[Tensor, "n *t 3 h w"]
+"""RGB pixels of images or clips, in [0, 1] or in 0..255."""
+Lengths: TypeAlias = Int64[Tensor, " n"]
+"""Frames of each clip, from 1 on."""
+Frames: TypeAlias = Bool[Tensor, "n t"]
+"""A choice among the frames of clips."""

@@ -4,13 +4,14 @@ Shapes: N items, C labels, K bits. The tensor twins live in `hashprobe.tensors`.
 """
 
 import sys
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import Bool, Int8, UInt8
 
 from hashprobe.errors import HashprobeError
+from hashprobe.progress import Progress, Silent
 
 
 Labels: TypeAlias = Bool[np.ndarray, "n c"]
@@ -21,6 +22,8 @@ PackedBits: TypeAlias = UInt8[np.ndarray, "n b"]
 """Codes packed eight bits a byte, most significant bit first, +1 -> 1."""
 
 Space = Literal["pixel", "normalised"]
+Precision = Literal["float32", "bfloat16"]
+"""What gradients are computed in; pixels and judgement stay in float32."""
 Filter = Literal["bilinear", "bicubic", "nearest"]
 Fit = Literal["squash", "crop"]
 
@@ -131,3 +134,45 @@ class InputContract:
     """`squash`: both sides to size; `crop`: shorter side to size, then the centre."""
     frames: int = 0
     """Most frames of a clip that the network sees; 0 for a network of images."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How something is computed: where, in which precision, how much at once, and who is told.
+
+    Batch size, workers, cache and progress play no part in a result, beyond the rounding of a
+    network's own kernels; the precision of gradients does, and is kept with the result.
+
+    Raises:
+        HashprobeError: an unknown precision, a batch size below 1 or workers below 0.
+
+    Example:
+        >>> Runtime(batch_size=0)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: batch size must be at least 1; got 0
+    """
+
+    device: str = "auto"
+    """auto (the GPU if there is one), cpu, cuda, cuda:1, ..."""
+    precision: Precision = "float32"
+    """What gradients are computed in; judgement is always in float32."""
+    batch_size: int | None = None
+    """Queries, or images, in the network at once; None chooses by the machine's memory."""
+    workers: int | None = None
+    """Decoding processes; None chooses by the number of cores, 0 decodes in this process."""
+    skip_bad: bool = False
+    """Whether to go on without items that cannot be decoded."""
+    cache: Any = None
+    """A `ClipCache` that keeps decoded clips for the next time, or None."""
+    progress: Progress = field(default_factory=Silent)
+    """Who is told."""
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            known = " or ".join(get_args(Precision))
+            raise HashprobeError(f"precision must be {known}; got {self.precision!r}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise HashprobeError(f"batch size must be at least 1; got {self.batch_size}")
+        if self.workers is not None and self.workers < 0:
+            raise HashprobeError(f"workers must be 0 (none) or more; got {self.workers}")

@@ -1,111 +1,87 @@
-"""What every attack looks like from outside, and how chance is tied to a query."""
+"""What every attack looks like from outside."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
-from jaxtyping import Integer
-
+from hashprobe.attacks.goal import Goal
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.session import Session
-from hashprobe.tensors import Images, Targets
-from hashprobe.types import Budget
-from hashprobe.victims.base import Hasher
+from hashprobe.tensors import Images
+from hashprobe.types import Budget, Runtime
 
 
-QueryIds: TypeAlias = Sequence[int] | Integer[np.ndarray, " q"]
-"""Whole numbers from 0; with the seed they decide what is drawn for a query."""
+if TYPE_CHECKING:
+    from hashprobe.victims.base import Hasher
+else:
+    Hasher = Any  # so that options and help texts need no torch
 
-LABEL_STREAM, MEMBER_STREAM, NOISE_STREAM, START_STREAM = range(4)
-# Every restart has a stream of its own, from START_STREAM + 1 on: it comes last.
-
-
-class Options(Protocol):
-    """The options of an attack: a frozen dataclass that also says which target codes it wants.
-
-    An attack that takes no n_t or tie from its user answers with properties.
-    """
-
-    @property
-    def n_t(self) -> int:
-        """How many database codes vote on the target code."""
-
-    @property
-    def tie(self) -> Any:
-        """What a bit becomes for which as many codes vote +1 as -1: `plus` or `zero`."""
+Access: TypeAlias = Literal["white", "transfer", "query"]
+"""What an attack is given of the victim: its gradients, another network, or its answers."""
+Need: TypeAlias = Literal["gradients", "target images"]
+"""What an attack cannot do without."""
 
 
 @runtime_checkable
 class AttackFunction(Protocol):
-    """Pixels to pixels: same device and dtype, hasher left as it was, rows independent.
+    """Queries to adversarial pixels: same device and dtype, victim left as it was.
 
-    images: (N, 3, H, W) in [0, 1]; targets: (N, K) of -1 and +1, or 0 for a bit that is left
-    alone; returns (N, 3, H, W). What is random depends on (seed, query id) and nothing else.
+    Rows are independent, and what is random depends on (seed, query id) and nothing else. The
+    runner projects onto the budget, rounds to 8 bits, encodes again and judges: an attack never
+    decides that it won.
 
     Example:
-        >>> from hashprobe.attacks._dhta import dhta
+        >>> from hashprobe.attacks import dhta
         >>> isinstance(dhta, AttackFunction)
         True
     """
 
     def __call__(
         self,
-        hasher: Hasher,
-        images: Images,
-        targets: Targets,
+        victim: Hasher,
+        queries: Queries,
+        goal: Goal,
         *,
         budget: Budget,
         options: Any,
         seed: int = 0,
-        query_ids: QueryIds | None = None,
-        session: Session | None = None,
+        runtime: Runtime = Runtime(),
     ) -> Images: ...
 
 
-class Attack(NamedTuple):
-    """One entry of `ATTACKS`.
+@dataclass(frozen=True)
+class Attack:
+    """One attack as commands, reports and recipes know it.
 
     Example:
-        >>> from hashprobe.attacks.registry import ATTACKS
-        >>> ATTACKS["dhta"].options().n_t, ATTACKS["p2p"].options().n_t
-        (9, 1)
+        >>> from hashprobe.attacks import ATTACKS
+        >>> ATTACKS["dhta"].title, ATTACKS["hag"].goal
+        ('DHTA', 'untargeted')
     """
 
+    name: str
+    """What it is called on the command line."""
     run: Callable[..., Images]
-    """The attack: an `AttackFunction`, with `target_images` besides where it wants images."""
-    options: type[Options]
-    """The class of its options; without arguments it gives the published defaults."""
-    wants_images: bool = False
-    """Whether it takes `target_images` beside the codes: (N, 3, H, W) in [0, 1], for each query one
-    database image with its target label, the first of those whose codes voted. Of clips it is given
-    their `target_lengths`, too."""
+    """The attack itself: an `AttackFunction`."""
+    options: type[Any]
+    """The class of its options, a frozen dataclass; without arguments the published defaults."""
+    title: str
+    """What it is called in tables and figures."""
+    access: Access = "white"
+    """What it is given of the victim."""
+    goal: Literal["targeted", "untargeted"] = "targeted"
+    """Whether it is handed target codes, or `Goal.untargeted()`."""
+    needs: frozenset[Need] = frozenset({"gradients"})
+    """What it cannot do without."""
+    baseline: bool = False
+    """Whether it is a published method that others are compared with."""
+    version: int = 1
+    """Changes when its results change: results of other versions are computed anew."""
 
-
-def checked_ids(query_ids: QueryIds | None, n: int) -> tuple[int, ...]:
-    """The ids of n queries, by default 0 to n - 1.
-
-    Raises:
-        HashprobeError: another number of ids than queries, or a negative one.
-    """
-    if query_ids is None:
-        return tuple(range(n))
-    ids = tuple(int(i) for i in query_ids)
-    if len(ids) != n:
-        raise HashprobeError(f"{len(ids)} query ids for {n} queries: give one id per query")
-    if any(i < 0 for i in ids):
-        raise HashprobeError(f"query ids must be 0 or above; got {min(ids)}")
-    return ids
-
-
-def seed_of(seed: int, query_id: int, stream: int) -> np.random.SeedSequence:
-    """The source of chance for one purpose and one query, whatever is computed beside it.
-
-    Raises:
-        HashprobeError: a negative seed.
-    """
-    if seed < 0:
-        raise HashprobeError(f"seed must be 0 or above; got {seed}")
-    return np.random.SeedSequence([seed, query_id, stream])
+    @property
+    def summary(self) -> str:
+        """The first line of what the function says of itself."""
+        return (self.run.__doc__ or "").strip().partition("\n")[0]
 
 
 def check_descent(steps: int, step_size: float, alpha: float | None) -> None:

@@ -1,23 +1,143 @@
-"""Every attack by its name: the only place that knows one."""
+"""Every attack by its name: the only place that knows which there are."""
 
-from hashprobe.attacks._bit_margin import BitMarginOptions, bit_margin
-from hashprobe.attacks._dhta import DhtaOptions, dhta
-from hashprobe.attacks._feature import FeatureOptions, feature
-from hashprobe.attacks._hag import HagOptions, hag
-from hashprobe.attacks._noise import NoiseOptions, noise
-from hashprobe.attacks._p2p import P2pOptions, p2p
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
 from hashprobe.attacks.contract import Attack
+from hashprobe.errors import HashprobeError
+from hashprobe.storage.files import jsonable
+from hashprobe.types import Budget
 
 
+MODULES = ("_noise", "_p2p", "_dhta", "_bit_margin", "_feature", "_hag")
+"""The files of the attacks, each with an `ATTACK`, in the order in which tables show them."""
 DEFAULT = "bit-margin"
 """The attack that is meant where none is named."""
 
-ATTACKS: dict[str, Attack] = {
-    DEFAULT: Attack(bit_margin, BitMarginOptions),
-    "dhta": Attack(dhta, DhtaOptions),
-    "feature": Attack(feature, FeatureOptions, wants_images=True),
-    "hag": Attack(hag, HagOptions),
-    "noise": Attack(noise, NoiseOptions),
-    "p2p": Attack(p2p, P2pOptions),
-}
-"""Every attack by name, with its function and the class of its options."""
+_known: dict[str, Attack] = {}
+ATTACKS: Mapping[str, Attack] = MappingProxyType(_known)
+"""Every attack by name, in the order in which tables show them."""
+
+
+def register(attack: Attack) -> Attack:
+    """Makes an attack known to commands, reports and recipes.
+
+    Args:
+        attack: its name must be new.
+
+    Returns:
+        The same.
+
+    Raises:
+        HashprobeError: another attack has the name.
+
+    Example:
+        >>> register(ATTACKS["dhta"]) is ATTACKS["dhta"]
+        True
+    """
+    if _known.get(attack.name, attack) != attack:
+        raise HashprobeError(f"there is an attack {attack.name!r} already: choose another name")
+    _known[attack.name] = attack
+    return attack
+
+
+def unregister(name: str) -> None:
+    """Takes an attack back."""
+    del _known[name]
+
+
+def attack_named(name: str) -> Attack:
+    """The attack of a name.
+
+    Raises:
+        HashprobeError: there is none; the known ones are named.
+
+    Example:
+        >>> attack_named("p2p").baseline
+        True
+    """
+    if name not in ATTACKS:
+        raise HashprobeError(f"unknown attack {name!r}: choose from {', '.join(sorted(ATTACKS))}")
+    return ATTACKS[name]
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """What was asked of an attack: all that decides on its result beside victim and queries.
+
+    Raises:
+        HashprobeError: an unknown name, options of another attack, or a seed below 0.
+
+    Example:
+        >>> spec = AttackSpec("noise", budget=Budget(8 / 255))
+        >>> spec.to_json()["attack"], spec.attack.goal
+        ('noise', 'untargeted')
+    """
+
+    name: str = DEFAULT
+    """A name from `ATTACKS`; of a function that is not registered, where it is defined."""
+    options: Any = None
+    """The attack's options; None for the published defaults."""
+    budget: Budget = field(default_factory=Budget)
+    """How far a pixel may move."""
+    seed: int = 0
+    """0 or above; with the query ids it decides on what is random."""
+    function: Callable[..., Any] | None = field(default=None, compare=False)
+    """The attack itself where it is not registered."""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise HashprobeError(f"seed must be 0 or above; got {self.seed}")
+        if self.function is not None:
+            return
+        known = attack_named(self.name)
+        if self.options is None:
+            object.__setattr__(self, "options", known.options())
+        if not isinstance(self.options, known.options):
+            seen = type(self.options).__name__
+            raise HashprobeError(f"attack {self.name} takes {known.options.__name__}; got {seen}")
+
+    @classmethod
+    def of(cls, attack: str | Callable[..., Any], options: Any = None, **more: Any) -> "AttackSpec":
+        """The spec of a name, or of a function that is not registered.
+
+        Args:
+            attack: a name from `ATTACKS`, or an `AttackFunction`.
+            options: the attack's options; None for the published defaults.
+            more: `budget` and `seed`.
+        """
+        if isinstance(attack, str):
+            return cls(attack, options, **more)
+        inner = inspect.unwrap(getattr(attack, "func", attack))
+        where = getattr(inner, "__qualname__", type(inner).__qualname__)
+        return cls(f"{inner.__module__}.{where}", options, function=attack, **more)
+
+    @property
+    def attack(self) -> Attack:
+        """The attack itself."""
+        if self.function is not None:
+            return Attack(
+                self.name, self.function, type(self.options), self.name, needs=frozenset()
+            )
+        return attack_named(self.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """The one form in which a spec goes into files."""
+        record: dict[str, Any] = jsonable(
+            {
+                "attack": self.name,
+                "attack_version": self.attack.version,
+                "options": self.options,
+                "budget": self.budget.to_json(),
+                "seed": self.seed,
+            }
+        )
+        return record
+
+
+for module in MODULES:
+    register(import_module(f"hashprobe.attacks.{module}").ATTACK)
