@@ -10,7 +10,7 @@ import torch
 
 from hashprobe.attacks._dhta import DhtaOptions, dhta
 from hashprobe.types import Budget
-from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.clip import VideoHasher
 
 

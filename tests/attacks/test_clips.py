@@ -26,7 +26,8 @@ from hashprobe.optim.problem import SomeFrames
 from hashprobe.optim.rule import Descent
 from hashprobe.optim.session import Session
 from hashprobe.types import Budget, InputContract
-from hashprobe.victims.base import Hasher, ImageHasher
+from hashprobe.victims.base import Hasher
+from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.clip import FramewiseHasher, VideoHasher
 
 

@@ -14,7 +14,7 @@ from hashprobe.crafting.runner import craft
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.session import Converted, Session
 from hashprobe.types import Budget
-from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.memory import fitting, saved_bytes
 

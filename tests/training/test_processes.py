@@ -7,7 +7,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.training.loop import Training, train
 from hashprobe.training.options import TrainOptions
 from hashprobe.training.processes import Relay
-from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.image import ImageHasher
 
 
 def sent(relay, *items):

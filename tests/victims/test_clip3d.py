@@ -12,7 +12,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.training.loop import train
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Budget
-from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.clip3d import Conv3dHasher, clip_hasher

@@ -102,7 +102,7 @@ def craft(
 
     Example:
         >>> import numpy as np
-        >>> from hashprobe.victims.base import ImageHasher
+        >>> from hashprobe.victims import ImageHasher
         >>> images8 = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
         >>> targets = TargetCodes(
         ...     np.eye(2, dtype=bool), np.ones((2, 16), np.int8), np.zeros((2, 1), np.int64))

@@ -101,7 +101,7 @@ def train(
         HashprobeError: too few items, a state of another training, or a loss that is not finite.
 
     Example:
-        >>> from hashprobe.victims.base import ImageHasher
+        >>> from hashprobe.victims import ImageHasher
         >>> images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8)
         >>> labels = np.arange(2) == np.arange(40)[:, None] % 2
         >>> hasher = ImageHasher("small", 16, size=8)

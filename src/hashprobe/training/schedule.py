@@ -17,7 +17,7 @@ def build_optimiser(hasher: Hasher, options: TrainOptions) -> torch.optim.Optimi
     """Two groups: the backbone at its own rate, and the hash layer.
 
     Example:
-        >>> from hashprobe.victims.base import ImageHasher
+        >>> from hashprobe.victims import ImageHasher
         >>> optimiser = build_optimiser(ImageHasher("small", 16), TrainOptions(backbone_lr=0.1))
         >>> [group["factor"] for group in optimiser.param_groups]
         [0.1, 1.0]
