@@ -28,10 +28,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 
-# Strict: a broken link, a missing page or a warning fails the build.
+# Strict: a broken link, a missing page or a warning fails the build (not with --quiet: it hides them).
 docs: $(VENV)/installed-docs
 	$(BIN)/python docs/tools/command_line.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "built build/docs/index.html"
 
 bench: $(VENV)/installed-dev

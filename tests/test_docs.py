@@ -1,4 +1,4 @@
-"""Every code block of the documentation runs, in order, in one folder per file, and no link is dead.
+"""Every code block of the documentation runs, in order, in one folder per file; no link is dead.
 
 A block is left out only by a comment directly above it, `<!-- not run: REASON -->`; then its
 commands must still parse and its Python must still compile. `make docs` builds the site itself.

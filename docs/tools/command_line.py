@@ -1,7 +1,9 @@
 """Writes the page of the command line, `docs/reference/command-line.md`, from the commands."""
 
 import re
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
 from cyclopts.docs.markdown import generate_markdown_docs
 
@@ -21,7 +23,9 @@ ALWAYS = ("* `--config PATH`", "* `--debug`")
 
 def page() -> str:
     """The page: every command with its options; what all attacks share is listed once."""
-    text = generate_markdown_docs(app, generate_toc=False)
+    # Commands without a name of their own are called by that of the running program.
+    with patch.object(sys, "argv", ["hashprobe"]):
+        text = generate_markdown_docs(app, generate_toc=False)
     title, *sections = re.split(r"^(?=#+ )", text.replace("```console", "```text"), flags=re.M)[1:]
     sections = [without(section, always(section)) for section in sections]
     attacks = [section for section in sections if section.startswith("### hashprobe attack")]
