@@ -155,8 +155,8 @@ def run_python(block, page, names):
         exec(code, names)
 
 
-def given_in_the_readme():
-    """What the first lines of the README take as given: a network, pictures and labels."""
+def given_at_the_door():
+    """What the first lines of README and site take as given: a network, pictures and labels."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     pooled = (torch.nn.AdaptiveAvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(3 * 64, 48))
@@ -185,7 +185,7 @@ def run_page(text, name, folder, given=None):
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_blocks_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    given = given_in_the_readme() if path == ROOT / "README.md" else None
+    given = given_at_the_door() if path in (ROOT / "README.md", DOCS / "index.md") else None
     found = run_page(path.read_text(), str(path), tmp_path, given)
     if path.parent.name not in NO_CODE_NEEDED:
         assert found, f"{path.name} has no code block: was the fence's language left out?"
