@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.compare import differences
 from hashprobe.storage.environment import environment, hashprobe_version
 from hashprobe.storage.files import (
     fingerprint,
@@ -29,7 +30,7 @@ from hashprobe.storage.files import (
 )
 
 
-__all__ = ["FORMAT", "Run", "differences"]
+__all__ = ["FORMAT", "Run"]
 
 FORMAT = 1
 """The version of the folder's layout that this hashprobe writes and reads."""
@@ -327,38 +328,3 @@ def append_line(path: Path, line: bytes) -> None:
             os.fsync(stream.fileno())
     except OSError as error:
         raise os_error(error, path) from error
-
-
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Where two configurations differ, one sentence each, such as `train.bits: 32 there, 48 here`.
-
-    Args:
-        first: the one that is there, as JSON.
-        second: the one that is asked for, as JSON.
-
-    Returns:
-        Sorted by name; empty where they are equal.
-
-    Example:
-        >>> differences({"train": {"bits": 32}}, {"train": {"bits": 32, "seed": 1}})
-        ['train.seed: nothing there, 1 here']
-    """
-    there, here = flat(first), flat(second)
-    return [
-        f"{name}: {shown(there, name)} there, {shown(here, name)} here"
-        for name in sorted({*there, *here})
-        if shown(there, name) != shown(here, name)
-    ]
-
-
-def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested objects as one mapping with dotted names."""
-    if not isinstance(value, Mapping) or not value:
-        return {name: value} if name else {}
-    inner = [flat(item, f"{name}.{key}" if name else key) for key, item in value.items()]
-    return {key: item for part in inner for key, item in part.items()}
-
-
-def shown(values: Mapping[str, Any], name: str) -> str:
-    """A value as a reader sees it in a list of differences."""
-    return json.dumps(values[name], ensure_ascii=False) if name in values else "nothing"
