@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from hashprobe.errors import HashprobeError
-from hashprobe.training.losses.registry import LossName
+from hashprobe.training.losses.registry import LOSSES, LossName
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(TrainOptions).items():
             value = getattr(self, name)
-            if get_origin(kind) is Literal and value not in get_args(kind):
-                choices = ", ".join(get_args(kind))
-                raise HashprobeError(f"{name} must be one of {choices}; got {value!r}")
+            choices = tuple(LOSSES) if name == "loss" else get_args(kind)
+            if get_origin(kind) is Literal and value not in choices:
+                raise HashprobeError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
         for name in ("epochs", "batch_size", "devices"):
             if getattr(self, name) < 1:
                 raise HashprobeError(f"{name} must be at least 1; got {getattr(self, name)}")
