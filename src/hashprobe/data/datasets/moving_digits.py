@@ -1,4 +1,4 @@
-"""The offline defaults: scikit-learn's scanned digits, at rest and in motion."""
+"""Scanned digits that move: clips that need no download."""
 
 import numpy as np
 import torch
@@ -7,55 +7,26 @@ from jaxtyping import Float, Int64
 from hashprobe.data.clip_sources import ClipArraySource
 from hashprobe.data.datasets.folder import per_class
 from hashprobe.data.retrieval import RetrievalData, one_hot
-from hashprobe.data.sources import ArraySource, Split
+from hashprobe.data.sources import Split
 
 
-QUERIES, TRAINING, DATABASE = 200, 250, 1347
 MOTIONS = ("right", "left", "down", "up", "clockwise", "anticlockwise", "growing", "shrinking")
-"""Each second one is the one before it, backwards."""
+"""The second of each pair is the first one played backwards."""
 CLIPS, CLIP_QUERIES, CLIP_TRAINING = 100, 15, 30
-"""Of each motion."""
+"""Clips of each motion: all of them, the queries and the training clips."""
 SIDE, SHORTEST, LONGEST = 16, 12, 16
 """Pixels of a frame's side, and frames of a clip."""
 JITTER, REACH, NOISE = 2.5, 0.3, 32.0
-"""Furthest start from the middle path in pixels, shortest path as a share of the longest, and
-standard deviation of the noise in 1/255."""
-
-
-def load_digits(seed: int = 0) -> RetrievalData:
-    """1,797 handwritten digits of 8x8 pixels: 200 queries, 250 training, 1,347 database items.
-
-    The training split is small on purpose: the network is then imperfect enough (MAP about 0.8)
-    for the difference between one target code and the vote of nine to show.
-
-    Source: the UCI optical digits test set as shipped with scikit-learn.
-
-    Args:
-        seed: seed of the random split; the three parts are disjoint and in random order.
-
-    Example:
-        >>> load_digits().database.source.read(0).shape
-        torch.Size([3, 8, 8])
-    """
-    from sklearn import datasets
-
-    bunch = datasets.load_digits()
-    grey = torch.from_numpy(np.rint(bunch.images * (255 / 16)).astype(np.uint8))
-    pixels = grey[:, None].expand(-1, 3, -1, -1).contiguous()
-    names = tuple(f"digits/{i:04d}" for i in range(len(pixels)))
-    whole = Split(names, ArraySource(pixels), one_hot(bunch.target.astype(np.int64), 10))
-    order = np.random.default_rng(seed).permutation(len(whole))
-    parts = np.split(order, [QUERIES, QUERIES + TRAINING])
-    query, train, database = (whole.take(part) for part in parts)
-    return RetrievalData("digits", query, train, database, tuple("0123456789"))
+"""Largest offset of a path in pixels, shortest path as a share of the longest, and standard
+deviation of the noise in 1/255."""
 
 
 def load_moving_digits(seed: int = 0) -> RetrievalData:
     """800 clips of moving digits, 16x16 pixels: 120 queries, 240 training, 440 database items.
 
-    A digit is carried along a path, or grows or shrinks, in 12 to 16 frames; the label is the kind
-    of motion. Motions come in pairs that are each other backwards: what the frames show, without
-    their order, does not tell the two apart. The digit plays no part in the label.
+    A digit moves along a path, grows or shrinks in 12 to 16 frames. The label is the kind of
+    motion; the digit plays no part in it. Motions come in pairs: one is the other played backwards,
+    so only the order of the frames tells them apart.
 
     Source: scikit-learn's scanned digits (`load_digits`); the motions are made here.
 
@@ -99,10 +70,7 @@ def path_of(
     lengths: Int64[np.ndarray, " n"],
     reach: Float[np.ndarray, "n 1"],
 ) -> tuple[Float[np.ndarray, "n t"], Float[np.ndarray, "n t"], Float[np.ndarray, "n t"]]:
-    """Where each digit's middle is, from the middle of the frame, and how large the digit is.
-
-    Every clip goes its whole way, whatever its length.
-    """
+    """The offset of each digit from the middle of the frame, and its scale, frame by frame."""
     way = np.minimum(np.arange(LONGEST) / (lengths[:, None] - 1), 1)
     way = np.where(motion[:, None] % 2, 1 - way, way)
     turn = 2 * np.pi * way
@@ -121,7 +89,7 @@ def path_of(
 def placing(
     middle: Float[np.ndarray, "n t"], scale: Float[np.ndarray, "n t"]
 ) -> Float[np.ndarray, "n t s 8"]:
-    """Weights of a digit's 8 pixels in each pixel of a frame's side, between neighbours linear."""
+    """Linear interpolation weights of a digit's 8 pixels for each pixel of a frame's side."""
     pixel = np.arange(SIDE) - (SIDE - 1) / 2
     place = (pixel - middle[..., None]) / scale[..., None] + 3.5
     weights: np.ndarray = np.maximum(0, 1 - np.abs(place[..., None] - np.arange(8)))

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits as published
 
-from hashprobe.data.datasets.bundled import load_digits
+from hashprobe.data.datasets.digits import load_digits
 from hashprobe.data.datasets.registry import DataOptions
 
 
