@@ -1,81 +1,86 @@
-"""Adversarial clips as videos: an mp4 file of each, and their codes once they went through it."""
+"""Adversarial clips as videos: an mp4 file of each, and their codes after the video codec."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import Tensor
 
-from hashprobe.audit.log import Screen
 from hashprobe.audit.results import RESULT
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.chunk import device_of
-from hashprobe.crafting.record import Attacked
-from hashprobe.data.codec import check_h264, decode_h264, encode_h264
+from hashprobe.crafting.record import AttackResult
+from hashprobe.data.codec import CRF, check_h264, decode_h264, encode_h264
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import AfterCodec
-from hashprobe.optim.encoding import encode
+from hashprobe.progress import Progress
 from hashprobe.storage.files import write_bytes
-from hashprobe.tensors import Images8
 from hashprobe.victims.base import Hasher
+from hashprobe.victims.encoding import device_of, encode
+
+
+@dataclass(frozen=True)
+class Film:
+    """How adversarial clips are turned into videos."""
+
+    crf: int = CRF
+    """How coarse the videos are, 0..51: H.264's constant rate factor."""
+    judged: bool = False
+    """Whether the videos are decoded and encoded by the victim, and the untouched clips, too."""
 
 
 def film(
-    attacked: Attacked,
-    clean: Images8,
-    lengths: Int64[np.ndarray, " q"],
+    attacked: AttackResult,
+    clean: Queries,
     hasher: Hasher,
     folder: Path,
-    crf: int,
-    judged: bool,
-    screen: Screen,
+    plan: Film,
+    progress: Progress,
 ) -> AfterCodec | None:
-    """Keeps an mp4 file of every adversarial clip, and judges what these files hold if asked to.
+    """Keeps an mp4 file of every adversarial clip, and judges the content of these files if asked.
 
     Args:
         attacked: Q adversarial clips.
-        clean: (Q, T, 3, H, W) the same untouched.
-        lengths: (Q,) frames of each.
-        hasher: the victim, on the device that is to compute.
-        folder: of the attack; files go to mp4/<query id>.mp4, and those that are right stay.
-        crf: how coarse they are, 0..51.
-        judged: encode what was decoded, of the adversarial clips and of the untouched ones.
-        screen: where to say what happens; without PyAV there are no files, and it is said.
+        clean: the same clips untouched, uint8, with their lengths.
+        hasher: the victim, on the device that computes.
+        folder: of the attack; files go to mp4/<query id>.mp4, and correct ones stay.
+        plan: how coarse the videos are, and whether they are judged.
+        progress: who is told; without PyAV there are no files, and a line says so.
 
     Returns:
-        The codes after the codec; None unless `judged`.
+        The codes after the codec; None unless the plan judges.
 
     Raises:
-        HashprobeError: `judged` without PyAV, or the disk refuses.
+        HashprobeError: the plan judges without PyAV, or the disk refuses.
     """
+    assert clean.lengths is not None, "images are not filmed"
     try:
         check_h264()
     except HashprobeError as error:
-        if judged:
+        if plan.judged:
             raise
-        screen.say(f"no mp4 files of the adversarial clips: {error}")
+        progress.log(f"no mp4 files of the adversarial clips: {error}")
         return None
     after, before = list[PackedCodes](), list[PackedCodes]()
-    with screen.bar("H.264 of the clips") as tick:
-        for row, length in enumerate(lengths.tolist()):
+    with progress.bar("H.264 of the clips") as tick:
+        for row, length in enumerate(clean.lengths.tolist()):
             clip = attacked.images8[row][:length]
             try:
-                data = encode_h264(clip, crf)
+                data = encode_h264(clip, plan.crf)
             except HashprobeError as error:
-                if judged:
+                if plan.judged:
                     raise
-                screen.say(f"no mp4 file of query {attacked.query_ids[row]}: {error}")
+                progress.log(f"no mp4 file of query {attacked.query_ids[row]}: {error}")
                 continue
             keep(folder, int(attacked.query_ids[row]), data)
-            if judged:
-                untouched = clean[row][:length]
+            if plan.judged:
+                untouched = clean.pixels[row][:length]
                 after.append(code_of(hasher, data, clip))
-                before.append(code_of(hasher, encode_h264(untouched, crf), untouched))
-            tick(row + 1, len(lengths))
-    if not judged:
+                before.append(code_of(hasher, encode_h264(untouched, plan.crf), untouched))
+            tick(row + 1, len(clean))
+    if not plan.judged:
         return None
-    name = f"h264-crf{crf}"
+    name = f"h264-crf{plan.crf}"
     return AfterCodec(name, PackedCodes.concatenate(after), PackedCodes.concatenate(before))
 
 
@@ -85,16 +90,17 @@ def keep(folder: Path, query_id: int, data: bytes) -> None:
     try:
         found = path.read_bytes()
     except OSError:
-        # Missing, or no file at all: what is really wrong is said when it is written.
+        # It is missing or no file: writing it says what is wrong.
         found = b""
     if found != data:
-        # What was judged is what the files hold: numbers of other files must not outlive them.
+        # The numbers belong to the old files: they are removed before the files change.
         (folder / RESULT).unlink(missing_ok=True)
         write_bytes(path, data)
 
 
 def code_of(hasher: Hasher, data: bytes, like: Tensor) -> PackedCodes:
-    """The code of the clip in an mp4 file, as the database's items have it."""
+    """The code of the clip in an mp4 file, encoded as the items of the database are."""
     length, _, height, width = like.shape
-    clip = decode_h264(data, length, height, width).to(device_of(hasher))
-    return encode(hasher, clip[None].float() / 255, torch.tensor([length], device=clip.device))
+    clip = decode_h264(data, length, height, width)[None]
+    queries = Queries(clip, lengths=torch.tensor([length]))
+    return encode(hasher, queries.on(device_of(hasher)))

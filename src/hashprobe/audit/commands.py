@@ -13,7 +13,6 @@ from hashprobe.audit.train_step import Network
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
-from hashprobe.types import Budget
 
 
 def flags(given: Mapping[str, Any], default: Mapping[str, Any]) -> list[str]:
@@ -53,18 +52,22 @@ def train_command(path: Path, config: Mapping[str, Any]) -> str:
 
 def attack_command(path: Path, finished: Finished) -> str:
     """The `hashprobe attack` behind one of a run's attacks."""
-    settings = finished.settings
-    budget: Budget = finished.budget
-    name = settings["attack"]
+    record, budget = finished.record, finished.budget
+    protocol: Mapping[str, Any] = record.protocol or {}
     whole = round(budget.eps * 255)
     eps = f"{whole}/255" if whole / 255 == budget.eps else repr(budget.eps)
-    words = ["hashprobe", "attack", name, str(path), "--eps", eps]
+    words = ["hashprobe", "attack", record.attack, str(path), "--eps", eps]
     if budget.space != "pixel":
         words += ["--space", budget.space]
     words += flags({"frames": budget.frames, "shared": budget.shared}, {"shared": False})
-    words += flags(settings["options"], asdict(ATTACKS[name].options()))  # type: ignore[call-overload]
-    words += flags(settings["protocol"], asdict(Protocol()))
-    words += flags({"precision": settings.get("precision")}, {"precision": "float32"})
-    if finished.name != default_name(name, budget, settings["protocol"]["seed"]):
+    words += flags(record.options, default_options(record.attack))
+    words += flags(protocol, asdict(Protocol()))
+    words += flags({"precision": record.precision}, {"precision": "float32"})
+    if finished.name != default_name(record.attack, budget, protocol.get("seed", 0)):
         words += ["--name", finished.name]
     return shlex.join(words)
+
+
+def default_options(attack: str) -> dict[str, Any]:
+    """The default options of an attack; none where the registry does not know it."""
+    return asdict(ATTACKS[attack].options()) if attack in ATTACKS else {}

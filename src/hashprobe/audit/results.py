@@ -1,19 +1,20 @@
 """The attacks whose results are in a run folder."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from hashprobe.attacks.registry import ATTACKS
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import Evaluation
+from hashprobe.report.content import Kind
 from hashprobe.storage.files import read_json
 from hashprobe.storage.runs import Run
+from hashprobe.storage.schema import RECORD, AttackRecord
 from hashprobe.types import Budget
 
 
-CARD, RESULT = "settings.json", "evaluation.json"
-"""Files of an attack: what was asked, and what it achieved."""
+RESULT = "evaluation.json"
+"""The file of an attack that says what it achieved."""
 
 
 @dataclass(frozen=True)
@@ -22,22 +23,68 @@ class Finished:
 
     Example:
         >>> [field for field in Finished.__dataclass_fields__]
-        ['name', 'settings', 'evaluation', 'folder']
+        ['name', 'record', 'evaluation', 'folder']
     """
 
     name: str
-    settings: Mapping[str, Any]
+    """The name of its folder."""
+    record: AttackRecord
+    """What was asked, and how it was measured."""
     evaluation: Evaluation
+    """What it achieved."""
     folder: Path
+    """Where it is."""
+
+    @property
+    def attack(self) -> str:
+        """The name of the attack."""
+        return self.record.attack
+
+    @property
+    def title(self) -> str:
+        """What the attack is called in tables."""
+        return title_of(self.attack)
+
+    @property
+    def kind(self) -> Kind:
+        """Whether it is noise or an attack."""
+        return kind_of(self.attack)
 
     @property
     def budget(self) -> Budget:
         """Its budget."""
-        return Budget(**self.settings["budget"])
+        return self.record.budget
+
+
+def title_of(name: str) -> str:
+    """What an attack is called in tables; an attack that is not registered keeps its name.
+
+    Example:
+        >>> title_of("dhta"), title_of("my_package.attack")
+        ('DHTA', 'my_package.attack')
+    """
+    return ATTACKS[name].title if name in ATTACKS else name
+
+
+def kind_of(name: str) -> Kind:
+    """Whether an attack is noise, which needs nothing of the victim, or an attack.
+
+    Example:
+        >>> kind_of("noise"), kind_of("dhta"), kind_of("my_package.attack")
+        ('noise', 'attack', 'attack')
+    """
+    known = ATTACKS.get(name)
+    blind = known is not None and not known.needs and known.access != "query"
+    return "noise" if blind else "attack"
+
+
+def place_of(name: str) -> int:
+    """The place of an attack in tables: the order of the registry, then those it does not know."""
+    return list(ATTACKS).index(name) if name in ATTACKS else len(ATTACKS)
 
 
 def finished_attacks(run: Run) -> list[Finished]:
-    """Every attack of a run that has been measured, by budget, then weakest first.
+    """Every attack of a run that has been measured, by budget, then in the registry's order.
 
     Args:
         run: the run.
@@ -52,11 +99,7 @@ def finished_attacks(run: Run) -> list[Finished]:
     """
     folders = [path.parent for path in sorted((run.path / "attacks").glob(f"*/{RESULT}"))]
     found = [finished for folder in folders if (finished := finished_attack(folder))]
-    order = {"noise": 0, "p2p": 1, "dhta": 2}
-    return sorted(
-        found,
-        key=lambda f: (f.budget.space, f.budget.eps, order.get(f.settings["attack"], 3), f.name),
-    )
+    return sorted(found, key=lambda f: (f.budget.space, f.budget.eps, place_of(f.attack), f.name))
 
 
 def finished_attack(folder: Path) -> Finished | None:
@@ -66,7 +109,7 @@ def finished_attack(folder: Path) -> Finished | None:
         folder: attacks/NAME of a run.
 
     Raises:
-        HashprobeError: its result is damaged.
+        HashprobeError: its record or its result is damaged.
 
     Example:
         >>> finished_attack(Path("runs/none/attacks/dhta")) is None
@@ -74,12 +117,16 @@ def finished_attack(folder: Path) -> Finished | None:
     """
     if not (folder / RESULT).is_file():
         return None
-    settings, record = read_json(folder / CARD), read_json(folder / RESULT)
+    record = AttackRecord.read(folder)
+    if record is None or not record.measured:
+        raise HashprobeError(
+            f"{folder} does not hold a finished attack: {RECORD} does not say how it was measured; "
+            "attack again"
+        )
     try:
-        evaluation = Evaluation.from_json(record)
-        Budget(**settings["budget"])
-    except (HashprobeError, KeyError, TypeError) as error:
+        evaluation = Evaluation.from_json(read_json(folder / RESULT))
+    except (HashprobeError, KeyError, TypeError, AttributeError) as error:
         raise HashprobeError(
             f"{folder} does not hold a finished attack: {error}; attack again"
         ) from error
-    return Finished(folder.name, settings, evaluation, folder)
+    return Finished(folder.name, record, evaluation, folder)

@@ -3,18 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from hashprobe.audit.report_step import make_examples
-from hashprobe.audit.run_io import Victim
-from hashprobe.crafting.record import Attacked
-from hashprobe.evaluation.curves import precision_curve, precision_recall_curve
+from hashprobe.audit.examples import make_examples
+from hashprobe.audit.run_io import EncodedRun
+from hashprobe.crafting.record import AttackResult
 from hashprobe.paper.result import Result
 from hashprobe.paper.running import Runner
 from hashprobe.report.content import Curve, Example, Picture
 from hashprobe.report.figures import curve_figure, curve_png
 from hashprobe.report.grids import Mark, Strip, Tile, tile_figure, tile_png
 from hashprobe.report.pictures import amplification, amplified_difference
+from hashprobe.report.rows import curves_of
 
 
 EXAMPLES, PICTURES, CLIPS = 4, 8, 3
@@ -81,23 +79,19 @@ def level(result: Result, row: int) -> str:
     return f"{result.recipe.rows[row].name} {', '.join(f'{value:.1f}' for value in values)}"
 
 
-def curves(result: Result, victim: Victim) -> list[Drawing]:
+def curves(result: Result, victim: EncodedRun) -> list[Drawing]:
     """Precision over recall, and precision at N; `original` by own labels, as in the paper."""
-    recipe, database = result.recipe, victim.database
-    lengths = sorted({int(n) for n in np.geomspace(1, min(1000, len(database)), 24)})
+    recipe, database, sets = result.recipe, victim.database, []
     rows = {int(p): row for row, p in enumerate(victim.query.positions)}
-    pr, precision = [], []
     for i, row in enumerate(recipe.rows):
         cell = recipe.cell(row, recipe.columns[0])
-        attacked = Attacked.load(result.attacks[i, 0].folder)
+        attacked = AttackResult.load(result.attacks[i, 0].folder)
         codes, labels = attacked.codes, attacked.target_labels
         if cell.attack == "original":
             codes = attacked.clean_codes
             labels = victim.query.labels[[rows[int(q)] for q in attacked.query_ids]]
-        both = precision_recall_curve(codes, database.codes, labels, database.labels)
-        pr.append(Curve(row.name, both.recall, both.precision, both.signature))
-        at = precision_curve(lengths, codes, database.codes, labels, database.labels)
-        precision.append(Curve(row.name, at.at.astype(float), at.value, at.signature))
+        sets.append((row.name, codes, labels))
+    pr, precision = curves_of(sets, database.codes, database.labels)
     drawn = []
     for name, caption, found, x_label, log_x in (
         ("precision-recall", "Precision over recall", pr, "Recall", False),
@@ -110,13 +104,13 @@ def curves(result: Result, victim: Victim) -> list[Drawing]:
     return drawn
 
 
-def shown(result: Result, victim: Victim, count: int) -> tuple[Example, ...]:
+def shown(result: Result, victim: EncodedRun, count: int) -> tuple[Example, ...]:
     """The first attacked queries with their results."""
     done = result.attacks[0, 0]
     return make_examples(done, count, victim.data, victim.hasher, victim.database)
 
 
-def examples(result: Result, victim: Victim) -> Drawing:
+def examples(result: Result, victim: EncodedRun) -> Drawing:
     """Two rows a query: what it retrieves, and what its twin retrieves."""
     strips = []
     for example in shown(result, victim, EXAMPLES):
@@ -147,7 +141,7 @@ def mark(right: bool) -> Mark:
     return "right" if right else "wrong"
 
 
-def pictures(result: Result, victim: Victim) -> Drawing:
+def pictures(result: Result, victim: EncodedRun) -> Drawing:
     """Three rows, of queries, twins and differences; for clips three a query, as in figure 9."""
     clips = victim.data.query.video
     found = shown(result, victim, CLIPS if clips else PICTURES)

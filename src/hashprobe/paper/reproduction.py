@@ -1,12 +1,9 @@
-"""Reproduces tables and figures of the paper: computes, writes, and says what it takes."""
+"""Reproduces tables and figures of the paper, and estimates how long that takes."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from hashprobe.attacks._bit_margin import BitMarginOptions
-from hashprobe.attacks._noise import NoiseOptions
-from hashprobe.audit.log import Screen, Silence
-from hashprobe.data.cache import ClipCache
+from hashprobe.attacks.registry import DEFAULT
 from hashprobe.errors import HashprobeError
 from hashprobe.paper.plots import Drawing, draw
 from hashprobe.paper.recipe import Recipe, recipe_names
@@ -16,12 +13,14 @@ from hashprobe.paper.running import Runner
 from hashprobe.paper.settings import Setting, check_places
 from hashprobe.paper.tables import as_csv, as_json, markdown
 from hashprobe.storage.files import write_bytes, write_json
+from hashprobe.types import Runtime
 
 
 ENCODE_MINUTES = 0.5
 """What encoding and opening a victim takes beside its training, roughly."""
 REACHED = 0.4
-"""Share of its steps that bit margin takes on average: queries leave when their code is reached."""
+"""Share of its steps that the default attack takes on average: a query that reaches its target code
+takes no further steps."""
 
 
 def chosen(names: Sequence[str], setting: Setting, bits: Sequence[int] = ()) -> list[Recipe]:
@@ -82,9 +81,7 @@ def expected_minutes(recipes: Sequence[Recipe], setting: Setting) -> float:
             victim = cell.bits, setting.train_of(cell).loss, cell.open_set
             victims.add(victim)
             name, options = setting.attack_of(cell)
-            steps = 0.0 if isinstance(options, NoiseOptions) else float(options.steps)
-            if isinstance(options, BitMarginOptions):
-                steps *= REACHED
+            steps = float(getattr(options, "steps", 0)) * (REACHED if name == DEFAULT else 1)
             key = (*victim, cell.pool, name, options, setting.budget_of(cell))
             attacks[key] = setting.queries * steps * setting.step_ms / 60_000
     return len(victims) * (setting.minutes + ENCODE_MINUTES) + sum(attacks.values())
@@ -96,33 +93,25 @@ def reproduce(
     out: Path,
     *,
     command: str = "",
-    device: str = "auto",
-    workers: int | None = None,
-    skip_bad: bool = False,
-    cache: ClipCache | None = None,
-    screen: Screen | None = None,
+    runtime: Runtime = Runtime(),  # noqa: B008
 ) -> list[Result]:
-    """Computes recipes and writes each as Markdown, CSV, JSON, SVG and PNG, and one page of all.
+    """Computes recipes and writes each as Markdown, CSV, JSON, SVG and PNG, with one page of all.
 
-    Victims are trained once for each data, loss and code length, below `out`/victims, and shared by
-    all recipes and presets; the same call goes on where it was stopped.
+    Victims are trained once for each data, loss and code length, below `out`/victims. All recipes
+    and presets share them. The same call resumes a computation that was stopped.
 
     Args:
         recipes: what to compute; see `chosen`.
         setting: data, scale, preset; see `load_setting`.
         out: the folder of all; results go to `out`/DATASET-SCALE-PRESET.
         command: what was typed, for the page.
-        device: where; `auto` is the GPU if there is one.
-        workers: decoding processes; by default one a core.
-        skip_bad: go on without images that cannot be had.
-        cache: keeps decoded clips of files for the next time.
-        screen: where to say what happens.
+        runtime: device, workers, cache of clips, whether bad items are left out, and who is told.
 
     Returns:
         The results, in the order of the recipes.
 
     Raises:
-        HashprobeError: data that are missing, or whatever is wrong with a step.
+        HashprobeError: data that are missing, or a problem with a step.
 
     Example:
         >>> import tempfile
@@ -132,17 +121,8 @@ def reproduce(
         >>> done.grid[0, 0].value > 0
         True
     """
-    screen = screen or Silence()
     check_places(setting)
-    runner = Runner(
-        setting,
-        out / "victims",
-        device=device,
-        workers=workers,
-        skip_bad=skip_bad,
-        cache=cache,
-        screen=screen,
-    )
+    runner = Runner(setting, out / "victims", runtime)
     folder = results_folder(setting, out)
     done: list[tuple[Result, list[Drawing]]] = []
     for recipe in recipes:

@@ -121,11 +121,10 @@ class Result:
     victims: tuple[VictimFacts, ...]
 
     def seconds(self) -> dict[str, float]:
-        """What was computed, networks and attacks, by name: how long each took at its time."""
+        """How long each network and each attack took when it was computed, by name."""
         trained = {victim.name: victim.seconds for victim in self.victims}
-        return trained | {
-            str(done.folder): done.settings["seconds"] for done in self.attacks.values()
-        }
+        costs = {str(done.folder): done.record.cost for done in self.attacks.values()}
+        return trained | {name: cost.seconds if cost else 0.0 for name, cost in costs.items()}
 
     def verdicts(self) -> list[Verdict]:
         """What the numbers say of the recipe's claims."""

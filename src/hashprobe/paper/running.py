@@ -1,23 +1,19 @@
 """Runs the cells of recipes: victims are trained once and shared, attacks are kept by content."""
 
-import inspect
 from dataclasses import asdict, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import hashprobe.attacks
+from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.audit.attack_step import attack_run
 from hashprobe.audit.encode_step import encode_run
-from hashprobe.audit.log import Screen, Silence
 from hashprobe.audit.results import Finished, finished_attack
-from hashprobe.audit.run_io import Victim, open_victim
+from hashprobe.audit.run_io import EncodedRun, open_run
 from hashprobe.audit.train_step import Network, train_run
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.record import Attacked
-from hashprobe.data.cache import ClipCache
+from hashprobe.crafting.record import AttackResult
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
 from hashprobe.errors import HashprobeError
@@ -30,6 +26,7 @@ from hashprobe.paper.settings import Setting
 from hashprobe.storage.files import fingerprint, jsonable, read_json
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
+from hashprobe.types import Runtime
 
 
 PLACES = ("root", "lists")
@@ -37,35 +34,23 @@ PLACES = ("root", "lists")
 
 
 class Runner:
-    """One setting and its folder of victims; whatever is finished there is not done again.
+    """One setting and its folder of victims; finished victims and attacks are not computed again.
 
     Args:
         setting: data, network, preset.
         folder: where victims are kept, one run folder each.
-        device: where; `auto` is the GPU if there is one.
-        workers: decoding processes.
-        skip_bad: go on without images that cannot be had.
-        cache: keeps decoded clips of files for the next time.
-        screen: where to say what happens.
+        runtime: device, workers, cache of clips, whether bad items are left out, and who is told.
     """
 
     def __init__(
         self,
         setting: Setting,
         folder: Path,
-        *,
-        device: str = "auto",
-        workers: int | None = None,
-        skip_bad: bool = False,
-        cache: ClipCache | None = None,
-        screen: Screen | None = None,
+        runtime: Runtime = Runtime(),  # noqa: B008
     ) -> None:
-        self.setting, self.folder = setting, folder
-        self.device, self.workers, self.skip_bad = device, workers, skip_bad
-        self.cache = cache
-        self.screen = screen or Silence()
+        self.setting, self.folder, self.runtime = setting, folder, runtime
         self.checksums: dict[DataOptions, str] = {}
-        self.opened: tuple[Path, Victim] | None = None
+        self.opened: tuple[Path, EncodedRun] | None = None
 
     def path_of(self, cell: Cell) -> Path:
         """The run folder of a cell's victim: its name holds a digest of data and training."""
@@ -80,16 +65,16 @@ class Runner:
                 )
             self.checksums[data] = loaded.checksum
         content = {
-            "data": without_places(said(data, DataOptions(""))),
+            "data": without_places(non_defaults(data, DataOptions(""))),
             "checksum": self.checksums[data],
-            "network": said(network, Network()),
-            "train": said(setting.train_of(cell), TrainOptions()),
+            "network": non_defaults(network, Network()),
+            "train": non_defaults(setting.train_of(cell), TrainOptions()),
         }
         words = [setting.dataset, setting.train_of(cell).loss, f"{cell.bits}bits"]
         words += [f"without{data.unseen}"] if data.unseen else []
         return self.folder / "-".join([*words, fingerprint(jsonable(content))[:8]])
 
-    def victim(self, cell: Cell) -> Victim:
+    def victim(self, cell: Cell) -> EncodedRun:
         """The victim of a cell, trained and encoded; the last one stays open."""
         path, setting = self.path_of(cell), self.setting
         if self.opened is not None and self.opened[0] == path:
@@ -98,45 +83,26 @@ class Runner:
         data = setting.data_of(cell)
         if (path / "run.json").exists():
             move(Run.open(path), data)
-        train_run(
-            path,
-            data,
-            setting.network_of(cell),
-            replace(setting.train_of(cell), accelerator=accelerator(self.device)),
-            workers=self.workers,
-            skip_bad=self.skip_bad,
-            cache=self.cache,
-            screen=self.screen,
-        )
-        encode_run(
-            path,
-            device=self.device,
-            workers=self.workers,
-            skip_bad=self.skip_bad,
-            cache=self.cache,
-            top=setting.top,
-            screen=self.screen,
-        )
-        self.opened = path, open_victim(path)
+        train = replace(setting.train_of(cell), accelerator=accelerator(self.runtime.device))
+        train_run(path, data, setting.network_of(cell), train, self.runtime)
+        encode_run(path, top=setting.top, runtime=self.runtime)
+        self.opened = path, open_run(path)
         return self.opened[1]
 
     def attack(self, cell: Cell) -> Finished:
-        """What a cell's attack achieved; from its folder, where the same has been done before."""
-        setting = self.setting
+        """What a cell's attack achieved; a result in its folder is not computed again."""
+        setting, path = self.setting, self.path_of(cell)
+        protocol = setting.protocol_of(cell)
         name, options = setting.attack_of(cell)
-        budget, protocol = setting.budget_of(cell), setting.protocol_of(cell)
-        path = self.path_of(cell)
+        spec = AttackSpec(name, options, setting.budget_of(cell), protocol.seed)
         asked: dict[str, Any] = {
-            "attack": name,
-            "budget": budget.to_json(),
-            "options": asdict(options),
+            **spec.to_json(),
             "protocol": protocol.to_json(),
             "precision": setting.precision,
-            "code": code_digest(),
         }
 
         def folder_of(run: Run) -> Path:
-            # Of the codes, too: a victim made anew has other ones.
+            # The checksums of model and codes are part of it: a new victim has other ones.
             digest = fingerprint(jsonable({**asked, "seals": run.seals()}))[:12]
             return path / "attacks" / f"{name}-{digest}"
 
@@ -146,18 +112,13 @@ class Runner:
                 return done
         victim = self.victim(cell)
         folder = folder_of(victim.run)
+        precision: Any = setting.precision
         attack_run(
             victim,
-            name,
-            budget=budget,
-            options=options,
+            spec,
             protocol=protocol,
             name=folder.name,
-            precision=setting.precision,  # type: ignore[arg-type]
-            device=self.device,
-            workers=self.workers,
-            cache=self.cache,
-            screen=self.screen,
+            runtime=replace(self.runtime, precision=precision),
         )
         done = finished_attack(folder)
         assert done is not None
@@ -182,7 +143,7 @@ class Runner:
 
     def perceptibility(self, cell: Cell, done: Finished) -> Entry:
         """The root mean squared change of each query, in thousandths."""
-        victim, attacked = self.victim(cell), Attacked.load(done.folder)
+        victim, attacked = self.victim(cell), AttackResult.load(done.folder)
         roots = np.empty(len(attacked))
         for row in range(len(attacked)):
             # One by one: many clips at once do not fit in memory.
@@ -195,10 +156,15 @@ class Runner:
         return Entry(measured.value, measured.low, measured.high, signature, measured.per_query)
 
     def map_of_codes(self, cell: Cell, folder: Path) -> Measurement:
-        """MAP by own labels of the codes that an attack aims at."""
-        victim, attacked = self.victim(cell), Attacked.load(folder)
+        """MAP by own labels of the codes that an attack aims at.
+
+        An untargeted attack has no target code: the farthest it can get is the opposite of a
+        query's own code.
+        """
+        victim, attacked = self.victim(cell), AttackResult.load(folder)
+        name, _ = self.setting.attack_of(cell)
         codes = attacked.target_codes
-        if cell.attack == "hag":
+        if codes is None or ATTACKS[name].goal == "untargeted":
             codes = -attacked.clean_codes.signs()
         position = {int(p): row for row, p in enumerate(victim.query.positions)}
         rows = np.array([position[int(i)] for i in attacked.query_ids])
@@ -221,7 +187,7 @@ class Runner:
             recipe: the table or figure.
 
         Raises:
-            HashprobeError: whatever is wrong with data, folders or settings.
+            HashprobeError: a problem with data, folders or settings.
         """
         cells = {
             (i, j): recipe.cell(row, column)
@@ -234,7 +200,7 @@ class Runner:
         for done, place in enumerate(order):
             cell = cells[place]
             row, column = recipe.rows[place[0]].name, recipe.columns[place[1]].name
-            self.screen.say(f"{recipe.name}, {done + 1}/{len(order)}: {row}, {column}")
+            self.runtime.progress.log(f"{recipe.name}, {done + 1}/{len(order)}: {row}, {column}")
             attacks[place] = self.attack(cell)
             grid[place] = self.entry(cell, attacks[place])
             victims.setdefault(self.path_of(cell), cell)
@@ -261,19 +227,10 @@ def without_places(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in PLACES}
 
 
-@cache
-def code_digest() -> str:
-    """A digest of the attacks' own code: what another version computed is computed anew."""
-    package = Path(inspect.getfile(hashprobe.attacks)).parent
-    return fingerprint(
-        {path.name: path.read_text("utf-8") for path in sorted(package.glob("*.py"))}
-    )
-
-
-def said(options: Any, usual: Any) -> dict[str, Any]:
-    """The options that are not the usual ones: one that comes later changes no digest."""
-    defaults = asdict(usual)
-    return {name: value for name, value in asdict(options).items() if value != defaults[name]}
+def non_defaults(options: Any, defaults: Any) -> dict[str, Any]:
+    """The options that differ from their defaults, so that a new option changes no digest."""
+    known = asdict(defaults)
+    return {name: value for name, value in asdict(options).items() if value != known[name]}
 
 
 def facts_of(path: Path, cell: Cell) -> VictimFacts:

@@ -1,4 +1,4 @@
-"""What stands for the paper's data, networks and attacks: data sets, scales and presets."""
+"""The data sets, scales and presets that take the place of the paper's data and attacks."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -7,18 +7,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from hashprobe.attacks._bit_margin import BitMarginOptions
 from hashprobe.attacks._dhta import PRESETS as PUBLISHED
-from hashprobe.attacks._dhta import DhtaOptions
-from hashprobe.attacks._feature import FeatureOptions
-from hashprobe.attacks._hag import HagOptions
-from hashprobe.attacks._noise import NoiseOptions
-from hashprobe.attacks._p2p import P2pOptions
+from hashprobe.attacks.registry import DEFAULT, attack_named
 from hashprobe.audit.attack_step import Protocol
 from hashprobe.audit.train_step import TRAIN_PRESETS, Network
 from hashprobe.data.datasets.registry import CLIP_NAMES, DataOptions
 from hashprobe.errors import HashprobeError
-from hashprobe.paper.recipe import Cell, Recipe, load_recipe
+from hashprobe.paper.recipe import Cell, Recipe, Role, load_recipe
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Budget
 
@@ -36,6 +31,17 @@ PAPER_DATA = {
 """The paper's own data sets by kind."""
 CLIPS = PUBLISHED["paper-videos"].options
 """Steps and alpha of everything that is optimised on clips; source: DHTA, section 4.3."""
+ROLES: dict[Role, tuple[str, dict[str, Any]]] = {
+    "original": ("noise", {}),
+    "noise": ("noise", {}),
+    "p2p": ("p2p", {}),
+    "dhta": ("dhta", {}),
+    "hag": ("hag", {}),
+    "feature-sign": ("feature", {"rule": "sign"}),
+    "feature-pgd": ("feature", {"rule": "pgd"}),
+}
+"""The attack behind each role of the paper, by its name in the registry, and options that make it
+so; untouched queries are measured beside noise."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,8 @@ class Setting:
     @property
     def paper_steps(self) -> int:
         """Steps that the paper's attacks take on such data."""
-        return DhtaOptions().steps if self.kind == "images" else CLIPS.steps
+        published = PUBLISHED["paper" if self.kind == "images" else "paper-videos"]
+        return published.options.steps
 
     def data_of(self, cell: Cell) -> DataOptions:
         """The data of a cell's victim."""
@@ -138,24 +145,25 @@ class Setting:
         """
         steps: dict[str, Any] = {} if cell.steps is None else {"steps": cell.steps}
         votes: dict[str, Any] = {} if cell.n_t is None else {"n_t": cell.n_t}
-        if cell.attack in ("original", "noise"):
-            return "noise", NoiseOptions()
         long = steps or {"steps": self.long_steps or self.paper_steps}
         clips: dict[str, Any] = {} if self.kind == "images" else {"alpha": CLIPS.alpha}
+        name, given = ROLES[cell.attack]
+        if cell.attack in ("original", "noise"):
+            return name, options_of(name)
         if cell.attack == "hag":
-            return "hag", HagOptions(**clips, **long)
+            return name, options_of(name, **clips, **long)
         if cell.attack == "feature-sign":
-            return "feature", FeatureOptions(**steps)
+            return name, options_of(name, **given, **steps)
         if cell.attack == "feature-pgd":
-            return "feature", FeatureOptions(rule="pgd", **long)
+            return name, options_of(name, **given, **long)
         if self.preset == "default":
             votes = {"n_t": 1} if cell.attack == "p2p" else votes
-            return "bit-margin", BitMarginOptions(**steps, **votes)
+            return DEFAULT, options_of(DEFAULT, **steps, **votes)
         if self.kind == "videos":
             steps = {"steps": CLIPS.steps, **clips, **steps}
         if cell.attack == "p2p":
-            return "p2p", P2pOptions(**steps)
-        return "dhta", replace(PUBLISHED[self.preset].options, **steps, **votes)
+            return name, options_of(name, **steps)
+        return name, replace(PUBLISHED[self.preset].options, **steps, **votes)
 
     def suits(self, recipe: Recipe) -> bool:
         """Whether a recipe makes sense on these data."""
@@ -209,13 +217,13 @@ class Setting:
         return found + self.changed_attacks()
 
     def changed_attacks(self) -> list[str]:
-        """The part of it that is about attacks and what is attacked."""
+        """The changes that concern attacks and queries."""
         found = []
         eps = f"{255 * DEFAULT_EPS * self.eps_scale:.0f}/255"
         if self.preset == "default":
             found.append(
                 f"All attacks: eps {eps} (paper: 0.032). P2P and DHTA are optimised by bit "
-                f"margin in at most {BitMarginOptions().steps} steps (paper: "
+                f"margin in at most {options_of(DEFAULT).steps} steps (paper: "
                 f"{self.paper_steps:,}); the target codes are theirs."
             )
         elif self.preset == "official-code":
@@ -255,6 +263,11 @@ class Setting:
         words += [f"seed{self.seed}"] if self.seed else []
         words += [self.precision] if self.precision != "float32" else []
         return "-".join(words)
+
+
+def options_of(attack: str, **given: Any) -> Any:
+    """Options of an attack by its name; what is not given has its published default."""
+    return attack_named(attack).options(**given)
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
@@ -387,7 +400,7 @@ def check_places(setting: Setting) -> None:
     """Refuses data without the folders that they need, before anything is computed.
 
     Raises:
-        HashprobeError: a folder is not said; what it is, is.
+        HashprobeError: a folder is not given; the message says which one it is.
     """
     entry = content()["datasets"][setting.dataset]
     for option, given in (("root", setting.data.root), ("lists", setting.data.lists)):

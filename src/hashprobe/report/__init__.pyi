@@ -1,3 +1,6 @@
+from .columns import Cell as Cell
+from .columns import Column as Column
+from .columns import columns_of as columns_of
 from .content import AttackRow as AttackRow
 from .content import Curve as Curve
 from .content import Example as Example
@@ -15,5 +18,9 @@ from .grids import tile_png as tile_png
 from .markdown import markdown_table as markdown_table
 from .page import render as render
 from .page import write_report as write_report
+from .rows import attack_row as attack_row
+from .rows import budget_text as budget_text
+from .rows import curves_of as curves_of
+from .rows import untouched_rows as untouched_rows
 from .verdict import headline as headline
 from .verdict import verdict as verdict

@@ -1,15 +1,16 @@
 """The table of attacks as Markdown, for papers and READMEs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from hashprobe.report.content import AttackRow, Number
+from hashprobe.report.columns import Cell, columns_of
+from hashprobe.report.content import AttackRow
 
 
 def markdown_table(rows: Sequence[AttackRow]) -> str:
     """The rows as a table in GitHub's Markdown, with the signatures of its columns below.
 
-    MAP in per cent, intervals in brackets; perceptibility (the root mean squared change of DHTA,
-    section 4.4) in thousandths of [0, 1]. A column without a value is left out.
+    MAP is in per cent with intervals in brackets; perceptibility (the root mean squared change of
+    DHTA, section 4.4) is in thousandths of [0, 1]. A column without a value is left out.
 
     Args:
         rows: in the order of the table.
@@ -28,70 +29,26 @@ def markdown_table(rows: Sequence[AttackRow]) -> str:
         - t-MAP, 8 bits: `tMAP@1000|v:0.1`
         <BLANKLINE>
     """
-    used = [c for c in COLUMNS if any(c[1](row) for row in rows)]
-    lines = ["| eps | row | " + " | ".join(title for title, _, _ in used) + " |"]
-    lines.append("|" + "---|" * (len(used) + 2))
+    columns = columns_of(rows, "markdown")
+    lines = [line(["eps", "row", *(column.title for column in columns)])]
+    lines.append("|" + "---|" * (len(columns) + 2))
     for row in rows:
-        cells = [row.budget, row.name, *(text(row) for _, text, _ in used)]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(line([row.budget, row.name, *(text(c.cell(row)) for c in columns)]))
     lines.append("")
-    for title, _, numbers in used:
-        found = dict.fromkeys(n.signature for row in rows for n in numbers(row) if n is not None)
-        lines += [f"- {title}: {', '.join(f'`{signature}`' for signature in found)}"] * bool(found)
+    for column in columns:
+        numbers = (n for row in rows for n in column.numbers(row) if n is not None)
+        signatures = ", ".join(f"`{s}`" for s in dict.fromkeys(n.signature for n in numbers))
+        lines += [f"- {column.title}: {signatures}"] * bool(signatures)
     return "\n".join(lines) + "\n"
 
 
-def percent(value: Number | None, sign: str = "") -> str:
-    """A measure in per cent with its interval; nothing where there is none."""
-    if value is None:
+def line(cells: Sequence[str]) -> str:
+    """One line of the table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def text(cell: Cell | None) -> str:
+    """A cell with its interval in brackets; nothing where there is none."""
+    if cell is None:
         return ""
-    text = f"{100 * value.value:{sign}.1f}"
-    if value.low is None or value.high is None:
-        return text
-    return f"{text} [{100 * value.low:{sign}.1f}, {100 * value.high:{sign}.1f}]"
-
-
-def pair(first: float | None, second: float | None) -> str:
-    """One or two numbers, as `8 bits / float`."""
-    return " / ".join(f"{value:.2f}" for value in (first, second) if value is not None)
-
-
-def bits(row: AttackRow) -> str:
-    """Wrong bits after rounding and before."""
-    return pair(*(n.value if n else None for n in (row.bits_wrong, row.bits_wrong_float)))
-
-
-def perceptibility(row: AttackRow) -> str:
-    """Root mean squared change in thousandths, after rounding and before."""
-    return pair(*(None if v is None else 1000 * v for v in (row.rmse, row.rmse_float)))
-
-
-Text = Callable[[AttackRow], str]
-Numbers = Callable[[AttackRow], Sequence[Number | None]]
-COLUMNS: tuple[tuple[str, Text, Numbers], ...] = (
-    ("t-MAP, 8 bits", lambda r: percent(r.tmap), lambda r: [r.tmap]),
-    ("t-MAP, float", lambda r: percent(r.tmap_float), lambda r: [r.tmap_float]),
-    ("t-MAP after H.264", lambda r: percent(r.tmap_codec), lambda r: [r.tmap_codec]),
-    ("ceiling", lambda r: percent(r.ceiling), lambda r: [r.ceiling]),
-    ("lift", lambda r: percent(r.lift, "+"), lambda r: [r.lift]),
-    (
-        "bits wrong, 8 bits / float",
-        bits,
-        lambda r: [r.bits_wrong, r.bits_wrong_float],
-    ),
-    ("perceptibility, 8 bits / float", perceptibility, lambda r: []),
-    (
-        "perceptibility, changed frames",
-        lambda r: pair(None if r.rmse_frames is None else 1000 * r.rmse_frames, None),
-        lambda r: [],
-    ),
-    ("L-inf", lambda r: "" if r.linf is None else f"{r.linf:.0f}/255", lambda r: []),
-    ("MAP", lambda r: percent(r.own_map), lambda r: [r.own_map]),
-    (
-        "MAP untouched after H.264",
-        lambda r: percent(r.own_map_codec),
-        lambda r: [r.own_map_codec],
-    ),
-    ("steps", lambda r: "" if r.steps is None else f"{r.steps:,}", lambda r: []),
-    ("seconds", lambda r: "" if r.seconds is None else f"{r.seconds:.0f}", lambda r: []),
-)
+    return f"{cell.text} [{cell.low}, {cell.high}]" if cell.low else cell.text

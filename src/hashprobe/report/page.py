@@ -1,18 +1,17 @@
 """The page: one HTML file with its figures, pictures, style and script inside."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from hashprobe.report.columns import COLUMNS, Cell, Column, columns_of
 from hashprobe.report.content import (
     AttackRow,
     Curve,
     Example,
-    Number,
     Picture,
     ReportData,
     Retrieved,
@@ -55,20 +54,28 @@ def render(data: ReportData) -> str:
         >>> "Audit of &lt;small&gt;" in page, "http:" in page
         (True, False)
     """
+    columns = columns_of(data.rows, "page")
     factor = amplification((e.image, e.adversarial) for e in data.examples)
     most = widest(e.image for e in data.examples)
     page = template().render(
         data=data,
         headline=headline(data),
         verdict=verdict(data),
-        rows=[row_view(row, data) for row in data.rows],
-        columns=columns(data.rows),
-        measures=[(name, text) for name, text, shown in MEASURES if shown(data)],
+        rows=[row_view(row, columns, data.rows) for row in data.rows],
+        columns=columns,
+        measures=measures(data, columns),
         confidence=confidence(data),
         signatures=signatures(data),
         figures=figures(data),
+        intervals=any(cell and cell.low for row in data.rows for cell in cells(row, columns)),
+        scaled=any(row.tmap is not None for row in data.rows),
         factor=factor,
         examples=[example_view(example, factor) for example in data.examples],
+        lists=any(example.before or example.after for example in data.examples),
+        marked={
+            "own": any(example.labels or example.targets for example in data.examples),
+            "target": any(example.targets for example in data.examples),
+        },
         reduced=any(not crisp(example.image) for example in data.examples),
         reduced_to=f"Frames above {QUERY_FRAME}" if most else f"Pictures above {QUERY_SIDE}",
         most_frames=most,
@@ -124,113 +131,33 @@ def template(package: str = "report", name: str = "report.html.jinja") -> "Templ
     return environment.get_template(name)
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table, shown where any row has a value for it."""
-
-    title: str
-    hint: str
-    text: Callable[[AttackRow], str | None]
-    interval: Callable[[AttackRow], str] = lambda row: ""
-
-
-def number(value: Number | None, sign: str = "") -> str | None:
-    """A measure in per cent; None where there is none."""
-    return None if value is None else f"{100 * value.value:{sign}.1f}"
-
-
-def interval(value: Number | None, sign: str = "") -> str:
-    """The interval of a measure in per cent."""
-    if value is None or value.low is None or value.high is None:
-        return ""
-    return f"{100 * value.low:{sign}.1f} to {100 * value.high:{sign}.1f}"
-
-
-def decimal(value: float | None, digits: int) -> str | None:
-    """A plain number with so many digits; None where there is none."""
-    if value is None:
-        return None
-    return "∞" if value == float("inf") else f"{value:.{digits}f}"
-
-
-COLUMNS = (
-    Column(
-        "Ceiling",
-        "t-MAP of the target codes themselves",
-        lambda r: number(r.ceiling),
-        lambda r: interval(r.ceiling),
-    ),
-    Column(
-        "Lift",
-        "t-MAP above that of the untouched queries",
-        lambda r: number(r.lift, "+"),
-        lambda r: interval(r.lift, "+"),
-    ),
-    Column("Float", "t-MAP before rounding to 8 bits", lambda r: number(r.tmap_float)),
-    Column("Own MAP", "MAP for the queries' own labels", lambda r: number(r.own_map)),
-    Column(
-        "Bits wrong",
-        "mean bits that differ from the target code",
-        lambda r: decimal(r.bits_wrong.value if r.bits_wrong else None, 1),
-    ),
-    Column(
-        "After H.264",
-        "t-MAP after H.264",
-        lambda r: number(r.tmap_codec),
-        lambda r: interval(r.tmap_codec),
-    ),
-    Column(
-        "Untouched after H.264",
-        "MAP for their own labels of untouched clips after the same H.264",
-        lambda r: number(r.own_map_codec),
-        lambda r: interval(r.own_map_codec),
-    ),
-    Column("RMSE", "root mean square change, of 1", lambda r: decimal(r.rmse, 4)),
-    Column(
-        "RMSE, frames",
-        "root mean square change of the changed frames, of 1",
-        lambda r: decimal(r.rmse_frames, 4),
-    ),
-    Column("L∞", "largest change, of 255", lambda r: decimal(r.linf, 0)),
-    Column("PSNR", "peak signal-to-noise ratio, dB", lambda r: decimal(r.psnr, 1)),
-    Column("SSIM", "structural similarity, of 1", lambda r: decimal(r.ssim, 3)),
-    Column(
-        "Steps",
-        "optimisation steps a query",
-        lambda r: None if r.steps is None else f"{r.steps:,}",
-    ),
-)
-
-
-def columns(rows: Sequence[AttackRow]) -> list[Column]:
-    """The columns in which at least one row has something to show."""
-    return [c for c in COLUMNS if any(c.text(row) is not None for row in rows)]
-
-
-def row_view(row: AttackRow, data: ReportData) -> dict[str, Any]:
-    """What the table and its little scale (0 to 100) show of a row."""
-    view: dict[str, Any] = {
+def row_view(
+    row: AttackRow, columns: Sequence[Column], rows: Sequence[AttackRow]
+) -> dict[str, Any]:
+    """What the table shows of a row."""
+    return {
         "name": row.name,
         "kind": row.kind,
         "budget": row.budget,
-        "cells": [(column.text(row), column.interval(row)) for column in columns(data.rows)],
-        "tmap": None,
+        "cells": cells(row, columns),
+        "scale": scale_view(row, rows),
+        "signature": row.tmap.signature if row.tmap else "",
     }
-    if row.tmap is not None:
-        low, high = row.tmap.low, row.tmap.high
-        known = low is not None and high is not None
-        start = floor(row, data.rows)
-        view |= {
-            "tmap": number(row.tmap),
-            "signature": row.tmap.signature,
-            "interval": interval(row.tmap),
-            "at": place(row.tmap.value),
-            "low": place(low) if known else None,
-            "high": place(high) if known else None,
-            "ceiling": place(row.ceiling.value) if row.ceiling else None,
-            "floor": place(start.value) if start else None,
-        }
-    return view
+
+
+def scale_view(row: AttackRow, rows: Sequence[AttackRow]) -> dict[str, str | None] | None:
+    """The marks of a row on the scale from 0 to 100; None where it has no t-MAP."""
+    if row.tmap is None:
+        return None
+    low, high, start = row.tmap.low, row.tmap.high, floor(row, rows)
+    known = low is not None and high is not None
+    return {
+        "at": place(row.tmap.value),
+        "low": place(low) if known else None,
+        "high": place(high) if known else None,
+        "ceiling": place(row.ceiling.value) if row.ceiling else None,
+        "floor": place(start.value) if start else None,
+    }
 
 
 def place(value: float | None) -> str:
@@ -238,107 +165,50 @@ def place(value: float | None) -> str:
     return f"{100 * min(1.0, max(0.0, value or 0.0)):.1f}"
 
 
-def has(name: str) -> Callable[[ReportData], bool]:
-    """A question to the data: does any row have this?"""
-    return lambda data: any(getattr(row, name) is not None for row in data.rows)
-
-
-MEASURES = (
-    (
-        "t-MAP",
-        "mean average precision of the search results, counted for the label the attacker wants: "
-        "100 means that results with it come before all others.",
-        has("tmap"),
-    ),
-    (
-        "Interval",
-        "where the value would fall for other queries of this kind (bootstrap over queries).",
-        lambda data: any(row.tmap is not None and row.tmap.low is not None for row in data.rows),
-    ),
-    (
-        "Ceiling",
-        "t-MAP of searching with the target codes themselves. The attack bends a query towards "
-        "its target code, so it can hardly do better: a low ceiling is the code's doing, a gap "
-        "below the ceiling that of the attack and its budget.",
-        has("ceiling"),
-    ),
-    (
-        "Lift",
-        "t-MAP minus that of the same queries untouched: what the attack itself has done.",
-        has("lift"),
-    ),
-    (
-        "Float",
-        "t-MAP of the queries before they were rounded to 8 bits, as papers report it; nobody "
-        "can upload such pixels.",
-        has("tmap_float"),
-    ),
-    (
-        "Own MAP",
-        "mean average precision for the queries' own labels: what a user of the search loses.",
-        lambda data: data.clean is not None or has("own_map")(data),
-    ),
-    (
-        "Bits wrong",
-        "bits in which the query's code still differs from the target code.",
-        has("bits_wrong"),
-    ),
-    (
-        "After H.264",
-        "t-MAP of the clips once they have been through a real video file, as at a site that takes "
-        "uploads, and MAP for their own labels of untouched clips that went the same way: what the "
-        "codec alone does. The signature says how coarse it was (crf).",
-        has("tmap_codec"),
-    ),
-    (
-        "RMSE",
-        "root of the mean squared change of a query, pixels from 0 to 1; mean over queries.",
-        has("rmse"),
-    ),
-    (
-        "RMSE, frames",
-        "the same over those frames of a clip that were changed at all: what a viewer sees in such "
-        "a frame, however few they are.",
-        has("rmse_frames"),
-    ),
-    ("L∞", "the largest change of any value, in 1/255.", has("linf")),
-    (
-        "PSNR",
-        "peak signal-to-noise ratio in dB: higher is closer to the original.",
-        has("psnr"),
-    ),
-    ("SSIM", "structural similarity: 1 is identical.", has("ssim")),
-    (
-        "Distance",
-        "number of bits in which two codes differ (Hamming); results are sorted by it.",
-        lambda data: bool(data.examples),
-    ),
+INTERVAL = (
+    "Where the value would lie for other queries of the same kind, from resampling the queries "
+    "(bootstrap)."
 )
+DISTANCE = "Number of bits in which two codes differ (Hamming). Results are sorted by it."
+
+
+def measures(data: ReportData, columns: Sequence[Column]) -> list[tuple[str, str]]:
+    """Every measure on the page with its meaning."""
+    found = [(column.title, column.meaning) for column in columns]
+    if any(cell is not None and cell.low for row in data.rows for cell in cells(row, columns)):
+        found.append((f"{confidence(data)} interval", INTERVAL))
+    if any(example.before or example.after for example in data.examples):
+        found.append(("distance", DISTANCE))
+    return found
+
+
+def cells(row: AttackRow, columns: Sequence[Column]) -> list[Cell | None]:
+    """The cells of a row."""
+    return [column.cell(row) for column in columns]
 
 
 def signatures(data: ReportData) -> list[tuple[str, str]]:
     """Every signature on the page, once, with the measures it belongs to."""
     named: dict[str, list[str]] = {}
-    pairs: list[tuple[str, Number | None]] = [("MAP", data.clean)]
-    for row in data.rows:
-        pairs += [
-            ("t-MAP", row.tmap),
-            ("Float", row.tmap_float),
-            ("Ceiling", row.ceiling),
-            ("Lift", row.lift),
-            ("Own MAP", row.own_map),
-            ("Bits wrong", row.bits_wrong),
-            ("After H.264", row.tmap_codec),
-            ("Untouched after H.264", row.own_map_codec),
-        ]
-    for name, value in pairs:
-        if value is not None and name not in named.setdefault(value.signature, []):
-            named[value.signature].append(name)
-    figures = {"Precision and recall": data.pr_curves, "Precision of N": data.precision_curves}
-    for name, curves in figures.items():
-        for signature in dict.fromkeys(curve.signature for curve in curves if curve.signature):
-            named.setdefault(signature, []).append(name)
-    return [(", ".join(names), signature) for signature, names in named.items()]
+
+    def add(title: str, signature: str) -> None:
+        titles = named.setdefault(signature, [])
+        if title not in titles:
+            titles.append(title)
+
+    if data.clean is not None:
+        add("MAP", data.clean.signature)
+    for column in COLUMNS:
+        for number in (n for row in data.rows for n in column.numbers(row) if n is not None):
+            add(column.title, number.signature)
+    for title, curves in (
+        ("precision and recall", data.pr_curves),
+        ("precision of the first N", data.precision_curves),
+    ):
+        for curve in curves:
+            if curve.signature:
+                add(title, curve.signature)
+    return [(", ".join(titles), signature) for signature, titles in named.items()]
 
 
 def figures(data: ReportData) -> list[dict[str, Any]]:
@@ -380,17 +250,17 @@ def picture_view(picture: Picture, side: int, frame: int, *, smooth: bool = True
 
 
 def example_view(example: Example, factor: int) -> dict[str, Any]:
-    """Pictures as addresses, and what the lists hold in numbers."""
+    """What the page shows of an example; without labels it marks no result."""
     difference = amplified_difference(example.image, example.adversarial, factor)
     sides = QUERY_SIDE, QUERY_FRAME
     return {
         "query": example.query,
-        "labels": ", ".join(example.labels) or "no label",
-        "targets": ", ".join(example.targets) or "no label",
+        "labels": ", ".join(example.labels) or ("no label" if example.targets else ""),
+        "targets": ", ".join(example.targets),
         "note": example.note,
         "frames": ", ".join(str(number) for number in example.frames),
         "image": picture_view(example.image, *sides),
-        "twin": picture_view(example.adversarial, *sides),
+        "attacked": picture_view(example.adversarial, *sides),
         "difference": picture_view(difference, *sides, smooth=False),
         "lists": [
             list_view("Before", example.before),
@@ -409,7 +279,7 @@ def list_view(title: str, items: Sequence[Retrieved]) -> dict[str, Any]:
         "items": [
             {
                 "image": picture_view(item.image, RESULT_SIDE, RESULT_FRAME),
-                "labels": ", ".join(item.labels) or "no label",
+                "labels": ", ".join(item.labels),
                 "distance": item.distance,
                 "own": item.own,
                 "target": item.target,

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from hashprobe.report.content import AttackRow, Number, ReportData
 
 
-DEGREES = ((0.9, "almost wholly"), (0.5, "in large part"), (0.2, "in part"), (0.0, "a little"))
+DEGREES = (
+    (0.9, "almost completely"),
+    (0.5, "to a large part"),
+    (0.2, "in part"),
+    (0.0, "a little"),
+)
 """Share of the possible lift from which on the words are used."""
 
 
@@ -25,14 +30,20 @@ def headline(data: ReportData) -> str:
     rows = strongest(data.rows)
     if not rows:
         return "No attack was measured."
-    row = max(rows, key=lambda r: (clear(r, data.rows), r.tmap.value if r.tmap else 0.0))
+    # Rows with a t-MAP come first: what steers is worse than what only leads away.
+    row = max(rows, key=lambda r: (clear(r, data.rows), r.tmap is not None, strength(r)))
+    name = f"At {row.budget}, {row.name}" if row.budget else row.name
+    if row.tmap is None and row.own_map is None:
+        return f"{name} was measured by its codes alone, without labels."
     if not clear(row, data.rows):
-        return "No attack that was tried moves the search results measurably."
+        return "No attack changes the search results measurably."
+    if row.tmap is None:
+        return f"{name} leads the search away from the queries' own labels."
     share = reach(row, data.rows)
     if share is None:
-        return f"At {row.budget}, {row.name} steers the search results."
+        return f"{name} steers the search results."
     degree = next((words for least, words in DEGREES if share >= least), DEGREES[-1][1])
-    return f"At {row.budget}, {row.name} steers the search results {degree}."
+    return f"{name} steers the search results {degree}."
 
 
 def verdict(data: ReportData) -> list[list[str]]:
@@ -60,40 +71,38 @@ def verdict(data: ReportData) -> list[list[str]]:
 
 def paragraph(row: AttackRow, data: ReportData) -> list[str]:
     """The sentences about one row; each is left out where its numbers are."""
-    return [
-        *movement(row, data),
+    name = f"{row.name} at {row.budget}" if row.budget else row.name
+    said = [
+        *movement(row, data, name),
         *noise_beside(row, data.rows),
-        *own_results(row, untouched_of(row, data.rows)),
+        *own_results(row, data.rows),
         *closeness(row, data.bits),
         *visibility(row),
         *rounding(row),
     ]
+    return said if row.tmap is not None or not said else [f"{name}: {said[0]}", *said[1:]]
 
 
-def movement(row: AttackRow, data: ReportData) -> list[str]:
+def movement(row: AttackRow, data: ReportData, name: str) -> list[str]:
     """How far t-MAP moved, and what share of what its target codes allow that is."""
     rows = data.rows
     start, end = floor(row, rows), row.tmap
     if end is None:
         return []
-    name = f"{row.name} at {row.budget}" if row.budget else row.name
     if start is None:
         return [f"{name} reaches a t-MAP of {percent(end)}{interval(end, data)}."]
     if not clear(row, rows):
         return [
-            f"{name}, the strongest attack there, gives a t-MAP of {percent(end)}"
-            f"{interval(end, data)}; untouched queries give {percent(start)}: no clear effect."
+            f"{name} has no clear effect: its t-MAP is {percent(end)}{interval(end, data)}, that "
+            f"of untouched queries {percent(start)}."
         ]
     text = f"{name} moves t-MAP from {percent(start)} to {percent(end)}{interval(end, data)}"
     share = reach(row, rows)
     if share is None or row.ceiling is None:
         return [text + "."]
     if share >= 1:
-        return [text + f": as far as its target codes themselves ({percent(row.ceiling)})."]
-    return [
-        text + f", {100 * share:.0f} % of the lift that its target codes allow "
-        f"(ceiling {percent(row.ceiling)})."
-    ]
+        return [text + f" and reaches its ceiling ({percent(row.ceiling)})."]
+    return [text + f", {100 * share:.0f} % of the way to its ceiling ({percent(row.ceiling)})."]
 
 
 def noise_beside(row: AttackRow, rows: Sequence[AttackRow]) -> list[str]:
@@ -103,15 +112,17 @@ def noise_beside(row: AttackRow, rows: Sequence[AttackRow]) -> list[str]:
     if noise is None or noise.tmap is None or floor(row, rows) is None:
         return []
     tail = "" if clear(noise, rows) else ", no more than untouched queries"
-    return [f"Random noise of that size gives {percent(noise.tmap)}{tail}."]
+    return [f"Random noise of the same size gives {percent(noise.tmap)}{tail}."]
 
 
-def own_results(row: AttackRow, untouched: AttackRow | None) -> list[str]:
-    """What becomes of MAP by the queries' own labels."""
-    if untouched is None or untouched.own_map is None or row.own_map is None:
+def own_results(row: AttackRow, rows: Sequence[AttackRow]) -> list[str]:
+    """How MAP by the queries' own labels changes."""
+    before, after = own_start(row, rows), row.own_map
+    if before is None or after is None:
         return []
-    before, after = untouched.own_map, row.own_map
-    verb = "falls" if after.value < before.value else "goes"
+    if percent(before) == percent(after):
+        return [f"MAP for the queries' own labels stays at {percent(after)}."]
+    verb = "falls" if after.value < before.value else "rises"
     return [f"MAP for the queries' own labels {verb} from {percent(before)} to {percent(after)}."]
 
 
@@ -120,11 +131,11 @@ def closeness(row: AttackRow, bits: int | None) -> list[str]:
     if row.bits_wrong is None:
         return []
     of = f" of {bits}" if bits else ""
-    return [f"On average {row.bits_wrong.value:.1f}{of} bits still differ from the target code."]
+    return [f"On average {row.bits_wrong.value:.1f}{of} bits differ from the target code."]
 
 
 def visibility(row: AttackRow) -> list[str]:
-    """How much the pictures or clips change; of clips, too, what is seen of the changed frames."""
+    """How much the pictures or clips change, and of clips how much their changed frames do."""
     if row.rmse is None:
         return []
     most = f", no value by more than {row.linf:.0f}/255" if row.linf is not None else ""
@@ -137,39 +148,56 @@ def visibility(row: AttackRow) -> list[str]:
 
 
 def rounding(row: AttackRow) -> list[str]:
-    """What saving with 8 bits costs, where it costs something."""
+    """How many points rounding to 8 bits takes from the attack, if it takes any."""
     if row.tmap is None or row.tmap_float is None:
         return []
     cost = 100 * (row.tmap_float.value - row.tmap.value)
     if cost < 0.5:
         return []
-    return [f"Saving with 8 bits costs the attack {cost:.1f} points."]
+    return [f"Rounding to 8 bits lowers t-MAP by {cost:.1f} points."]
 
 
 def strongest(rows: Sequence[AttackRow]) -> list[AttackRow]:
-    """The attack with the highest t-MAP of each group, in the order of the table."""
+    """The strongest attack of each group, in the order of the table."""
     best: dict[tuple[str, str], AttackRow] = {}
     for row in rows:
-        if row.kind != "attack" or row.tmap is None:
+        if row.kind != "attack" or not (row.tmap or row.own_map or row.bits_wrong):
             continue
         rival = best.get(group(row))
-        if rival is None or rival.tmap is None or row.tmap.value > rival.tmap.value:
+        if rival is None or strength(row) > strength(rival):
             best[group(row)] = row
     return list(best.values())
 
 
+def strength(row: AttackRow) -> float:
+    """What attacks of one group are compared by: t-MAP, else a low MAP, else few wrong bits."""
+    if row.tmap is not None:
+        return row.tmap.value
+    worse = row.own_map or row.bits_wrong
+    return -worse.value if worse else 0.0
+
+
 def group(row: AttackRow) -> tuple[str, str]:
     """Budget and signature: rows that differ in one of them are not compared."""
-    return row.budget, row.tmap.signature if row.tmap else ""
+    measure = row.tmap or row.own_map or row.bits_wrong
+    return row.budget, measure.signature if measure else ""
 
 
 def untouched_of(row: AttackRow, rows: Sequence[AttackRow]) -> AttackRow | None:
-    """The untouched queries by the measures of a row; the only ones, where it does not say."""
+    """The untouched queries by the measures of a row; the first ones where it names no measure."""
     untouched = [r for r in rows if r.kind == "untouched"]
     if row.floor is not None:
         wanted = row.floor.signature
         untouched = [r for r in untouched if r.tmap and r.tmap.signature == wanted]
+    elif row.tmap is None and row.own_map is not None:
+        wanted = unrounded(row.own_map)
+        untouched = [r for r in untouched if r.own_map and unrounded(r.own_map) == wanted]
     return next(iter(untouched), None)
+
+
+def unrounded(number: Number) -> str:
+    """A signature without what it says of rounding, in which untouched and attacked differ."""
+    return "|".join(part for part in number.signature.split("|") if not part.startswith("round:"))
 
 
 def floor(row: AttackRow, rows: Sequence[AttackRow]) -> Number | None:
@@ -178,8 +206,14 @@ def floor(row: AttackRow, rows: Sequence[AttackRow]) -> Number | None:
     return row.floor or (untouched.tmap if untouched else None)
 
 
+def own_start(row: AttackRow, rows: Sequence[AttackRow]) -> Number | None:
+    """MAP of the untouched queries by their own labels."""
+    untouched = untouched_of(row, rows)
+    return untouched.own_map if untouched else None
+
+
 def reach(row: AttackRow, rows: Sequence[AttackRow]) -> float | None:
-    """Share of the lift that the target codes allow; None where they allow next to none."""
+    """How much of the way from floor to ceiling t-MAP went; None where there is next to none."""
     start = floor(row, rows)
     if start is None or row.tmap is None or row.ceiling is None:
         return None
@@ -188,12 +222,13 @@ def reach(row: AttackRow, rows: Sequence[AttackRow]) -> float | None:
 
 
 def clear(row: AttackRow, rows: Sequence[AttackRow]) -> bool:
-    """Whether the row lies above the untouched queries by more than the intervals explain.
+    """Whether the effect of a row is larger than the intervals explain.
 
-    The lift is paired by query, so its interval decides where there is one.
+    The lift is paired by query, so its interval decides where there is one. Without a t-MAP a fall
+    of MAP decides.
     """
     if row.tmap is None:
-        return False
+        return below(row.own_map, own_start(row, rows))
     if row.lift is not None and row.lift.low is not None:
         return row.lift.low > 0
     start = floor(row, rows)
@@ -201,6 +236,14 @@ def clear(row: AttackRow, rows: Sequence[AttackRow]) -> bool:
         return True
     low = row.tmap.low if row.tmap.low is not None else row.tmap.value
     return low > (start.high if start.high is not None else start.value)
+
+
+def below(after: Number | None, before: Number | None) -> bool:
+    """Whether a number lies below another by more than their intervals explain."""
+    if after is None or before is None:
+        return False
+    high = after.high if after.high is not None else after.value
+    return high < (before.low if before.low is not None else before.value)
 
 
 def percent(number: Number) -> str:
