@@ -15,7 +15,7 @@ from hashprobe.attacks._dhta import DhtaOptions
 from hashprobe.attacks.objectives import bit_margin_loss
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.attacks.targets import TargetCodes
-from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.attack_result import Attacked
 from hashprobe.crafting.runner import craft
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.attempts import minimise

@@ -14,7 +14,7 @@ from hashprobe.attacks._noise import NoiseOptions
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.attacks.targets import TargetCodes
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.record import Attacked, read_query, without_pixels
+from hashprobe.crafting.attack_result import Attacked, read_query, without_pixels
 from hashprobe.crafting.runner import craft
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.encoding import encode

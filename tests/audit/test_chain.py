@@ -18,7 +18,7 @@ from hashprobe.audit.run_io import load_codes
 from hashprobe.cli import app as cli
 from hashprobe.cli import demo as demo_module
 from hashprobe.codes.packed import hamming
-from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.attack_result import Attacked
 from hashprobe.data.datasets.bundled import load_digits
 from hashprobe.data.datasets.folder import load_folder
 from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision

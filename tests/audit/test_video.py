@@ -27,7 +27,7 @@ from hashprobe.audit.results import finished_attack
 from hashprobe.audit.run_io import load_codes, open_victim
 from hashprobe.cli import demo as demo_module
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.attack_result import Attacked
 from hashprobe.data.clip_sources import VideoFileSource
 from hashprobe.data.codec import decode_h264, encode_h264
 from hashprobe.data.datasets.bundled import load_moving_digits

@@ -17,7 +17,7 @@ from hashprobe.attacks._bit_margin import BitMarginOptions
 from hashprobe.attacks._dhta import PRESETS
 from hashprobe.attacks._p2p import P2pOptions
 from hashprobe.audit.train_step import Network
-from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.attack_result import Attacked
 from hashprobe.data.datasets import bundled
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.errors import HashprobeError

@@ -18,7 +18,6 @@ from hashprobe.audit.run_io import (
 )
 from hashprobe.audit.shards import Part, Parts
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.chunk import device_of
 from hashprobe.crafting.provenance import sha256_weights
 from hashprobe.data.clip_sources import ClipArraySource
 from hashprobe.data.loader import Batch, stream
@@ -27,14 +26,14 @@ from hashprobe.data.sources import ArraySource, BadImage, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.measures import mean_average_precision
-from hashprobe.optim.encoding import encode
-from hashprobe.optim.session import Session
 from hashprobe.progress import Tick
 from hashprobe.storage.environment import cores
 from hashprobe.storage.files import fingerprint, write_npz
 from hashprobe.storage.runs import Run
 from hashprobe.types import Precision, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
+from hashprobe.victims.encoding import device_of, encode
+from hashprobe.victims.precision import in_precision
 
 
 PART_SECONDS = 30.0
@@ -45,7 +44,7 @@ def encode_run(
     path: Path,
     *,
     top: int | None = None,
-    runtime: Runtime = Runtime(),  # noqa: B008
+    runtime: Runtime = Runtime(),
 ) -> Measurement:
     """Encode queries and database of a trained run, and measure its MAP.
 
@@ -89,7 +88,7 @@ def encode_run(
         hasher.eval().to(where)
         lay_channels_last(hasher)
         made_by = fingerprint({"weights": sha256_weights(hasher), "precision": precision})
-        fast = Session(precision=precision).fast(hasher)
+        fast = in_precision(hasher, precision)
         for role, name in CODES.items():
             parts = Parts(run.path / "codes" / f"{role}.parts", made_by, hasher.bits)
             if role in missing:
@@ -189,7 +188,7 @@ def encode_parts(
         on_progress=lambda done, _: tick(start + done, len(split)),
         on_bad=on_bad,
     ):
-        codes.append(encode(hasher, *queries_of(batch, device).given))
+        codes.append(encode(hasher, queries_of(batch, device)))
         positions.append(batch.positions + start)
         reached += len(batch.positions)
         # Without skip_bad a bad image ends the encoding: nothing after it is kept.

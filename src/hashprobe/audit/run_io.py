@@ -16,6 +16,7 @@ from hashprobe.storage.files import read_npz, write_json
 from hashprobe.storage.runs import Run
 from hashprobe.types import Labels, Precision
 from hashprobe.victims.checkpoint import AnyHasher, ModelCard, load_checkpoint
+from hashprobe.victims.precision import imitates_bfloat16
 
 
 CHECKPOINT = ("model/model.safetensors", "model/model.json")
@@ -159,19 +160,6 @@ def pick_device(name: str) -> torch.device:
             f"device {name!r} is not available here: choose auto or {there}"
         ) from error
     return device
-
-
-def imitates_bfloat16(device: torch.device) -> bool:
-    """Whether a device is a CPU that only emulates bfloat16, many times slower than float32.
-
-    Example:
-        >>> imitates_bfloat16(torch.device("cuda"))
-        False
-    """
-    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if device.type != "cpu" or not there:
-        return False
-    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def say_precision(progress: Progress, precision: Precision, device: torch.device) -> None:

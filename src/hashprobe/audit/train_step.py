@@ -42,7 +42,7 @@ def train_run(
     source: DataOptions,
     network: Network,
     options: TrainOptions,
-    runtime: Runtime = Runtime(),  # noqa: B008
+    runtime: Runtime = Runtime(),
 ) -> Run:
     """Train a hashing network into a run folder, or resume a training that was killed.
 

@@ -134,7 +134,7 @@ def worker_init(_: int) -> None:
 def stream(
     split: Split,
     contract: InputContract,
-    runtime: Runtime = Runtime(),  # noqa: B008
+    runtime: Runtime = Runtime(),
     *,
     rest: bool = False,
     on_progress: Tick | None = None,
@@ -251,7 +251,7 @@ class Pixels:
 def decode(
     split: Split,
     contract: InputContract,
-    runtime: Runtime = Runtime(),  # noqa: B008
+    runtime: Runtime = Runtime(),
     *,
     on_progress: Tick | None = None,
     into: Path | None = None,
