@@ -7,13 +7,11 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits
 from hashprobe.types import InputContract
 from hashprobe.victims.backbones import Weights, build_backbone
-
-
-MAX_BITS = 4096
 
 
 class Hasher(nn.Module):
@@ -30,7 +28,7 @@ class Hasher(nn.Module):
     """
 
     bits: int
-    """Code length K: a multiple of 8 from 8 to 4096."""
+    """Code length K, 1 to 4096."""
     contract: InputContract
     """Size, normalisation and resize filter of the input."""
 
@@ -39,12 +37,6 @@ class Hasher(nn.Module):
         check_bits(bits)
         self.bits = bits
         self.contract = contract
-
-
-def check_bits(bits: int) -> None:
-    """Refuse a code length that does not fit whole bytes or is out of range."""
-    if bits % 8 or not 8 <= bits <= MAX_BITS:
-        raise HashprobeError(f"bits must be a multiple of 8 from 8 to {MAX_BITS}; got {bits}")
 
 
 def check_range(pixels: Tensor, what: str) -> None:
@@ -166,7 +158,7 @@ class ImageHasher(Normalising):
         backbone: `small`, `efficientnet_lite0`, or any torchvision classification model by its
             torchvision name (`vgg11`, `alexnet`, `resnet18`, ...). The classifier's last layer is
             replaced by the hash layer.
-        bits: code length K, a multiple of 8 up to 4096.
+        bits: code length K, 1 to 4096.
         weights: `none` (random), `imagenet`, or the path of a torchvision state dict.
         size: height and width of the input in pixels; by default the backbone's own.
         batch_norm: normalise the hash layer's outputs over the batch, so that every bit starts

@@ -9,10 +9,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Clips, Images, Images8, Logits
 from hashprobe.victims.backbones import Weights, build_backbone, hash_layer, last_linear
-from hashprobe.victims.base import Hasher, Normalising, check_bits, check_clips, untouched
+from hashprobe.victims.base import Hasher, Normalising, check_clips, untouched
 from hashprobe.victims.memory import fitting, room, saved_bytes
 
 
@@ -140,7 +141,7 @@ class VideoHasher(FramewiseHasher):
 
     Args:
         backbone: as for `ImageHasher`; what its last layer is given are the frame's features.
-        bits: code length K, a multiple of 8 up to 4096.
+        bits: code length K, 1 to 4096.
         weights: `none`, `imagenet`, or the path of a torchvision state dict, of the backbone.
         size: height and width of the frames in pixels; by default the backbone's own.
         frames: most frames of a clip; DHTA takes 40.
