@@ -14,7 +14,7 @@ from hashprobe.types import Budget, Runtime
 
 
 SOFT, SHARP = 0.1, 8.0
-"""Sharpness of the loss at the first and towards the last step; docs/results/benchmarks.md says why."""
+"""Sharpness of the loss at the first and towards the last step; see docs/results/benchmarks.md."""
 MOMENTUM = 0.6
 QUICK_STEPS = 10
 """Steps of the attempts that clips are given first."""

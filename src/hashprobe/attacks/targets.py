@@ -115,7 +115,12 @@ def draw_target_labels(
     check_label_sets(query_labels, database_labels)
     vectors, _, counts = groups(database_labels)
     if target is not None:
-        wanted = one_hot(target, database_labels.shape[1])
+        classes = database_labels.shape[1]
+        if not 0 <= target < classes:
+            raise HashprobeError(
+                f"unknown target label {target}: labels run from 0 to {classes - 1}"
+            )
+        wanted = np.arange(classes) == target
         carriers = counts[(vectors == wanted).all(1)].sum()
         if carriers < max(1, minimum):
             raise too_few(wanted, carriers, minimum)
@@ -216,15 +221,6 @@ def groups(
     distinct, group_of, counts = np.unique(packed, axis=0, return_inverse=True, return_counts=True)
     vectors = np.unpackbits(distinct, axis=1, count=labels.shape[1]).astype(bool)
     return vectors, group_of.reshape(-1).astype(np.int64), counts.astype(np.int64)
-
-
-def one_hot(target: int, classes: int) -> Bool[np.ndarray, " c"]:
-    """The label vector of one class."""
-    if not 0 <= target < classes:
-        raise HashprobeError(f"unknown target label {target}: labels run from 0 to {classes - 1}")
-    wanted = np.zeros(classes, bool)
-    wanted[target] = True
-    return wanted
 
 
 def too_few(

@@ -23,13 +23,8 @@ from hashprobe.data.loader import decode
 from hashprobe.data.queries import Queries
 from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.outcome import (
-    AfterCodec,
-    AttackCodes,
-    Evaluation,
-    MeasureOptions,
-    evaluate_attack,
-)
+from hashprobe.evaluation.measure_options import MeasureOptions
+from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation, evaluate_attack
 from hashprobe.evaluation.perceptibility import compare_pixels
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
 from hashprobe.storage.schema import AttackRecord, Cost

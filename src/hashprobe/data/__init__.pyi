@@ -30,7 +30,6 @@ from .loader import fit_image as fit_image
 from .loader import stream as stream
 from .openset import hold_back as hold_back
 from .queries import Queries as Queries
-from .retrieval import Finding as Finding
 from .retrieval import RetrievalData as RetrievalData
 from .retrieval import one_hot as one_hot
 from .sources import ArraySource as ArraySource

@@ -7,11 +7,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
-
-
-MAX_BITS = 4096
 
 
 class Hasher(nn.Module):
@@ -28,7 +26,7 @@ class Hasher(nn.Module):
     """
 
     bits: int
-    """Code length K: a multiple of 8 from 8 to 4096."""
+    """Code length K, 1 to 4096."""
     contract: InputContract
     """Size, normalisation and resize filter of the input."""
 
@@ -37,12 +35,6 @@ class Hasher(nn.Module):
         check_bits(bits)
         self.bits = bits
         self.contract = contract
-
-
-def check_bits(bits: int) -> None:
-    """Refuse a code length that does not fit whole bytes or is out of range."""
-    if bits % 8 or not 8 <= bits <= MAX_BITS:
-        raise HashprobeError(f"bits must be a multiple of 8 from 8 to {MAX_BITS}; got {bits}")
 
 
 def check_range(pixels: Tensor, what: str) -> None:

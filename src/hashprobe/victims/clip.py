@@ -8,11 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hashprobe.codes.packed import check_bits
 from hashprobe.data.queries import own_frames
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Clips, Images, Images8, Lengths, Logits
 from hashprobe.victims.backbones import Weights, build_backbone, hash_layer, last_linear
-from hashprobe.victims.base import Hasher, Normalising, check_bits, check_clips, frozen_eval
+from hashprobe.victims.base import Hasher, Normalising, check_clips, frozen_eval
 from hashprobe.victims.memory import fitting, measured_bytes, room
 
 
@@ -23,8 +24,8 @@ HIDDEN = 256
 class FramewiseHasher(Normalising):
     """A hasher of clips that looks at each frame by itself first, and then at all together.
 
-    Whatever derives from it defines the two halves, `features` and `code`. An attack that moves some
-    frames of a clip calls `features` for these frames alone, and then `code`.
+    Whatever derives from it defines the two halves, `features` and `code`. An attack that moves
+    some frames of a clip calls `features` for these frames alone, and then `code`.
 
     Example:
         >>> from hashprobe.types import InputContract
@@ -115,7 +116,7 @@ class VideoHasher(FramewiseHasher):
 
     Args:
         backbone: as for `ImageHasher`; what its last layer is given are the frame's features.
-        bits: code length K, a multiple of 8 up to 4096.
+        bits: code length K, 1 to 4096.
         weights: `none`, `imagenet`, or the path of a torchvision state dict, of the backbone.
         size: height and width of the frames in pixels; by default the backbone's own.
         frames: most frames of a clip; DHTA takes 40.

@@ -2,10 +2,11 @@
 
 from torch import Tensor
 
+from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits
 from hashprobe.victims.backbones import Weights, build_backbone
-from hashprobe.victims.base import Normalising, check_bits, check_range
+from hashprobe.victims.base import Normalising, check_range
 
 
 class ImageHasher(Normalising):
@@ -15,7 +16,7 @@ class ImageHasher(Normalising):
         backbone: `small`, `efficientnet_lite0`, or any torchvision classification model by its
             torchvision name (`vgg11`, `alexnet`, `resnet18`, ...). The classifier's last layer is
             replaced by the hash layer.
-        bits: code length K, a multiple of 8 up to 4096.
+        bits: code length K, 1 to 4096.
         weights: `none` (random), `imagenet`, or the path of a torchvision state dict.
         size: height and width of the input in pixels; by default the backbone's own.
         batch_norm: normalise the hash layer's outputs over the batch, so that every bit starts

@@ -1,15 +1,13 @@
 """What every index must do; a new one joins by one line in INDEXES."""
 
-import sys
-import zipfile
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashprobe.codes.index import FakeIndex, FlatIndex, Index, load_faiss
-from hashprobe.codes.npz import load_codes
+from hashprobe.codes.index.base import Index, exact_search
+from hashprobe.codes.index.fake import FakeIndex
+from hashprobe.codes.index.flat import FlatIndex
 from hashprobe.codes.packed import PackedCodes, hamming
 from hashprobe.errors import HashprobeError
 
@@ -22,8 +20,7 @@ every_index = pytest.mark.parametrize("kind", INDEXES)
 
 
 def random_codes(n: int, bits: int, seed: int = 0) -> PackedCodes:
-    data = np.random.default_rng(seed).integers(0, 256, size=(n, bits // 8), dtype=np.uint8)
-    return PackedCodes(data, bits)
+    return PackedCodes.from_signs(np.random.default_rng(seed).random((n, bits)) < 0.5)
 
 
 def filled(kind, codes: PackedCodes):
@@ -46,8 +43,8 @@ def test_it_is_an_index(kind):
 
 
 @every_index
-@pytest.mark.parametrize("bits", [8, 16, 24, 32, 48, 64, 128, 256, 1024])
-@pytest.mark.parametrize("k", [1, 2, 57, 300])
+@pytest.mark.parametrize("bits", [1, 7, 8, 12, 16, 24, 31, 32, 48, 64, 65, 128, 256, 1024])
+@pytest.mark.parametrize("k", [1, 57, 300])
 def test_order_is_distance_then_position(kind, bits, k):
     database, queries = random_codes(300, bits), random_codes(40, bits, seed=1)
     distances, positions = filled(kind, database).search(queries, k)
@@ -136,8 +133,42 @@ def test_codes_of_another_length_are_refused(kind):
         index.add(random_codes(1, 8))
     with pytest.raises(HashprobeError, match="16 bits; got 8 bits"):
         index.search(random_codes(1, 8), 1)
-    with pytest.raises(HashprobeError, match="multiple of 8"):
-        kind(12)
+
+
+@every_index
+@pytest.mark.parametrize("bits", [0, -8, 4097])
+def test_a_length_that_no_code_can_have_is_refused(kind, bits):
+    with pytest.raises(HashprobeError, match=f"1 to 4096 bits; got {bits}"):
+        kind(bits)
+
+
+@every_index
+@given(bits=st.integers(1, 130), n=st.integers(1, 40), seed=st.integers(0, 99), data=st.data())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_every_length_is_searched_as_by_plain_numpy(kind, bits, n, seed, data):
+    random = np.random.default_rng(seed)
+    database, queries = random.random((n, bits)) < 0.5, random.random((3, bits)) < 0.5
+    k = data.draw(st.integers(1, n))
+    distances = (queries[:, None] != database[None]).sum(axis=2)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    index = filled(kind, PackedCodes.from_signs(database))
+    found = index.search(PackedCodes.from_signs(queries), k)
+    np.testing.assert_array_equal(found[0], np.take_along_axis(distances, order, axis=1))
+    np.testing.assert_array_equal(found[1], order)
+
+
+@every_index
+def test_the_longest_odd_length_is_searched_and_saved(kind, tmp_path):
+    database, queries = random_codes(50, 4095), random_codes(4, 4095, seed=1)
+    index = filled(kind, database)
+    distances, positions = index.search(queries, 50)
+    assert (distances.tolist(), positions.tolist()) == by_distance_then_position(
+        database, queries, 50
+    )
+    index.save(tmp_path / "long.npz")
+    again = kind.load(tmp_path / "long.npz")
+    assert again.bits == 4095
+    np.testing.assert_array_equal(again.search(queries, 50), (distances, positions))
 
 
 @every_index
@@ -175,48 +206,15 @@ def test_a_file_damaged_inside_is_refused(kind, tmp_path):
         kind.load(path)
 
 
-def test_files_of_other_kinds_are_refused(tmp_path):
-    other = tmp_path / "other.npz"
-    np.savez(other, rows=np.ones(3))
-    with pytest.raises(HashprobeError, match=r"needs data and bits; it holds rows"):
-        load_codes(other)
-    np.savez(other, data=np.ones((2, 3), np.uint8), bits=16)
-    with pytest.raises(HashprobeError, match="16 bits need 2 bytes"):
-        load_codes(other)
-    np.savez(other, data=np.array([{}], dtype=object), bits=8)
-    with pytest.raises(HashprobeError, match="Python objects"):
-        load_codes(other)
-    with zipfile.ZipFile(other, "w") as archive:
-        archive.writestr("data.npy", b"no array")
-    with pytest.raises(HashprobeError, match="no numpy array"):
-        load_codes(other)
-    with pytest.raises(HashprobeError, match="does not exist"):
-        load_codes(tmp_path / "none.npz")
-    with pytest.raises(HashprobeError, match="is a folder"):
-        load_codes(tmp_path)
+def test_a_search_does_not_depend_on_the_block(monkeypatch):
+    database, queries = random_codes(50, 31), random_codes(9, 31, seed=1)
+    whole = exact_search(database, queries, 20)
+    monkeypatch.setattr("hashprobe.codes.index.base.BLOCK_ENTRIES", 120)
+    np.testing.assert_array_equal(exact_search(database, queries, 20), whole)
 
 
-def test_an_index_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path):
+def test_a_failed_save_names_the_file_and_leaves_nothing(tmp_path):
     (tmp_path / "taken").mkdir()
     with pytest.raises(HashprobeError, match="taken is"):
         filled(FakeIndex, random_codes(3, 8)).save(tmp_path / "taken")
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
-
-
-def test_flat_answers_the_same_with_buckets_and_by_sorting(monkeypatch):
-    database, queries = random_codes(300, 16), random_codes(9, 16, seed=1)
-    index = filled(FlatIndex, database)
-    answers = []
-    for limit in (0, 17 * 250 * 8):
-        monkeypatch.setattr("hashprobe.codes.index.BUCKET_BYTES", limit)
-        answers.append(index.search(queries, 250))
-    np.testing.assert_array_equal(*answers)
-
-
-def test_faiss_has_one_thread_on_macos(monkeypatch):
-    threads = load_faiss().omp_get_max_threads()
-    try:
-        monkeypatch.setattr(sys, "platform", "darwin")
-        assert load_faiss().omp_get_max_threads() == 1
-    finally:
-        load_faiss().omp_set_num_threads(threads)
