@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from common import Results, arguments, median, paired, seconds
-from hashprobe.crafting.attack_result import Attacked
 from hashprobe.optim.encoding import encode
 from hashprobe.optim.session import Precision, Session
 from sklearn.datasets import load_sample_images
@@ -31,6 +30,7 @@ from hashprobe.audit.encode_step import encode_run
 from hashprobe.audit.run_io import imitates_bfloat16, load_codes, reopen
 from hashprobe.audit.train_step import Network, train_run
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.crafting.attack_result import Attacked
 from hashprobe.crafting.runner import craft
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode

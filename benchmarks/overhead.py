@@ -3,8 +3,8 @@
 python benchmarks/overhead.py [--json FILE]
 
 Two victims: a linear hash of the discrete cosine transform at 256 px with 32 queries, whose whole
-work is two matrix products, and the backbone `small` at 32 px with 100 queries. Bare passes and steps of the engine
-take turns; the figures are medians of several runs, on one thread.
+work is two matrix products, and the backbone `small` at 32 px with 100 queries. Bare passes and steps
+of the engine take turns; the figures are medians of several runs, on one thread.
 """
 
 import statistics

@@ -2,8 +2,8 @@ import re
 
 import pytest
 import torch
-
 from hashprobe.attacks.objectives import inner_product_loss
+
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.attempts import minimise
 from hashprobe.optim.box import Box, round_to_bytes

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hashprobe.data.datasets.bundled import load_digits
 from PIL import Image
 
 from hashprobe.audit.commands import attack_command, commands_of
@@ -19,7 +20,6 @@ from hashprobe.cli import app as cli
 from hashprobe.cli import demo as demo_module
 from hashprobe.codes.packed import hamming
 from hashprobe.crafting.attack_result import Attacked
-from hashprobe.data.datasets.bundled import load_digits
 from hashprobe.data.datasets.folder import load_folder
 from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision
 from hashprobe.evaluation.outcome import Evaluation

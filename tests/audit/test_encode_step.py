@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hashprobe.optim.encoding import encode
 
 from hashprobe.audit import encode_step as encoding
 from hashprobe.audit.network import Network
@@ -16,7 +17,6 @@ from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
 from hashprobe.data.sources import ArraySource, BadImage, FileSource, Split
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.encoding import encode
 from hashprobe.storage.files import read_npz
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions

@@ -7,6 +7,7 @@ from hashprobe.audit.commands import commands_of
 from hashprobe.audit.examples import choice, make_examples
 from hashprobe.audit.results import Finished, finished_attacks
 from hashprobe.audit.run_io import Encoded, load_codes, reopen
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
@@ -24,6 +25,7 @@ from hashprobe.report.rows import (
 )
 from hashprobe.storage.files import read_json
 from hashprobe.storage.runs import Run
+from hashprobe.types import Labels
 from hashprobe.victims.checkpoint import ModelCard
 
 
@@ -184,7 +186,7 @@ def curves(
     attacks: list[Finished], database: Encoded
 ) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
     """The curves of comparable attacks by their target labels; none without target labels."""
-    sets = []
+    sets: list[tuple[str, PackedCodes, Labels]] = []
     names = [finished.attack for finished in attacks]
     for finished in attacks:
         attacked = AttackResult.load(finished.folder)

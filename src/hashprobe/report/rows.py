@@ -1,17 +1,21 @@
 """From evaluations to rows of the table, and from codes to the curves of the figures."""
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import numpy as np
+from jaxtyping import Bool
 
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.evaluation.curves import precision_curve, precision_recall_curve
 from hashprobe.evaluation.outcome import Evaluation
 from hashprobe.report.content import AttackRow, Curve, Kind
 from hashprobe.storage.schema import Cost
-from hashprobe.types import Budget, Labels
+from hashprobe.types import Budget
 
 
+Multihot: TypeAlias = Bool[np.ndarray, "_ _"]
+"""Labels of any number of items and classes."""
 UNTOUCHED = "Original"
 """The name of the untouched queries, as in the DHTA paper."""
 POINTS, LONGEST = 24, 1000
@@ -121,7 +125,7 @@ def budget_text(budget: Budget) -> str:
 
 
 def curves_of(
-    sets: Sequence[tuple[str, PackedCodes, Labels]], database: PackedCodes, labels: Labels
+    sets: Sequence[tuple[str, PackedCodes, Multihot]], database: PackedCodes, labels: Multihot
 ) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
     """Precision over recall, and precision of the first N results, for several sets of queries.
 

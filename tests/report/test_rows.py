@@ -1,0 +1,75 @@
+"""From evaluations to rows and curves."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.evaluation.outcome import evaluate_attack
+from hashprobe.report.rows import attack_row, curves_of, untouched_rows
+from hashprobe.storage.schema import Cost
+
+
+TARGETED = ("floor", "achieved", "ceiling", "lift", "wrong_clean", "wrong")
+
+
+@pytest.fixture
+def evaluation():
+    def make(top=None):
+        rng = np.random.default_rng(0)
+        codes = PackedCodes.from_signs(rng.integers(0, 2, (20, 16)))
+        labels = np.eye(4, dtype=bool)[np.arange(20) % 4]
+        return evaluate_attack(
+            database_codes=codes,
+            database_labels=labels,
+            query_codes=codes[:5],
+            query_labels=labels[:5],
+            target_codes=codes[5:10],
+            target_labels=labels[5:10],
+            attacked_codes=codes[7:12],
+            top=top,
+        )
+
+    return make
+
+
+def untargeted(evaluation):
+    return replace(evaluation, **dict.fromkeys(TARGETED))
+
+
+def test_a_row_has_the_numbers_of_its_evaluation(evaluation):
+    done = evaluation()
+    row = attack_row("DHTA", "attack", "8/255", done, Cost(1.5, 20.0, 10.6))
+    assert (row.tmap, row.floor, row.ceiling) == (done.achieved, done.floor, done.ceiling)
+    assert (row.own_map, row.bits_wrong, row.lift) == (done.map_attacked, done.wrong, done.lift)
+    assert (row.steps, row.seconds, row.rmse) == (11, 1.5, None)
+    assert attack_row("Noise", "noise", "8/255", done, Cost(0.1, 0.0, 0.0)).steps is None
+    assert attack_row("DHTA", "attack", "8/255", done).seconds is None
+
+
+def test_missing_parts_leave_empty_cells(evaluation, as_for_users):
+    row = attack_row("HAG", "attack", "8/255", untargeted(evaluation()))
+    assert row.own_map is not None
+    assert row.tmap is row.floor is row.lift is row.bits_wrong is None
+
+
+def test_untouched_queries_come_once_for_each_measure(evaluation, as_for_users):
+    whole, short = evaluation(), evaluation(5)
+    assert [r.tmap for r in untouched_rows([whole, short, whole])] == [whole.floor, short.floor]
+    alone = untouched_rows([untargeted(whole), untargeted(whole)])
+    assert [(r.tmap, r.own_map) for r in alone] == [(None, whole.map_clean)]
+    both = untouched_rows([untargeted(whole), whole])
+    assert [r.tmap for r in both] == [whole.floor]
+    nothing = replace(untargeted(whole), map_clean=None, map_attacked=None)
+    assert untouched_rows([nothing]) == []
+
+
+def test_curves_are_of_their_codes(evaluation):
+    rng = np.random.default_rng(1)
+    codes = PackedCodes.from_signs(rng.integers(0, 2, (40, 8)))
+    labels = np.eye(2, dtype=bool)[np.arange(40) % 2]
+    pr, precision = curves_of([("A", codes[:3], labels[:3])], codes, labels)
+    assert (pr[0].label, precision[0].label) == ("A", "A")
+    assert precision[0].x[0] == 1 and precision[0].x[-1] == 40
+    assert precision[0].y[-1] == 0.5
