@@ -30,6 +30,16 @@ def test_codes_and_labels_are_read_in_every_form(values, bits, labels):
     np.testing.assert_array_equal(codes.labels, np.eye(3, dtype=bool)[[0, 2]])
 
 
+class FromFiles:
+    """Pixels in files: they have a shape, and rows are read when asked for."""
+
+    shape = (2, 3, 4, 4)
+
+
+def test_pictures_may_lie_in_files():
+    assert Codes(PACKED, pictures=FromFiles()).pictures.shape == (2, 3, 4, 4)
+
+
 def test_labels_and_pictures_may_be_unknown():
     assert repr(Codes(PACKED)) == "Codes(2 x 3 bits, no labels)"
     assert Codes.of(PACKED, pictures=np.zeros((2, 3, 4, 4))).pictures.shape == (2, 3, 4, 4)

@@ -29,7 +29,8 @@ class Codes:
     labels: Labels | None = None
     """bool (N, C), multi-hot; None if not known."""
     pictures: Any = None
-    """(N, 3, H, W) pixels behind the codes, for reports; None if not kept."""
+    """(N, 3, H, W) pixels behind the codes, for reports: an array, a tensor, or pixels that are
+    read from files block by block; None if not kept."""
 
     def __post_init__(self) -> None:
         labels = self.labels
@@ -37,8 +38,9 @@ class Codes:
             seen = f"{labels.dtype} of shape {labels.shape}"
             raise HashprobeError(f"labels must be bool (N, C); got {seen}: use Codes.of")
         for name, given in (("labels", labels), ("pictures", self.pictures)):
-            if given is not None and len(given) != len(self.packed):
-                raise HashprobeError(f"{len(given)} {name} for {len(self.packed)} codes")
+            count = len(self) if given is None else given.shape[0]
+            if count != len(self):
+                raise HashprobeError(f"{count} {name} for {len(self)} codes")
 
     @classmethod
     def of(
