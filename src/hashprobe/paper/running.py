@@ -9,9 +9,9 @@ import numpy as np
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.audit.attack_step import attack_run
 from hashprobe.audit.encode_step import encode_run
+from hashprobe.audit.network import Network
 from hashprobe.audit.results import Finished, finished_attack
 from hashprobe.audit.run_io import EncodedRun, open_run
-from hashprobe.audit.network import Network
 from hashprobe.audit.train_step import train_run
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
@@ -149,7 +149,7 @@ class Runner:
         for row in range(len(attacked)):
             # One by one: many clips at once do not fit in memory.
             query = victim.data.query.take(attacked.query_ids[row : row + 1])
-            clean = decode(query, victim.hasher.contract, workers=0)
+            clean = decode(query, victim.hasher.contract, Runtime(workers=0))
             twin = attacked.images8[row : row + 1]
             roots[row] = compare_pixels(clean.images, twin, clean.lengths).rmse
         signature = sign("RMSE", q=len(roots), round="uint8")
