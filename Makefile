@@ -1,19 +1,20 @@
 # Two commands do everything on a machine with Python 3.11+ and make:
 #   make demo    the main job on bundled pictures, and where its report is
 #   make test    every test, with every extra
-# A third, make check, runs the linters and the type checker; make bench the benchmarks in their short
-# form (make bench BENCH=--full for the long one), with their numbers as JSON in benchmarks/results/.
+# A third, make check, runs the linters and the type checker; make docs builds the documentation into
+# build/docs; make bench runs the benchmarks in their short form (make bench BENCH=--full for the long
+# one), with their numbers as JSON in benchmarks/results/.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check docs bench clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
 demo: $(VENV)/installed
 	$(BIN)/hashprobe demo
@@ -26,6 +27,12 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
+
+# Strict: a broken link, a missing page or a warning fails the build (not with --quiet: it hides them).
+docs: $(VENV)/installed-docs
+	$(BIN)/python docs/tools/command_line.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "built build/docs/index.html"
 
 bench: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable '.[bench]'
@@ -52,3 +59,7 @@ $(VENV)/installed-dev: pyproject.toml | $(BIN)/pip
 	@echo "installing hashprobe and its tools into $(VENV); the first time takes minutes"
 	$(BIN)/pip install --quiet --editable '.[lite,dev]'
 	@touch $(VENV)/installed $@
+
+$(VENV)/installed-docs: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	@touch $@

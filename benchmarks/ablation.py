@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from attack_engine import TOP, Victim, interval
 from common import Results, arguments
+from hashprobe.attacks.objectives import bit_margin_loss, inner_product_loss
 from torch.nn import functional as F
 
 from hashprobe.attacks._bit_margin import (
@@ -23,7 +24,6 @@ from hashprobe.attacks._bit_margin import (
     signed_step,
 )
 from hashprobe.attacks._dhta import alpha_at
-from hashprobe.attacks.objectives import bit_margin_loss, inner_product_loss
 from hashprobe.evaluation.measurement import Measurement, paired_difference
 from hashprobe.optim.attempts import minimise
 from hashprobe.optim.rule import Descent

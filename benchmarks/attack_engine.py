@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from common import Results, arguments, median, paired, seconds
+from hashprobe.optim.encoding import encode
+from hashprobe.optim.session import Precision, Session
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,18 +30,17 @@ from hashprobe.audit.encode_step import encode_run
 from hashprobe.audit.run_io import imitates_bfloat16, load_codes, reopen
 from hashprobe.audit.train_step import Network, train_run
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.attack_result import Attacked
 from hashprobe.crafting.runner import craft
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
 from hashprobe.evaluation.measurement import Measurement, paired_difference
 from hashprobe.evaluation.measures import targeted_mean_average_precision
-from hashprobe.optim.encoding import encode
-from hashprobe.optim.session import Precision, Session
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Budget
-from hashprobe.victims.base import Hasher, ImageHasher, lay_channels_last
+from hashprobe.victims.base import Hasher, lay_channels_last
+from hashprobe.victims.image import ImageHasher
 
 
 HasherT = TypeVar("HasherT", bound=Hasher)

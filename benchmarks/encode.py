@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from common import Results, arguments, median, once, seconds
+from hashprobe.optim.encoding import encode
+from hashprobe.optim.session import Session
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
@@ -20,10 +22,8 @@ from hashprobe.audit.encode_step import encode_parts
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.loader import stream
 from hashprobe.data.sources import FileSource, Split
-from hashprobe.optim.encoding import encode
-from hashprobe.optim.session import Session
 from hashprobe.storage.environment import cores
-from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.image import ImageHasher
 
 
 BATCH = 64

@@ -27,6 +27,7 @@ from attack_engine import (
     strength,
 )
 from common import Results, arguments, median, seconds
+from hashprobe.optim.encoding import encode
 from torch import Tensor
 
 from hashprobe.attacks._dhta import PRESETS
@@ -34,7 +35,6 @@ from hashprobe.attacks.targets import TargetCodes, anchor_code
 from hashprobe.audit.encode_step import encode_run
 from hashprobe.audit.train_step import train_run
 from hashprobe.crafting.runner import craft
-from hashprobe.optim.encoding import encode
 from hashprobe.paper.recipe import Cell
 from hashprobe.paper.settings import load_setting
 from hashprobe.types import Budget

@@ -17,7 +17,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from hashprobe.types import InputContract
-from hashprobe.victims.base import Hasher, ImageHasher
+from hashprobe.victims.base import Hasher
+from hashprobe.victims.image import ImageHasher
 
 
 TRAINING = (

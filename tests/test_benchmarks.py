@@ -10,8 +10,8 @@ import torch
 
 from hashprobe.attacks._dhta import DhtaOptions, dhta
 from hashprobe.types import Budget
-from hashprobe.victims.base import ImageHasher
 from hashprobe.victims.clip import VideoHasher
+from hashprobe.victims.image import ImageHasher
 
 
 @pytest.fixture

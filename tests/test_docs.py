@@ -1,10 +1,11 @@
-"""Every code block of the documentation runs, in order, in one folder per file.
+"""Every code block of the documentation runs, in order, in one folder per file; no link is dead.
 
 A block is left out only by a comment directly above it, `<!-- not run: REASON -->`; then its
-commands must still parse and its Python must still compile.
+commands must still parse and its Python must still compile. `make docs` builds the site itself.
 """
 
 import doctest
+import importlib.util
 import os
 import re
 import shlex
@@ -14,13 +15,19 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import yaml
 
 from hashprobe.cli import app as cli
 
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+NO_CODE_NEEDED = ("reference", "explanation", "results")
+"""Folders whose pages may do without a code block."""
 SHELLS = ("console", "bash", "sh")
 # Looked at, not run: they fetch, move about or change the machine.
 HARMLESS = {"cd", "git", "ls", "mkdir", "open", "source", "tar", "xdg-open"}
@@ -148,8 +155,24 @@ def run_python(block, page, names):
         exec(code, names)
 
 
-def run_page(text, name, folder):
-    names = {"__name__": "__main__"}
+def given_at_the_door():
+    """What the first lines of README and site take as given: a network, pictures and labels."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    pooled = (torch.nn.AdaptiveAvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(3 * 64, 48))
+    return {
+        "net": torch.nn.Sequential(*pooled),
+        "MEAN": (0.485, 0.456, 0.406),
+        "STD": (0.229, 0.224, 0.225),
+        "database_images": rng.integers(0, 256, size=(60, 3, 224, 224), dtype=np.uint8),
+        "database_labels": np.arange(60) % 3,
+        "query_images": rng.integers(0, 256, size=(4, 3, 224, 224), dtype=np.uint8),
+        "query_labels": np.arange(4) % 3,
+    }
+
+
+def run_page(text, name, folder, given=None):
+    names = {"__name__": "__main__", **(given or {})}
     found = blocks(text)
     for block in found:
         if block.language == "python":
@@ -162,21 +185,68 @@ def run_page(text, name, folder):
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_blocks_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = run_page(path.read_text(), str(path), tmp_path)
-    if "decisions" not in path.parts:
+    given = given_at_the_door() if path in (ROOT / "README.md", DOCS / "index.md") else None
+    found = run_page(path.read_text(), str(path), tmp_path, given)
+    if path.parent.name not in NO_CODE_NEEDED:
         assert found, f"{path.name} has no code block: was the fence's language left out?"
+
+
+def relative_links(text):
+    """The links and pictures of a page that are files beside it."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    return [target for target in targets if not re.match(r"[a-z]+:", target)]
 
 
 def dead_links(text, folder):
     """The relative links of a page that lead nowhere."""
-    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
-    local = [target for target in targets if not re.match(r"[a-z]+:", target)]
-    return [target for target in local if not (folder / target).exists()]
+    return [target for target in relative_links(text) if not (folder / target).exists()]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(path):
-    assert dead_links(path.read_text(), path.parent) == []
+    text = path.read_text()
+    assert dead_links(text, path.parent) == []
+    if DOCS in path.parents:
+        outside = [
+            t for t in relative_links(text) if DOCS not in (path.parent / t).resolve().parents
+        ]
+        assert outside == [], "the site holds docs/ alone"
+
+
+def pages_in(nav):
+    """The pages of a navigation, in order."""
+    if isinstance(nav, str):
+        return [nav]
+    parts = nav.values() if isinstance(nav, dict) else nav
+    return [page for part in parts for page in pages_in(part)]
+
+
+def test_the_navigation_names_every_page_once():
+    named = pages_in(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
+    assert sorted(named) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+
+
+def test_every_package_has_a_page_in_the_reference():
+    for face in (ROOT / "src" / "hashprobe").glob("*/__init__.pyi"):
+        page = DOCS / "reference" / f"{face.parent.name}.md"
+        assert f"::: hashprobe.{face.parent.name}\n" in page.read_text()
+
+
+def test_the_page_of_the_command_line_is_that_of_the_commands():
+    spec = importlib.util.spec_from_file_location("command_line", DOCS / "tools/command_line.py")
+    writer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(writer)
+    assert writer.PAGE.read_text() == writer.page(), "make docs writes it"
+
+
+def test_the_readme_needs_no_files_on_a_package_index():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    hook = project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = (ROOT / "README.md").read_text()
+    assert relative_links(text)
+    for rule in hook["substitutions"]:
+        text = re.sub(rule["pattern"], rule["replacement"], text)
+    assert relative_links(text) == []
 
 
 # What follows proves that the checks above can fail.

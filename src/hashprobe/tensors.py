@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor as Tensor
 else:
     Tensor = Any  # jaxtyping checks dtype and shape of whatever is given
 

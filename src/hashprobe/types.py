@@ -167,6 +167,8 @@ class Runtime:
     """A `ClipCache` that keeps decoded clips for the next time, or None."""
     progress: Progress = field(default_factory=Silent)
     """Who is told."""
+    watch: Any = None
+    """Who keeps queries as an attack finishes them, see `hashprobe.optim.Watch`; or None."""
 
     def __post_init__(self) -> None:
         if self.precision not in get_args(Precision):

@@ -2,16 +2,16 @@
 
 import pytest
 import torch
+from hashprobe.attacks.objectives import bit_margin_loss
+from hashprobe.optim.session import Session
 
 from hashprobe.attacks._bit_margin import BitMarginOptions, bit_margin, signed_step
-from hashprobe.attacks.objectives import bit_margin_loss
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.attempts import minimise
 from hashprobe.optim.box import Box
 from hashprobe.optim.descend import judge
 from hashprobe.optim.gradients import layout
 from hashprobe.optim.rule import Descent
-from hashprobe.optim.session import Session
 from hashprobe.types import Budget, InputContract
 
 

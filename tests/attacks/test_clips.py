@@ -7,27 +7,28 @@ import sys
 import numpy as np
 import pytest
 import torch
+from hashprobe.attacks.objectives import bit_margin_loss
+from hashprobe.optim.encoding import encode, encode_both
+from hashprobe.optim.session import Session
 from PIL import Image
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from hashprobe.attacks._bit_margin import SOFT, BitMarginOptions
 from hashprobe.attacks._dhta import DhtaOptions
-from hashprobe.attacks.objectives import bit_margin_loss
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.attacks.targets import TargetCodes
-from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.attack_result import Attacked
 from hashprobe.crafting.runner import craft
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.attempts import minimise
 from hashprobe.optim.box import Box
 from hashprobe.optim.descend import MARGIN, judge
-from hashprobe.optim.encoding import encode, encode_both
 from hashprobe.optim.problem import SomeFrames
 from hashprobe.optim.rule import Descent
-from hashprobe.optim.session import Session
 from hashprobe.types import Budget, InputContract
-from hashprobe.victims.base import Hasher, ImageHasher
+from hashprobe.victims.base import Hasher
 from hashprobe.victims.clip import FramewiseHasher, VideoHasher
+from hashprobe.victims.image import ImageHasher
 
 
 BUDGET = Budget(64 / 255)

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 import torch
+from hashprobe.optim.session import Session
 
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.session import Session
 from hashprobe.types import Budget
 
 

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from hashprobe.optim.encoding import encode
 from PIL import Image
 
 from hashprobe.attacks._dhta import DhtaOptions, dhta
@@ -14,10 +15,9 @@ from hashprobe.attacks._noise import NoiseOptions
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.attacks.targets import TargetCodes
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.record import Attacked, read_query, without_pixels
+from hashprobe.crafting.attack_result import Attacked, read_query, without_pixels
 from hashprobe.crafting.runner import craft
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.encoding import encode
 from hashprobe.storage import files
 from hashprobe.types import Budget
 from hashprobe.victims.base import Hasher

@@ -2,14 +2,14 @@ import re
 
 import pytest
 import torch
-
 from hashprobe.attacks.objectives import inner_product_loss
+
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.attempts import minimise
 from hashprobe.optim.box import Box, round_to_bytes
 from hashprobe.optim.rule import Descent, unit_l2_step
 from hashprobe.types import Budget, InputContract
-from hashprobe.victims.base import Hasher, untouched
+from hashprobe.victims.base import Hasher, frozen_eval
 from hashprobe.victims.checks import check_images, check_images8, check_targets
 
 
@@ -108,7 +108,7 @@ def test_no_weight_gradient_is_computed(linear, random_signs):
 
 def test_hasher_is_given_back_after_an_error(conv):
     hasher = conv().train()
-    with pytest.raises(RuntimeError), untouched(hasher):
+    with pytest.raises(RuntimeError), frozen_eval(hasher):
         raise RuntimeError
     assert hasher.training and all(weight.requires_grad for weight in hasher.parameters())
 

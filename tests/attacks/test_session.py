@@ -2,20 +2,20 @@
 
 import gc
 
+import hashprobe.optim.session as session_module
 import numpy as np
 import pytest
 import torch
+from hashprobe.optim.session import Converted, Session
 
-import hashprobe.optim.session as session_module
 from hashprobe.attacks._bit_margin import BitMarginOptions, bit_margin
 from hashprobe.attacks._dhta import DhtaOptions, dhta
 from hashprobe.attacks.targets import TargetCodes
 from hashprobe.crafting.runner import craft
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.session import Converted, Session
 from hashprobe.types import Budget
-from hashprobe.victims.base import ImageHasher
 from hashprobe.victims.clip import VideoHasher
+from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.memory import fitting, saved_bytes
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hashprobe.data.datasets.bundled import load_digits
 from PIL import Image
 
 from hashprobe.audit.commands import attack_command, commands_of
@@ -18,8 +19,7 @@ from hashprobe.audit.run_io import load_codes
 from hashprobe.cli import app as cli
 from hashprobe.cli import demo as demo_module
 from hashprobe.codes.packed import hamming
-from hashprobe.crafting.record import Attacked
-from hashprobe.data.datasets.bundled import load_digits
+from hashprobe.crafting.attack_result import Attacked
 from hashprobe.data.datasets.folder import load_folder
 from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision
 from hashprobe.evaluation.outcome import Evaluation

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from hashprobe.audit.results import finished_attacks
-from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.attack_result import Attacked
 from hashprobe.storage import files
 from hashprobe.storage.runs import Run
 from hashprobe.training.loop import Training

@@ -9,6 +9,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from hashprobe.data.datasets.bundled import load_moving_digits
+from hashprobe.optim.encoding import encode
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -27,16 +29,14 @@ from hashprobe.audit.results import finished_attack
 from hashprobe.audit.run_io import load_codes, open_victim
 from hashprobe.cli import demo as demo_module
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.attack_result import Attacked
 from hashprobe.data.clip_sources import VideoFileSource
 from hashprobe.data.codec import decode_h264, encode_h264
-from hashprobe.data.datasets.bundled import load_moving_digits
 from hashprobe.data.loader import decode
 from hashprobe.data.videos import read_video
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision
 from hashprobe.evaluation.outcome import wrong_bits
-from hashprobe.optim.encoding import encode
 from hashprobe.storage.runs import Run
 from hashprobe.training.losses.csq import csq_centres
 from hashprobe.training.sampling import augment

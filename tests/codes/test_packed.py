@@ -15,7 +15,7 @@ from hashprobe.codes.packed import (
 from hashprobe.errors import HashprobeError
 
 
-LENGTHS = [8, 16, 24, 32, 40, 48, 64, 72, 128, 4096]
+LENGTHS = [1, 7, 8, 12, 16, 31, 32, 48, 64, 65, 72, 128, 250, 255, 256, 4095, 4096]
 
 
 def signs(n: int, bits: int, seed: int = 0) -> np.ndarray:
@@ -26,7 +26,7 @@ def signs(n: int, bits: int, seed: int = 0) -> np.ndarray:
 def test_codes_come_back_as_they_went_in(bits):
     given_signs = signs(7, bits)
     codes = PackedCodes.from_signs(given_signs)
-    assert (len(codes), codes.bits, codes.data.shape) == (7, bits, (7, bits // 8))
+    assert (len(codes), codes.bits, codes.data.shape) == (7, bits, (7, -(-bits // 8)))
     np.testing.assert_array_equal(codes.signs(), given_signs)
     assert codes.signs().dtype == np.int8
 
@@ -66,8 +66,7 @@ def test_logits_may_be_tensors_that_want_gradients(dtype):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.ones((2, 12)), "multiple of 8 bits, 8 to 4096; got 12"),
-        (np.ones((2, 4104)), "got 4104"),
+        (np.ones((2, 4097)), "1 to 4096 bits; got 4097"),
         (np.ones((2, 0)), "got 0"),
         (np.ones(8), r"shape \(N, K\); got \(8,\)"),
         (np.ones((0, 8)), "codes are empty"),
@@ -78,7 +77,7 @@ def test_logits_may_be_tensors_that_want_gradients(dtype):
         (np.arange(8, dtype=np.uint8)[None], "packed bytes"),
     ],
 )
-def test_what_is_no_code_is_refused(values, words):
+def test_values_that_are_not_codes_are_refused(values, words):
     with pytest.raises(HashprobeError, match=words):
         PackedCodes.from_signs(values)
 
@@ -89,7 +88,7 @@ def test_what_is_no_code_is_refused(values, words):
         (np.array([[1.0] * 8, [1.0] * 7 + [np.nan]]), "NaN, first in row 1"),
         (np.ones((1, 8), dtype=bool), "real numbers; got dtype bool"),
         (np.ones((1, 8), dtype=complex), "real numbers; got dtype complex128"),
-        (np.ones((1, 9)), "logits must have|multiple of 8"),
+        (np.ones((1, 4097)), "1 to 4096 bits; got 4097"),
         (np.ones((0, 8)), "logits are empty"),
     ],
 )
@@ -108,13 +107,71 @@ def test_bytes_are_packed_codes_only_beside_their_bits():
     assert as_codes(matrix, 64).bits == 64
 
 
+@pytest.mark.parametrize("column", [[[1], [0], [1]], [[128], [0], [128]], [[0], [0], [0]]])
+def test_codes_of_one_bit_are_read_packed_or_not(column):
+    values = np.array(column, np.uint8)
+    expected = [[1 if value else -1] for value in values[:, 0]]
+    assert as_codes(values, 1).signs().tolist() == expected
+
+
+@given(bits=st.integers(1, 4096), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_every_length_comes_back_from_its_bytes(bits, seed):
+    given_signs = signs(3, bits, seed)
+    codes = PackedCodes.from_logits(given_signs * 0.5)
+    np.testing.assert_array_equal(codes.data, np.packbits(given_signs > 0, axis=1))
+    again = as_codes(codes.data, bits)
+    np.testing.assert_array_equal(again.signs(), given_signs)
+    np.testing.assert_array_equal(PackedCodes.concatenate([again, codes])[3:].signs(), given_signs)
+
+
+@given(bits=st.integers(1, 300), seed=st.integers(0, 99), data=st.data())
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_a_bit_set_in_the_padding_is_refused(bits, seed, data):
+    clean = PackedCodes.from_signs(signs(4, bits, seed)).data
+    padding = 8 * clean.shape[1] - bits
+    if not padding:
+        return
+    row = data.draw(st.integers(0, 3))
+    dirty = clean.copy()
+    dirty[row, -1] |= 1 << data.draw(st.integers(0, padding - 1))
+    with pytest.raises(HashprobeError, match=f"{padding} zero bits; row {row} does not"):
+        PackedCodes(dirty, bits)
+
+
+def test_bytes_packed_in_the_other_bit_order_are_refused():
+    reversed_order = np.packbits(np.ones((2, 12), bool), axis=1, bitorder="little")
+    with pytest.raises(HashprobeError, match="most significant bit first"):
+        as_codes(reversed_order, 12)
+
+
+def test_packed_codes_of_another_length_than_asked_for_are_refused():
+    codes = PackedCodes.from_signs(signs(3, 12))
+    assert as_codes(codes, 12) is codes
+    with pytest.raises(HashprobeError, match="12 bits; asked for were 16"):
+        as_codes(codes, 16)
+
+
+@pytest.mark.parametrize("bits", [1, 12, 4096])
+def test_there_may_be_no_codes_of_a_length(bits):
+    none = PackedCodes.empty(bits)
+    assert (len(none), none.bits) == (0, bits)
+    some = PackedCodes.from_signs(signs(2, bits))
+    assert PackedCodes.concatenate([none, some]) == some
+    with pytest.raises(HashprobeError, match="got 0"):
+        PackedCodes.empty(0)
+
+
 @pytest.mark.parametrize(
     ("data", "bits", "words"),
     [
         (np.zeros((2, 4), np.uint8), 48, "48 bits need 6 bytes a code; got 4"),
-        (np.zeros((2, 4), np.int64), 32, "uint8 of shape .*; got int64"),
+        (np.zeros((2, 4), np.int64), 32, r"uint8 \(N, 4\); got int64"),
         (np.zeros(4, np.uint8), 32, r"got uint8 of shape \(4,\)"),
-        (np.zeros((2, 4), np.uint8), 31, "multiple of 8"),
+        (np.zeros((2, 4), np.uint8), 4097, "1 to 4096 bits; got 4097"),
+        (np.zeros((2, 4), np.uint8), 0, "1 to 4096 bits; got 0"),
+        (np.array([[255, 240], [0, 1]], np.uint8), 12, "4 zero bits; row 1 does not"),
+        (np.array([[3]], np.uint8), 1, "7 zero bits; row 0 does not"),
         (np.zeros((0, 4), np.uint8), 32, "codes are empty"),
     ],
 )
@@ -135,7 +192,7 @@ def test_codes_are_joined_in_order():
     assert PackedCodes.concatenate([codes[:2], codes[2:2], codes[2:]]) == codes
     with pytest.raises(HashprobeError, match="no codes"):
         PackedCodes.concatenate([])
-    with pytest.raises(HashprobeError, match=r"\[8, 16\] bits"):
+    with pytest.raises(HashprobeError, match=r"got \[8, 16\] bits"):
         PackedCodes.concatenate([codes, PackedCodes.from_signs(signs(1, 8))])
 
 
@@ -168,7 +225,7 @@ def test_long_distances_do_not_wrap():
 @given(st.data())
 @settings(max_examples=30, deadline=None, derandomize=True)
 def test_distance_is_the_half_of_what_the_inner_product_lacks(data):
-    bits = 8 * data.draw(st.integers(1, 12))
+    bits = data.draw(st.integers(1, 130))
     a, b = (signs(4, bits, data.draw(st.integers(0, 99))) for _ in range(2))
     found = hamming(PackedCodes.from_signs(a), PackedCodes.from_signs(b))
     np.testing.assert_array_equal(found, (bits - a.astype(int) @ b.T.astype(int)) // 2)
@@ -180,7 +237,7 @@ def test_codes_that_do_not_match_are_not_compared():
         hamming(a, b)
     with pytest.raises(HashprobeError, match="16 and 8 bits"):
         paired_hamming(a, b)
-    with pytest.raises(HashprobeError, match="3 beside 2"):
+    with pytest.raises(HashprobeError, match="got 3 and 2"):
         paired_hamming(a, a[:2])
 
 

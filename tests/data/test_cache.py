@@ -12,7 +12,7 @@ from hashprobe.data.clip_sources import FrameFolderSource
 from hashprobe.data.loader import decode
 from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
-from hashprobe.types import InputContract
+from hashprobe.types import InputContract, Runtime
 
 
 CONTRACT = InputContract(size=8, frames=4)
@@ -46,11 +46,11 @@ def reads(monkeypatch):
 
 
 def run(split, folder, contract=CONTRACT, budget=100_000):
-    return decode(split, contract, workers=0, cache=ClipCache(folder, budget))
+    return decode(split, contract, Runtime(workers=0, cache=ClipCache(folder, budget)))
 
 
 def test_what_was_decoded_once_is_read_from_the_cache(split, reads, tmp_path):
-    plain = decode(split, CONTRACT, workers=0)
+    plain = decode(split, CONTRACT, Runtime(workers=0))
     first = run(split, tmp_path / "cache")
     assert len(reads) == 12
     again = run(split, tmp_path / "cache")
@@ -65,8 +65,8 @@ def test_what_was_decoded_once_is_read_from_the_cache(split, reads, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_workers_share_the_cache(split, tmp_path):
-    plain = decode(split, CONTRACT, workers=0)
-    shared = decode(split, CONTRACT, workers=2, cache=ClipCache(tmp_path / "cache"))
+    plain = decode(split, CONTRACT, Runtime(workers=0))
+    shared = decode(split, CONTRACT, Runtime(workers=2, cache=ClipCache(tmp_path / "cache")))
     assert torch.equal(shared.images, plain.images)
     assert len(list((tmp_path / "cache").iterdir())) == 6
 
@@ -85,7 +85,7 @@ def test_another_contract_is_another_clip(split, reads, tmp_path, other):
     run(split, tmp_path / "cache")
     found = run(split, tmp_path / "cache", other)
     assert len(reads) == 12
-    assert torch.equal(found.images, decode(split, other, workers=0).images)
+    assert torch.equal(found.images, decode(split, other, Runtime(workers=0)).images)
 
 
 def test_what_changes_nothing_that_is_seen_is_the_same_clip(split, reads, tmp_path):
@@ -163,8 +163,8 @@ def test_what_a_killed_process_left_is_cleared_and_other_files_are_not(tmp_path)
 
 def test_clips_in_memory_and_images_are_not_cached(make_clips, make_split, tmp_path):
     cache = ClipCache(tmp_path / "cache")
-    decode(make_clips([2]), InputContract(size=4, frames=2), cache=cache)
-    decode(make_split([1], [[1]]), InputContract(size=4), cache=cache)
+    decode(make_clips([2]), InputContract(size=4, frames=2), Runtime(cache=cache))
+    decode(make_split([1], [[1]]), InputContract(size=4), Runtime(cache=cache))
     assert not (tmp_path / "cache").exists()
 
 

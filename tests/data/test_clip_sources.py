@@ -7,10 +7,9 @@ from PIL import Image
 
 from hashprobe.data.clip_sources import ClipArraySource, FrameFolderSource, VideoFileSource
 from hashprobe.data.loader import decode, fit_image, stream
-from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import ClipSource, Split
 from hashprobe.errors import HashprobeError
-from hashprobe.types import InputContract
+from hashprobe.types import InputContract, Runtime
 
 
 CONTRACT = InputContract(size=4, frames=6)
@@ -96,17 +95,17 @@ def test_bad_frame_folders_are_named(folders, tmp_path):
     Image.new("RGB", (5, 5)).save(tmp_path / "c2" / "02.png")
     gone = FrameFolderSource(tmp_path, (*split.source.paths, "nowhere"))
     split = Split((*split.ids, "x"), gone, np.ones((5, 1), dtype=bool))
-    found = decode(split, CONTRACT, workers=0, skip_bad=True)
+    found = decode(split, CONTRACT, Runtime(workers=0, skip_bad=True))
     assert found.positions.tolist() == [0]
     texts = [text.split(f"{tmp_path}/")[1] for text in found.bad]
     assert texts[0].startswith("c1/01.png: ")
     assert texts[1:] == [
-        "c2/02.png: is not of the size that 00.png has",
+        "c2/02.png: has another size than 00.png",
         "c3: holds no pictures",
         "nowhere: no such folder",
     ]
     with pytest.raises(HashprobeError, match=r"c1/01\.png: .*; 3 other clips are bad too \(--skip"):
-        decode(split, CONTRACT, workers=0)
+        decode(split, CONTRACT, Runtime(workers=0))
 
 
 @pytest.mark.parametrize("kind", ["array", "folders"])
@@ -185,8 +184,8 @@ def test_batches_of_clips_hold_as_many_frames_as_batches_of_images(make_clips):
 def test_worker_processes_give_what_none_gives(folders, tmp_path):
     split = folders([3, 5, 1, 8, 2])
     (tmp_path / "c2" / "00.png").write_text("no picture")
-    alone = decode(split, CONTRACT, workers=0, skip_bad=True)
-    batches = list(stream(split, CONTRACT, batch_size=2, workers=2, skip_bad=True))
+    alone = decode(split, CONTRACT, Runtime(workers=0, skip_bad=True))
+    batches = list(stream(split, CONTRACT, Runtime(batch_size=2, workers=2, skip_bad=True)))
     assert torch.equal(torch.cat([batch.images for batch in batches]), alone.images)
     assert np.concatenate([b.lengths for b in batches]).tolist() == [3, 5, 6, 2]
     assert alone.lengths.tolist() == [3, 5, 6, 2]
@@ -208,11 +207,3 @@ def test_clips_need_a_network_of_clips_and_images_one_of_images(make_clips, make
             run(make_split([1], [[1]]), CONTRACT)
         with pytest.raises(HashprobeError, match="sees 0 frames or more; got -1"):
             run(make_clips([2]), InputContract(size=4, frames=-1))
-
-
-def test_a_data_set_is_of_images_or_of_clips(make_clips, make_split):
-    clips, images = make_clips([2]), make_split([1], [[1]])
-    assert RetrievalData("test", clips, clips, clips, ("a",)).video
-    assert not RetrievalData("test", images, images, images, ("a",)).video
-    with pytest.raises(HashprobeError, match="test: the database split and the queries must both"):
-        RetrievalData("test", clips, clips, images, ("a",))

@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from hashprobe.data.loader import decode, fit_image, stream
-from hashprobe.data.sources import ArraySource, BadImage, FileSource, Split
+from hashprobe.data.sources import FileSource, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.environment import cores
-from hashprobe.types import InputContract
+from hashprobe.types import InputContract, Runtime
 
 
 # The package exports the function of the same name.
@@ -26,65 +26,6 @@ def files(tmp_path):
         return Split(tuple(names), FileSource(tmp_path, tuple(names)), labels)
 
     return build
-
-
-def read(path):
-    return FileSource(path.parent, (path.name,)).read(0)
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.webp"])
-def test_lossless_files_give_their_pixels(tmp_path, picture, name):
-    pixels = picture(1, 12, 7)
-    Image.fromarray(pixels).save(tmp_path / name, lossless=True)
-    image = read(tmp_path / name)
-    assert image.dtype == torch.uint8
-    np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), pixels)
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1"])
-def test_every_kind_of_png_becomes_rgb(tmp_path, picture, mode):
-    image = Image.fromarray(picture(2, 9, 9)).convert(mode)
-    image.save(tmp_path / "a.png")
-    decoded = read(tmp_path / "a.png")
-    assert (decoded.dtype, decoded.shape) == (torch.uint8, (3, 9, 9))
-    # Transparency is dropped, not blended.
-    expected = np.asarray(image.convert("RGBA"))[:, :, :3]
-    np.testing.assert_array_equal(decoded.permute(1, 2, 0).numpy(), expected)
-
-
-def test_sixteen_bits_become_eight(tmp_path, picture):
-    grey = picture(3)[..., 0]
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read(tmp_path / "a.png")[0].numpy(), grey)
-
-
-def test_jpegs_grey_cmyk_and_turned(tmp_path):
-    colour = np.zeros((16, 8, 3), np.uint8)
-    colour[:8] = (250, 10, 10)
-    image = Image.fromarray(colour)
-    image.convert("L").save(tmp_path / "grey.jpg")
-    image.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image.save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    grey = read(tmp_path / "grey.jpg")
-    assert torch.equal(grey[0], grey[1])
-    cmyk = read(tmp_path / "cmyk.jpg").permute(1, 2, 0).numpy()
-    assert np.abs(cmyk.astype(int)[:6] - (250, 10, 10)).max() < 20
-    turned = read(tmp_path / "turned.jpg")
-    assert turned.shape == (3, 8, 16)
-    assert turned[0, :, 10:].min() > 200 > 60 > turned[0, :, :6].max()
-
-
-def test_of_a_moving_gif_the_first_frame(tmp_path):
-    frames = [Image.new("P", (6, 6), i) for i in (0, 1)]
-    for frame in frames:
-        frame.putpalette([255, 0, 0, 0, 0, 255])
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    image = read(tmp_path / "a.gif")
-    assert image.shape == (3, 6, 6)
-    assert image[0].min() == 255
-    assert image[2].max() == 0
 
 
 PIL_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -135,7 +76,7 @@ def test_batches_come_in_order_and_whole(make_split):
     for batch in stream(
         split,
         InputContract(size=4),
-        batch_size=4,
+        Runtime(batch_size=4),
         on_progress=lambda done, total: progress.append((done, total)),
     ):
         assert batch.images.dtype == torch.uint8
@@ -161,7 +102,7 @@ def mixed(write_tree, files, tmp_path):
 def test_bad_images_are_one_line_that_names_the_first_and_counts_the_others(mixed, workers):
     message = r"x/0002\.png: .*; 2 other images are bad too \(--skip-bad goes on without them\)$"
     with pytest.raises(HashprobeError, match=message) as caught:
-        decode(mixed, InputContract(size=8), workers=workers)
+        decode(mixed, InputContract(size=8), Runtime(workers=workers))
     assert "\n" not in str(caught.value)
     assert ".cpp" not in str(caught.value)
 
@@ -172,8 +113,7 @@ def test_skip_bad_goes_on_without_them(mixed, workers):
     pixels = decode(
         mixed,
         InputContract(size=8),
-        workers=workers,
-        skip_bad=True,
+        Runtime(workers=workers, skip_bad=True),
         on_progress=lambda done, total: progress.append(done),
     )
     good = [0, 1, 3, 4, 6, 7, 8, 10, 11]
@@ -191,13 +131,13 @@ def test_skip_bad_goes_on_without_them(mixed, workers):
 
 def test_one_bad_image_is_said_to_be_the_only_one(mixed):
     with pytest.raises(HashprobeError, match=r"x/0002\.png: .*; no other image is bad \(--skip"):
-        decode(mixed.take([0, 1, 2, 3]), InputContract(size=8), workers=0)
+        decode(mixed.take([0, 1, 2, 3]), InputContract(size=8), Runtime(workers=0))
 
 
 @pytest.mark.parametrize("skip", [False, True])
 def test_nothing_but_bad_images_is_an_error_that_skipping_does_not_mend(mixed, skip):
     with pytest.raises(HashprobeError, match=r"x/0005\.png: .*; 1 other images are bad too$"):
-        decode(mixed.take([5, 9]), InputContract(size=8), workers=0, skip_bad=skip)
+        decode(mixed.take([5, 9]), InputContract(size=8), Runtime(workers=0, skip_bad=skip))
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
@@ -205,16 +145,16 @@ def test_worker_processes_give_what_none_gives(write_tree, files, tmp_path):
     write_tree({"x": 30}, root=tmp_path)
     split = files([f"x/{i:04d}.png" for i in range(30)])
     contract = InputContract(size=5)
-    alone = decode(split, contract, workers=0)
-    batches = list(stream(split, contract, batch_size=4, workers=2))
+    alone = decode(split, contract, Runtime(workers=0))
+    batches = list(stream(split, contract, Runtime(batch_size=4, workers=2)))
     assert torch.equal(torch.cat([batch.images for batch in batches]), alone.images)
     assert np.concatenate([b.positions for b in batches]).tolist() == list(range(30))
 
 
 def test_pixels_can_be_mapped_from_a_file(mixed, tmp_path):
     path = tmp_path / "cache" / "pixels.npy"
-    mapped = decode(mixed, InputContract(size=8), workers=0, skip_bad=True, into=path)
-    memory = decode(mixed, InputContract(size=8), workers=0, skip_bad=True)
+    mapped = decode(mixed, InputContract(size=8), Runtime(workers=0, skip_bad=True), into=path)
+    memory = decode(mixed, InputContract(size=8), Runtime(workers=0, skip_bad=True))
     assert torch.equal(mapped.images, memory.images)
     np.testing.assert_array_equal(np.load(path, mmap_mode="r")[:9], memory.images.numpy())
 
@@ -235,7 +175,7 @@ def test_workers_are_the_cores_that_this_process_may_use(monkeypatch, files, wri
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     for cpus in ({0}, {1, 5, 7}):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid, cpus=cpus: cpus, raising=False)
-        list(stream(split, InputContract(size=8), batch_size=1))
+        list(stream(split, InputContract(size=8), Runtime(batch_size=1)))
     assert asked == [1, 3]
     # Where the system has no notion of it (macOS, Windows), the machine's cores.
     monkeypatch.delattr(os, "sched_getaffinity")
@@ -251,7 +191,7 @@ def test_more_workers_than_batches_are_not_started(monkeypatch, files, write_tre
         "DataLoader",
         lambda data, *, num_workers, **options: asked.append(num_workers) or [],
     )
-    list(stream(split, InputContract(size=8), workers=16))
+    list(stream(split, InputContract(size=8), Runtime(workers=16)))
     assert asked == [1]
 
 
@@ -266,50 +206,24 @@ def test_arrays_need_no_workers(monkeypatch, make_split):
     assert asked == [0]
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"workers": -1}])
-def test_senseless_numbers_are_refused(make_split, options):
-    with pytest.raises(HashprobeError, match="batches of at least 1 and no negative number"):
-        list(stream(make_split([1], [[1]]), InputContract(size=4), **options))
+def test_decoding_whole_splits_ignores_the_batch_size_of_a_network(monkeypatch, make_split):
+    asked = []
+    monkeypatch.setattr(
+        MODULE,
+        "Decoded",
+        lambda split, *rest, real=MODULE.Decoded: asked.append(len(split)) or real(split, *rest),
+    )
+    sizes = []
+    split = make_split(range(10), np.ones((10, 1)))
+    decode(
+        split,
+        InputContract(size=4),
+        Runtime(batch_size=1),
+        on_progress=lambda done, total: sizes.append(done),
+    )
+    assert (asked, sizes) == ([10], [10])
 
 
 def test_an_empty_split_is_refused(make_split):
     with pytest.raises(HashprobeError, match="without items"):
         list(stream(make_split([1], [[1]]).take([]), InputContract(size=4)))
-
-
-class Broken:
-    """A source of one's own."""
-
-    def __len__(self):
-        return 3
-
-    def read(self, position):
-        if position == 1:
-            raise BadImage("item 1", "the store is down")
-        return torch.full((3, 4, 4), position, dtype=torch.uint8)
-
-    def fingerprint(self, position):
-        return bytes([position])
-
-
-def test_a_source_of_ones_own_can_be_split_and_streamed():
-    split = Split(("a", "b", "c"), Broken(), np.ones((3, 1), dtype=bool)).take([2, 0, 1])
-    assert split.digests() == [b"\x02", b"\x00", b"\x01"]
-    pixels = decode(split, InputContract(size=4), workers=0, skip_bad=True)
-    assert pixels.images[:, 0, 0, 0].tolist() == [2, 0]
-    assert pixels.bad == ("item 1: the store is down",)
-
-
-@pytest.mark.parametrize("kind", ["array", "file"])
-def test_equal_content_has_equal_fingerprints(kind, tmp_path, picture):
-    contents = [picture(1), picture(2), picture(1)]
-    if kind == "array":
-        stacked = torch.from_numpy(np.stack(contents)).permute(0, 3, 1, 2)
-        source = ArraySource(stacked)
-    else:
-        for i, pixels in enumerate(contents):
-            Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-        source = FileSource(tmp_path, ("0.png", "1.png", "2.png", "missing.png", "gone.png"))
-    prints = [source.fingerprint(i) for i in range(len(source))]
-    assert prints[0] == prints[2] != prints[1]
-    assert len(set(prints)) == len(prints) - 1

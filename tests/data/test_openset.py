@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from hashprobe.data.datasets.bundled import load_digits
+from hashprobe.data.datasets.digits import load_digits
 from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.data.findings import Finding
 from hashprobe.data.openset import hold_back
-from hashprobe.data.retrieval import Finding, RetrievalData, one_hot
+from hashprobe.data.retrieval import RetrievalData, one_hot
 from hashprobe.errors import HashprobeError
 
 

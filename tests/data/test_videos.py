@@ -13,11 +13,11 @@ import pytest
 
 from hashprobe.data.cache import ClipCache
 from hashprobe.data.clip_sources import VideoFileSource
-from hashprobe.data.loader import decode, settle
+from hashprobe.data.loader import decode, worker_init
 from hashprobe.data.sources import BadImage, Split
 from hashprobe.data.videos import read_video
 from hashprobe.errors import HashprobeError
-from hashprobe.types import InputContract
+from hashprobe.types import InputContract, Runtime
 
 
 av = pytest.importorskip("av")
@@ -271,7 +271,7 @@ def test_a_worker_does_not_clear_away_what_its_parent_left():
         del frame, cycle
         child = os.fork()
         if not child:
-            settle(0)
+            worker_init(0)
             gc.collect()
             os._exit(0)
         for _ in range(200):
@@ -297,10 +297,10 @@ def test_a_split_of_files_is_decoded_without_those_that_are_bad(mixed, workers, 
     with pytest.raises(
         HashprobeError, match=r"/b\.avi: cut off .*; 2 other clips are bad too \(--"
     ):
-        decode(mixed, contract, workers=workers)
+        decode(mixed, contract, Runtime(workers=workers))
     for _ in range(2):
-        options = {"workers": workers, "skip_bad": True}
-        found = decode(mixed, contract, **options, cache=ClipCache(tmp_path / "cache"))
+        cache = ClipCache(tmp_path / "cache")
+        found = decode(mixed, contract, Runtime(workers=workers, skip_bad=True, cache=cache))
         assert found.positions.tolist() == [0, 2]
         assert found.lengths.tolist() == [4, 6]
         assert shown(found.images[0, :4]) == [0, 1, 2, 3]

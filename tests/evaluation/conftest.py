@@ -7,7 +7,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.evaluation.measure_options import MeasureOptions
+from hashprobe.evaluation.outcome import AttackCodes
+from hashprobe.evaluation.scoring import evaluate_attack
 
 
 @dataclass
@@ -126,3 +130,50 @@ class Fixed:
 @pytest.fixture
 def fixed():
     return Fixed.of
+
+
+CODES = ("query", "attacked", "target", "attacked_float", "after_codec")
+OPTIONS = ("top", "normaliser", "ties", "empty", "bootstrap")
+
+
+@pytest.fixture
+def evaluate():
+    """Sorts a flat dictionary into the nouns that `evaluate_attack` takes."""
+
+    def call(arrays, **more):
+        given = {**arrays, **more}
+        codes = AttackCodes(**{name: given.pop(name) for name in CODES if name in given})
+        options = MeasureOptions(**{name: given.pop(name) for name in OPTIONS if name in given})
+        database = Codes(given.pop("database"), given.pop("database_labels", None))
+        return evaluate_attack(codes, database, options=options, **given)
+
+    return call
+
+
+@pytest.fixture
+def flipped():
+    """Turns over a share of the bits of codes."""
+
+    def call(codes, share, seed=0):
+        random = np.random.default_rng(seed).random((len(codes), codes.bits))
+        return PackedCodes.from_signs(codes.signs() * np.where(random < share, -1, 1))
+
+    return call
+
+
+@pytest.fixture
+def attack(problem, flipped):
+    """Targets are the next class; the attack moved every query to near its target code."""
+    case = problem(q=20, noise=0.1)
+    targets = np.roll(case.query_labels, 1, axis=1)
+    members = [int(np.flatnonzero((case.database_labels & t).any(axis=1))[0]) for t in targets]
+    target = case.database_codes[np.array(members)]
+    return {
+        "database": case.database_codes,
+        "database_labels": case.database_labels,
+        "query": case.query_codes,
+        "query_labels": case.query_labels,
+        "target_labels": targets,
+        "target": target,
+        "attacked": flipped(target, 0.1),
+    }

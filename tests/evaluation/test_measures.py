@@ -7,13 +7,8 @@ from hypothesis import strategies as st
 
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.labels import as_labels, check_labels
 from hashprobe.evaluation.measurement import Bootstrap
-from hashprobe.evaluation.measures import (
-    mean_average_precision,
-    resolve,
-    targeted_mean_average_precision,
-)
+from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision
 
 
 NORMALISERS = ["hits", "min", "relevant"]
@@ -36,7 +31,9 @@ def ap(problem, **options):
 
 @pytest.mark.parametrize("normaliser", NORMALISERS)
 @pytest.mark.parametrize("top", [None, 1, 7, 50, 199, 200, 1000])
-@pytest.mark.parametrize(("bits", "multi"), [(8, False), (16, True), (72, False), (256, True)])
+@pytest.mark.parametrize(
+    ("bits", "multi"), [(1, False), (12, False), (16, True), (65, False), (256, True)]
+)
 def test_stable_is_a_loop_over_places(problem, naive, normaliser, top, bits, multi):
     case = problem(bits=bits, multi=multi, noise=0.3)
     found = mean_average_precision(*case.arrays, top=top, normaliser=normaliser, ties="stable")
@@ -238,68 +235,6 @@ def test_each_normaliser_has_its_default_order(problem, normaliser, ties):
 def test_expected_is_not_offered_under_hits(problem):
     with pytest.raises(HashprobeError, match=r"hits the top T holds depends on.*best and worst"):
         mean_average_precision(*problem().arrays, ties="expected")
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ((0, "hits", None, "zero"), "top must be at least 1.*got 0"),
-        ((None, "all", None, "zero"), "normaliser must be one of hits, min, relevant; got 'all'"),
-        ((None, "hits", "random", "zero"), "ties must be one of stable, .*; got 'random'"),
-        ((None, "hits", None, "drop"), "empty must be one of zero, skip, error; got 'drop'"),
-    ],
-)
-def test_unknown_options_are_refused(options, words):
-    with pytest.raises(HashprobeError, match=words):
-        resolve(*options)
-
-
-def test_arrays_that_do_not_fit_each_other_are_refused(problem):
-    case = problem()
-    queries, database, query_labels, labels = case.arrays
-    for arrays, words in [
-        ((queries, database[:0], query_labels, labels[:0]), "database is empty"),
-        ((queries[:0], database, query_labels[:0], labels), "no queries"),
-        ((queries, database, query_labels[:3], labels), "3 query labels for 12 query codes"),
-        ((queries, database, query_labels, labels[:9]), "9 database labels for 200 database"),
-        ((queries, database, query_labels[:, :4], labels), "have 4 classes, database labels 5"),
-        ((PackedCodes(queries.data[:, :1], 8), *case.arrays[1:]), "8 and 16 bits"),
-    ]:
-        with pytest.raises(HashprobeError, match=words):
-            mean_average_precision(*arrays)
-    with pytest.raises(HashprobeError, match="3 target labels for 12 query codes"):
-        targeted_mean_average_precision(queries, database, query_labels[:3], labels)
-    with pytest.raises(HashprobeError, match=r"multi-hot bool .*as_labels.*; got float64 of .*\(9"):
-        check_labels(np.zeros(9), database, "database", "database")
-    with pytest.raises(HashprobeError, match="query labels must not be negative; got -2"):
-        check_labels(np.arange(12) - 2, queries, "query", "query")
-    with pytest.raises(HashprobeError, match="multi-hot bool"):
-        check_labels(np.zeros((12, 0), dtype=bool), queries, "query", "query")
-
-
-def test_labels_are_read_from_integers_and_multi_hot():
-    eye = np.eye(3, dtype=bool)
-    np.testing.assert_array_equal(as_labels(np.array([2, 0]), 3), eye[[2, 0]])
-    for dtype in (bool, np.uint8, np.float64):
-        np.testing.assert_array_equal(as_labels(eye.astype(dtype)), eye)
-    assert as_labels([1]).shape == (1, 2)
-
-
-@pytest.mark.parametrize(
-    ("values", "classes", "words"),
-    [
-        (np.array([0, -2]), None, "not be negative; got -2 at item 1"),
-        (np.array([0, 3]), 3, "label 3 of item 1 is not below 3"),
-        (np.array([0.5]), None, "got float64"),
-        (np.zeros((2, 2, 2)), None, r"got float64 of shape \(2, 2, 2\)"),
-        (np.array([[0, 2]]), None, "bool or 0/1"),
-        (np.eye(3), 4, "4 classes; got 3"),
-        (np.array([["a"]]), None, "bool or 0/1"),
-    ],
-)
-def test_labels_that_are_none_are_refused(values, classes, words):
-    with pytest.raises(HashprobeError, match=words):
-        as_labels(values, classes)
 
 
 def test_values_do_not_depend_on_the_block(problem, monkeypatch):

@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.evaluation import ranking
 from hashprobe.evaluation.curves import (
@@ -12,7 +13,6 @@ from hashprobe.evaluation.curves import (
     precision_recall_curve,
     precision_within_radius,
 )
-from hashprobe.evaluation.labels import as_labels
 from hashprobe.evaluation.measurement import Bootstrap
 from hashprobe.evaluation.measures import mean_average_precision
 

@@ -106,7 +106,7 @@ def test_values_do_not_depend_on_the_block(monkeypatch):
         (np.full((1, 3, 8, 8), np.nan), np.ones((1, 3, 8, 8)), "min nan"),
     ],
 )
-def test_what_are_no_pixels_is_refused(x, y, words):
+def test_values_that_are_not_pixels_are_refused(x, y, words):
     with pytest.raises(HashprobeError, match=words):
         compare_pixels(x, y)
 
@@ -167,3 +167,10 @@ def test_records_of_clips_keep_the_number_and_older_ones_are_read():
     del record["rmse_frames"]
     assert Perceptibility.from_json(record) == replace(found, rmse_frames=None)
     assert "rmse_frames" not in compare_pixels(clips[0], clips[0]).to_json()
+
+
+def test_it_prints_its_numbers():
+    images = Perceptibility(0.0081, 7.96, 41.82, 0.97123)
+    text = "RMSE 8.10e-03, largest change 8/255, PSNR 41.8 dB, SSIM 0.9712"
+    assert str(images) == text
+    assert str(replace(images, rmse_frames=0.02)) == text + ", RMSE of changed frames 2.00e-02"

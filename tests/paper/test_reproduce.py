@@ -16,7 +16,7 @@ from hashprobe.attacks import registry
 from hashprobe.attacks._dhta import PRESETS
 from hashprobe.attacks.registry import ATTACKS, DEFAULT
 from hashprobe.audit.train_step import Network
-from hashprobe.crafting.record import AttackResult
+from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.data.datasets import bundled
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.errors import HashprobeError

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from hashprobe.errors import HashprobeError
-from hashprobe.training.loop import Training, train
+from hashprobe.training.loop import Examples, Listeners, Training, train
 from hashprobe.training.options import TrainOptions
 from hashprobe.training.processes import Relay
-from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.image import ImageHasher
 
 
 def sent(relay, *items):
@@ -86,6 +86,7 @@ def test_too_few_items_for_the_devices_are_refused(pictures, as_for_users, devic
         world_size = devices
 
     images, labels = pictures(3, size=32)
-    work = Training(network(), images, labels, TrainOptions(), None, None, None, None, None)
+    examples = Examples(images, labels)
+    work = Training(network(), examples, TrainOptions(), None, None, Listeners())
     with pytest.raises(HashprobeError, match="3 training items are too few for 2 devices"):
         work.run(Two())

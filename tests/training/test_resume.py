@@ -160,7 +160,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from hashprobe.victims import ImageHasher, TrainOptions, train
+from hashprobe.training import TrainOptions, train
+from hashprobe.victims import ImageHasher
 
 torch.set_num_threads(1)
 content = np.load(sys.argv[1])
@@ -201,7 +202,7 @@ def test_a_state_of_other_options_is_refused(run, tmp_path, other):
     state = tmp_path / "state.pt"
     with pytest.raises(Killed):
         run(state, killed_at(3))
-    message = r"state\.pt is of a training with other options or data: use another folder, or"
+    message = r"state\.pt belongs to a training with other options or data: use another folder, or"
     with pytest.raises(HashprobeError, match=message):
         run(state, **other)
 

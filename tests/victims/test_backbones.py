@@ -15,7 +15,7 @@ from hashprobe.data.loader import fit_image
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
 from hashprobe.victims.backbones import backbone_names, check_output, last_linear, replace_head
-from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.image import ImageHasher
 
 
 TORCHVISION = models.list_models(module=models)

@@ -3,7 +3,8 @@ import torch
 
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
-from hashprobe.victims.base import Hasher, ImageHasher
+from hashprobe.victims.base import Hasher
+from hashprobe.victims.image import ImageHasher
 
 
 def test_normalising_inside_is_normalising_outside():

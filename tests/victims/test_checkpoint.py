@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hashprobe.errors import HashprobeError
-from hashprobe.victims.base import ImageHasher
 from hashprobe.victims.checkpoint import ModelCard, load_checkpoint, save_checkpoint
+from hashprobe.victims.image import ImageHasher
 
 
 def card_of(hasher, **other):

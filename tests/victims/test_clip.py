@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from hashprobe.errors import HashprobeError
-from hashprobe.victims.base import ImageHasher
 from hashprobe.victims.clip import VideoHasher, clip_features
 from hashprobe.victims.features import hash_layer_input
+from hashprobe.victims.image import ImageHasher
 
 
 def build(bits=16, **more):

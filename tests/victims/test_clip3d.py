@@ -12,11 +12,11 @@ from hashprobe.errors import HashprobeError
 from hashprobe.training.loop import train
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Budget
-from hashprobe.victims.base import ImageHasher
 from hashprobe.victims.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.clip3d import Conv3dHasher, clip_hasher
 from hashprobe.victims.features import hash_layer_input
+from hashprobe.victims.image import ImageHasher
 
 
 LENGTHS = torch.tensor([4, 2, 4, 1])

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torchvision import models
 
 from hashprobe.errors import HashprobeError
-from hashprobe.victims.base import ImageHasher
+from hashprobe.victims.image import ImageHasher
 
 
 @pytest.fixture

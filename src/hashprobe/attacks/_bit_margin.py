@@ -1,25 +1,20 @@
 """Bit margin, the default attack: steers to the anchor code by the margins of its bits."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from jaxtyping import Float
-from torch import Tensor
 
-from hashprobe.attacks.contract import QueryIds, check_descent
-from hashprobe.attacks.objectives import bit_margin_loss
+from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.attempts import minimise
-from hashprobe.optim.rule import Descent, Steps
-from hashprobe.optim.session import Session
-from hashprobe.tensors import Images, Logits, Targets
-from hashprobe.types import Budget
-from hashprobe.victims.base import Hasher
+from hashprobe.tensors import Images, Logits, Targets, Tensor
+from hashprobe.types import Budget, Runtime
 
 
 SOFT, SHARP = 0.1, 8.0
-"""Sharpness of the loss at the first and towards the last step; docs/benchmarks.md has why."""
+"""Sharpness of the loss at the first and towards the last step; see docs/results/benchmarks.md."""
 MOMENTUM = 0.6
 QUICK_STEPS = 10
 """Steps of the attempts that clips are given first."""
@@ -27,7 +22,7 @@ QUICK_STEPS = 10
 
 @dataclass(frozen=True)
 class BitMarginOptions:
-    """What the bit-margin attack can be told; docs/benchmarks.md says how the defaults came.
+    """Options of the bit-margin attack; docs/results/benchmarks.md says why these defaults.
 
     Raises:
         HashprobeError: a value out of range.
@@ -43,7 +38,7 @@ class BitMarginOptions:
     """Forward and backward passes per query and start; it leaves when its code is reached. Above
     10, clips are given attempts of 10 steps first."""
     step_size: float = 1.0
-    """l-infinity length of the first step, in units of eps; it falls evenly to nothing."""
+    """l-infinity length of the first step, in units of eps; it falls evenly to 0."""
     restarts: int = 0
     """More starts, each of so many steps, for queries whose code was not reached."""
     tie: Tie = "plus"
@@ -59,88 +54,111 @@ class BitMarginOptions:
         check_descent(self.steps, self.step_size, None)
 
 
-def sharpen(logits: Logits, targets: Targets, step: Steps, *, steps: int) -> Float[Tensor, " n"]:
-    """The loss with the sharpness of each query's step, growing by the same factor a step."""
-    done = (step.to(logits.dtype) / steps).unsqueeze(1)
-    return bit_margin_loss(logits, targets, SOFT * (SHARP / SOFT) ** done)
+def bit_margin_loss(
+    logits: Logits, targets: Targets, sharpness: float | Float[Tensor, "n 1"]
+) -> Float[Tensor, " n"]:
+    """(1/K) sum_k log(1 + exp(-a b_k z_k / s)) / a, s being the query's own mean |z|.
 
+    The margin b_k z_k / s of a bit is positive where it is right. A small sharpness a pushes all
+    bits alike, as the inner product does; a large one only those that are wrong or nearly so. A
+    wrong bit never loses its gradient, however wrong it is; with tanh it does. Dividing by s makes
+    the loss the same for networks whose logits differ in scale; s itself gets no gradient.
 
-def signed_step(momentum: Images, step: Steps, *, size: float, steps: int) -> Images:
-    """-size (1 - step / steps) sign(momentum), for each query."""
-    left = (1 - step.to(momentum.dtype) / steps).view(-1, *[1] * (momentum.ndim - 1))
-    return -size * left * momentum.sign()
+    Args:
+        logits: z, (N, K) real outputs of the victim.
+        targets: b, (N, K) with entries -1 and +1; a 0 takes a bit out of the sum.
+        sharpness: a, above 0; one for all, or one a query.
+
+    Returns:
+        (N,) one loss per query, 0 or above.
+
+    Example:
+        >>> import torch
+        >>> z, b = torch.tensor([[2.0, -2.0]]), torch.tensor([[1.0, 1.0]])
+        >>> bit_margin_loss(z, b, 4.0), bit_margin_loss(z, z.sign(), 4.0)
+        (tensor([0.5045]), tensor([0.0045]))
+    """
+    import torch
+    from torch.nn.functional import softplus
+
+    mean = logits.detach().abs().mean(1, keepdim=True)
+    margins = targets * logits / mean.clamp_min(torch.finfo(mean.dtype).tiny)
+    losses = softplus(-sharpness * margins) / sharpness
+    return (targets.abs() * losses).mean(1)
 
 
 def bit_margin(
-    hasher: Hasher,
-    images: Images,
-    targets: Targets,
+    victim: Hasher,
+    queries: Queries,
+    goal: Goal,
     *,
     budget: Budget,
     options: BitMarginOptions,
     seed: int = 0,
-    query_ids: QueryIds | None = None,
-    session: Session | None = None,
+    runtime: Runtime = Runtime(),
 ) -> Images:
     """Steers queries to the anchor code by the margins of its bits (hashprobe's default).
 
     DHTA's goal (Bai et al., ECCV 2020, section 3.2) with another optimisation: a softplus of each
     bit's margin that sharpens from step to step, and momentum sign steps that start with all of
-    eps and fall to 0. The network sees every iterate rounded to 8 bits; the image with fewest
+    eps and fall to 0. The victim sees every iterate rounded to 8 bits; the image with fewest
     wrong bits is returned, and a query leaves as soon as its code is reached with a margin.
 
-    Most clips need less: 10 steps on a tenth of the frames come first, where the hasher looks at
+    Most clips need less: 10 steps on a tenth of the frames come first, where the victim looks at
     every frame by itself and a pass through these costs a tenth, and then 10 steps on all frames. A
     clip whose code is reached with a margin is done. A budget of as many frames as a clip has
     leaves the tenth out.
 
     Args:
-        hasher: the victim; left as it was.
-        images: (N, 3, H, W) clean queries in [0, 1], float32 or float64.
-        targets: (N, K) anchor codes with entries -1 and +1, or 0 for a bit that is left alone;
-            `draw_target_codes` gives them.
+        victim: left as it was.
+        queries: N clean images or clips with floating pixels in [0, 1].
+        goal: anchor codes, from `targets` or `draw_target_codes`.
         budget: l-infinity radius and the space it counts in, at least 1/255 in some channel.
         options: see `BitMarginOptions`.
-        seed: 0 or above; with the query ids it decides where restarts begin.
-        query_ids: one whole number per query; by default 0 to N - 1.
-        session: precision, batches, and whom to tell of progress; see `Session`.
+        seed: 0 or above; with the queries' ids it decides where restarts begin.
+        runtime: precision, batch size, who is told.
 
     Returns:
         (N, 3, H, W) adversarial queries in the budget and in [0, 1], same device and dtype, each
         value a multiple of 1/255 (or the clean one, where no multiple lies within the budget).
 
     Raises:
-        HashprobeError: images or targets that do not fit, a budget below 1/255, or a hasher
-            without finite gradients.
+        HashprobeError: queries or goal that do not fit, a budget below 1/255, or a victim without
+            finite gradients.
 
     Example:
         >>> import torch
-        >>> from hashprobe.victims.base import ImageHasher
-        >>> images = torch.rand(2, 3, 32, 32)
-        >>> bit_margin(ImageHasher("small", 16), images, torch.ones(2, 16), budget=Budget(8 / 255),
+        >>> from hashprobe.victims import ImageHasher
+        >>> queries, goal = Queries(torch.rand(2, 3, 32, 32)), Goal.targeted(torch.ones(2, 16))
+        >>> bit_margin(ImageHasher("small", 16), queries, goal, budget=Budget(8 / 255),
         ...            options=BitMarginOptions(steps=3)).shape
         torch.Size([2, 3, 32, 32])
     """
-    clips = images.ndim == 5
+    from hashprobe.optim.attempts import solve
+    from hashprobe.optim.rule import Steps, UpdateRule
 
-    def over(steps: int, restarts: int = 0) -> Descent:
-        return Descent(
-            objective=partial(sharpen, steps=steps),
-            step_rule=partial(signed_step, size=options.step_size * budget.eps, steps=steps),
-            steps=steps,
-            momentum=MOMENTUM,
-            eight_bit=True,
-            restarts=restarts,
-        )
+    def descent(steps: int) -> UpdateRule:
+        def objective(z: Logits, anchor: Targets, step: Steps) -> Float[Tensor, " n"]:
+            done = (step.to(z.dtype) / steps).unsqueeze(1)
+            return bit_margin_loss(z, anchor, SOFT * (SHARP / SOFT) ** done)
 
-    return minimise(
-        hasher,
-        images,
-        targets,
-        over(options.steps, options.restarts),
+        def signed_step(momentum: Images, step: Steps) -> Images:
+            left = (1 - step.to(momentum.dtype) / steps).view(-1, *[1] * (momentum.ndim - 1))
+            return momentum.sign().mul_(-options.step_size * budget.eps * left)
+
+        return UpdateRule(objective, signed_step, steps, momentum=MOMENTUM, eight_bit=True)
+
+    return solve(
+        victim,
+        queries,
+        goal.codes_for(queries.pixels, victim.bits),
+        descent(options.steps),
         budget=budget,
         seed=seed,
-        query_ids=query_ids,
-        session=session,
-        quick=over(QUICK_STEPS) if clips and options.steps > QUICK_STEPS else None,
+        runtime=runtime,
+        quick=descent(QUICK_STEPS) if queries.clips and options.steps > QUICK_STEPS else None,
+        restarts=options.restarts,
     )
+
+
+ATTACK = Attack("bit-margin", bit_margin, BitMarginOptions, title="Bit margin")

@@ -1,22 +1,17 @@
 """DHTA: deep hashing targeted attack (Bai et al., ECCV 2020), the point-to-set attack."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from jaxtyping import Float
-from torch import Tensor
 
-from hashprobe.attacks.contract import QueryIds, check_descent
-from hashprobe.attacks.objectives import inner_product_loss
+from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Pool, Tie
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.attempts import minimise
-from hashprobe.optim.rule import Descent, Steps, unit_l2_step
-from hashprobe.optim.session import Session
-from hashprobe.tensors import Images, Logits, Targets
-from hashprobe.types import Budget
-from hashprobe.victims.base import Hasher
+from hashprobe.tensors import Images, Logits, Targets, Tensor
+from hashprobe.types import Budget, Runtime
 
 
 ALPHAS = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -76,70 +71,122 @@ def alpha_at(step: int, steps: int) -> float:
     return ALPHAS[step * 10 // steps]
 
 
-def steer(
-    logits: Logits, targets: Targets, step: Steps, *, steps: int, alpha: float | None
-) -> Float[Tensor, " n"]:
-    """Equation 9 with the alpha of each query's step."""
+def slopes(
+    like: Tensor, done: Tensor, steps: int, alpha: float | None
+) -> float | Float[Tensor, "n 1"]:
+    """alpha, or the slope of the schedule at the step of each query."""
     if alpha is not None:
-        return inner_product_loss(logits, targets, alpha)
-    slopes = logits.new_tensor([alpha_at(done, steps) for done in step.tolist()])
-    return inner_product_loss(logits, targets, slopes.unsqueeze(1))
+        return alpha
+    return like.new_tensor([alpha_at(step, steps) for step in done.tolist()]).unsqueeze(1)
+
+
+def inner_product_loss(
+    logits: Logits, targets: Targets, alpha: float | Float[Tensor, "n 1"]
+) -> Float[Tensor, " n"]:
+    """-(1/K) b^T tanh(alpha z), from -1 (code reached) to 1 (DHTA, section 3.2, equation 9).
+
+    With the sign in place of tanh this is 2 D_H / K - 1, D_H being the Hamming distance. A small
+    alpha keeps confidently wrong bits out of the flat part of tanh, where no gradient is left.
+
+    Args:
+        logits: z, (N, K) real outputs of the victim.
+        targets: b, (N, K) with entries -1 and +1; a 0 takes a bit out of the sum.
+        alpha: slope of tanh at 0, above 0; one for all, or one a query.
+
+    Returns:
+        (N,) one loss per query.
+
+    Example:
+        >>> import torch
+        >>> z, b = torch.tensor([[50.0, -50.0]]), torch.tensor([[1.0, 1.0]])
+        >>> inner_product_loss(z, b, alpha=1.0), inner_product_loss(z, z.sign(), alpha=1.0)
+        (tensor([-0.]), tensor([-1.]))
+    """
+    return -(targets * (alpha * logits).tanh()).mean(1)
+
+
+def unit_l2_step(gradient: Images, *, size: float) -> Images:
+    """-size * g / ||g||_2 for each sample over all its values (DHTA, section 4.2).
+
+    The DHTA release takes the norm over the whole tensor of its batch of 1; here every row has
+    its own, so that a batch is as many independent problems. A zero gradient moves nothing.
+
+    Args:
+        gradient: (N, 3, H, W) of the loss, in the budget's space.
+        size: l2 length of the step, in the same units.
+
+    Returns:
+        (N, 3, H, W) the move, of length `size` or 0.
+
+    Example:
+        >>> import torch
+        >>> unit_l2_step(torch.tensor([3.0, 0.0, 4.0]).view(1, 3, 1, 1), size=10.0).flatten()
+        tensor([-6., -0., -8.])
+    """
+    import torch
+
+    each = tuple(range(1, gradient.ndim))
+    # Dividing by the peak first keeps squares of tiny gradients (tanh saturates) above 0.
+    peak = gradient.abs().amax(each, keepdim=True)
+    scaled = gradient / torch.where(peak > 0, peak, torch.ones_like(peak))
+    norm = torch.linalg.vector_norm(scaled, dim=each, keepdim=True)
+    return -size * scaled / torch.where(peak > 0, norm, torch.ones_like(norm))
 
 
 def dhta(
-    hasher: Hasher,
-    images: Images,
-    targets: Targets,
+    victim: Hasher,
+    queries: Queries,
+    goal: Goal,
     *,
     budget: Budget,
     options: DhtaOptions,
     seed: int = 0,
-    query_ids: QueryIds | None = None,
-    session: Session | None = None,
+    runtime: Runtime = Runtime(),
 ) -> Images:
     """Steers queries to the anchor code of a set of items (DHTA, section 3.2, equation 9).
 
     Minimises -(1/K) h_a^T tanh(alpha f(x')) by per-sample unit-l2 gradient steps, projected onto
     the budget and the valid pixels; starts at the clean query and returns the last iterate.
-    Nothing is drawn at random here: seed and query ids only serve the common signature.
 
     Args:
-        hasher: the victim; left as it was.
-        images: (N, 3, H, W) clean queries in [0, 1], float32 or float64.
-        targets: (N, K) anchor codes with entries -1 and +1, or 0 for a bit that is left alone;
-            `draw_target_codes` gives them.
+        victim: left as it was.
+        queries: N clean images or clips with floating pixels in [0, 1].
+        goal: anchor codes, from `targets` or `draw_target_codes`.
         budget: l-infinity radius and the space it counts in.
         options: see `DhtaOptions`.
-        seed: not used.
-        query_ids: not used.
-        session: precision, batches, and whom to tell of progress; see `Session`.
+        seed: plays no part: nothing is drawn at random here.
+        runtime: precision, batch size, who is told.
 
     Returns:
         (N, 3, H, W) adversarial queries in the budget and in [0, 1], same device and dtype.
 
     Raises:
-        HashprobeError: images or targets that do not fit, or a hasher without finite gradients.
+        HashprobeError: queries or goal that do not fit, or a victim without finite gradients.
 
     Example:
         >>> import torch
-        >>> from hashprobe.victims.base import ImageHasher
-        >>> images = torch.rand(2, 3, 32, 32)
-        >>> dhta(ImageHasher("small", 16), images, torch.ones(2, 16), budget=Budget(8 / 255),
+        >>> from hashprobe.victims import ImageHasher
+        >>> queries, goal = Queries(torch.rand(2, 3, 32, 32)), Goal.targeted(torch.ones(2, 16))
+        >>> dhta(ImageHasher("small", 16), queries, goal, budget=Budget(8 / 255),
         ...      options=DhtaOptions(steps=3)).shape
         torch.Size([2, 3, 32, 32])
     """
-    return minimise(
-        hasher,
-        images,
-        targets,
-        Descent(
-            objective=partial(steer, steps=options.steps, alpha=options.alpha),
-            step_rule=lambda gradient, _: unit_l2_step(gradient, size=options.step_size),
-            steps=options.steps,
-        ),
-        budget=budget,
-        session=session,
+    from hashprobe.optim.attempts import solve
+    from hashprobe.optim.rule import Steps, UpdateRule
+
+    def objective(z: Logits, anchor: Targets, step: Steps) -> Float[Tensor, " n"]:
+        return inner_product_loss(z, anchor, slopes(z, step, options.steps, options.alpha))
+
+    rule = UpdateRule(
+        objective=objective,
+        step=lambda gradient, _: unit_l2_step(gradient, size=options.step_size),
+        steps=options.steps,
     )
+    anchors = goal.codes_for(queries.pixels, victim.bits)
+    return solve(victim, queries, anchors, rule, budget=budget, seed=seed, runtime=runtime)
+
+
+ATTACK = Attack("dhta", dhta, DhtaOptions, title="DHTA", baseline=True)
 
 
 @dataclass(frozen=True)

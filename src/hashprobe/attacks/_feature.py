@@ -1,22 +1,18 @@
 """Feature-space attack: the baseline that steers to the features of one image."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from jaxtyping import Float, Int64
-from torch import Tensor
+from jaxtyping import Float
 
-from hashprobe.attacks.contract import QueryIds, check_descent
+from hashprobe.attacks._dhta import unit_l2_step
+from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.attempts import minimise
-from hashprobe.optim.gradients import outputs_of
-from hashprobe.optim.rule import Descent, Steps, unit_l2_step
-from hashprobe.optim.session import Session
-from hashprobe.tensors import Images, Targets
-from hashprobe.types import Budget
-from hashprobe.victims.base import Hasher
-from hashprobe.victims.checks import check_images, check_targets
+from hashprobe.tensors import Images, Tensor
+from hashprobe.types import Budget, Runtime
 
 
 Rule = Literal["sign", "pgd"]
@@ -62,7 +58,7 @@ class FeatureOptions:
 
 
 def feature_loss(
-    features: Float[Tensor, "n f"], targets: Float[Tensor, "n f"], step: Steps | None = None
+    features: Float[Tensor, "n f"], targets: Float[Tensor, "n f"], step: Any = None
 ) -> Float[Tensor, " n"]:
     """||phi(x') - phi(x_t)||_2^2 (Inkawhich et al., section 3).
 
@@ -83,75 +79,85 @@ def feature_loss(
 
 
 def feature(
-    hasher: Hasher,
-    images: Images,
-    targets: Targets,
+    victim: Hasher,
+    queries: Queries,
+    goal: Goal,
     *,
-    target_images: Tensor,
-    target_lengths: Int64[Tensor, " n"] | None = None,
     budget: Budget,
     options: FeatureOptions,
     seed: int = 0,
-    query_ids: QueryIds | None = None,
-    session: Session | None = None,
+    runtime: Runtime = Runtime(),
 ) -> Images:
     """Steers queries to the features of one image with the target label (DHTA, table 9).
 
     Features are what the hash layer is given. The attack is the activation attack of Inkawhich et
     al. (CVPR 2019), which DHTA compares itself with; it starts at the clean query and returns the
-    last iterate. Nothing is drawn at random here.
+    last iterate.
 
     Args:
-        hasher: the victim; left as it was. Its last layer with learnt outputs is the hash layer.
-        images: (N, 3, H, W) clean queries in [0, 1], float32 or float64.
-        targets: (N, K) target codes; checked, but they play no part.
-        target_images: (N, 3, H, W) one image with the target label for each query, in [0, 1].
-        target_lengths: (N,) frames of each of them, where they are clips.
+        victim: left as it was. Its last layer with learnt outputs is the hash layer.
+        queries: N clean images or clips with floating pixels in [0, 1].
+        goal: its `images` are the targets, one for each query, with floating pixels in [0, 1].
         budget: l-infinity radius and the space it counts in.
         options: see `FeatureOptions`.
-        seed: not used.
-        query_ids: not used.
-        session: precision, batches, and whom to tell of progress; see `Session`.
+        seed: plays no part: nothing is drawn at random here.
+        runtime: precision, batch size, who is told.
 
     Returns:
         (N, 3, H, W) adversarial queries in the budget and in [0, 1], same device and dtype.
 
     Raises:
-        HashprobeError: images or targets that do not fit, or a hasher without finite gradients.
+        HashprobeError: queries or target images that do not fit, or a victim without finite
+            gradients.
 
     Example:
         >>> import torch
-        >>> from hashprobe.victims.base import ImageHasher
+        >>> from hashprobe.victims import ImageHasher
         >>> images, wanted = torch.rand(2, 2, 3, 32, 32)
-        >>> feature(ImageHasher("small", 16), images, torch.ones(2, 16), target_images=wanted,
-        ...         budget=Budget(8 / 255), options=FeatureOptions(steps=3)).shape
+        >>> goal = Goal.targeted(torch.ones(2, 16), images=Queries(wanted))
+        >>> feature(ImageHasher("small", 16), Queries(images), goal, budget=Budget(8 / 255),
+        ...         options=FeatureOptions(steps=3)).shape
         torch.Size([2, 3, 32, 32])
     """
-    check_images(images)
-    check_targets(targets, len(images), hasher.bits)
-    check_images(target_images)
-    if len(target_images) != len(images):
+    from hashprobe.optim.attempts import solve
+    from hashprobe.optim.gradients import outputs_of
+    from hashprobe.optim.rule import UpdateRule
+    from hashprobe.victims.checks import check_images
+
+    if goal.images is None:
+        raise HashprobeError("the feature attack needs target images: give a goal with images")
+    check_images(queries.pixels)
+    check_images(goal.images.pixels)
+    if len(goal.images) != len(queries):
         raise HashprobeError(
-            f"{len(target_images)} target images for {len(images)} queries: give one per query"
+            f"{len(goal.images)} target images for {len(queries)} queries: give one per query"
         )
-    session = session or Session()
-    size = options.step_size
     if options.rule == "sign":
-        length = budget.eps / options.steps if size is None else size
-        descent = Descent(
+        size = budget.eps / options.steps if options.step_size is None else options.step_size
+        rule = UpdateRule(
             objective=feature_loss,
-            step_rule=lambda momentum, _: -length * momentum.sign(),
+            step=lambda momentum, _: -size * momentum.sign(),
             steps=options.steps,
             momentum=options.momentum,
             compared="features",
         )
     else:
-        length = 1.0 if size is None else size
-        descent = Descent(
+        size = 1.0 if options.step_size is None else options.step_size
+        rule = UpdateRule(
             objective=feature_loss,
-            step_rule=lambda gradient, _: unit_l2_step(gradient, size=length),
+            step=lambda gradient, _: unit_l2_step(gradient, size=size),
             steps=options.steps,
             compared="features",
         )
-    wanted = outputs_of(hasher, target_images, session, "features", target_lengths)
-    return minimise(hasher, images, wanted, descent, budget=budget, session=session)
+    wanted = outputs_of(victim, goal.images, runtime, "features")
+    return solve(victim, queries, wanted, rule, budget=budget, seed=seed, runtime=runtime)
+
+
+ATTACK = Attack(
+    "feature",
+    feature,
+    FeatureOptions,
+    title="Feature space",
+    needs=frozenset({"gradients", "target images"}),
+    baseline=True,
+)

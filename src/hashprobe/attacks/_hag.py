@@ -1,24 +1,16 @@
 """HAG: the non-targeted attack of Yang et al. (IEEE Transactions on Cybernetics 2018)."""
 
 from dataclasses import dataclass
-from functools import partial
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from hashprobe.attacks._dhta import alpha_at
-from hashprobe.attacks.contract import QueryIds, check_descent
-from hashprobe.attacks.targets import Tie
+from hashprobe.attacks._dhta import slopes
+from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.goal import Goal
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.attempts import minimise
-from hashprobe.optim.gradients import outputs_of
-from hashprobe.optim.rule import Descent, Steps
-from hashprobe.optim.session import Session
-from hashprobe.tensors import Images, Logits, Targets
-from hashprobe.types import Budget
-from hashprobe.victims.base import Hasher
-from hashprobe.victims.checks import check_images, check_targets
+from hashprobe.tensors import Images, Logits, Tensor
+from hashprobe.types import Budget, Runtime
 
 
 SLACK = 1e-8
@@ -58,16 +50,6 @@ class HagOptions:
             if not getattr(self, name) >= 0:
                 raise HashprobeError(f"{name} must not be negative; got {getattr(self, name)}")
 
-    @property
-    def n_t(self) -> int:
-        """The target code plays no part; one item gives it."""
-        return 1
-
-    @property
-    def tie(self) -> Tie:
-        """One code has no ties."""
-        return "plus"
-
 
 def hag_loss(
     logits: Logits,
@@ -93,10 +75,13 @@ def hag_loss(
         (N,) one loss per query, 0 or above.
 
     Example:
+        >>> import torch
         >>> clean = torch.tensor([[1.0, -1.0]])
         >>> hag_loss(9 * clean, clean, 1.0), hag_loss(-9 * clean, clean, 0.01)
         (tensor([4.]), tensor([0.8285]))
     """
+    import torch
+
     soft = (alpha * logits).tanh()
     sign = torch.where(clean >= 0, 1.0, -1.0).to(clean)
     resists = ((soft - sign).abs() <= 1 + margin).to(soft)
@@ -104,75 +89,63 @@ def hag_loss(
     return (alike + 1) ** 2 + balance * (resists * soft).mean(1) ** 2
 
 
-def repel(
-    logits: Logits, clean: Targets, step: Steps, *, options: HagOptions
-) -> Float[Tensor, " n"]:
-    """The loss with the alpha of each query's step."""
-    alpha: float | Tensor
-    if options.alpha is None:
-        slopes = [alpha_at(done, options.steps) for done in step.tolist()]
-        alpha = logits.new_tensor(slopes).unsqueeze(1)
-    else:
-        alpha = options.alpha
-    return hag_loss(logits, clean, alpha, options.margin, options.balance)
-
-
 def hag(
-    hasher: Hasher,
-    images: Images,
-    targets: Targets,
+    victim: Hasher,
+    queries: Queries,
+    goal: Goal,
     *,
     budget: Budget,
     options: HagOptions,
     seed: int = 0,
-    query_ids: QueryIds | None = None,
-    session: Session | None = None,
+    runtime: Runtime = Runtime(),
 ) -> Images:
     """Drives queries away from their own code, wherever that leads (Yang et al., section III).
 
     Gradient descent with momentum on `hag_loss`, projected onto the budget and the valid pixels;
     starts at the clean query and returns the last iterate. Each query has its own loss: where
     released code takes the mean over a batch, its learning rate is divided by the batch size.
-    Nothing is drawn at random here: seed and query ids only serve the common signature.
 
     Args:
-        hasher: the victim; left as it was.
-        images: (N, 3, H, W) clean queries in [0, 1], float32 or float64.
-        targets: (N, K) target codes; checked, but they play no part.
+        victim: left as it was.
+        queries: N clean images or clips with floating pixels in [0, 1].
+        goal: plays no part; `Goal.untargeted()`.
         budget: l-infinity radius and the space it counts in.
         options: see `HagOptions`.
-        seed: not used.
-        query_ids: not used.
-        session: precision, batches, and whom to tell of progress; see `Session`.
+        seed: plays no part: nothing is drawn at random here.
+        runtime: precision, batch size, who is told.
 
     Returns:
         (N, 3, H, W) adversarial queries in the budget and in [0, 1], same device and dtype.
 
     Raises:
-        HashprobeError: images or targets that do not fit, or a hasher without finite gradients.
+        HashprobeError: queries that do not fit, or a victim without finite gradients.
 
     Example:
-        >>> from hashprobe.victims.base import ImageHasher
-        >>> images = torch.rand(2, 3, 32, 32)
-        >>> hag(ImageHasher("small", 16), images, torch.ones(2, 16), budget=Budget(8 / 255),
+        >>> import torch
+        >>> from hashprobe.victims import ImageHasher
+        >>> queries = Queries(torch.rand(2, 3, 32, 32))
+        >>> hag(ImageHasher("small", 16), queries, Goal.untargeted(), budget=Budget(8 / 255),
         ...     options=HagOptions(steps=3)).shape
         torch.Size([2, 3, 32, 32])
     """
-    check_images(images)
-    check_targets(targets, len(images), hasher.bits)
-    session = session or Session()
-    return minimise(
-        hasher,
-        images,
-        outputs_of(hasher, images, session).tanh(),
-        Descent(
-            objective=partial(repel, options=options),
-            step_rule=lambda momentum, _: -options.step_size * momentum,
-            steps=options.steps,
-            momentum=options.momentum,
-            raw=True,
-            compared="logits",
-        ),
-        budget=budget,
-        session=session,
+    from hashprobe.optim.attempts import solve
+    from hashprobe.optim.gradients import outputs_of
+    from hashprobe.optim.rule import Steps, UpdateRule
+
+    def objective(z: Logits, clean: Tensor, step: Steps) -> Float[Tensor, " n"]:
+        alpha = slopes(z, step, options.steps, options.alpha)
+        return hag_loss(z, clean, alpha, options.margin, options.balance)
+
+    rule = UpdateRule(
+        objective=objective,
+        step=lambda momentum, _: -options.step_size * momentum,
+        steps=options.steps,
+        momentum=options.momentum,
+        raw=True,
+        compared="logits",
     )
+    clean = outputs_of(victim, queries, runtime).tanh()
+    return solve(victim, queries, clean, rule, budget=budget, seed=seed, runtime=runtime)
+
+
+ATTACK = Attack("hag", hag, HagOptions, title="HAG", goal="untargeted", baseline=True)

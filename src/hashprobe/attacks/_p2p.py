@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from hashprobe.attacks._dhta import DhtaOptions, dhta
-from hashprobe.attacks.contract import QueryIds, check_descent
+from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
-from hashprobe.optim.session import Session
-from hashprobe.tensors import Images, Targets
-from hashprobe.types import Budget
-from hashprobe.victims.base import Hasher
+from hashprobe.data.queries import Queries
+from hashprobe.tensors import Images
+from hashprobe.types import Budget, Runtime
 
 
 @dataclass(frozen=True)
@@ -45,45 +45,45 @@ class P2pOptions:
 
 
 def p2p(
-    hasher: Hasher,
-    images: Images,
-    targets: Targets,
+    victim: Hasher,
+    queries: Queries,
+    goal: Goal,
     *,
     budget: Budget,
     options: P2pOptions,
     seed: int = 0,
-    query_ids: QueryIds | None = None,
-    session: Session | None = None,
+    runtime: Runtime = Runtime(),
 ) -> Images:
     """Steers queries to the code of a single item: DHTA with n_t = 1 (DHTA, section 4.2).
 
-    The optimisation is DHTA's, step for step; only the target codes are others. Nothing is drawn
-    at random here: seed and query ids only serve the common signature.
+    The optimisation is DHTA's, step for step; only the target codes differ.
 
     Args:
-        hasher: the victim; left as it was.
-        images: (N, 3, H, W) clean queries in [0, 1], float32 or float64.
-        targets: (N, K) codes with entries -1 and +1; `draw_target_codes` with n_t = 1 gives them,
-            with the same seed the first of those that vote for DHTA.
+        victim: left as it was.
+        queries: N clean images or clips with floating pixels in [0, 1].
+        goal: codes of single items; `draw_target_codes` with n_t = 1 gives them, with the same seed
+            the first of those that vote for DHTA.
         budget: l-infinity radius and the space it counts in.
         options: see `P2pOptions`.
-        seed: not used.
-        query_ids: not used.
-        session: precision, batches, and whom to tell of progress; see `Session`.
+        seed: plays no part: nothing is drawn at random here.
+        runtime: precision, batch size, who is told.
 
     Returns:
         (N, 3, H, W) adversarial queries in the budget and in [0, 1], same device and dtype.
 
     Raises:
-        HashprobeError: images or targets that do not fit, or a hasher without finite gradients.
+        HashprobeError: queries or goal that do not fit, or a victim without finite gradients.
 
     Example:
         >>> import torch
-        >>> from hashprobe.victims.base import ImageHasher
-        >>> images = torch.rand(2, 3, 32, 32)
-        >>> p2p(ImageHasher("small", 16), images, torch.ones(2, 16), budget=Budget(8 / 255),
+        >>> from hashprobe.victims import ImageHasher
+        >>> queries, goal = Queries(torch.rand(2, 3, 32, 32)), Goal.targeted(torch.ones(2, 16))
+        >>> p2p(ImageHasher("small", 16), queries, goal, budget=Budget(8 / 255),
         ...     options=P2pOptions(steps=3)).shape
         torch.Size([2, 3, 32, 32])
     """
     same = DhtaOptions(n_t=1, steps=options.steps, step_size=options.step_size, alpha=options.alpha)
-    return dhta(hasher, images, targets, budget=budget, options=same, session=session)
+    return dhta(victim, queries, goal, budget=budget, options=same, seed=seed, runtime=runtime)
+
+
+ATTACK = Attack("p2p", p2p, P2pOptions, title="P2P", baseline=True)

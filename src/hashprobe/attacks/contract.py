@@ -12,7 +12,7 @@ from hashprobe.types import Budget, Runtime
 
 
 if TYPE_CHECKING:
-    from hashprobe.victims.base import Hasher
+    from hashprobe.victims.base import Hasher as Hasher
 else:
     Hasher = Any  # so that options and help texts need no torch
 

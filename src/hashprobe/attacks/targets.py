@@ -1,58 +1,19 @@
 """From labels to target codes: which label a query is steered to, and which code stands for it."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int8, Int64
 
-from hashprobe.attacks.contract import LABEL_STREAM, MEMBER_STREAM, QueryIds, checked_ids, seed_of
+from hashprobe.attacks.goal import Goal
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.data.queries import LABEL_STREAM, MEMBER_STREAM, QueryIds, checked_ids, seed_of
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Labels
 
 
 Tie = Literal["plus", "zero"]
 Pool = Literal["differs", "disjoint"]
-
-
-@dataclass(frozen=True, eq=False)
-class TargetCodes:
-    """Where each of Q queries is to be steered.
-
-    Raises:
-        HashprobeError: parts of different lengths, or code entries other than -1, 0 and +1.
-
-    Example:
-        >>> targets = TargetCodes(
-        ...     labels=np.array([[True, False]]),
-        ...     codes=np.ones((1, 8), np.int8),
-        ...     members=np.array([[3, 5, 9]]),
-        ... )
-        >>> len(targets)
-        1
-    """
-
-    labels: Bool[np.ndarray, "q c"]
-    """Target label of each query, multi-hot."""
-    codes: Int8[np.ndarray, "q k"]
-    """Target code of each query: -1 and +1, or 0 where a vote was a tie and `tie` is `zero`."""
-    members: Int64[np.ndarray, "q n_t"]
-    """Database positions of the items whose codes voted, in the order in which they were drawn."""
-
-    def __post_init__(self) -> None:
-        lengths = (len(self.labels), len(self.codes), len(self.members))
-        if len(set(lengths)) > 1:
-            raise HashprobeError(
-                "target labels, codes and members must be one per query; got {}, {} and {}".format(
-                    *lengths
-                )
-            )
-        if (np.abs(self.codes) > 1).any():
-            raise HashprobeError("target codes must consist of -1, +1 and, for ties, 0")
-
-    def __len__(self) -> int:
-        return len(self.codes)
 
 
 def vote(signs: Int8[np.ndarray, "*q n k"], *, tie: Tie = "plus") -> Int8[np.ndarray, "*q k"]:
@@ -154,7 +115,12 @@ def draw_target_labels(
     check_label_sets(query_labels, database_labels)
     vectors, _, counts = groups(database_labels)
     if target is not None:
-        wanted = one_hot(target, database_labels.shape[1])
+        classes = database_labels.shape[1]
+        if not 0 <= target < classes:
+            raise HashprobeError(
+                f"unknown target label {target}: labels run from 0 to {classes - 1}"
+            )
+        wanted = np.arange(classes) == target
         carriers = counts[(vectors == wanted).all(1)].sum()
         if carriers < max(1, minimum):
             raise too_few(wanted, carriers, minimum)
@@ -192,7 +158,7 @@ def draw_target_codes(
     tie: Tie = "plus",
     seed: int = 0,
     query_ids: QueryIds | None = None,
-) -> TargetCodes:
+) -> Goal:
     """The vote of n_t random database items with exactly the target label (DHTA, section 4.2).
 
     Items are drawn without replacement. The draw depends only on seed, query id and the database,
@@ -209,7 +175,7 @@ def draw_target_codes(
         query_ids: one whole number per query; by default 0 to Q - 1.
 
     Returns:
-        Labels (Q, C), codes (Q, K) and members (Q, n_t).
+        Target codes (Q, K), their labels (Q, C) and members (Q, n_t).
 
     Raises:
         HashprobeError: n_t below 1 or above the number of items with a target label, a target
@@ -244,7 +210,7 @@ def draw_target_codes(
         members[row] = items[ends[group] - count + rng.permutation(count)[:n_t]]
     signs = database_codes[members.reshape(-1)].signs()
     codes = vote(signs.reshape(len(ids), n_t, database_codes.bits), tie=tie)
-    return TargetCodes(target_labels.copy(), codes, members)
+    return Goal(codes=codes, labels=target_labels.copy(), members=members)
 
 
 def groups(
@@ -255,15 +221,6 @@ def groups(
     distinct, group_of, counts = np.unique(packed, axis=0, return_inverse=True, return_counts=True)
     vectors = np.unpackbits(distinct, axis=1, count=labels.shape[1]).astype(bool)
     return vectors, group_of.reshape(-1).astype(np.int64), counts.astype(np.int64)
-
-
-def one_hot(target: int, classes: int) -> Bool[np.ndarray, " c"]:
-    """The label vector of one class."""
-    if not 0 <= target < classes:
-        raise HashprobeError(f"unknown target label {target}: labels run from 0 to {classes - 1}")
-    wanted = np.zeros(classes, bool)
-    wanted[target] = True
-    return wanted
 
 
 def too_few(

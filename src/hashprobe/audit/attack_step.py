@@ -1,43 +1,34 @@
 """Attack queries of an encoded run and measure how far its results move."""
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from hashprobe.attacks.registry import ATTACKS
-from hashprobe.attacks.targets import TargetCodes, draw_target_codes, draw_target_labels
-from hashprobe.audit.after_codec import film
-from hashprobe.audit.log import Screen, Silence
-from hashprobe.audit.results import CARD, RESULT
-from hashprobe.audit.run_io import (
-    Encoded,
-    Victim,
-    check_work,
-    open_victim,
-    pick_device,
-    say_precision,
-)
+from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.attacks.targets import draw_target_codes, draw_target_labels
+from hashprobe.audit.after_codec import Film, film
+from hashprobe.audit.results import RESULT
+from hashprobe.audit.run_io import EncodedRun, open_run, pick_device, say_precision
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.record import Attacked
+from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.runner import craft
-from hashprobe.data.cache import ClipCache
 from hashprobe.data.codec import CRF, check_crf, check_h264
-from hashprobe.data.loader import Pixels, decode
-from hashprobe.data.retrieval import RetrievalData
+from hashprobe.data.loader import decode
+from hashprobe.data.queries import Queries
 from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.outcome import AfterCodec, Evaluation, evaluate_attack
+from hashprobe.evaluation.measure_options import MeasureOptions
+from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation, evaluate_attack
 from hashprobe.evaluation.perceptibility import compare_pixels
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
-from hashprobe.optim.session import Precision
-from hashprobe.storage.files import write_json
-from hashprobe.types import Budget
+from hashprobe.storage.schema import AttackRecord, Cost
+from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
 
 
@@ -100,39 +91,25 @@ class Protocol:
 
 
 def attack_run(
-    run: Path | Victim,
-    attack: str,
+    run: Path | EncodedRun,
+    spec: AttackSpec = AttackSpec(),
     *,
-    budget: Budget,
-    options: Any,
     protocol: Protocol = Protocol(),
     name: str | None = None,
-    batch_size: int | None = None,
-    precision: Precision = "float32",
-    device: str = "auto",
-    workers: int | None = None,
-    cache: ClipCache | None = None,
+    runtime: Runtime = Runtime(),
     overwrite: bool = False,
-    screen: Screen | None = None,
 ) -> Evaluation:
     """Attack queries of an encoded run, keep the adversarial queries, and measure.
 
     Of an adversarial clip an mp4 file is kept, too, where PyAV is installed.
 
     Args:
-        run: the run folder; or `open_victim` of it, for several attacks in a row.
-        attack: a name from `ATTACKS`.
-        budget: l-infinity radius and the space it counts in.
-        options: the attack's options.
+        run: the run folder; or `open_run` of it, for several attacks in a row.
+        spec: which attack, options and budget; its seed is that of the protocol.
         protocol: which queries, which targets, which measures.
         name: of the folder under attacks/; by default from attack, budget and seed.
-        batch_size: queries in the network at once; by default what the machine's memory allows.
-        precision: what gradients are computed in; judgement is always float32.
-        device: where; `auto` is the GPU if there is one.
-        workers: decoding processes; by default one a core.
-        cache: keeps decoded clips of files for the next time.
-        overwrite: throw away another attack of the same name.
-        screen: where to say what happens.
+        runtime: device, precision of gradients, batch size, decoding, who is told.
+        overwrite: whether to throw away another attack of the same name.
 
     Returns:
         The evaluation, also in attacks/NAME/evaluation.json.
@@ -142,81 +119,82 @@ def attack_run(
             the folder holds another attack, or images are to be judged after a video codec.
 
     Example:
-        >>> from hashprobe.attacks._noise import NoiseOptions
         >>> import tempfile
-        >>> from hashprobe.data.datasets.registry import DataOptions
-        >>> from hashprobe.training.options import TrainOptions
-        >>> from hashprobe.audit.train_step import Network, train_run
-        >>> from hashprobe.audit.encode_step import encode_run
+        >>> from hashprobe.audit import Network, encode_run, train_run
+        >>> from hashprobe.data import DataOptions
+        >>> from hashprobe.training import TrainOptions
         >>> folder = Path(tempfile.mkdtemp())
         >>> run = train_run(folder, DataOptions("digits"), Network("small", 8, size=8),
         ...                 TrainOptions(epochs=1, batch_size=125))
         >>> clean = encode_run(folder)
-        >>> result = attack_run(folder, "noise", budget=Budget(8 / 255), options=NoiseOptions(),
-        ...                     protocol=Protocol(queries=3))
+        >>> spec = AttackSpec("noise", budget=Budget(8 / 255))
+        >>> result = attack_run(folder, spec, protocol=Protocol(queries=3))
         >>> result.perceptibility.linf_255 <= 8, [p.name for p in folder.glob("attacks/*")]
         (True, ['noise-8of255-seed0'])
     """
-    screen = screen or Silence()
-    if attack not in ATTACKS:
-        raise HashprobeError(f"unknown attack {attack!r}: choose from {', '.join(sorted(ATTACKS))}")
-    check_work(1 if batch_size is None else batch_size, workers)
-    where = pick_device(device)
-    say_precision(screen, precision, where)
-    name = default_name(attack, budget, protocol.seed) if name is None else name
+    spec = replace(spec, seed=protocol.seed)
+    device, progress = pick_device(runtime.device), runtime.progress
+    say_precision(progress, runtime.precision, device)
+    name = default_name(spec) if name is None else name
     if name in ("", "..") or Path(name).name != name:
         raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
-    victim = run if isinstance(run, Victim) else open_victim(run)
-    path, data, hasher = victim.run.path, victim.data, victim.hasher
-    query, database = victim.query, victim.database
-    check_codec(protocol, hasher, path)
-    rows = draw_queries(len(query), protocol)
-    ids = query.positions[rows]
-    targets = draw_targets(data, query.labels[rows], database, ids, options, protocol)
-    folder = path / "attacks" / name
+    victim = run if isinstance(run, EncodedRun) else open_run(run)
+    hasher, folder = victim.hasher, victim.run.path / "attacks" / name
+    check_codec(protocol, hasher, victim.run.path)
+    rows = draw_queries(len(victim.query), protocol)
+    ids = victim.query.positions[rows]
     with ExitStack() as scratch:
-        clean = clean_queries(data.query.take(ids), hasher, path, workers, cache, screen, scratch)
-        examples = None
-        if ATTACKS[attack].wants_images:
-            first = data.database.take(database.positions[targets.members[:, 0]])
-            examples = clean_queries(first, hasher, path, workers, cache, screen, scratch)
-        both = budget.both_readings(hasher.contract.std)
-        screen.say(f"{attack} at {both}; {len(ids)} queries -> {folder}")
+        # What is on the disk while it is attacked goes when the block ends.
+        reader = Reader(victim, runtime, scratch)
+        goal = draw_goal(victim, rows, spec, protocol)
+        if "target images" in spec.attack.needs:
+            assert goal.members is not None
+            first = victim.database.positions[goal.members[:, 0]]
+            goal = replace(goal, images=reader.read(victim.data.database, first))
+        clean = reader.read(victim.data.query, ids)
+        clean = replace(clean, ids=tuple(int(i) for i in ids))
+        both = spec.budget.both_readings(hasher.contract.std)
+        progress.log(f"{spec.name} at {both}; {len(ids)} queries -> {folder}")
         if overwrite:
             # Numbers of what is being replaced must not outlive it.
             (folder / RESULT).unlink(missing_ok=True)
-        hasher.to(where)
-        attacked = run_attack(
-            hasher, clean, ids, targets, attack, budget, options, protocol.seed, batch_size,
-            precision, examples, folder, overwrite, screen,
-        )  # fmt: skip
+        hasher.to(device)
+        lay_channels_last(hasher)
+        attacked = craft(
+            hasher, clean, goal, spec, runtime=runtime, out=folder, overwrite=overwrite
+        )
         seen_after = None
         if clean.lengths is not None:
-            seen_after = film(
-                attacked, clean.images, clean.lengths, hasher, folder, protocol.crf,
-                protocol.codec != "none", screen,
-            )  # fmt: skip
-        result = measure(attacked, clean, query, database, rows, protocol, seen_after)
-    settings = {
-        "attack": attack,
-        "budget": budget.to_json(),
-        "options": asdict(options),
-        "protocol": protocol.to_json(),
-        "precision": precision,
-        "seconds": attacked.seconds,
-        "forwards": float(attacked.forwards.mean()),
-        "backwards": float(attacked.backwards.mean()),
-    }
-    # A kill between the two must not leave the numbers of other settings.
-    (folder / RESULT).unlink(missing_ok=True)
-    write_json(folder / CARD, settings)
-    write_json(folder / RESULT, result.to_json())
-    victim.run.log("attacked", folder=folder.name, **settings, tmap=result.achieved.to_json())
+            plan = Film(protocol.crf, judged=protocol.codec != "none")
+            seen_after = film(attacked, clean, hasher, folder, plan, progress)
+        result = measure(attacked, victim, rows, protocol, seen_after)
+    keep(victim, attacked, protocol, folder, result)
     return result
 
 
+def keep(
+    victim: EncodedRun, attacked: AttackResult, protocol: Protocol, folder: Path, result: Evaluation
+) -> None:
+    """Writes what was asked, what it took and what it achieved."""
+    cost = Cost(attacked.seconds, float(attacked.forwards.mean()), float(attacked.backwards.mean()))
+    record = AttackRecord(
+        attacked.recipe,
+        tuple(int(i) for i in attacked.query_ids),
+        protocol=protocol.to_json(),
+        cost=cost,
+    )
+    # A kill between the two must not leave the numbers of other settings.
+    (folder / RESULT).unlink(missing_ok=True)
+    record.write(folder)
+    result.save(folder / RESULT)
+    said = {"attack": record.attack, "budget": record.recipe["budget"], "options": record.options}
+    said |= {"protocol": record.protocol, "precision": record.precision, **asdict(cost)}
+    tmap = None if result.achieved is None else result.achieved.to_json()
+    victim.run.log("attacked", folder=folder.name, **said, tmap=tmap)
+
+
 def check_codec(protocol: Protocol, hasher: Hasher, path: Path) -> None:
-    """Refuses a codec where it has no sense or cannot be had, before anything is attacked."""
+    """Refuses a codec where it makes no sense or is not available, before anything is attacked."""
     if protocol.codec == "none":
         return
     if not hasher.contract.frames:
@@ -224,24 +202,29 @@ def check_codec(protocol: Protocol, hasher: Hasher, path: Path) -> None:
     check_h264()
 
 
-def clean_queries(
-    split: Split,
-    hasher: Hasher,
-    path: Path,
-    workers: int | None,
-    cache: ClipCache | None,
-    screen: Screen,
-    scratch: ExitStack,
-) -> Pixels:
-    """Pixels of queries or targets; many in a file, so that memory does not grow with them."""
-    into = None
-    if len(split) * 3 * max(1, hasher.contract.frames) * hasher.contract.size**2 > CLEAN_BYTES:
-        folder = scratch.enter_context(TemporaryDirectory(prefix="clean-", dir=path))
-        into = Path(folder) / "pixels.npy"
-    with screen.bar("decoding queries") as tick:
-        return decode(
-            split, hasher.contract, workers=workers, cache=cache, on_progress=tick, into=into
-        )
+class Reader:
+    """Reads pixels of an encoded run; many go into a file, so that memory does not grow with them.
+
+    Args:
+        victim: the run.
+        runtime: how they are decoded.
+        scratch: removes such files when it ends.
+    """
+
+    def __init__(self, victim: EncodedRun, runtime: Runtime, scratch: ExitStack) -> None:
+        self.victim, self.runtime, self.scratch = victim, runtime, scratch
+
+    def read(self, split: Split, positions: np.ndarray) -> Queries:
+        """Items of a split, uint8."""
+        contract, into = self.victim.hasher.contract, None
+        some = split.take(positions)
+        if len(some) * 3 * max(1, contract.frames) * contract.size**2 > CLEAN_BYTES:
+            temporary = TemporaryDirectory(prefix="clean-", dir=self.victim.run.path)
+            into = Path(self.scratch.enter_context(temporary)) / "pixels.npy"
+        with self.runtime.progress.bar("decoding queries") as tick:
+            pixels = decode(some, contract, self.runtime, on_progress=tick, into=into)
+        lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
+        return Queries(pixels.images, lengths=lengths)
 
 
 def draw_queries(available: int, protocol: Protocol) -> np.ndarray:
@@ -254,16 +237,12 @@ def draw_queries(available: int, protocol: Protocol) -> np.ndarray:
     return np.sort(rng.choice(available, protocol.queries, replace=False))
 
 
-def draw_targets(
-    data: RetrievalData,
-    labels: np.ndarray,
-    database: Encoded,
-    ids: np.ndarray,
-    options: Any,
-    protocol: Protocol,
-) -> TargetCodes:
-    """Target labels and codes, by names for the error texts."""
-    target, needed = None, max(protocol.minimum, options.n_t)
+def draw_goal(victim: EncodedRun, rows: np.ndarray, spec: AttackSpec, protocol: Protocol) -> Goal:
+    """Target labels and codes of some queries; an untargeted attack is only scored with them."""
+    data, database = victim.data, victim.database
+    labels, ids = victim.query.labels[rows], victim.query.positions[rows]
+    n_t = getattr(spec.options, "n_t", 1)
+    target, needed = None, max(protocol.minimum, n_t)
     if protocol.target is not None:
         if protocol.target not in data.label_names:
             known = ", ".join(data.label_names[:12]) + (
@@ -299,108 +278,51 @@ def draw_targets(
         database.codes,
         database.labels,
         chosen,
-        n_t=options.n_t,
-        tie=options.tie,
+        n_t=n_t,
+        tie=getattr(spec.options, "tie", "plus"),
         seed=protocol.seed,
         query_ids=ids,
     )
 
 
-def run_attack(
-    hasher: Hasher,
-    clean: Pixels,
-    ids: np.ndarray,
-    targets: TargetCodes,
-    attack: str,
-    budget: Budget,
-    options: Any,
-    seed: int,
-    batch_size: int | None,
-    precision: Precision,
-    examples: Pixels | None,
-    folder: Path,
-    overwrite: bool,
-    screen: Screen,
-) -> Attacked:
-    """Craft with one bar over the steps of all queries."""
-    with screen.bar(f"{attack}: query steps") as tick:
-
-        def on_progress(finished: int, queries: int) -> None:
-            if finished and not told:
-                screen.say(f"{finished} of {queries} queries are finished already")
-            told.append(finished)
-
-        told: list[int] = []
-        lay_channels_last(hasher)
-        return craft(
-            hasher,
-            clean.images,
-            ids,
-            targets,
-            attack=attack,
-            budget=budget,
-            options=options,
-            seed=seed,
-            batch_size=batch_size,
-            precision=precision,
-            target_images8=None if examples is None else examples.images,
-            target_lengths=None if examples is None else lengths_of(examples),
-            lengths=lengths_of(clean),
-            out=folder,
-            overwrite=overwrite,
-            on_progress=on_progress,
-            on_step=tick,
-        )
-
-
-def lengths_of(pixels: Pixels) -> Tensor | None:
-    """Frames of each clip; None for images."""
-    return None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
-
-
 def measure(
-    attacked: Attacked,
-    clean: Pixels,
-    query: Encoded,
-    database: Encoded,
+    attacked: AttackResult,
+    victim: EncodedRun,
     rows: np.ndarray,
     protocol: Protocol,
     after_codec: AfterCodec | None,
 ) -> Evaluation:
     """The evaluation of one attack, from its codes and pictures."""
+    assert attacked.clean is not None and attacked.target_codes is not None
+    clean, lengths = attacked.clean.pixels, attacked.clean.lengths
+    frames = None if lengths is None else lengths.numpy()
     return evaluate_attack(
-        database_codes=database.codes,
-        database_labels=database.labels,
-        query_codes=query.codes[rows],
-        query_labels=query.labels[rows],
+        AttackCodes(
+            query=victim.query.codes[rows],
+            attacked=attacked.codes,
+            target=PackedCodes.from_logits(attacked.target_codes),
+            attacked_float=attacked.codes_float,
+            after_codec=after_codec,
+        ),
+        victim.database.labelled,
+        query_labels=victim.query.labels[rows],
         target_labels=attacked.target_labels,
-        target_codes=as_codes(attacked.target_codes),
-        attacked_codes=attacked.codes,
-        attacked_codes_float=attacked.codes_float,
-        after_codec=after_codec,
-        perceptibility=compare_pixels(clean.images, attacked.images8, clean.lengths),
-        perceptibility_float=compare_pixels(clean.images, attacked.images, clean.lengths),
-        top=protocol.top,
-        normaliser=protocol.normaliser,
-        ties=protocol.ties,
-        empty=protocol.empty,
+        options=MeasureOptions(protocol.top, protocol.normaliser, protocol.ties, protocol.empty),
+        perceptibility=compare_pixels(clean, attacked.images8, frames),
+        perceptibility_float=compare_pixels(clean, attacked.images, frames),
     )
 
 
-def as_codes(targets: np.ndarray) -> PackedCodes:
-    """Target codes as codes: a bit left alone by a tied vote counts as +1, as in the paper."""
-    return PackedCodes.from_signs(np.where(targets >= 0, 1, -1))
-
-
-def default_name(attack: str, budget: Budget, seed: int) -> str:
+def default_name(spec: AttackSpec) -> str:
     """Folder name of an attack.
 
     Example:
-        >>> default_name("dhta", Budget(8 / 255), 0)
+        >>> default_name(AttackSpec("dhta", budget=Budget(8 / 255)))
         'dhta-8of255-seed0'
-        >>> default_name("dhta", Budget(8 / 255, frames=4, shared=True), 0)
+        >>> default_name(AttackSpec("dhta", budget=Budget(8 / 255, frames=4, shared=True)))
         'dhta-8of255-4frames-shared-seed0'
     """
+    budget = spec.budget
     whole = round(budget.eps * 255)
     if budget.space == "pixel" and abs(budget.eps * 255 - whole) < 1e-6:
         size = f"{whole}of255"
@@ -408,4 +330,4 @@ def default_name(attack: str, budget: Budget, seed: int) -> str:
         size = f"{budget.eps:g}" + ("-normalised" if budget.space == "normalised" else "")
     size += "" if budget.frames is None else f"-{budget.frames}frames"
     size += "-shared" if budget.shared else ""
-    return f"{attack}-{size}-seed{seed}"
+    return f"{spec.name}-{size}-seed{spec.seed}"

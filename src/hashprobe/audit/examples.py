@@ -9,7 +9,7 @@ from torch import Tensor
 from hashprobe.audit.results import Finished
 from hashprobe.audit.run_io import Encoded
 from hashprobe.codes.index import FlatIndex
-from hashprobe.crafting.record import AttackResult
+from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.data.loader import fit_image
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.report.content import Example, Picture, Retrieved

@@ -8,7 +8,7 @@ from hashprobe.audit.examples import choice, make_examples
 from hashprobe.audit.results import Finished, finished_attacks
 from hashprobe.audit.run_io import Encoded, load_codes, reopen
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.record import AttackResult
+from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measures import mean_average_precision

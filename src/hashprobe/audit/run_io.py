@@ -1,4 +1,4 @@
-"""Opening a run's data, network and codes, with the checks that each needs."""
+"""Opening the data, the network and the codes of a run, with their checks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hashprobe.audit.log import Screen
+from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.session import Precision
+from hashprobe.progress import Progress
 from hashprobe.storage.files import read_npz, write_json
 from hashprobe.storage.runs import Run
-from hashprobe.types import Labels
+from hashprobe.types import Labels, Precision
 from hashprobe.victims.checkpoint import AnyHasher, ModelCard, load_checkpoint
+from hashprobe.victims.precision import imitates_bfloat16
 
 
 CHECKPOINT = ("model/model.safetensors", "model/model.json")
@@ -33,20 +34,27 @@ class Encoded:
     """
 
     codes: PackedCodes
+    """N codes of K bits."""
     labels: Labels
+    """(N, C) multi-hot."""
     positions: np.ndarray
     """Positions of the items in their split."""
 
     def __len__(self) -> int:
         return len(self.codes)
 
+    @property
+    def labelled(self) -> Codes:
+        """The codes with their labels."""
+        return Codes(self.codes, self.labels)
+
 
 @dataclass(frozen=True, eq=False)
-class Victim:
-    """An encoded run with all that an attack needs of it: network, data and codes.
+class EncodedRun:
+    """An encoded run with its network, data and codes.
 
     Example:
-        >>> [field for field in Victim.__dataclass_fields__]
+        >>> [field for field in EncodedRun.__dataclass_fields__]
         ['run', 'data', 'hasher', 'query', 'database']
     """
 
@@ -57,18 +65,18 @@ class Victim:
     database: Encoded
 
 
-def open_victim(path: Path) -> Victim:
-    """An encoded run, opened once for several attacks.
+def open_run(path: Path) -> EncodedRun:
+    """Open an encoded run, once for several attacks.
 
     Args:
         path: the run folder.
 
     Raises:
-        HashprobeError: the run is not encoded, or its data have changed since.
+        HashprobeError: the run is not encoded, or its data have changed since then.
 
     Example:
         >>> import tempfile
-        >>> open_victim(Run.create(Path(tempfile.mkdtemp()), {}).path)
+        >>> open_run(Run.create(Path(tempfile.mkdtemp()), {}).path)
         Traceback (most recent call last):
         ...
         hashprobe.errors.HashprobeError: ... is not encoded yet: run hashprobe encode first
@@ -76,15 +84,15 @@ def open_victim(path: Path) -> Victim:
     run = Run.open(path)
     query, database = load_codes(run, "query"), load_codes(run, "database")
     data, hasher, _ = reopen(run)
-    return Victim(run, data, hasher, query, database)
+    return EncodedRun(run, data, hasher, query, database)
 
 
-def keep_data(run: Run, data: RetrievalData, screen: Screen) -> None:
-    """Say what the data are and what the checks on loading saw, and keep it in data.json."""
+def keep_data(run: Run, data: RetrievalData, progress: Progress) -> None:
+    """Shows the sizes and findings of a data set, and saves them in data.json."""
     sizes = {role: len(split) for role, split in data.splits().items()}
-    screen.say(f"{data.name}: " + ", ".join(f"{n} {role}" for role, n in sizes.items()))
+    progress.log(f"{data.name}: " + ", ".join(f"{n} {role}" for role, n in sizes.items()))
     for finding in data.findings:
-        screen.say(f"{'note' if finding.harmless else 'warning'}: {finding}")
+        progress.log(f"{'note' if finding.harmless else 'warning'}: {finding}")
     content = {
         "name": data.name,
         "checksum": data.checksum,
@@ -96,7 +104,7 @@ def keep_data(run: Run, data: RetrievalData, screen: Screen) -> None:
 
 
 def reopen(run: Run) -> tuple[RetrievalData, AnyHasher, ModelCard]:
-    """The data and the network of a trained run; both must be as they were.
+    """The data and the network of a trained run; both must be unchanged.
 
     Raises:
         HashprobeError: the run is not trained, or the data have changed since.
@@ -115,10 +123,10 @@ def reopen(run: Run) -> tuple[RetrievalData, AnyHasher, ModelCard]:
 
 
 def data_options(run: Run) -> DataOptions:
-    """Which data a run is about.
+    """The data set of a run.
 
     Raises:
-        HashprobeError: run.json does not say it, or in another form.
+        HashprobeError: run.json does not name it, or in another form.
     """
     try:
         options = dict(run.config["data"])
@@ -126,16 +134,8 @@ def data_options(run: Run) -> DataOptions:
         return DataOptions(**{**options, **paths})
     except (KeyError, TypeError, ValueError) as error:
         raise HashprobeError(
-            f"{run.path / 'run.json'} does not say which data it is about: {error}"
+            f"{run.path / 'run.json'} does not name the data of the run: {error}"
         ) from error
-
-
-def check_work(batch_size: int, workers: int | None) -> None:
-    """Refuses numbers that no work can be split by."""
-    if batch_size < 1:
-        raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
-    if workers is not None and workers < 0:
-        raise HashprobeError(f"workers must be 0 (none) or more; got {workers}")
 
 
 def pick_device(name: str) -> torch.device:
@@ -157,34 +157,21 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         there = ", ".join(["cpu", *(f"cuda:{i}" for i in range(gpus))])
         raise HashprobeError(
-            f"device {name!r} is not to be had here: choose auto or {there}"
+            f"device {name!r} is not available here: choose auto or {there}"
         ) from error
     return device
 
 
-def imitates_bfloat16(device: torch.device) -> bool:
-    """Whether a device is a processor that only imitates bfloat16: many times slower than float32.
-
-    Example:
-        >>> imitates_bfloat16(torch.device("cuda"))
-        False
-    """
-    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if device.type != "cpu" or not there:
-        return False
-    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
-def say_precision(screen: Screen, precision: Precision, device: torch.device) -> None:
-    """Says so where bfloat16 is asked of a processor that imitates it."""
+def say_precision(progress: Progress, precision: Precision, device: torch.device) -> None:
+    """Logs that bfloat16 is slow if the processor only emulates it."""
     if precision == "bfloat16" and imitates_bfloat16(device):
-        screen.say("this processor does not compute in bfloat16: float32 is faster on it")
+        progress.log("this processor does not compute in bfloat16: float32 is faster on it")
 
 
-def say_bad(screen: Screen, role: str, bad: tuple[str, ...]) -> None:
-    """Say what was left out."""
+def say_bad(progress: Progress, role: str, bad: tuple[str, ...]) -> None:
+    """Logs how many bad items were left out."""
     if bad:
-        screen.say(f"warning: left out {len(bad)} bad {role} items, the first is {bad[0]}")
+        progress.log(f"warning: left out {len(bad)} bad {role} items, the first is {bad[0]}")
 
 
 def load_codes(run: Run, role: str) -> Encoded:
@@ -211,6 +198,6 @@ def load_codes(run: Run, role: str) -> Encoded:
     content = read_npz(run.path / name)
     if set(content) != {"codes", "bits", "labels", "positions"}:
         held = ", ".join(content) or "nothing"
-        raise HashprobeError(f"{run.path / name} is no code file of a run: it holds {held}")
+        raise HashprobeError(f"{run.path / name} is not a code file of a run: it holds {held}")
     codes = PackedCodes(content["codes"], int(content["bits"]))
     return Encoded(codes, content["labels"], content["positions"])

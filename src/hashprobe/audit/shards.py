@@ -1,4 +1,4 @@
-"""What is encoded of a split so far, on the disk, so that a kill loses little."""
+"""The finished parts of an encoding, on the disk, so that a kill loses little work."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FIELDS = {"made_by", "stop", "codes", "positions", "bad"}
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of a split.
+    """The codes of some consecutive items of a split.
 
     Example:
         >>> codes = PackedCodes.from_signs([[1] * 8])
@@ -28,16 +28,16 @@ class Part:
     stop: int
     """The position after its last item."""
     codes: PackedCodes
-    """Codes of the items that could be had."""
+    """Codes of the items that could be decoded."""
     positions: Int64[np.ndarray, " n"]
     """Their positions in the split."""
     bad: tuple[str, ...]
-    """What was wrong with the others."""
+    """The errors of the other items."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A folder of parts, each file named by the position it begins at.
+    """A folder of parts; the name of each file is the position of its first item.
 
     Example:
         >>> import tempfile
@@ -48,11 +48,11 @@ class Parts:
     """
 
     folder: Path
-    """Where they are."""
+    """The folder."""
     made_by: str
-    """Which weights made them in which precision; those of others are not taken over."""
+    """A key of the weights and the precision; parts with another key are ignored."""
     bits: int
-    """K."""
+    """Code length K."""
 
     def read(self) -> Iterator[Part]:
         """The parts from the beginning of the split to the first gap."""
@@ -61,7 +61,7 @@ class Parts:
             try:
                 arrays = read_npz(self.path(start))
             except HashprobeError:
-                return  # missing or cut off: from here on all is encoded again
+                return  # missing or cut off: the rest is encoded again
             if set(arrays) != FIELDS or str(arrays["made_by"]) != self.made_by:
                 return
             codes = PackedCodes(arrays["codes"], self.bits)
@@ -69,10 +69,10 @@ class Parts:
             yield Part(start, codes, arrays["positions"], tuple(arrays["bad"].tolist()))
 
     def write(self, start: int, part: Part) -> None:
-        """Keeps the stretch from start to the part's stop.
+        """Saves the part from a position to its stop.
 
         Raises:
-            HashprobeError: the disk refuses.
+            HashprobeError: the file cannot be written.
         """
         arrays = {
             "made_by": np.array(self.made_by),
@@ -84,7 +84,7 @@ class Parts:
         write_npz(self.path(start), arrays)
 
     def remove(self) -> None:
-        """Throws the parts away, once the whole is kept."""
+        """Removes the parts, once the whole split is saved."""
         for path in self.folder.glob("*.npz"):
             path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):

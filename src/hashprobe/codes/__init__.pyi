@@ -1,6 +1,9 @@
-from .index import FakeIndex as FakeIndex
-from .index import FlatIndex as FlatIndex
-from .index import Index as Index
+from .index.base import Index as Index
+from .index.fake import FakeIndex as FakeIndex
+from .index.flat import FlatIndex as FlatIndex
+from .labelled import Codes as Codes
+from .labels import AnyLabels as AnyLabels
+from .labels import as_labels as as_labels
 from .npz import load_codes as load_codes
 from .npz import save_codes as save_codes
 from .packed import PackedCodes as PackedCodes

@@ -1,36 +1,68 @@
-"""Codes with their labels: what a database is to everything that reads one."""
+"""Codes with their labels: a database, as every function that reads one takes it."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from hashprobe.codes.packed import PackedCodes
+import numpy as np
+
+from hashprobe.codes.labels import as_labels
+from hashprobe.codes.packed import PackedCodes, as_codes
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Labels
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """N codes of K bits, with labels and, where they are known, the pictures behind them.
+    """N codes of K bits, with their labels and their pictures where these are known.
 
     Raises:
-        HashprobeError: another number of labels than of codes.
+        HashprobeError: labels are not multi-hot bool, or there are more or fewer labels or
+            pictures than codes.
 
     Example:
-        >>> import numpy as np
         >>> Codes(PackedCodes.from_signs(np.ones((2, 12))), np.eye(2, dtype=bool))
-        Codes(2 x 12 bits, 2 labels)
+        Codes(2 x 12 bits, 2 classes)
     """
 
     packed: PackedCodes
     """The codes, eight bits a byte."""
     labels: Labels | None = None
-    """(N, C) multi-hot; None where they are not known."""
+    """bool (N, C), multi-hot; None if not known."""
     pictures: Any = None
-    """(N, 3, H, W) pixels behind the codes, for reports; None where they are not kept."""
+    """(N, 3, H, W) pixels behind the codes, for reports: an array, a tensor, or pixels that are
+    read from files block by block; None if not kept."""
 
     def __post_init__(self) -> None:
-        if self.labels is not None and len(self.labels) != len(self.packed):
-            raise HashprobeError(f"{len(self.labels)} labels for {len(self.packed)} codes")
+        labels = self.labels
+        if labels is not None and (labels.ndim != 2 or labels.dtype != np.bool_):
+            seen = f"{labels.dtype} of shape {labels.shape}"
+            raise HashprobeError(f"labels must be bool (N, C); got {seen}: use Codes.of")
+        for name, given in (("labels", labels), ("pictures", self.pictures)):
+            count = len(self) if given is None else given.shape[0]
+            if count != len(self):
+                raise HashprobeError(f"{count} {name} for {len(self)} codes")
+
+    @classmethod
+    def of(
+        cls, codes: Any, labels: Any = None, *, bits: int | None = None, pictures: Any = None
+    ) -> "Codes":
+        """Reads codes and labels in any of the forms of `as_codes` and `as_labels`.
+
+        Args:
+            codes: (N, K) of -1/+1, 0/1 or bool, packed uint8 with bits, or PackedCodes.
+            labels: (N,) classes or (N, C) multi-hot; None if not known.
+            bits: K of packed codes; None for one entry a bit.
+            pictures: (N, 3, H, W) pixels; None if not kept.
+
+        Raises:
+            HashprobeError: codes or labels are in none of the forms, or the numbers differ.
+
+        Example:
+            >>> Codes.of([[1, 0, 1], [1, 1, 1]], [0, 2])
+            Codes(2 x 3 bits, 3 classes)
+        """
+        known = None if labels is None else as_labels(labels)
+        return cls(as_codes(codes, bits), known, pictures)
 
     @property
     def bits(self) -> int:
@@ -41,5 +73,5 @@ class Codes:
         return len(self.packed)
 
     def __repr__(self) -> str:
-        classes = "no labels" if self.labels is None else f"{self.labels.shape[1]} labels"
+        classes = "no labels" if self.labels is None else f"{self.labels.shape[1]} classes"
         return f"Codes({len(self)} x {self.bits} bits, {classes})"

@@ -1,4 +1,4 @@
-"""Codes on disk: an npz of `data` and `bits`, written whole or not at all, read without pickle."""
+"""Codes in a file: an npz of `data` and `bits`, whole or not at all, and without pickle."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def save_codes(path: str | Path, codes: PackedCodes) -> None:
     """Writes codes to a file that appears whole or not at all.
 
     Args:
-        path: file to write; an existing one is replaced. The name is kept as given.
+        path: file to write, under exactly this name; an existing one is replaced.
         codes: N codes of K bits.
 
     Raises:
@@ -33,10 +33,10 @@ def load_codes(path: str | Path) -> PackedCodes:
     """Reads codes that `save_codes` wrote; nothing in the file is executed.
 
     Args:
-        path: the file.
+        path: the file to read.
 
     Returns:
-        The codes.
+        N codes of K bits.
 
     Raises:
         HashprobeError: the file is missing, truncated, or holds something else.
@@ -52,9 +52,9 @@ def load_codes(path: str | Path) -> PackedCodes:
     data, bits = arrays.get("data"), arrays.get("bits")
     if data is None or bits is None or bits.shape != () or bits.dtype.kind not in "iu":
         held = ", ".join(sorted(arrays)) or "nothing"
-        raise HashprobeError(f"{path} is no code file: it needs data and bits; it holds {held}")
+        raise HashprobeError(f"{path} is not a code file: it needs data and bits; it holds {held}")
     try:
         check_packed(data, int(bits))
     except HashprobeError as error:
-        raise HashprobeError(f"{path} is no code file: {error}") from error
+        raise HashprobeError(f"{path} is not a code file: {error}") from error
     return PackedCodes(data, int(bits))

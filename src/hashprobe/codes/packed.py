@@ -1,7 +1,8 @@
 """Sign convention, packing and Hamming distance: the only place that knows bit order.
 
-A code is the sign of a hasher's real output, sign(0) = +1. It is kept as K / 8 bytes, most
-significant bit first, +1 -> 1 and -1 -> 0, which is what `numpy.packbits` gives.
+A code is the sign of a network's real output, sign(0) = +1. A code of K bits takes ceil(K / 8)
+bytes, most significant bit first, +1 -> 1 and -1 -> 0, as `numpy.packbits` packs it. The bits that
+fill up the last byte are always 0, so that they add nothing to a distance.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from hashprobe.types import PackedBits, Signs
 Rows: TypeAlias = int | slice | Integer[np.ndarray, " rows"] | Bool[np.ndarray, " rows"]
 """What picks rows of a PackedCodes: a position, a slice, positions or a mask."""
 
+MAX_BITS = 4096
+"""Longest code, in bits."""
+
 BLOCK_ENTRIES = 1 << 18
 """Entries of a distance block: small enough to stay in a core's cache."""
 
@@ -29,8 +33,8 @@ class PackedCodes:
     """Binary codes of N items, eight bits a byte.
 
     Raises:
-        HashprobeError: bits is not a multiple of 8 in 8..4096, or data is not uint8 of shape
-            (N, bits / 8).
+        HashprobeError: bits is not in 1..4096, data is not uint8 of shape (N, ceil(bits / 8)), or
+            a bit behind the last one of a code is not 0.
 
     Example:
         >>> codes = PackedCodes(np.array([[0b1000_0001]], dtype=np.uint8), bits=8)
@@ -38,15 +42,34 @@ class PackedCodes:
         array([[ 1, -1, -1, -1, -1, -1, -1,  1]], dtype=int8)
         >>> codes
         PackedCodes(1 x 8 bits)
+        >>> PackedCodes.from_signs(np.ones((1, 12))).data
+        array([[255, 240]], dtype=uint8)
     """
 
     data: PackedBits
-    """uint8 (N, K / 8), most significant bit first, +1 -> 1."""
+    """uint8 (N, ceil(K / 8)), most significant bit first, +1 -> 1, filled up with 0."""
     bits: int
-    """K, the length of a code: a multiple of 8 in 8..4096."""
+    """K, the length of a code, in 1..4096."""
 
     def __post_init__(self) -> None:
         check_packed(self.data, self.bits)
+
+    @classmethod
+    def empty(cls, bits: int) -> PackedCodes:
+        """No codes of K bits, for an index or a result that grows.
+
+        Args:
+            bits: K, in 1..4096.
+
+        Raises:
+            HashprobeError: K does not fit.
+
+        Example:
+            >>> PackedCodes.empty(12)
+            PackedCodes(0 x 12 bits)
+        """
+        check_bits(bits)
+        return cls(np.zeros((0, bytes_of(bits)), dtype=np.uint8), bits)
 
     @classmethod
     def from_signs(cls, values: Any) -> PackedCodes:
@@ -84,7 +107,7 @@ class PackedCodes:
 
     @classmethod
     def from_logits(cls, logits: Any) -> PackedCodes:
-        """Packs the signs of a hasher's real outputs, sign(0) = +1 (DHTA).
+        """Packs the signs of a network's real outputs, sign(0) = +1 (DHTA).
 
         Args:
             logits: real (N, K), an array or a tensor on any device, N at least 1.
@@ -106,7 +129,7 @@ class PackedCodes:
             raise HashprobeError(f"logits must be real numbers; got dtype {array.dtype}")
         if np.isnan(array).any():
             row = int(np.flatnonzero(np.isnan(array).any(axis=1))[0])
-            raise HashprobeError(f"logits hold NaN, first in row {row}: the network has no code")
+            raise HashprobeError(f"logits hold NaN, first in row {row}: NaN has no sign")
         return cls(np.packbits(array >= 0, axis=1), array.shape[1])
 
     @classmethod
@@ -131,7 +154,7 @@ class PackedCodes:
             raise HashprobeError("no codes to concatenate")
         lengths = sorted({part.bits for part in parts})
         if len(lengths) > 1:
-            raise HashprobeError(f"codes of different lengths cannot be joined: {lengths} bits")
+            raise HashprobeError(f"only codes of the same length can be joined; got {lengths} bits")
         return cls(np.concatenate([part.data for part in parts]), lengths[0])
 
     def signs(self) -> Signs:
@@ -144,7 +167,8 @@ class PackedCodes:
             >>> PackedCodes.from_signs(np.zeros((1, 8))).signs()
             array([[-1, -1, -1, -1, -1, -1, -1, -1]], dtype=int8)
         """
-        return np.unpackbits(self.data, axis=1).view(np.int8) * np.int8(2) - np.int8(1)
+        ones = np.unpackbits(self.data, axis=1, count=self.bits)
+        return ones.view(np.int8) * np.int8(2) - np.int8(1)
 
     def __len__(self) -> int:
         return int(self.data.shape[0])
@@ -167,33 +191,45 @@ class PackedCodes:
 def as_codes(values: Any, bits: int | None = None) -> PackedCodes:
     """Reads codes in any of the accepted forms.
 
-    A uint8 matrix of 0 and 1 looks like packed bytes; so it is packed only when bits is given.
+    A uint8 matrix of 0 and 1 could be packed bytes or one entry a bit. It counts as packed bytes
+    only if bits is given and the matrix has not bits columns.
 
     Args:
-        values: (N, K) of -1/+1, 0/1 or bool; or, with bits, packed uint8 (N, bits / 8).
-        bits: K, which packed codes need; None for one entry a bit.
+        values: (N, K) of -1/+1, 0/1 or bool; or, with bits, packed uint8 (N, ceil(bits / 8)).
+        bits: K of packed codes; None for one entry a bit.
 
     Returns:
         The N codes.
 
     Raises:
-        HashprobeError: the values belong to none of the encodings, or do not fit bits.
+        HashprobeError: the values belong to none of the encodings, do not fit bits, or a bit
+            behind the last one of a packed code is not 0.
 
     Example:
         >>> as_codes(np.array([[143]], dtype=np.uint8), bits=8).signs()
         array([[ 1, -1, -1, -1,  1,  1,  1,  1]], dtype=int8)
         >>> as_codes(np.array([[1, 0, 0, 0, 1, 1, 1, 1]], dtype=np.uint8)).data
         array([[143]], dtype=uint8)
+        >>> as_codes(np.array([[143, 192]], dtype=np.uint8), bits=10)
+        PackedCodes(1 x 10 bits)
     """
     if isinstance(values, PackedCodes):
+        if bits not in (None, values.bits):
+            raise HashprobeError(f"these codes have {values.bits} bits; asked for were {bits}")
         return values
     array = as_numpy(values)
-    if bits is None or array.shape[1:] == (bits,):
+    if bits is None or (array.shape[1:] == (bits,) and not is_packed_bit(array)):
         return PackedCodes.from_signs(array)
     if array.size == 0:
         raise HashprobeError(f"codes are empty: shape {array.shape}")
     check_packed(array, bits)
     return PackedCodes(np.ascontiguousarray(array), bits)
+
+
+def is_packed_bit(array: np.ndarray) -> bool:
+    """Whether a column of bytes holds packed codes of one bit: 128 where an entry would be 1."""
+    packed = array.dtype == np.uint8 and array.shape[1:] == (1,) and array.size > 0
+    return packed and int(array.max()) > 1
 
 
 def hamming(a: PackedCodes, b: PackedCodes) -> Int32[np.ndarray, "n m"]:
@@ -247,24 +283,13 @@ def paired_hamming(a: PackedCodes, b: PackedCodes) -> Int32[np.ndarray, " n"]:
     """
     check_same_bits(a, b)
     if len(a) != len(b):
-        raise HashprobeError(f"codes cannot be paired: {len(a)} beside {len(b)}")
+        raise HashprobeError(f"codes can be paired only one to one; got {len(a)} and {len(b)}")
     flips: np.ndarray = np.bitwise_count(a.data ^ b.data).sum(axis=1, dtype=np.int32)
     return flips
 
 
 def as_words(data: UInt8[np.ndarray, "n b"]) -> UInt[np.ndarray, "w n"]:
-    """Regroups packed bytes into machine words, one row a word, for bitwise work.
-
-    Args:
-        data: packed rows, uint8 (n, b).
-
-    Returns:
-        (w, n) in the smallest unsigned dtype that holds a row, uint64 with zero padding beyond.
-
-    Example:
-        >>> as_words(np.zeros((5, 6), dtype=np.uint8)).shape
-        (1, 5)
-    """
+    """Regroups packed bytes into as few unsigned words as possible, a row for each word."""
     width = data.shape[1]
     size = next((s for s in (1, 2, 4) if width <= s), 8)
     padded = np.pad(data, ((0, 0), (0, -width % size))) if width % size else data
@@ -275,21 +300,7 @@ def as_words(data: UInt8[np.ndarray, "n b"]) -> UInt[np.ndarray, "w n"]:
 def word_distances(
     a: UInt[np.ndarray, "w n"], b: UInt[np.ndarray, "w m"]
 ) -> UInt8[np.ndarray, "n m"] | UInt16[np.ndarray, "n m"]:
-    """Hamming distances between rows regrouped by `as_words`; the caller keeps the block small.
-
-    Args:
-        a: (w, n) words.
-        b: (w, m) words.
-
-    Returns:
-        (n, m); uint8 where the longest distance fits, else uint16: both sort by radix.
-
-    Example:
-        >>> a = as_words(np.array([[255], [0]], dtype=np.uint8))
-        >>> word_distances(a, a)
-        array([[0, 8],
-               [8, 0]], dtype=uint8)
-    """
+    """Hamming distances of words from `as_words`, in a small dtype, which sorts by radix."""
     total: np.ndarray = np.bitwise_count(a[0][:, None] ^ b[0][None, :])
     if len(a) * a.itemsize * 8 > 255:
         total = total.astype(np.uint16)
@@ -299,41 +310,54 @@ def word_distances(
 
 
 def check_bits(bits: int) -> None:
-    """Refuses a code length that cannot be packed.
+    """Refuses a code length that is not in 1..4096.
 
     Raises:
-        HashprobeError: bits is not a multiple of 8 in 8..4096.
+        HashprobeError: bits is not in 1..4096.
 
     Example:
         >>> check_bits(48)
+        >>> check_bits(0)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: a code must have 1 to 4096 bits; got 0
     """
-    if bits % 8 or not 8 <= bits <= 4096:
-        raise HashprobeError(f"codes must have a multiple of 8 bits, 8 to 4096; got {bits}")
+    if not 1 <= bits <= MAX_BITS:
+        raise HashprobeError(f"a code must have 1 to {MAX_BITS} bits; got {bits}")
+
+
+def bytes_of(bits: int) -> int:
+    """How many bytes a code of that many bits takes."""
+    return -(-bits // 8)
 
 
 def check_packed(data: np.ndarray, bits: int) -> None:
     """Refuses bytes that are not codes of that many bits."""
     check_bits(bits)
+    width = bytes_of(bits)
     if data.ndim != 2 or data.dtype != np.uint8:
         seen = f"{data.dtype} of shape {data.shape}"
-        raise HashprobeError(f"packed codes must be uint8 of shape (N, K/8); got {seen}")
-    if data.shape[1] * 8 != bits:
-        need = f"packed codes of {bits} bits need {bits // 8} bytes a code"
+        raise HashprobeError(f"packed codes of {bits} bits must be uint8 (N, {width}); got {seen}")
+    if data.shape[1] != width:
+        need = f"packed codes of {bits} bits need {width} bytes a code"
         raise HashprobeError(f"{need}; got {data.shape[1]}")
+    padding = 8 * width - bits
+    if not padding:
+        return
+    dirty = (data[:, -1] & ((1 << padding) - 1)) != 0
+    if dirty.any():
+        raise HashprobeError(
+            f"packed codes of {bits} bits must end in {padding} zero bits; row "
+            f"{int(np.argmax(dirty))} does not: pack the most significant bit first, as "
+            "numpy.packbits does, or correct bits"
+        )
 
 
 def check_same_bits(a: PackedCodes, b: PackedCodes) -> None:
-    """Refuses two sets of codes of different lengths.
-
-    Raises:
-        HashprobeError: the lengths differ.
-
-    Example:
-        >>> check_same_bits(*[PackedCodes.from_signs(np.ones((1, 8)))] * 2)
-    """
+    """Refuses two sets of codes whose lengths differ."""
     if a.bits != b.bits:
         seen = f"{a.bits} and {b.bits} bits"
-        raise HashprobeError(f"codes of different lengths cannot be compared: {seen}")
+        raise HashprobeError(f"only codes of the same length can be compared; got {seen}")
 
 
 def as_matrix(values: Any, name: str) -> Shaped[np.ndarray, "n k"]:
@@ -348,10 +372,10 @@ def as_matrix(values: Any, name: str) -> Shaped[np.ndarray, "n k"]:
 
 
 def as_numpy(values: Any) -> np.ndarray:
-    """An array on the host; duck-typed, so that codes need no torch."""
+    """The numpy array behind a list, an array or a tensor, read without importing torch."""
     if hasattr(values, "detach"):
         values = values.detach()
         if str(values.dtype) == "torch.bfloat16":
-            values = values.float()  # numpy has no bfloat16; the sign survives
+            values = values.float()  # numpy has no bfloat16; the sign stays the same
         values = values.cpu().numpy()
     return np.asarray(values)

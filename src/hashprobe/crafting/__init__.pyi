@@ -1,3 +1,3 @@
-from .record import Attacked as Attacked
-from .record import Stored as Stored
+from .attack_result import AttackResult as AttackResult
+from .attack_result import LazyPixels as LazyPixels
 from .runner import craft as craft

@@ -2,17 +2,17 @@
 
 import hashlib
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from hashprobe.attacks.targets import TargetCodes
-from hashprobe.storage import files
-from hashprobe.tensors import Images8
-from hashprobe.types import Budget
+from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.data.queries import Queries
+from hashprobe.storage.compare import Difference, differences
+from hashprobe.storage.files import jsonable, sha256_array
+from hashprobe.types import Precision
 from hashprobe.victims.base import Hasher
 
 
@@ -24,73 +24,56 @@ NOUNS = {
     "target_images": "target images",
     "lengths": "lengths of the clips",
     "target_lengths": "lengths of the target clips",
-    "hasher": "the hasher's weights",
-    "contract": "the hasher's input contract",
+    "hasher": "the victim's weights",
+    "contract": "the victim's input contract",
 }
 """Parts of a recipe whose values say nothing to a reader."""
 
 
 def recipe_of(
-    hasher: Hasher,
-    images8: Images8,
-    ids: list[int],
-    targets: TargetCodes,
-    attack: str,
-    budget: Budget,
-    options: Any,
-    seed: int,
-    precision: str,
-    target_images8: Tensor | None = None,
-    lengths: Tensor | None = None,
-    target_lengths: Tensor | None = None,
+    victim: Hasher, queries: Queries, goal: Goal, spec: AttackSpec, precision: Precision
 ) -> dict[str, Any]:
-    """Everything that decides on the result, in the words of JSON."""
-    recipe: dict[str, Any] = files.jsonable(
-        {
-            "version": version("hashprobe"),
-            "attack": attack,
-            "options": options,
-            "budget": budget.to_json(),
-            "seed": seed,
-            "precision": precision,
-            "query_ids": files.sha256_array(np.array(ids, np.int64)),
-            "queries": files.sha256_array(images8.cpu().numpy()),
-            "target_labels": files.sha256_array(targets.labels),
-            "target_codes": files.sha256_array(targets.codes),
-            "hasher": sha256_weights(hasher),
-            "contract": hasher.contract,
-        }
-    )
-    if target_images8 is not None:
-        recipe["target_images"] = files.sha256_array(target_images8.cpu().numpy())
-    if lengths is not None:
-        recipe["lengths"] = files.sha256_array(lengths.cpu().numpy())
-    if target_lengths is not None:
-        recipe["target_lengths"] = files.sha256_array(target_lengths.cpu().numpy())
+    """Everything that decides on the result, as JSON: the spec, and checksums of what it met."""
+    parts: dict[str, Any] = {
+        "query_ids": np.array(queries.ids, np.int64),
+        "queries": queries.pixels,
+        "target_labels": goal.labels,
+        "target_codes": goal.codes,
+        "target_images": None if goal.images is None else goal.images.pixels,
+        "lengths": queries.lengths,
+        "target_lengths": None if goal.images is None else goal.images.lengths,
+    }
+    given = {name: part for name, part in parts.items() if part is not None}
+    recipe: dict[str, Any] = {**spec.to_json(), "precision": precision}
+    recipe |= {name: sha256_array(as_array(part)) for name, part in given.items()}
+    recipe |= {"bits": victim.bits, "hasher": sha256_weights(victim)}
+    recipe |= {"contract": jsonable(victim.contract)}
     return recipe
 
 
-def sha256_weights(hasher: Hasher) -> str:
-    """The SHA-256 of a hasher's weights and buffers, whatever device they are on."""
+def as_array(part: Any) -> np.ndarray:
+    """An array on the host."""
+    array: np.ndarray = part.cpu().numpy() if isinstance(part, torch.Tensor) else part
+    return array
+
+
+def same_attack(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Whether two recipes are of one attack; those of format 1 know no version of an attack."""
+    return not what_differs(there, here)
+
+
+def what_differs(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:
+    """What is not the same in two recipes, in words."""
+    silent = {"attack_version": 1, "bits": here["bits"]}
+    known = {name: part for name, part in there.items() if name != "version"}
+    return differences({**silent, **known}, here, nouns=NOUNS)
+
+
+def sha256_weights(victim: Hasher) -> str:
+    """The SHA-256 of a victim's weights and buffers, whatever device they are on."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(hasher.state_dict().items()):
+    for name, tensor in sorted(victim.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
     return digest.hexdigest()
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What is not the same in two recipes, in the order of the second."""
-    seen = []
-    for key in dict.fromkeys([*here, *there]):
-        old, new = there.get(key), here.get(key)
-        if old == new:
-            continue
-        if key in NOUNS:
-            seen.append(f"{NOUNS[key]} differ")
-        elif isinstance(old, dict) and isinstance(new, dict):
-            seen.extend(differences(old, new, f"{key}."))
-        else:
-            seen.append(f"{prefix}{key} {old} there, {new} here")
-    return seen

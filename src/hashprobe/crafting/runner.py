@@ -1,68 +1,63 @@
-"""The runner: attacks in chunks, keeps what is finished, and resumes."""
+"""Runs an attack over many queries: in chunks, keeping what is finished, and resuming."""
 
-import inspect
+import time
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Int64
-from torch import Tensor
 
-from hashprobe.attacks.contract import Attack, AttackFunction, QueryIds, checked_ids
-from hashprobe.attacks.registry import ATTACKS, DEFAULT
-from hashprobe.attacks.targets import TargetCodes
-from hashprobe.crafting.chunk import Job, attack_chunk
-from hashprobe.crafting.provenance import differences, recipe_of
-from hashprobe.crafting.record import (
-    Attacked,
-    Crafted,
+from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.judge import judge
+from hashprobe.crafting.provenance import recipe_of, same_attack, what_differs
+from hashprobe.crafting.query_files import (
+    QueryRecord,
     clear,
-    read_index,
     read_query,
     repair_png,
     without_pixels,
-    write_index,
     write_query,
 )
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.frames import check_frame_rule
-from hashprobe.optim.session import OnStep, Precision, Session
-from hashprobe.tensors import Images, Images8
-from hashprobe.types import Budget
+from hashprobe.progress import Tick
+from hashprobe.storage.schema import AttackRecord
+from hashprobe.tensors import Images
+from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
-from hashprobe.victims.checks import check_images8, check_targets
+from hashprobe.victims.checks import check_images8
+from hashprobe.victims.encoding import device_of, encode
+from hashprobe.victims.passes import PassCounter
 
-
-OnProgress: TypeAlias = Callable[[int, int], None]
-"""Called with (queries finished, queries in all)."""
 
 CHUNK_BYTES = 64 << 20
 """Pixels of the queries that are on the device together, in float32."""
+PATIENCE = 20.0
+"""Seconds after which finished queries are kept even if they are few."""
+JUDGED = 32
+"""Queries encoded at once: plenty for a processor, little for a memory."""
+PROBED = 16
+"""Finished queries whose clean codes are compared before a folder is used again."""
+PROBE_SHARE = 0.01
+"""Bits of these codes that rounding on another machine may change."""
 
 
 def craft(
-    hasher: Hasher,
-    images8: Images8,
-    query_ids: QueryIds,
-    targets: TargetCodes,
+    victim: Hasher,
+    queries: Queries,
+    goal: Goal,
+    spec: AttackSpec = AttackSpec(),
     *,
-    attack: str | AttackFunction = DEFAULT,
-    budget: Budget,
-    options: Any = None,
-    seed: int = 0,
-    batch_size: int | None = None,
-    precision: Precision = "float32",
-    target_images8: Tensor | None = None,
-    target_lengths: Int64[Tensor, " n"] | None = None,
-    lengths: Int64[Tensor, " n"] | None = None,
+    runtime: Runtime = Runtime(),
     out: Path | None = None,
     overwrite: bool = False,
-    on_progress: OnProgress | None = None,
-    on_step: OnStep | None = None,
-) -> Attacked:
+) -> AttackResult:
     """Attacks queries and says what a search engine would be sent.
 
     Whatever the attack returns is projected onto the budget and [0, 1], rounded to 8 bits within
@@ -72,184 +67,230 @@ def craft(
     it stopped and attacks again only what is missing or damaged.
 
     Args:
-        hasher: the victim, in float32; left as it was. Queries go to its device.
-        images8: (Q, 3, H, W) clean queries, uint8; or clips, (Q, T, 3, H, W).
-        query_ids: (Q,) distinct whole numbers from 0; they name files and decide on chance.
-        targets: target labels and codes of the Q queries, from `draw_target_codes`.
-        attack: a name from `ATTACKS`, or a function with the signature of one.
-        budget: l-infinity radius and the space it counts in.
-        options: the attack's options; by default those of its name.
-        seed: 0 or above; goes to the attack.
-        batch_size: queries in the network at once; None chooses by the memory of the machine. It
-            plays no part in the result beyond the rounding of the network's own kernels.
-        precision: what gradients are computed in, `float32` or `bfloat16`; judgement is float32.
-        target_images8: (Q, 3, H, W) uint8, for attacks that steer to an image: a database item with
-            the target label for each query.
-        target_lengths: (Q,) frames of each of these, where they are clips.
-        lengths: (Q,) frames of each clip, from 1 to T; None for images.
+        victim: in float32; left as it was. Queries go to its device.
+        queries: Q clean images or clips, uint8, with distinct ids that name files and decide on
+            chance.
+        goal: target codes of the Q queries, from `targets`. An untargeted attack is handed none; it
+            is scored with those that are given.
+        spec: which attack, options, budget and seed.
+        runtime: precision of gradients, batch size, who is told.
         out: folder to keep results in and to resume from.
-        overwrite: throw away what another attack left in `out`.
-        on_progress: called with (queries finished, Q) at the start and after some are kept.
-        on_step: called with (query steps done, query steps at most) of all Q queries that were
-            not finished before.
+        overwrite: whether to throw away what another attack left in `out`.
 
     Returns:
-        Float and 8-bit adversarial queries with their codes, in the order of `query_ids`.
+        Float and 8-bit adversarial queries with their codes, in the order of the queries.
 
     Raises:
-        HashprobeError: input that does not fit, an unknown attack or options of another, a folder
-            that holds another attack or cannot be written, a device out of memory.
+        HashprobeError: input that does not fit, a folder that holds another attack, an attack on
+            another victim, or that cannot be written, a device out of memory.
 
     Example:
-        >>> import numpy as np
-        >>> from hashprobe.victims.base import ImageHasher
-        >>> images8 = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-        >>> targets = TargetCodes(
-        ...     np.eye(2, dtype=bool), np.ones((2, 16), np.int8), np.zeros((2, 1), np.int64))
-        >>> result = craft(ImageHasher("small", 16), images8, [7, 9], targets, attack="noise",
-        ...                budget=Budget(8 / 255))
-        >>> len(result), int((result.images8.int() - images8.int()).abs().max()) <= 8
+        >>> from hashprobe.types import Budget
+        >>> from hashprobe.victims import ImageHasher
+        >>> queries = Queries(torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8), (7, 9))
+        >>> spec = AttackSpec("noise", budget=Budget(8 / 255))
+        >>> result = craft(ImageHasher("small", 16), queries, Goal.untargeted(), spec)
+        >>> len(result), int((result.images8.int() - queries.pixels.int()).abs().max()) <= 8
         (2, True)
     """
-    ids = list(checked_ids(query_ids, len(images8)))
-    run, options, name = resolve(attack, options)
-    check_work(hasher, images8, ids, targets)
-    check_target_images(attack, images8, target_images8)
-    check_lengths(images8, lengths)
-    if target_images8 is not None:
-        check_lengths(target_images8, target_lengths, "target clips")
-    check_frame_rule(budget, images8)
-    session = Session(precision=precision, batch_size=batch_size)
-    recipe = recipe_of(
-        hasher, images8, ids, targets, name, budget, options, seed, precision, target_images8,
-        lengths, target_lengths,
-    )  # fmt: skip
-    done = open_folder(out, recipe, ids, overwrite) if out is not None else {}
-    pending = [row for row, query_id in enumerate(ids) if query_id not in done]
-    if on_progress is not None:
-        on_progress(len(done), len(ids))
+    check_work(victim, queries, goal, spec)
+    recipe = recipe_of(victim, queries, goal, spec, runtime.precision)
+    done: dict[int, QueryRecord] = {}
+    if out is not None:
+        recipe, done = open_folder(out, recipe, queries.ids, overwrite)
+        check_victim(victim, queries, done, out)
+    pending = [row for row, query_id in enumerate(queries.ids) if query_id not in done]
+    if done:
+        runtime.progress.log(f"{len(done)} of {len(queries)} queries are finished already")
 
-    def keep(finished: list[tuple[int, Crafted]]) -> None:
-        for query_id, one in finished:
+    def keep(finished: dict[int, QueryRecord]) -> None:
+        for query_id, one in finished.items():
             if out is not None:
                 write_query(out, recipe, query_id, one)
                 one = without_pixels(one)
             done[query_id] = one
-        if on_progress is not None:
-            on_progress(len(done), len(ids))
 
-    each = 4 * images8[0].numel()
-    size = max(batch_size or 1, CHUNK_BYTES // each)
-    for start in range(0, len(pending), size):
-        rows = pending[start : start + size]
-        job = Job(
-            clean8=images8[rows],
-            labels=targets.labels[rows],
-            codes=targets.codes[rows],
-            ids=[ids[row] for row in rows],
-            target_images8=None if target_images8 is None else target_images8[rows],
-            target_lengths=None if target_lengths is None else target_lengths[rows],
-            lengths=None if lengths is None else lengths[rows],
-        )
-        if on_step is not None:
-            session.on_step = partial(report, on_step, start, len(rows), len(pending))
-        attack_chunk(hasher, job, run, budget, options, seed, session, keep)
-    return Attacked.collect(ids, [done[query_id] for query_id in ids], recipe, out)
+    size = max(runtime.batch_size or 1, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
+    with runtime.progress.bar(f"{spec.name}: query steps") as tick:
+        for start in range(0, len(pending), size):
+            rows = pending[start : start + size]
+            told = shared_out(tick, start, len(rows), len(pending))
+            chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, keep, told)
+            chunk.attack(runtime)
+    records = [done[query_id] for query_id in queries.ids]
+    own = queries.labels if queries.labels is not None else goal.own_labels
+    return AttackResult.collect(
+        records, queries.ids, recipe, out, spec=spec, clean=queries, own_labels=own
+    )
 
 
-def report(on_step: OnStep, before: int, here: int, queries: int, step: int, most: int) -> None:
-    """Passes the query steps of one chunk on as those of all queries."""
-    on_step(before * most // here + step, queries * most // here)
+def shared_out(tick: Tick, before: int, here: int, queries: int) -> Tick:
+    """A tick for the query steps of one chunk, which passes them on as those of all queries."""
+    return lambda step, most: tick(before * most // here + step, queries * most // here)
 
 
-def resolve(attack: str | AttackFunction, options: Any) -> tuple[Callable[..., Images], Any, str]:
-    """The function, the options and the name of an attack."""
-    if not isinstance(attack, str):
-        inner = inspect.unwrap(getattr(attack, "func", attack))
-        where = getattr(inner, "__qualname__", type(inner).__qualname__)
-        return attack, options, f"{inner.__module__}.{where}"
-    if attack not in ATTACKS:
-        raise HashprobeError(f"unknown attack {attack!r}: choose from {', '.join(sorted(ATTACKS))}")
-    known: Attack = ATTACKS[attack]
-    if options is None:
-        options = known.options()
-    if not isinstance(options, known.options):
-        raise HashprobeError(
-            f"attack {attack} takes {known.options.__name__}; got {type(options).__name__}"
-        )
-    return known.run, options, attack
+class Chunk:
+    """Some queries on the device; keeps and judges them as an attack finishes them.
+
+    Args:
+        victim: the victim.
+        queries8: the queries, uint8.
+        goal: their goal.
+        spec: what is asked.
+        keep: called with finished queries by id.
+        tick: called with (query steps done, query steps at most).
+    """
+
+    def __init__(
+        self,
+        victim: Hasher,
+        queries8: Queries,
+        goal: Goal,
+        spec: AttackSpec,
+        keep: Callable[[dict[int, QueryRecord]], None],
+        tick: Tick,
+    ) -> None:
+        self.victim, self.queries8, self.goal, self.spec = victim, queries8, goal, spec
+        self.keep, self.step = keep, tick
+        self.counter = PassCounter(len(queries8))
+        self.waiting: dict[int, Images] = {}
+        self.kept: set[int] = set()
+        self.last = time.perf_counter()
+        self.most = JUDGED
+
+    def attack(self, runtime: Runtime) -> None:
+        """Attacks the queries."""
+        device, attack, spec = device_of(self.victim), self.spec.attack, self.spec
+        self.most = min(JUDGED, runtime.batch_size or JUDGED)
+        queries = self.queries8.on(device)
+        goal = self.goal if attack.goal == "targeted" else Goal.untargeted()
+        if goal.images is not None:
+            goal = replace(goal, images=goal.images.on(device))
+        try:
+            with self.counter.counting(self.victim):
+                moved = attack.run(
+                    self.victim,
+                    queries,
+                    goal,
+                    budget=spec.budget,
+                    options=spec.options,
+                    seed=spec.seed,
+                    runtime=replace(runtime, watch=self),
+                )
+            if moved.shape != queries.pixels.shape:
+                raise HashprobeError(
+                    f"the attack returned shape {tuple(moved.shape)} for "
+                    f"{tuple(queries.pixels.shape)}"
+                )
+            # Queries that were handed over early count as they were then.
+            rest = [row for row in range(len(queries)) if row not in self.kept | set(self.waiting)]
+            self.waiting |= {row: moved[row].detach() for row in rest}
+            if self.waiting:
+                self.flush()
+        except torch.OutOfMemoryError as error:
+            raise HashprobeError(
+                f"{device} is out of memory: choose a smaller batch size"
+            ) from error
+
+    def finished(self, rows: list[int], images: Images) -> None:
+        """Takes queries that the attack has finished."""
+        if self.kept.union(self.waiting).intersection(rows):
+            raise HashprobeError(
+                "the attack finished a query twice: it may hand its runtime to one call of solve "
+                "with all queries; other calls take Runtime() instead"
+            )
+        self.waiting.update(zip(rows, images.detach().clone(), strict=True))
+        if len(self.waiting) >= self.most or time.perf_counter() - self.last > PATIENCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Judges and keeps the queries that are waiting."""
+        # The attack's own time so far, shared out among the queries that it has finished.
+        seconds = (time.perf_counter() - self.last) / len(self.waiting)
+        rows = list(self.waiting)
+        for start in range(0, len(rows), JUDGED):
+            some = rows[start : start + JUDGED]
+            images = torch.stack([self.waiting.pop(row) for row in some])
+            part, goal = self.queries8.take(some), self.goal.take(some)
+            judged = judge(self.victim, part, images, goal, self.spec.budget)
+            self.kept.update(some)
+            self.keep(
+                {
+                    query_id: one._replace(
+                        seconds=seconds,
+                        forwards=int(self.counter.forwards[row]),
+                        backwards=int(self.counter.backwards[row]),
+                    )
+                    for query_id, row, one in zip(part.ids, some, judged, strict=True)
+                }
+            )
+        self.last = time.perf_counter()
 
 
-def check_work(hasher: Hasher, images8: Images8, ids: list[int], targets: TargetCodes) -> None:
+def check_work(victim: Hasher, queries: Queries, goal: Goal, spec: AttackSpec) -> None:
     """Refuses input that does not fit before anything is computed or written."""
-    check_images8(images8)
-    check_targets(torch.from_numpy(targets.codes).float(), len(images8), hasher.bits)
-    twice, times = Counter(ids).most_common(1)[0]
+    check_images8(queries.pixels)
+    check_frame_rule(spec.budget, queries.pixels)
+    if spec.attack.goal == "targeted" and spec.function is None and goal.codes is None:
+        raise HashprobeError(f"attack {spec.name} needs target codes: make a goal by targets()")
+    if goal.codes is not None:
+        if goal.codes.shape[1] != victim.bits:
+            raise HashprobeError(
+                f"target codes have {goal.codes.shape[1]} bits but the victim gives {victim.bits}"
+            )
+        if len(goal) != len(queries):
+            raise HashprobeError(
+                f"{len(goal)} target codes for {len(queries)} images: give one per image"
+            )
+    check_target_images(queries, goal, spec)
+    twice, times = Counter(queries.ids).most_common(1)[0]
     if times > 1:
         raise HashprobeError(f"query id {twice} appears more than once: ids name files")
-    for weight in hasher.parameters():
+    for weight in victim.parameters():
         if weight.is_floating_point() and weight.dtype != torch.float32:
             raise HashprobeError(
-                f"the hasher's weights are {str(weight.dtype).removeprefix('torch.')} but attacks "
-                "are judged in float32: call hasher.float() first"
+                f"the victim's weights are {str(weight.dtype).removeprefix('torch.')} but attacks "
+                "are judged in float32: call victim.float() first"
             )
 
 
-def check_target_images(
-    attack: str | AttackFunction, images8: Images8, target_images8: Tensor | None
-) -> None:
+def check_target_images(queries: Queries, goal: Goal, spec: AttackSpec) -> None:
     """Refuses target images that are missing, not wanted, or of another shape than the queries."""
-    if isinstance(attack, str) and ATTACKS[attack].wants_images != (target_images8 is not None):
-        verb = "steers to images: give" if target_images8 is None else "takes no"
-        raise HashprobeError(f"attack {attack} {verb} target images")
-    if target_images8 is not None:
-        check_images8(target_images8)
-        # Clips of the database may be longer than all queries.
-        if target_images8.shape[:1] + target_images8.shape[-3:] != (
-            images8.shape[:1] + images8.shape[-3:]
-        ):
-            raise HashprobeError(
-                f"target images have shape {tuple(target_images8.shape)}, the queries "
-                f"{tuple(images8.shape)}"
-            )
-
-
-def check_lengths(
-    images8: Images8, lengths: Int64[Tensor, " n"] | None, name: str = "clips"
-) -> None:
-    """Refuses clips without lengths, images with them, and lengths out of range."""
-    if (images8.ndim == 5) != (lengths is not None):
-        raise HashprobeError(
-            f"{name} need their lengths"
-            if lengths is None
-            else "images have no lengths: only clips"
-        )
-    if lengths is not None:
-        most = images8.shape[1]
-        if lengths.shape != (len(images8),) or not ((lengths >= 1) & (lengths <= most)).all():
-            raise HashprobeError(
-                f"lengths must be one for each of {len(images8)} {name}, from 1 to {most}"
-            )
+    wanted = "target images" in spec.attack.needs
+    if wanted and goal.images is None:
+        raise HashprobeError(f"attack {spec.name} steers to images: give target images")
+    if goal.images is None:
+        return
+    if not wanted and spec.function is None:
+        raise HashprobeError(f"attack {spec.name} takes no target images")
+    check_images8(goal.images.pixels)
+    # Clips of the database may be longer than all queries.
+    there, here = goal.images.pixels.shape, queries.pixels.shape
+    if (there[:1], len(there), there[-3:]) != (here[:1], len(here), here[-3:]):
+        raise HashprobeError(f"target images have shape {tuple(there)}, the queries {tuple(here)}")
 
 
 def open_folder(
-    out: Path, recipe: dict[str, Any], ids: list[int], overwrite: bool
-) -> dict[int, Crafted]:
-    """Claims a folder for this attack and reads what is finished in it."""
+    out: Path, recipe: dict[str, Any], ids: tuple[int, ...], overwrite: bool
+) -> tuple[dict[str, Any], dict[int, QueryRecord]]:
+    """Claims a folder for this attack; the recipe that marks its files, and what is finished."""
     found = None
     try:
-        found = read_index(out)
+        found = AttackRecord.read(out)
     except HashprobeError:
         if not overwrite:
             raise
-    if found is not None and found[0] != recipe and not overwrite:
+    same = found is not None and same_attack(found.recipe, recipe)
+    if found is not None and not same and not overwrite:
+        reasons = "; ".join(map(str, what_differs(found.recipe, recipe)))
         raise HashprobeError(
-            f"{out} holds another attack ({'; '.join(differences(found[0], recipe))}): "
-            "use another folder or overwrite"
+            f"{out} holds another attack ({reasons}): use another folder or overwrite"
         )
-    if found is None or found[0] != recipe:
+    if found is not None and same:
+        recipe = dict(found.recipe)
+    else:
         clear(out)
-        write_index(out, recipe, ids)
+        AttackRecord(recipe, ids).write(out)
     done = {}
     for query_id in ids:
         try:
@@ -259,4 +300,22 @@ def open_folder(
             continue
         repair_png(out, query_id, one)
         done[query_id] = without_pixels(one)
-    return done
+    return recipe, done
+
+
+def check_victim(victim: Hasher, queries: Queries, done: dict[int, QueryRecord], out: Path) -> None:
+    """Refuses finished queries whose clean codes this victim does not give."""
+    rows = [row for row, query_id in enumerate(queries.ids) if query_id in done][:PROBED]
+    if not rows:
+        return
+    some = queries.take(rows)
+    there = np.stack([done[query_id].clean_code for query_id in some.ids])
+    here = encode(victim, some.on(device_of(victim))).data
+    if here.shape != there.shape:
+        raise HashprobeError(f"{out} holds an attack on a victim of another code length")
+    wrong, bits = int(np.bitwise_count(here ^ there).sum()), len(rows) * victim.bits
+    if wrong > max(1, PROBE_SHARE * bits):
+        raise HashprobeError(
+            f"{out} holds an attack on another victim: of {bits} bits of {len(rows)} clean queries "
+            f"{wrong} differ. Was its normalisation changed? Use another folder or overwrite"
+        )

@@ -1,4 +1,4 @@
-"""Decoded clips on the disk, within a budget."""
+"""A cache of decoded clips on the disk, with a budget."""
 
 import errno
 import hashlib
@@ -26,14 +26,14 @@ DIGEST = 16
 
 @dataclass(frozen=True)
 class ClipCache:
-    """A folder of decoded clips, one file each; those not used for longest make room for others.
+    """A folder of decoded clips, one file each; the least recently used files are removed first.
 
-    A file holds a digest and an array, so that a damaged one is seen. Several processes may share
-    the folder. A disk that is full is no error: clips are then decoded again.
+    A file holds a digest and an array, so that damage is detected. Several processes may share the
+    folder. A full disk is no error: clips are then decoded again.
 
     Args:
-        folder: made when it is first used; files in it that are not the cache's own are left alone.
-        budget: bytes that its files may take; each process may be one clip above it for a moment.
+        folder: it is made at the first use; other files in it are left alone.
+        budget: most bytes of all its files; each process may exceed it by one clip for a moment.
 
     Raises:
         HashprobeError: a negative budget.
@@ -55,10 +55,10 @@ class ClipCache:
             raise HashprobeError(f"a cache needs a budget of 0 or more bytes; got {self.budget}")
 
     def check(self) -> None:
-        """Makes the folder if needed.
+        """Makes the folder if it is missing.
 
         Raises:
-            HashprobeError: it cannot be made, or not be written.
+            HashprobeError: it cannot be made or written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ class ClipCache:
             raise HashprobeError(f"no cache of clips: {os_error(error, self.folder)}") from error
 
     def get(self, key: str) -> UInt8[Tensor, "t 3 s s"] | None:
-        """A clip that was put there, or None where it is missing or damaged."""
+        """A clip that was put there, or None if it is missing or damaged."""
         path = self.folder / (key + SUFFIX)
         try:
             data = path.read_bytes()
@@ -81,7 +81,7 @@ class ClipCache:
         return torch.from_numpy(np.load(BytesIO(data[DIGEST:]), allow_pickle=False))
 
     def put(self, key: str, clip: UInt8[Tensor, "t 3 s s"]) -> None:
-        """Keeps a clip, and removes those not used for longest if that is needed."""
+        """Keeps a clip, and removes the least recently used ones if the budget is exceeded."""
         buffer = BytesIO()
         np.save(buffer, clip.numpy(), allow_pickle=False)
         data = buffer.getvalue()
@@ -92,11 +92,11 @@ class ClipCache:
         self.trim()
 
     def trim(self) -> None:
-        """Removes what was not used for longest until the rest is within the budget."""
+        """Removes the least recently used clips until the rest is within the budget."""
         files = []
         with suppress(OSError), os.scandir(self.folder) as entries:
             for entry in entries:
-                # What a killed process left unfinished has the suffix inside its name.
+                # Unfinished files of a killed process have the suffix inside their names.
                 if SUFFIX in entry.name:
                     with suppress(OSError):
                         files.append((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path))
@@ -110,12 +110,12 @@ class ClipCache:
 
 
 def digest_of(data: bytes) -> bytes:
-    """A digest that shows damage."""
+    """A digest that detects damage."""
     return hashlib.blake2b(data, digest_size=DIGEST).digest()
 
 
 def clip_key(source: ClipSource, position: int, contract: InputContract) -> str:
-    """A name for one clip as a network sees it: content, frame rule, size, filter and fit."""
+    """The cache key of one clip as a network sees it: content, frame rule, size, filter and fit."""
     rule = (source.stride, min(source.limit, contract.frames))
     shape = (contract.size, contract.filter, contract.fit)
     digest = hashlib.blake2b(repr((rule, shape)).encode(), digest_size=16)

@@ -20,7 +20,7 @@ LIMIT = 40
 
 
 def check_rule(stride: int, limit: int) -> None:
-    """Refuses a frame rule that keeps nothing."""
+    """Refuses a stride or a limit below 1."""
     if stride < 1 or limit < 1:
         raise HashprobeError(
             f"stride and limit of the frames of a clip must be at least 1; got {stride} and {limit}"
@@ -33,8 +33,8 @@ class ClipArraySource:
 
     Args:
         clips: N clips (T, 3, H, W) in 0..255, T >= 1.
-        stride: every so many-th frame is kept.
-        limit: frames kept at most.
+        stride: every stride-th frame is kept.
+        limit: most frames that are kept.
 
     Raises:
         HashprobeError: a clip without frames, or a stride or limit below 1.
@@ -64,7 +64,7 @@ class ClipArraySource:
         stride: int = 1,
         limit: int = LIMIT,
     ) -> "ClipArraySource":
-        """Clips that stand in one array, each as long as its length says.
+        """Clips in one padded array; `lengths` says how many frames of each are its own.
 
         Example:
             >>> clips = torch.zeros(2, 9, 3, 8, 8, dtype=torch.uint8)
@@ -95,13 +95,13 @@ class ClipArraySource:
 
 @dataclass(frozen=True)
 class VideoFileSource:
-    """Video files below a folder, decoded when asked for (`read_video`).
+    """Video files below a folder, decoded on demand (`read_video`).
 
     Args:
         root: the folder.
         paths: N files, from the root.
-        stride: every so many-th frame is kept.
-        limit: frames kept at most.
+        stride: every stride-th frame is kept.
+        limit: most frames that are kept.
 
     Raises:
         HashprobeError: a stride or limit below 1, or PyAV is not installed.
@@ -132,7 +132,7 @@ class VideoFileSource:
         return read_video(self.root / self.paths[position], self.stride, self.limit)
 
     def fingerprint(self, position: int) -> bytes:
-        """A digest of the file's size and both ends; of its name where it cannot be read."""
+        """A digest of the file's size and both ends, or of its name if it cannot be read."""
         path = self.root / self.paths[position]
         digest = hashlib.blake2b(digest_size=16)
         try:
@@ -160,10 +160,10 @@ class FrameFolderSource:
     Numbers in names count as numbers: 2.png comes before 10.png.
 
     Args:
-        root: the folder of all.
+        root: the folder of all clips.
         paths: N folders, from the root.
-        stride: every so many-th picture is kept.
-        limit: pictures kept at most.
+        stride: every stride-th picture is kept.
+        limit: most pictures that are kept.
 
     Raises:
         HashprobeError: a stride or limit below 1.
@@ -209,7 +209,7 @@ class FrameFolderSource:
         frames = [pictures.read(i) for i in range(len(pictures))]
         for frame, path in zip(frames, chosen, strict=True):
             if frame.shape != frames[0].shape:
-                raise BadImage(str(path), f"is not of the size that {chosen[0].name} has")
+                raise BadImage(str(path), f"has another size than {chosen[0].name}")
         return torch.stack(frames)
 
     def fingerprint(self, position: int) -> bytes:
@@ -232,6 +232,6 @@ class FrameFolderSource:
 
 
 def by_number(name: str) -> list[tuple[int, str]]:
-    """A key that sorts names with the numbers in them as numbers."""
+    """A sorting key that compares numbers in names as numbers."""
     pieces = re.findall(r"[0-9]+|[^0-9]+", name)
     return [(int(p), p) if p.isascii() and p.isdigit() else (-1, p) for p in pieces]

@@ -1,4 +1,4 @@
-"""Clips through the codec that videos on the net are in: H.264 in an mp4 file (libx264 by PyAV)."""
+"""Clips through a usual video codec: H.264 in an mp4 file (libx264 by PyAV)."""
 
 from importlib.util import find_spec
 from io import BytesIO
@@ -15,9 +15,9 @@ from hashprobe.errors import HashprobeError, missing_extra
 
 
 CRF, LARGEST_CRF = 23, 51
-"""Constant rate factor: 0 is all but lossless, 23 libx264's default, 51 the coarsest."""
+"""Constant rate factor: 0 is nearly lossless, 23 is libx264's default, 51 is the coarsest."""
 RATE = 25
-"""Frames a second: plays no part in what is kept of a frame's detail at a given crf."""
+"""Frames a second; at a given crf it has no effect on the detail of a frame."""
 BT601 = 6
 """Colours of small videos (ITU-R BT.601), in the numbers of H.264 (annex E)."""
 
@@ -33,7 +33,7 @@ def check_crf(crf: int) -> None:
 
 
 def check_h264() -> None:
-    """Refuses to go on where no H.264 can be written.
+    """Refuses to go on if H.264 cannot be written.
 
     Raises:
         HashprobeError: PyAV is not installed (the extra that brings it is named), or was built
@@ -51,10 +51,10 @@ def check_h264() -> None:
 
 
 def encode_h264(clip: UInt8[Tensor, "t 3 h w"], crf: int = CRF) -> bytes:
-    """A clip as an mp4 file: H.264, yuv420p, 25 frames a second, to be played while it loads.
+    """A clip as an mp4 file: H.264, yuv420p, 25 frames a second, with the index first.
 
-    An odd height or width is made even, as the codec wants it, by repeating the edge. The same clip
-    gives the same bytes on the same machine.
+    The codec needs even sides: an odd height or width is made even by repeating the edge. The same
+    clip gives the same bytes on the same machine.
 
     Args:
         clip: (T, 3, H, W) RGB in 0..255, T at least 1.
@@ -64,7 +64,7 @@ def encode_h264(clip: UInt8[Tensor, "t 3 h w"], crf: int = CRF) -> bytes:
         The content of the file.
 
     Raises:
-        HashprobeError: no H.264 here, a crf out of range, or a clip without frames.
+        HashprobeError: H.264 is not available, a crf out of range, or a clip without frames.
 
     Example:
         >>> clip = torch.full((3, 3, 16, 15), 100, dtype=torch.uint8)
@@ -79,7 +79,7 @@ def encode_h264(clip: UInt8[Tensor, "t 3 h w"], crf: int = CRF) -> bytes:
 
     frames = clip.permute(0, 2, 3, 1).numpy()
     frames = np.pad(frames, ((0, 0), *((0, side % 2) for side in clip.shape[2:]), (0, 0)), "edge")
-    # Putting the index first needs a file that can be read again: memory will not do.
+    # The index can only be put first in a real file, not in memory.
     with TemporaryDirectory(prefix="hashprobe-") as folder:
         path = Path(folder) / "clip.mp4"
         try:
@@ -115,7 +115,7 @@ def write(path: Path, frames: UInt8[np.ndarray, "t h w 3"], crf: int) -> None:
 
 
 def decode_h264(data: bytes, frames: int, height: int, width: int) -> UInt8[Tensor, "t 3 h w"]:
-    """The clip in the content of an mp4 file, as `read_video` gives it, cut to its own size.
+    """The clip in the content of an mp4 file, cut to its own size.
 
     Args:
         data: what `encode_h264` gave.
@@ -127,7 +127,7 @@ def decode_h264(data: bytes, frames: int, height: int, width: int) -> UInt8[Tens
         (T, 3, H, W) RGB in 0..255.
 
     Raises:
-        HashprobeError: PyAV is not installed, or these are no bytes of such a clip.
+        HashprobeError: PyAV is not installed, or the bytes do not hold such a clip.
 
     Example:
         >>> decode_h264(b"no video", 3, 16, 16)

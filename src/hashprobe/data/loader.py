@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,15 +16,14 @@ from hashprobe.data.cache import ClipCache, clip_key
 from hashprobe.data.clip_sources import ClipArraySource
 from hashprobe.data.sources import ArraySource, BadImage, ClipSource, Split
 from hashprobe.errors import HashprobeError
+from hashprobe.progress import Tick
 from hashprobe.storage.environment import cores
 from hashprobe.tensors import Images8
-from hashprobe.types import InputContract
+from hashprobe.types import InputContract, Runtime
 
 
-Progress = Callable[[int, int], None]
-"""Called with (items done, items in all)."""
 BATCH = 256
-"""Images, or frames of clips, that are decoded as one batch."""
+"""Images, or frames of clips, of one batch where nothing else is asked for."""
 
 
 def fit_image(
@@ -37,7 +36,7 @@ def fit_image(
         contract: size, filter and fit.
 
     Returns:
-        The same at (size, size); the picture itself when it has that size already.
+        The same at (size, size); the picture itself if it has that size already.
 
     Example:
         >>> fit_image(torch.zeros(3, 20, 10, dtype=torch.uint8), InputContract(size=8)).shape
@@ -73,7 +72,7 @@ class Batch:
 
 
 class Decoded(Dataset[tuple[int, Tensor | BadImage]]):
-    """Items of a split at the contract's size; one that cannot be had is its BadImage."""
+    """Items of a split at the contract's size; a BadImage for one that cannot be decoded."""
 
     def __init__(self, split: Split, contract: InputContract, cache: ClipCache | None) -> None:
         self.split = split
@@ -93,7 +92,7 @@ class Decoded(Dataset[tuple[int, Tensor | BadImage]]):
             return position, bad
 
     def clip(self, source: ClipSource, position: int) -> UInt8[Tensor, "t 3 s s"]:
-        """A clip's frames, as many as the network sees at most; from the cache where it can be."""
+        """The frames of a clip that the network sees, from the cache if it has them."""
         key = clip_key(source, position, self.contract) if self.cache else ""
         kept = self.cache.get(key) if self.cache else None
         if kept is not None:
@@ -122,10 +121,11 @@ def collate(items: list[tuple[int, Tensor | BadImage]], frames: int) -> Collated
     return positions, pixels, [len(clip) for clip in good], bad
 
 
-def settle(_: int) -> None:
-    """A worker's first act: one thread, for the cores are shared out; and no inherited garbage.
+def worker_init(_: int) -> None:
+    """Prepares a worker: one thread, because all cores have workers, and no inherited garbage.
 
-    What the parent's decoder left behind waits for threads that a forked worker does not have.
+    A decoder of the parent process waits, when it is collected, for threads that a forked worker
+    does not have.
     """
     gc.freeze()
     torch.set_num_threads(1)
@@ -134,13 +134,10 @@ def settle(_: int) -> None:
 def stream(
     split: Split,
     contract: InputContract,
+    runtime: Runtime = Runtime(),
     *,
-    batch_size: int | None = None,
-    workers: int | None = None,
-    skip_bad: bool = False,
     rest: bool = False,
-    cache: ClipCache | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Tick | None = None,
     on_bad: Callable[[BadImage], None] | None = None,
 ) -> Iterator[Batch]:
     """Decode a split batch by batch, in order and in constant memory.
@@ -148,36 +145,34 @@ def stream(
     Args:
         split: N images or clips.
         contract: size, filter and fit of the pixels, and for clips the number of frames F.
-        batch_size: items a batch, at most; by default 256 images, or clips of 256 frames in all.
-        workers: decoding processes; by default one a core for files and none for arrays.
-        skip_bad: go on without items that cannot be had.
-        rest: the split is what is left of a larger one, and may be bad as a whole under `skip_bad`.
-        cache: keeps decoded clips of files for the next time; of no use to images and arrays.
+        runtime: `batch_size` is images, or frames of clips, in one batch, by default 256;
+            `workers` are decoding processes, by default one a core for files and none for arrays;
+            `skip_bad` leaves out items that cannot be decoded; `cache` keeps decoded clips of files
+            for the next time. The rest of it plays no part.
+        rest: the split is what is left of a larger one: with `skip_bad`, all of its items may be
+            bad.
         on_progress: called with (items done, N) after each batch.
-        on_bad: called with each item that cannot be had.
+        on_bad: called with each item that cannot be decoded.
 
     Yields:
         Batches of (n, 3, size, size) or (n, F, 3, size, size) 8-bit pixels with their positions.
 
     Raises:
-        HashprobeError: after the last batch, when items were bad and `skip_bad` is off: it names
-            the first and counts the others; or at once when the split is empty, nothing is left,
-            clips meet a network of images or images one of clips, or the cache cannot be written.
+        HashprobeError: after the last batch, if items were bad and `skip_bad` is off: it names the
+            first and counts the others; at once if the split is empty, no item can be decoded, the
+            data are clips and the network sees images, the other way round, or the cache cannot be
+            written.
 
     Example:
-        >>> from hashprobe.data.datasets.bundled import load_digits
-        >>> next(stream(load_digits().query, InputContract(size=8), batch_size=4)).images.shape
+        >>> from hashprobe.data.datasets.digits import load_digits
+        >>> digits, contract = load_digits().query, InputContract(size=8)
+        >>> next(stream(digits, contract, Runtime(batch_size=4))).images.shape
         torch.Size([4, 3, 8, 8])
     """
     check_kind(split, contract)
-    if batch_size is None:
-        batch_size = max(1, BATCH // max(1, contract.frames))
-    if batch_size < 1 or (workers is not None and workers < 0):
-        raise HashprobeError(
-            f"decoding needs batches of at least 1 and no negative number of workers; got "
-            f"{batch_size} and {workers}"
-        )
+    batch_size = max(1, (runtime.batch_size or BATCH) // max(1, contract.frames))
     in_memory = isinstance(split.source, ArraySource | ClipArraySource)
+    workers, cache = runtime.workers, runtime.cache
     if workers is None:
         workers = 0 if in_memory else cores()
     if not split.video or in_memory:
@@ -185,13 +180,13 @@ def stream(
     if cache is not None:
         cache.check()
     if workers and split.video:
-        gc.collect()  # see settle
+        gc.collect()  # see worker_init
     loader = DataLoader(
         Decoded(split, contract, cache),
         batch_size=batch_size,
         num_workers=min(workers, -(-len(split) // batch_size)),
         collate_fn=partial(collate, frames=contract.frames),
-        worker_init_fn=settle,
+        worker_init_fn=worker_init,
     )
     done = 0
     failures: list[BadImage] = []
@@ -207,12 +202,12 @@ def stream(
         if on_progress:
             on_progress(done, len(split))
     nothing = len(failures) == len(split) and not rest
-    if failures and (not skip_bad or nothing):
+    if failures and (not runtime.skip_bad or nothing):
         raise too_bad(failures, split)
 
 
 def check_kind(split: Split, contract: InputContract) -> None:
-    """Refuses a split that is empty or not of the kind that the network sees."""
+    """Refuses an empty split, clips for a network of images, and images for a network of clips."""
     if not len(split):
         raise HashprobeError("a split without items cannot be decoded")
     if contract.frames < 0:
@@ -226,7 +221,7 @@ def check_kind(split: Split, contract: InputContract) -> None:
 
 
 def too_bad(failures: list[BadImage], split: Split) -> HashprobeError:
-    """The one line about items that cannot be had: the first, and how many others."""
+    """The error about items that cannot be decoded: it names the first and counts the others."""
     what, more = "clip" if split.video else "image", len(failures) - 1
     others = f"; {more} other {what}s are bad too" if more else f"; no other {what} is bad"
     hint = "" if len(failures) == len(split) else " (--skip-bad goes on without them)"
@@ -248,7 +243,7 @@ class Pixels:
     positions: Int64[np.ndarray, " m"]
     """Positions in the split of the M items that could be decoded."""
     bad: tuple[str, ...]
-    """What was wrong with each of the others."""
+    """The errors of the other items."""
     lengths: Int64[np.ndarray, " m"] | None = None
     """Frames of each clip before the padding; None for images."""
 
@@ -256,30 +251,26 @@ class Pixels:
 def decode(
     split: Split,
     contract: InputContract,
+    runtime: Runtime = Runtime(),
     *,
-    workers: int | None = None,
-    skip_bad: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: Tick | None = None,
     into: Path | None = None,
-    cache: ClipCache | None = None,
 ) -> Pixels:
     """Decode a whole split once, so that it can be read in any order afterwards.
 
     Args:
         split: N images or clips.
         contract: size, filter and fit of the pixels, and for clips the number of frames F.
-        workers: decoding processes; by default one a core for files and none for arrays.
-        skip_bad: go on without items that cannot be had.
+        runtime: `workers`, `skip_bad` and `cache` as in `stream`; the rest of it plays no part.
         on_progress: called with (items done, N).
-        into: an .npy file to hold the pixels, mapped into memory, for more than fits in it.
-        cache: keeps decoded clips of files for the next time; of no use to images and arrays.
+        into: an .npy file for pixels that do not fit into memory; the file is mapped.
 
     Raises:
-        HashprobeError: items are bad and `skip_bad` is off, clips meet a network of images or
-            images one of clips, or the cache cannot be written.
+        HashprobeError: items are bad and `skip_bad` is off, the data are clips and the network sees
+            images, the other way round, or the cache cannot be written.
 
     Example:
-        >>> from hashprobe.data.datasets.bundled import load_digits
+        >>> from hashprobe.data.datasets.digits import load_digits
         >>> decode(load_digits().query, InputContract(size=8)).images.shape
         torch.Size([200, 3, 8, 8])
     """
@@ -297,9 +288,7 @@ def decode(
     for batch in stream(
         split,
         contract,
-        workers=workers,
-        skip_bad=skip_bad,
-        cache=cache,
+        replace(runtime, batch_size=None),
         on_progress=on_progress,
         on_bad=lambda failure: bad.append(str(failure)),
     ):

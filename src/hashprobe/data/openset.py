@@ -9,10 +9,10 @@ from hashprobe.errors import HashprobeError
 
 
 def hold_back(data: RetrievalData, unseen: int, seed: int) -> RetrievalData:
-    """Some labels become unseen: what carries them leaves the queries and the training items.
+    """Make some labels unseen: queries and training items that carry them are left out.
 
-    The database keeps its items, so that an attack can aim at what the network was never taught.
-    With one seed, the labels of a smaller open set are among those of a larger one.
+    The database keeps its items, so that an attack can aim at labels that the network never saw.
+    With the same seed, a larger open set contains the labels of a smaller one.
 
     Source: the unseen-target experiment of the DHTA paper (Bai et al., ECCV 2020), for any data.
 
@@ -26,10 +26,10 @@ def hold_back(data: RetrievalData, unseen: int, seed: int) -> RetrievalData:
 
     Raises:
         HashprobeError: too many labels or none, labels that are held back already, or a split that
-            would be left empty.
+            would be empty.
 
     Example:
-        >>> from hashprobe.data.datasets.bundled import load_digits
+        >>> from hashprobe.data.datasets.digits import load_digits
         >>> data = hold_back(load_digits(), 2, seed=0)
         >>> data.unseen, len(data.query), len(data.train), len(data.database)
         (('4', '6'), 159, 209, 1347)
@@ -53,7 +53,7 @@ def hold_back(data: RetrievalData, unseen: int, seed: int) -> RetrievalData:
                 f"({', '.join(names)}): hold fewer back"
             )
         splits.append(kept)
-    # The protocol's sizes hold for the whole data set; what they said then is still worth knowing.
+    # The protocol's sizes hold for the whole data set: the finding says that it is about that.
     sizes = tuple(
         replace(finding, text=f"before labels were held back, {finding.text}")
         for finding in data.findings

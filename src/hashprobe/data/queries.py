@@ -77,6 +77,11 @@ class Queries:
             None if self.labels is None else self.labels[places],
         )
 
+    def laid_out(self, layout: Any) -> "Queries":
+        """The same with copies of the pixels, in a memory format of torch."""
+        pixels = self.pixels.detach().clone(memory_format=layout)
+        return Queries(pixels, self.ids, self.lengths, self.labels)
+
     def on(self, device: Any) -> "Queries":
         """The same with pixels in float32 in [0, 1] and lengths, both on a device."""
         pixels = self.pixels.to(device)

@@ -21,7 +21,7 @@ HEAD_BYTES = 65536
 
 
 class BadImage(HashprobeError):
-    """One image or clip that cannot be had: its name and why.
+    """One image or clip that cannot be decoded: its name and why.
 
     Example:
         >>> print(BadImage("cat/7.jpg", "no such file"))
@@ -50,7 +50,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, position: int) -> UInt8[Tensor, "3 h w"]:
-        """RGB pixels of one item; BadImage when they cannot be had."""
+        """RGB pixels of one item; raises BadImage if it cannot be decoded."""
         ...
 
     def fingerprint(self, position: int) -> bytes:
@@ -74,7 +74,7 @@ class ClipSource(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, position: int) -> UInt8[Tensor, "t 3 h w"]:
-        """RGB frames of one clip, one at least; BadImage when they cannot be had."""
+        """RGB frames of one clip, at least one; raises BadImage if it cannot be decoded."""
         ...
 
     def fingerprint(self, position: int) -> bytes:
@@ -115,7 +115,7 @@ class ArraySource:
 
 @dataclass(frozen=True)
 class FileSource:
-    """Image files below a folder, decoded when asked for (JPEG, PNG, WebP, GIF's first frame).
+    """Image files below a folder, decoded on demand (JPEG, PNG, WebP, the first frame of a GIF).
 
     Example:
         >>> FileSource(Path("pictures"), ("cat/1.jpg", "dog/2.jpg")).paths[0]
@@ -129,7 +129,7 @@ class FileSource:
         return len(self.paths)
 
     def read(self, position: int) -> UInt8[Tensor, "3 h w"]:
-        """Decode one file to RGB, turned upright as its EXIF data says.
+        """Decode one file to RGB, turned upright by its EXIF data.
 
         Raises:
             BadImage: the file is missing, empty, truncated or no image.
@@ -145,7 +145,7 @@ class FileSource:
                     read_file(str(path)), mode=ImageReadMode.RGB, apply_exif_orientation=True
                 )
         except (RuntimeError, OSError, ValueError) as error:
-            # What stands before it is a place in torchvision's source.
+            # The message begins with a place in the source of torchvision.
             reason = re.sub(r"^.*\.cpp:\d+, ", "", str(error).splitlines()[0])
             raise BadImage(str(path), reason if path.is_file() else "no such file") from None
         if image.dtype == torch.uint16:
@@ -154,7 +154,7 @@ class FileSource:
         return pixels
 
     def fingerprint(self, position: int) -> bytes:
-        """A digest of the file's size and first 64 KiB; of its name where it cannot be read."""
+        """A digest of the file's size and first 64 KiB; or of its name if it cannot be read."""
         path = self.root / self.paths[position]
         digest = hashlib.blake2b(digest_size=16)
         try:

@@ -37,9 +37,9 @@ VIDEO_SUFFIXES = frozenset(
     ]
 )
 FORMATS = "asf,avi,flv,matroska,mov,mp3,mpeg,mpegts,mpegvideo,ogg,wav"
-"""What FFmpeg may take a file for, in its own names: no playlist, which would open other files."""
+"""FFmpeg's names of the accepted formats; playlists are not accepted, they open other files."""
 SLACK = 0.05
-"""Share of the stated length that may be missing: headers are not exact."""
+"""Share of the stated length that may be missing, because headers are not exact."""
 
 
 class Unreadable(Exception):
@@ -47,7 +47,7 @@ class Unreadable(Exception):
 
 
 def check_extra() -> None:
-    """Refuses to go on without PyAV.
+    """Refuses to go on if PyAV is not installed.
 
     Raises:
         HashprobeError: it is not installed; the extra that brings it is named.
@@ -59,13 +59,13 @@ def check_extra() -> None:
 def read_video(path: Path, stride: int = 1, limit: int = 40) -> UInt8[Tensor, "t 3 h w"]:
     """Some frames of a video file, from the first on, in the order in which they are shown.
 
-    Frames are turned upright as the file says. A file of variable frame rate gives each of its
-    frames once. No more is decoded than is needed.
+    Frames are turned upright by the file's display matrix. A file of variable frame rate gives each
+    of its frames once. Decoding stops after the last frame that is needed.
 
     Args:
         path: a file of a common format (AVI, MP4, MOV, MKV, WebM, MPEG, FLV, WMV, Ogg, 3GP).
-        stride: every so many-th frame is kept.
-        limit: frames kept at most.
+        stride: every stride-th frame is kept.
+        limit: most frames that are kept.
 
     Returns:
         (T, 3, H, W) RGB in 0..255, 1 <= T <= limit.
@@ -100,7 +100,7 @@ def read_video(path: Path, stride: int = 1, limit: int = 40) -> UInt8[Tensor, "t
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         if getattr(error, "errno", None) == errno.EINVAL:
-            reason = "of no format that is expected here"
+            reason = "the format is not supported"
         raise BadImage(str(path), f"no video that can be read: {reason}") from None
     if not frames:
         raise BadImage(str(path), "holds a video stream without frames")
@@ -110,7 +110,7 @@ def read_video(path: Path, stride: int = 1, limit: int = 40) -> UInt8[Tensor, "t
 
 
 def video_stream(container: "InputContainer") -> "VideoStream":
-    """The first moving picture of a file, to be decoded in this thread alone.
+    """The first video stream of a file that is no cover picture, decoded in this thread alone.
 
     Raises:
         Unreadable: there is none.
@@ -138,7 +138,7 @@ def decoded(container: "InputContainer", stream: "VideoStream") -> Iterator["Vid
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 break
-            # The last packet is empty: the decoder then hands over what it held back.
+            # The last packet is empty: the decoder then returns the frames that it kept.
             if packet.size:
                 times.append(packet.dts if packet.pts is None else packet.pts)
             for frame in packet.decode():
@@ -154,7 +154,7 @@ def decoded(container: "InputContainer", stream: "VideoStream") -> Iterator["Vid
 
 
 def ends_early(container: "InputContainer", stream: "VideoStream", times: list[int | None]) -> bool:
-    """Whether the packets seen reach less far than the file's header states, if it does."""
+    """Whether the packets end before the length that the file's header states, if it states one."""
     known = [time for time in times if time is not None]
     rate = stream.average_rate
     if container.format.name == "avi" and rate:
@@ -163,7 +163,7 @@ def ends_early(container: "InputContainer", stream: "VideoStream", times: list[i
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         stated = 3600 * float(hours) + 60 * float(minutes) + float(seconds)
     else:
-        # Elsewhere a cut shows in the last packet, and stated lengths may be those before an edit.
+        # Other formats show a cut in the last packet, and may state the length before an edit.
         return False
     if len(known) < len(times) or stream.time_base is None:
         return False
@@ -172,7 +172,7 @@ def ends_early(container: "InputContainer", stream: "VideoStream", times: list[i
 
 
 def upright(frame: "VideoFrame") -> np.ndarray:
-    """(H, W, 3) RGB of a frame, turned as its display matrix says."""
+    """(H, W, 3) RGB of a frame, turned by its display matrix."""
     pixels: Any = frame.to_ndarray(format="rgb24")
     turned: np.ndarray = np.rot90(pixels, k=round(frame.rotation / 90))
     return turned

@@ -7,7 +7,7 @@ from .curves import precision_curve as precision_curve
 from .curves import precision_recall_curve as precision_recall_curve
 from .curves import precision_within_radius as precision_within_radius
 from .curves import recall_curve as recall_curve
-from .labels import as_labels as as_labels
+from .measure_options import MeasureOptions as MeasureOptions
 from .measurement import Bootstrap as Bootstrap
 from .measurement import Curve as Curve
 from .measurement import Measurement as Measurement
@@ -15,12 +15,13 @@ from .measurement import paired_difference as paired_difference
 from .measures import mean_average_precision as mean_average_precision
 from .measures import targeted_mean_average_precision as targeted_mean_average_precision
 from .outcome import AfterCodec as AfterCodec
+from .outcome import AttackCodes as AttackCodes
 from .outcome import Evaluation as Evaluation
-from .outcome import evaluate_attack as evaluate_attack
-from .outcome import wrong_bits as wrong_bits
 from .perceptibility import Perceptibility as Perceptibility
 from .perceptibility import compare_pixels as compare_pixels
 from .ranking import Empty as Empty
 from .ranking import Normaliser as Normaliser
 from .ranking import Ranking as Ranking
 from .ranking import Ties as Ties
+from .scoring import evaluate_attack as evaluate_attack
+from .scoring import wrong_bits as wrong_bits

@@ -1,4 +1,4 @@
-"""Average precision of a block of queries, by order or in closed form from counts by distance.
+"""Average precision of a block of queries: over an order, or in closed form from counts.
 
 AP@T = (sum over the hits in the top T of the precision at each) / Z. With the notation of
 `hashprobe.evaluation.ranking` and H the harmonic numbers, a group adds to the sum
@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from hashprobe.evaluation.ranking import Counts, Normaliser, Ranking, Ties, group_hits
+from hashprobe.evaluation.measure_options import MeasureOptions
+from hashprobe.evaluation.ranking import Counts, Ranking, Ties, group_hits
 
 
 Values: TypeAlias = Float64[np.ndarray, " q"]
@@ -22,49 +23,15 @@ Values: TypeAlias = Float64[np.ndarray, " q"]
 
 
 def harmonic(size: int) -> Float64[np.ndarray, " h"]:
-    """Harmonic numbers H(0) .. H(size).
-
-    Example:
-        >>> harmonic(2)
-        array([0. , 1. , 1.5])
-    """
+    """Harmonic numbers H(0) .. H(size)."""
     return np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, size + 1))])
 
 
 def average_precision(
-    ranking: Ranking,
-    rows: slice,
-    table: Float64[np.ndarray, " h"],
-    *,
-    top: int,
-    normaliser: Normaliser,
-    ties: Ties,
-    hitless_orders: bool,
+    ranking: Ranking, rows: slice, options: MeasureOptions, table: Float64[np.ndarray, " h"]
 ) -> Values:
-    """AP@T of each query of a block.
-
-    Args:
-        ranking: queries before a database of N items.
-        rows: of q queries.
-        table: `harmonic(T)`.
-        top: T in 1..N.
-        normaliser: what Z is: `hits` in the top T, `min` of R and T, or `relevant` items R.
-        ties: tie policy; `expected` needs a Z that no order changes, so not `hits`.
-        hitless_orders: whether `worst` may choose an order with no hit in the top T where
-            others have one.
-
-    Returns:
-        float64 (q,) in [0, 1]; NaN for an empty query: no hit in the top T under `hits`, no
-        relevant item in the database under the others.
-
-    Example:
-        >>> from hashprobe.codes.packed import PackedCodes
-        >>> codes = PackedCodes.from_signs(np.tril(np.ones((3, 8))))
-        >>> ranking = Ranking(codes[:1], codes, np.array([1]), np.array([1, 0, 1]))
-        >>> average_precision(ranking, slice(0, 1), harmonic(3), top=3, normaliser="hits",
-        ...                   ties="stable", hitless_orders=True)
-        array([0.83333333])
-    """
+    """AP@T of each query of a block; `table` is `harmonic(T)`, which `stable` does not use."""
+    top, ties = options.length(len(ranking.database_codes)), options.order
     if ties == "stable":
         hits, known = ranking.first_hits(rows, top)
         places = [np.flatnonzero(row) + 1 for row in hits]
@@ -75,15 +42,14 @@ def average_precision(
         known = counts.relevant.sum(axis=1)
         if ties == "expected":
             sums = expected_sums(counts, top, table)
-        elif normaliser == "hits":
-            return extreme_over_hits(counts, top, table, ties, hitless_orders)
+        elif options.normaliser == "hits":
+            return extreme_over_hits(counts, top, table, ties, options.empty == "zero")
         else:
             hits_of_group = group_hits(counts, top, ties).astype(np.int64)
             sums = extreme_terms(counts, top, table, ties, hits_of_group).sum(axis=1)
         found = known
-    return divide(
-        sums, {"hits": found, "min": np.minimum(known, top), "relevant": known}[normaliser]
-    )
+    by = {"hits": found, "min": np.minimum(known, top), "relevant": known}
+    return divide(sums, by[options.normaliser])
 
 
 def divide(sums: Values, by: Int64[np.ndarray, " q"]) -> Values:
@@ -93,23 +59,9 @@ def divide(sums: Values, by: Int64[np.ndarray, " q"]) -> Values:
 
 
 def expected_sums(counts: Counts, top: int, table: Float64[np.ndarray, " h"]) -> Values:
-    """Sum of precisions at the hits in the top T, on average over the orders of equal distances.
-
-    Args:
-        counts: of q queries.
-        top: T.
-        table: harmonic numbers up to T.
-
-    Returns:
-        float64 (q,).
-
-    Example:
-        >>> counts = Counts(np.array([[2]]), np.array([[1]]))
-        >>> expected_sums(counts, 2, harmonic(2))
-        array([0.75])
-    """
+    """Sum of precisions at the hits in the top T, on average over the orders of equal distances."""
     n, r, m = counts.total, counts.relevant, counts.within(top)
-    # Where T items are nearer already, m is 0 and nothing is added.
+    # Where T items are nearer, m is 0 and the group adds nothing.
     nearer, hits = np.minimum(counts.nearer(n), top), counts.nearer(r)
     b = np.where(n > 1, (r - 1) / np.maximum(n - 1, 1), 0.0)
     inner = (hits + 1 - b * (nearer + 1)) * (table[nearer + m] - table[nearer]) + b * m
@@ -124,23 +76,7 @@ def extreme_terms(
     ties: Ties,
     chosen: Int64[np.ndarray, "q d"],
 ) -> Float64[np.ndarray, "q d"]:
-    """What each group adds with j hits first (`best`) or last (`worst`) among its m places.
-
-    Args:
-        counts: of q queries.
-        top: T.
-        table: harmonic numbers up to T.
-        ties: `best` or `worst`.
-        chosen: j of each group.
-
-    Returns:
-        float64 (q, K + 1).
-
-    Example:
-        >>> counts = Counts(np.array([[2]]), np.array([[1]]))
-        >>> extreme_terms(counts, 2, harmonic(2), "worst", np.array([[1]]))
-        array([[0.5]])
-    """
+    """What each group adds with j hits first (`best`) or last (`worst`) among its m places."""
     m = counts.within(top)
     nearer, hits = np.minimum(counts.nearer(counts.total), top), counts.nearer(counts.relevant)
     if ties == "best":
@@ -167,33 +103,16 @@ def extreme_over_hits(
     ties: Ties,
     hitless_orders: bool,
 ) -> Values:
-    """The largest or smallest AP that any order of equal distances gives, divided by its hits.
-
-    Relevant items first is not always best: another hit at a low precision lowers the mean over
-    the hits. So in the group that T cuts every possible number of hits j is tried; the groups
-    before it hold the same hits in any order.
-
-    Args:
-        counts: of q queries.
-        top: T.
-        table: harmonic numbers up to T.
-        ties: `best` or `worst`.
-        hitless_orders: whether an order without a hit counts, with AP 0.
-
-    Returns:
-        float64 (q,); NaN where no order has a hit.
-
-    Example:
-        >>> counts = Counts(np.array([[1, 9, 9]]), np.array([[1, 0, 1]]))
-        >>> extreme_over_hits(counts, 11, harmonic(11), "best", True)
-        array([1.])
-    """
+    """The largest or smallest AP under `hits` that any order of equal distances gives."""
+    # Relevant items first is not always best: one more hit at a low precision lowers the mean
+    # over the hits. So every possible number of hits j is tried in the group that T cuts. The
+    # groups before it hold the same hits in every order.
     n, r, m = counts.total, counts.relevant, counts.within(top)
     fewest, most = np.maximum(0, m - (n - r)), np.minimum(r, m)
     terms = extreme_terms(counts, top, table, ties, most)
     before, whole = counts.nearer(n), counts.nearer(r)
     values = divide(terms.sum(axis=1), most.sum(axis=1))
-    # at most one group of a query is cut, so only that one leaves a choice
+    # T cuts at most one group of a query, so there is a choice in that group alone.
     for query, group in zip(*np.nonzero(fewest < most), strict=True):
         j = np.arange(fewest[query, group], most[query, group] + 1)
         nearer, hits, places = (a[query, group] for a in (before, whole, m))

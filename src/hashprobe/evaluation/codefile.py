@@ -1,4 +1,4 @@
-"""Anybody's codes and labels in one npz, scored without a network."""
+"""Codes and labels from one npz file, scored without a network."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from hashprobe.codes.labels import as_labels, check_classes
 from hashprobe.codes.packed import PackedCodes, as_codes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.curves import precision_at
-from hashprobe.evaluation.labels import as_labels
+from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.measurement import BOOTSTRAP, Bootstrap, Measurement
-from hashprobe.evaluation.measures import (
-    mean_average_precision,
-    resolve,
-    targeted_mean_average_precision,
-)
+from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
 from hashprobe.storage.files import read_npz
 from hashprobe.types import Labels
@@ -28,7 +25,7 @@ from hashprobe.types import Labels
 NEEDED = ("database_codes", "query_codes", "database_labels", "query_labels")
 LABELS = ("database_labels", "query_labels", "target_labels")
 PRECISION_LENGTH = 100
-"""N of the precision where no top is given."""
+"""N of the precision if no top is given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,22 +43,23 @@ class CodeFile:
     query_codes: PackedCodes
     """Q codes of K bits."""
     database_labels: Bool[np.ndarray, "n _"]
-    """Multi-hot (N, C); from integers, a column for each label that a query or target carries."""
+    """Multi-hot (N, C); for integers, one column for each label that a query or target has."""
     query_labels: Bool[np.ndarray, "q _"]
     """Multi-hot (Q, C)."""
     target_labels: Bool[np.ndarray, "t _"] | None = None
-    """Multi-hot (Q, C), if the file gives targets."""
+    """Multi-hot (Q, C); None if the file has no targets."""
 
 
 def load_code_file(path: str | Path) -> CodeFile:
-    """Reads codes and labels from an npz, without unpickling anything.
+    """Reads codes and labels from an npz file; pickled objects are refused.
 
     Keys: `database_codes` and `query_codes`, (N, K) in -1/+1, 0/1 or bool, or packed uint8
-    (N, K / 8) most significant bit first beside a scalar `bits` = K; `database_labels`,
-    `query_labels` and optionally `target_labels` (one a query), (N,) integers or (N, C) multi-hot.
+    (N, ceil(K / 8)), most significant bit first, together with a scalar `bits` = K;
+    `database_labels`, `query_labels` and optionally `target_labels` (one for each query), (N,)
+    integers or (N, C) multi-hot.
 
     Args:
-        path: the file.
+        path: the file to read.
 
     Returns:
         The arrays, codes packed and labels multi-hot.
@@ -69,7 +67,7 @@ def load_code_file(path: str | Path) -> CodeFile:
     Raises:
         HashprobeError: the file is missing, truncated or holds pickled objects, a key is missing,
             codes or labels are in none of the forms, do not fit each other or are empty, or no
-            database item carries a target label.
+            database item has a target label.
 
     Example:
         >>> import tempfile
@@ -117,14 +115,14 @@ def score_codes(
     Args:
         file: codes and labels.
         top: T of MAP and t-MAP, at least 1; None for the whole list.
-        normaliser: what AP divides by: `hits`, `min` or `relevant`.
-        ties: order of equal distances, for the precision too; None for the normaliser's default.
-        empty: what a query without a value counts.
+        normaliser: what AP is divided by, `hits`, `min` or `relevant`.
+        ties: order of equal distances, also for the precision; None for the normaliser's default.
+        empty: how a query without a value is counted.
         bootstrap: how the intervals are drawn.
 
     Returns:
-        `map`; `precision`, P@N with N = top, or 100 without one, and at most the database; `tmap`
-        if the file gives target labels.
+        `map`; `precision`, P@N with N = top (100 without one, and at most the size of the
+        database); `tmap` if the file has target labels.
 
     Raises:
         HashprobeError: as `mean_average_precision`.
@@ -136,7 +134,7 @@ def score_codes(
         >>> {name: score.value for name, score in scores.items()}
         {'map': 1.0, 'precision': 0.5, 'tmap': 0.5}
     """
-    order = resolve(top, normaliser, ties, empty).ties
+    order = MeasureOptions(top, normaliser, ties, empty).order
     shared: dict[str, Any] = {
         "top": top,
         "normaliser": normaliser,
@@ -166,7 +164,7 @@ def score_codes(
 
 
 def read_bits(arrays: dict[str, np.ndarray]) -> int | None:
-    """K of packed codes, if the file gives it."""
+    """K of packed codes, if the file holds it."""
     bits = arrays.get("bits")
     if bits is None:
         return None
@@ -176,23 +174,23 @@ def read_bits(arrays: dict[str, np.ndarray]) -> int | None:
 
 
 def read_codes(array: np.ndarray, key: str, bits: int | None) -> PackedCodes:
-    """Codes of one key; packed only where the file gives bits."""
+    """Codes of one key; they can be packed only if the file holds bits."""
     if array.ndim and len(array) == 0:
         side = key.split("_")[0]
-        raise HashprobeError(f"{key} is empty, shape {array.shape}: the {side} holds no codes")
+        raise HashprobeError(f"{key} is empty, shape {array.shape}: there are no {side} codes")
     try:
         return as_codes(array, bits)
     except HashprobeError as error:
         packed = array.dtype == np.uint8 and bits is None
-        hint = "; packed codes need the key bits beside them" if packed else ""
+        hint = "; packed codes also need the key bits in the file" if packed else ""
         raise HashprobeError(f"{key}: {error}{hint}") from error
 
 
 def read_labels(arrays: dict[str, np.ndarray]) -> dict[str, Labels]:
     """Labels of every key over the same classes.
 
-    Integers name their class freely, so that only those which a query or target carries need a
-    column: an instance number in the millions costs nothing.
+    Integers may be any class numbers. Only classes that a query or target has get a column, so
+    large numbers need no memory.
     """
     widths = {array.shape[1] for array in arrays.values() if array.ndim == 2}
     if len(widths) > 1:
@@ -202,7 +200,7 @@ def read_labels(arrays: dict[str, np.ndarray]) -> dict[str, Labels]:
     for key, array in arrays.items():
         try:
             if array.ndim == 1 and not widths:
-                check_integers(array)
+                check_classes(array)
             else:
                 result[key] = as_labels(array, next(iter(widths), None))
         except HashprobeError as error:
@@ -214,17 +212,8 @@ def read_labels(arrays: dict[str, np.ndarray]) -> dict[str, Labels]:
     return {key: number[:, None] == asked[None, :] for key, number in numbers.items()}
 
 
-def check_integers(labels: np.ndarray) -> None:
-    """Refuses labels that are no non-negative integers."""
-    if labels.dtype.kind not in "iu":
-        raise HashprobeError(f"labels must be integers or multi-hot; got dtype {labels.dtype}")
-    if labels.size and labels.min() < 0:
-        where = int(np.argmin(labels))
-        raise HashprobeError(f"labels must not be negative; got {labels[where]} at item {where}")
-
-
 def check_targets(file: CodeFile, given: np.ndarray) -> None:
-    """Refuses targets that no search could ever return."""
+    """Refuses targets that no search can return."""
     targets = file.target_labels
     if targets is None:
         return
@@ -238,8 +227,6 @@ def check_targets(file: CodeFile, given: np.ndarray) -> None:
     query = int(np.argmin(reachable))
     named = [int(given[query])] if given.ndim == 1 else np.flatnonzero(given[query]).tolist()
     if not named:
-        raise HashprobeError(f"query {query} has no target label: its row is all zero")
+        raise HashprobeError(f"query {query} has no target label: its row holds only zeros")
     label = " or ".join(map(str, named))
-    raise HashprobeError(
-        f"unknown target label {label} of query {query}: no database item carries it"
-    )
+    raise HashprobeError(f"unknown target label {label} of query {query}: no database item has it")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from hashprobe.codes.labels import AnyLabels
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.labels import AnyLabels
 from hashprobe.evaluation.measurement import (
     BOOTSTRAP,
     Bootstrap,
@@ -35,7 +35,7 @@ def precision_at(
     rounding: str | None = None,
     bootstrap: Bootstrap = BOOTSTRAP,
 ) -> Measurement:
-    """P@N: the share of relevant items among the N nearest; no query is empty.
+    """P@N: the share of relevant items among the N nearest, which every query has.
 
     Args:
         n: length of the list, 1 to the size of the database.
@@ -128,7 +128,7 @@ def recall_curve(
         query_labels: multi-hot (Q, C), or classes (Q,).
         database_labels: multi-hot or classes, over the database.
         ties: order of equal distances.
-        empty: what a query with R = 0 counts.
+        empty: how a query with R = 0 is counted.
         rounding: how the query's pixels were stored, for the signature.
         bootstrap: how the intervals are drawn.
 
@@ -167,7 +167,7 @@ def precision_within_radius(
     rounding: str | None = None,
     bootstrap: Bootstrap = BOOTSTRAP,
 ) -> Measurement:
-    """The share of relevant items within a Hamming radius; no tie matters.
+    """The share of relevant items within a Hamming radius; the order of ties does not matter.
 
     Args:
         query_codes: Q codes of K bits.
@@ -175,7 +175,7 @@ def precision_within_radius(
         query_labels: multi-hot (Q, C), or classes (Q,).
         database_labels: multi-hot (N, C), or classes (N,).
         radius: largest distance that counts, 0..K.
-        empty: what a query with nothing within the radius counts.
+        empty: how a query with nothing within the radius is counted.
         rounding: how the query's pixels were stored, for the signature.
         bootstrap: how the interval is drawn.
 
@@ -238,19 +238,19 @@ def precision_recall_curve(
     empty: Empty = "zero",
     rounding: str | None = None,
 ) -> PrecisionRecall:
-    """Precision against recall, one point a Hamming radius 0..K.
+    """Precision against recall, one point for each Hamming radius 0..K.
 
-    At a radius a query may retrieve nothing; it then counts 0 in the mean precision under `zero`
-    and is left out of it under `skip`. A query with R = 0 counts 0 in the mean recall under
-    `zero`, is left out of both under `skip`, and is refused under `error`, which for the rest is
-    `zero`.
+    A query may find nothing within a radius. Under `zero` it then counts 0 in the mean precision,
+    under `skip` it is left out of it. A query with R = 0 counts 0 in the mean recall under `zero`,
+    is left out of both means under `skip`, and is refused under `error`. Apart from that, `error`
+    is `zero`.
 
     Args:
         query_codes: Q codes of K bits.
         database_codes: N codes of K bits.
         query_labels: multi-hot (Q, C), or classes (Q,).
         database_labels: multi-hot (N, C), or classes (N,).
-        empty: what a query without a value counts.
+        empty: how a query without a value is counted.
         rounding: how the query's pixels were stored, for the signature.
 
     Returns:
@@ -292,7 +292,7 @@ def precision_recall_curve(
 
 
 def check_lengths(lengths: Sequence[int], ranking: Ranking) -> Int64[np.ndarray, " p"]:
-    """List lengths as an array, each within the database."""
+    """List lengths as an array, none longer than the database."""
     size = len(ranking.database_codes)
     tops = np.asarray(lengths, dtype=np.int64)
     if tops.ndim != 1 or not tops.size:

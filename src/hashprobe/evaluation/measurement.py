@@ -14,7 +14,7 @@ from hashprobe.evaluation.ranking import Empty
 
 
 BLOCK_DRAWS = 1 << 14
-"""Values drawn at once: the intervals take little memory beside the measures."""
+"""Values drawn at once, so that the intervals need little memory."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Bootstrap:
     """
 
     resamples: int = 1000
-    """How often the queries are drawn anew, with replacement."""
+    """How many times the queries are drawn, with replacement."""
     confidence: float = 0.95
     """Share of the resampled means that the interval holds, in (0, 1)."""
     seed: int = 0
@@ -194,7 +194,7 @@ class Curve:
 def paired_difference(
     a: Measurement, b: Measurement, bootstrap: Bootstrap = BOOTSTRAP
 ) -> Measurement:
-    """Subtracts query by query, so that the interval leaves out what both have in common.
+    """Subtracts query by query, so that what both have in common does not widen the interval.
 
     Args:
         a: a measurement over Q queries.
@@ -202,7 +202,7 @@ def paired_difference(
         bootstrap: how the interval is drawn.
 
     Returns:
-        a - b; a query that either skipped is left out.
+        a - b; a query that one of them skipped is left out.
 
     Raises:
         HashprobeError: the signatures or the numbers of queries differ, or no query is left.
@@ -227,19 +227,7 @@ def check_comparable(a: Measurement, b: Measurement) -> None:
 
 
 def sign(name: str, **parts: object) -> str:
-    """The signature of a number: its name, its parts in order, and the version.
-
-    Args:
-        name: what was measured, such as `MAP@1000`.
-        parts: key and value of each part; None leaves the part out.
-
-    Returns:
-        Parts joined by `|`, the last one major and minor version of hashprobe.
-
-    Example:
-        >>> sign("P@5", ties="stable", q=10, round=None).startswith("P@5|ties:stable|q:10|v:")
-        True
-    """
+    """The signature of a number: its name, its parts in order, and the version."""
     given = [f"{key}:{value}" for key, value in parts.items() if value is not None]
     release = ".".join(version("hashprobe").split(".")[:2])
     return "|".join([name, *given, f"v:{release}"])

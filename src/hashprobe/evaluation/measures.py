@@ -1,33 +1,33 @@
-"""MAP and t-MAP of a ranking by Hamming distance: arrays in, numbers with signatures out.
+"""MAP and t-MAP of rankings by Hamming distance: arrays in, numbers with signatures out.
 
-Their options, of which `hashprobe.evaluation.curves` shares the last three:
+The options (`hashprobe.evaluation.curves` shares the last three):
 
-- `top`, T: length of the list; None, or more than there is, for the whole database, and then
-  signatures say `all`.
-- `normaliser`, what AP@T divides by: `hits` in the top T (the field's), `min` of R and T, or
-  `relevant`, the R relevant items of the database.
-- `ties`: `stable` (distance, then database position; the default under `hits`), `expected` (the
-  mean over all orders of equal distances; the default under `min` and `relevant`), `best`, `worst`.
-- `empty`, what a query without a value counts: `zero`, `skip` (left out of the mean and of the
-  interval, NaN in per_query) or `error`. Under `hits` a query is empty when its top T holds no hit;
-  under `min` and `relevant` when the database holds no relevant item, R = 0. Under `hits` with
-  `best` and `worst` a query is empty when no order gives it a hit; `worst` takes an order without
-  one as 0 under `zero`, and looks only at the orders with one under `skip` and `error`.
-- `rounding`: how the attacked pixels were stored before they were encoded, such as `uint8`; it goes
-  into the signature and changes nothing else.
+- `top`: T, the length of the list. None, or more than the database holds, takes the whole
+  database, and signatures then say `all`.
+- `normaliser`: what AP@T is divided by. `hits` in the top T (as most papers do), `min` of R and T,
+  or `relevant`, the R relevant items of the database.
+- `ties`: the order of equal distances. `stable` (distance, then database position; the default
+  under `hits`), `expected` (the mean over all orders; the default under `min` and `relevant`),
+  `best` or `worst`.
+- `empty`: how a query without a value is counted. `zero`, `skip` (left out of the mean and of the
+  interval, NaN in per_query) or `error`. Under `hits` a query is empty if its top T holds no hit;
+  under `min` and `relevant` if the database holds no relevant item, R = 0. Under `hits` with
+  `best` and `worst` a query is empty if no order gives it a hit. There, `worst` counts an order
+  without a hit as 0 under `zero`, and considers only orders with a hit under `skip` and `error`.
+- `rounding`: how the attacked pixels were stored before they were encoded, such as `uint8`. It
+  is written into the signature and changes nothing else.
 """
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from hashprobe.codes.labels import AnyLabels
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.average import average_precision, harmonic
-from hashprobe.evaluation.labels import AnyLabels
+from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.measurement import BOOTSTRAP, Bootstrap, Measurement, fill_empty, sign
-from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties, check_choice
+from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
 
 
 def mean_average_precision(
@@ -53,9 +53,9 @@ def mean_average_precision(
         query_labels: multi-hot (Q, C), or classes (Q,); relevant means sharing at least one label.
         database_labels: multi-hot (N, C), or classes (N,).
         top: T, at least 1; None for the whole list.
-        normaliser: what Z is: `hits`, `min` or `relevant`.
+        normaliser: what Z is, `hits`, `min` or `relevant`.
         ties: order of equal distances; None for the normaliser's default.
-        empty: what a query without a value counts.
+        empty: how a query without a value is counted.
         rounding: how the query's pixels were stored, for the signature.
         bootstrap: how the interval is drawn.
 
@@ -74,8 +74,8 @@ def mean_average_precision(
         0.8333 MAP@all|norm:hits|ties:stable|empty:zero|rel:any|q:1|db:3|bits:8
     """
     ranking = Ranking(query_codes, database_codes, query_labels, database_labels)
-    options = resolve(top, normaliser, ties, empty)
-    return score_average_precision("MAP", ranking, options, rounding, bootstrap)
+    options = MeasureOptions(top, normaliser, ties, empty, bootstrap)
+    return score_average_precision("MAP", ranking, options, rounding)
 
 
 def targeted_mean_average_precision(
@@ -94,14 +94,14 @@ def targeted_mean_average_precision(
     """t-MAP@T: MAP with the target label in place of the query's (DHTA, section 4.1).
 
     Args:
-        query_codes: Q codes of K bits, of attacked queries, untouched ones, or target codes.
+        query_codes: Q codes of K bits: of attacked or clean queries, or target codes.
         database_codes: N codes of K bits.
-        target_labels: multi-hot (Q, C) or classes (Q,), what each attack aims at.
+        target_labels: multi-hot (Q, C) or classes (Q,), the target of each attack.
         database_labels: multi-hot (N, C), or classes (N,).
         top: T, at least 1; None for the whole list.
-        normaliser: what AP divides by: `hits`, `min` or `relevant`.
+        normaliser: what AP is divided by, `hits`, `min` or `relevant`.
         ties: order of equal distances; None for the normaliser's default.
-        empty: what a query without a value counts.
+        empty: how a query without a value is counted.
         rounding: how the attacked pixels were stored, for the signature.
         bootstrap: how the interval is drawn.
 
@@ -118,61 +118,21 @@ def targeted_mean_average_precision(
         0.5
     """
     ranking = Ranking(query_codes, database_codes, target_labels, database_labels, "target")
-    options = resolve(top, normaliser, ties, empty)
-    return score_average_precision("tMAP", ranking, options, rounding, bootstrap)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How lists are cut, normalised and ordered, with the defaults filled in."""
-
-    top: int | None
-    normaliser: Normaliser
-    ties: Ties
-    empty: Empty
-
-
-def resolve(top: int | None, normaliser: str, ties: str | None, empty: str) -> Options:
-    """Fills in the default tie policy and refuses what does not go together.
-
-    Example:
-        >>> resolve(1000, "min", None, "zero").ties
-        'expected'
-    """
-    check_choice("normaliser", normaliser, Normaliser)
-    check_choice("empty", empty, Empty)
-    if ties is None:
-        ties = "stable" if normaliser == "hits" else "expected"
-    check_choice("ties", ties, Ties)
-    if ties == "expected" and normaliser == "hits":
-        raise HashprobeError(
-            "ties expected is not offered with normaliser hits: how many hits the top T holds "
-            "depends on the order of equal distances; use best and worst for bounds, or "
-            "normaliser min or relevant"
-        )
-    if top is not None and top < 1:
-        raise HashprobeError(f"top must be at least 1, or None for the whole list; got {top}")
-    return Options(top, normaliser, ties, empty)  # type: ignore[arg-type]
+    options = MeasureOptions(top, normaliser, ties, empty, bootstrap)
+    return score_average_precision("tMAP", ranking, options, rounding)
 
 
 def score_average_precision(
-    name: str, ranking: Ranking, options: Options, rounding: str | None, bootstrap: Bootstrap
+    name: str, ranking: Ranking, options: MeasureOptions, rounding: str | None = None
 ) -> Measurement:
     """Averages AP over the queries of a ranking."""
     size = len(ranking.database_codes)
-    top = size if options.top is None else min(options.top, size)
-    table = harmonic(0 if options.ties == "stable" else top)
+    top = options.length(size)
+    table = harmonic(0 if options.order == "stable" else top)
     values = np.empty((len(ranking.query_codes), 1))
-    score = partial(
-        average_precision,
-        ranking,
-        table=table,
-        top=top,
-        normaliser=options.normaliser,
-        ties=options.ties,
-        hitless_orders=options.empty == "zero",
-    )
-    for rows, block in ranking.each(score):
+    for rows, block in ranking.each(
+        partial(average_precision, ranking, options=options, table=table)
+    ):
         values[rows, 0] = block
     hits = f"no hit in the top {top}"
     reason = hits if options.normaliser == "hits" else "no relevant item in the database"
@@ -180,8 +140,8 @@ def score_average_precision(
     signature = sign(
         f"{name}@{'all' if top == size else top}",
         norm=options.normaliser,
-        ties=options.ties,
+        ties=options.order,
         empty=options.empty,
         **ranking.parts(rounding),
     )
-    return Measurement.of(values[:, 0], signature, bootstrap)
+    return Measurement.of(values[:, 0], signature, options.bootstrap)

@@ -1,36 +1,31 @@
-"""Everything that is said about one attack, in one record, from arrays alone."""
+"""What an attack achieved, in one record that prints itself and goes into a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
-from hashprobe.codes.packed import PackedCodes, paired_hamming
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.measurement import (
-    BOOTSTRAP,
-    Bootstrap,
-    Measurement,
-    paired_difference,
-    sign,
-)
-from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision
+from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.perceptibility import Perceptibility
-from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
+from hashprobe.storage.files import write_json
 
 
-STORED, FLOAT = "uint8", "none"
-"""Values of `round` in signatures: pixels rounded to 8 bits, and left as the attack gave them. Of
-clips after a video codec it is the codec's name."""
+TOGETHER = (
+    ("map_clean", "map_attacked"),
+    ("floor", "achieved", "lift"),
+    ("wrong_clean", "wrong"),
+)
+"""Parts of an evaluation that are known together or not at all."""
 
 
 @dataclass(frozen=True, eq=False)
 class AfterCodec:
-    """Codes of Q clips that have been through a video codec.
+    """Codes of Q clips that a video codec has compressed.
 
     Example:
         >>> codes = PackedCodes.from_signs(np.ones((1, 8)))
@@ -39,52 +34,86 @@ class AfterCodec:
     """
 
     name: str
-    """Codec and how coarse it was, for the signature."""
+    """Codec and its setting, for the signature."""
     attacked: PackedCodes
     """Q codes of the attacked queries, rounded to 8 bits, encoded and decoded."""
     query: PackedCodes
-    """Q codes of the untouched queries, encoded and decoded alike."""
+    """Q codes of the clean queries, encoded and decoded in the same way."""
+
+
+@dataclass(frozen=True, eq=False)
+class AttackCodes:
+    """The codes of one attack on Q queries.
+
+    Raises:
+        HashprobeError: the numbers of codes differ.
+
+    Example:
+        >>> codes = PackedCodes.from_signs(np.ones((2, 12)))
+        >>> AttackCodes(query=codes, attacked=codes).target is None
+        True
+    """
+
+    query: PackedCodes
+    """Q codes of the clean queries."""
+    attacked: PackedCodes
+    """Q codes of the attacked queries, their pixels rounded to 8 bits."""
+    target: PackedCodes | None = None
+    """Q target codes that the attack was given; None for an untargeted attack."""
+    attacked_float: PackedCodes | None = None
+    """Q codes of the attacked queries before rounding; None if not kept."""
+    after_codec: AfterCodec | None = None
+    """Codes after a video codec; None without one."""
+
+    def __post_init__(self) -> None:
+        sets = {
+            "target": self.target,
+            "attacked": self.attacked,
+            "attacked float": self.attacked_float,
+        }
+        if self.after_codec is not None:
+            sets["attacked codec"] = self.after_codec.attacked
+            sets["query codec"] = self.after_codec.query
+        for name, codes in sets.items():
+            if codes is not None and len(codes) != len(self.query):
+                raise HashprobeError(f"{len(codes)} {name} codes for {len(self.query)} query codes")
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What an attack on Q queries achieved, and what it could have.
+    """What an attack on Q queries achieved, and the least and most it could have achieved.
 
-    The fields that end in `_float` belong to the attack's own result, before its pixels were
-    rounded to 8 bits; None where it was not kept. Those that end in `_codec` belong to clips after
-    a video codec; None where none was asked for. It goes into a file by `to_json` and comes back
-    by `from_json`.
+    A part that is not known is None: an untargeted attack has no target, labels may be missing,
+    results before rounding (`_float`) and after a video codec (`_codec`) may not exist. `print`
+    shows the parts that are known. `to_json` and `from_json` write and read a file.
 
     Example:
+        >>> from hashprobe.codes.labelled import Codes
+        >>> from hashprobe.evaluation.scoring import evaluate_attack
         >>> codes = PackedCodes.from_signs(np.array([[0] * 8, [1] * 8]))
-        >>> labels = np.eye(2, dtype=bool)
-        >>> parts = {"database": codes, "query": codes[:1], "target": codes[1:]}
-        >>> done = evaluate_attack(
-        ...     **{f"{name}_codes": part for name, part in parts.items()},
-        ...     attacked_codes=codes[1:],
-        ...     database_labels=labels,
-        ...     query_labels=labels[:1],
-        ...     target_labels=labels[1:],
-        ... )
-        >>> Evaluation.from_json(done.to_json()).achieved.value
-        1.0
+        >>> database = Codes.of(codes, [0, 1])
+        >>> attack = AttackCodes(query=codes[:1], attacked=codes[1:])
+        >>> print(evaluate_attack(attack, database, query_labels=[0]))
+        MAP clean                      1.000 [1.000, 1.000]
+        MAP attacked                   0.500 [0.500, 0.500]
+        signature                      MAP@all|norm:hits|ties:stable|empty:zero|...
     """
 
-    map_clean: Measurement
-    """MAP of the untouched queries, by their own labels."""
-    map_attacked: Measurement
+    map_clean: Measurement | None = None
+    """MAP of the clean queries, by their own labels."""
+    map_attacked: Measurement | None = None
     """MAP of the attacked queries, by their own labels."""
-    floor: Measurement
-    """t-MAP of the untouched queries: what no attack gives."""
-    achieved: Measurement
+    floor: Measurement | None = None
+    """t-MAP of the clean queries: what doing nothing gives."""
+    achieved: Measurement | None = None
     """t-MAP of the attacked queries."""
-    ceiling: Measurement
+    ceiling: Measurement | None = None
     """t-MAP of the target codes themselves: what reaching every bit gives."""
-    lift: Measurement
+    lift: Measurement | None = None
     """achieved - floor, with a paired interval; empty queries count zero under every policy."""
-    wrong_clean: Measurement
-    """Bits in which the untouched query differs from its target code, of K."""
-    wrong: Measurement
+    wrong_clean: Measurement | None = None
+    """Bits in which the clean query differs from its target code, of K."""
+    wrong: Measurement | None = None
     """Bits in which the attacked query still differs from its target code, of K."""
     achieved_float: Measurement | None = None
     """`achieved` before rounding."""
@@ -101,8 +130,57 @@ class Evaluation:
     map_codec: Measurement | None = None
     """`map_clean` after the same codec: what the codec alone does."""
 
+    def __str__(self) -> str:
+        """The known parts, one a line, the signatures last."""
+        measured: tuple[tuple[str, Measurement | None], ...] = (
+            ("t-MAP after 8 bits", self.achieved),
+            ("t-MAP before rounding", self.achieved_float),
+            ("t-MAP clean (floor)", self.floor),
+            ("t-MAP target codes (ceiling)", self.ceiling),
+            ("lift", self.lift),
+            ("MAP clean", self.map_clean),
+            ("MAP attacked", self.map_attacked),
+            ("bits wrong clean", self.wrong_clean),
+            ("bits wrong attacked", self.wrong),
+            ("t-MAP after the codec", self.achieved_codec),
+            ("bits wrong after the codec", self.wrong_codec),
+            ("MAP clean after the codec", self.map_codec),
+        )
+        lines = [(label, str(value)) for label, value in measured if value is not None]
+        if self.perceptibility is not None:
+            lines.append(("perceptibility", str(self.perceptibility)))
+        for label, signed in (
+            ("signature", self.achieved or self.map_attacked or self.wrong),
+            ("signature after the codec", self.achieved_codec or self.map_codec),
+        ):
+            if signed is not None:
+                lines.append((label, signed.signature))
+        return "\n".join(f"{label:30} {text}" for label, text in lines)
+
+    def save(self, path: str | PurePath) -> None:
+        """Writes the evaluation to a JSON file that appears whole or not at all.
+
+        Args:
+            path: the file to make or replace, such as `evaluation.json`.
+
+        Raises:
+            HashprobeError: the file cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> from pathlib import Path
+            >>> from hashprobe.storage.files import read_json
+            >>> done = Evaluation(wrong_clean=Measurement.of(np.ones(2), "wrong bits"),
+            ...                   wrong=Measurement.of(np.zeros(2), "wrong bits"))
+            >>> path = Path(tempfile.mkdtemp()) / "evaluation.json"
+            >>> done.save(path)
+            >>> Evaluation.from_json(read_json(path)).wrong.value
+            0.0
+        """
+        write_json(path, self.to_json())
+
     def to_json(self) -> dict[str, Any]:
-        """What goes into a file: the fields that are given, measurements with every query's value.
+        """The known parts as JSON, measurements with the value of every query.
 
         Returns:
             A dictionary of numbers, strings, lists and None, in strict JSON.
@@ -134,176 +212,18 @@ class Evaluation:
                 queries = [np.nan if v is None else v for v in value["per_query"]]
                 per_query = np.array(queries, dtype=np.float64)
                 parts[name] = Measurement(**{**value, "per_query": per_query})
+            check_together(parts)
             return cls(**parts)
         except (KeyError, TypeError, AttributeError) as error:
             reason = str(error).replace("\n", " ")
-            raise HashprobeError(f"this is no evaluation of an attack: {reason}") from error
+            raise HashprobeError(f"this is not an evaluation of an attack: {reason}") from error
 
 
-def evaluate_attack(
-    *,
-    database_codes: PackedCodes,
-    database_labels: Bool[np.ndarray, "n _"],
-    query_codes: PackedCodes,
-    query_labels: Bool[np.ndarray, "q _"],
-    target_labels: Bool[np.ndarray, "t _"],
-    target_codes: PackedCodes,
-    attacked_codes: PackedCodes,
-    attacked_codes_float: PackedCodes | None = None,
-    after_codec: AfterCodec | None = None,
-    perceptibility: Perceptibility | None = None,
-    perceptibility_float: Perceptibility | None = None,
-    top: int | None = None,
-    normaliser: Normaliser = "hits",
-    ties: Ties | None = None,
-    empty: Empty = "zero",
-    bootstrap: Bootstrap = BOOTSTRAP,
-) -> Evaluation:
-    """Measures an attack from codes and labels (the protocol of DHTA, section 4.1).
-
-    The lift pairs each attacked query with itself untouched. Their signatures differ in `round`
-    alone, which says how the attacked pixels were stored and not how the number is computed.
-
-    Under `skip` a perfect attack leaves no query with a hit for its own label, and an untouched one
-    often none for the target's. Where every query would be skipped the part is the 0 that `zero`
-    gives, and its signature says `zero`. The lift counts empty queries as 0 under every policy:
-    skipping other queries before than after would make it a difference of different things.
-
-    Args:
-        database_codes: N codes of K bits.
-        database_labels: multi-hot (N, C).
-        query_codes: Q codes of the untouched queries.
-        query_labels: multi-hot (Q, C), the queries' own labels.
-        target_labels: multi-hot (Q, C), what each attack aims at.
-        target_codes: Q codes that the attacks were given.
-        attacked_codes: Q codes of the attacked queries, their pixels rounded to 8 bits.
-        attacked_codes_float: Q codes of the same before rounding, if they were kept.
-        after_codec: codes of attacked and untouched queries after a video codec, if one was asked.
-        perceptibility: how visible the rounded result is.
-        perceptibility_float: how visible the result before rounding is.
-        top: T, at least 1; None for the whole list.
-        normaliser: what AP divides by: `hits`, `min` or `relevant`.
-        ties: order of equal distances; None for the normaliser's default.
-        empty: what a query without a value counts, in every part but the lift.
-        bootstrap: how the intervals are drawn.
-
-    Returns:
-        The record, every part with an interval and a signature.
-
-    Raises:
-        HashprobeError: the numbers of queries differ, or as `mean_average_precision`.
-
-    Example:
-        >>> codes = PackedCodes.from_signs(np.array([[0] * 8, [1] * 8]))
-        >>> labels = np.eye(2, dtype=bool)
-        >>> done = evaluate_attack(
-        ...     database_codes=codes,
-        ...     database_labels=labels,
-        ...     query_codes=codes[:1],
-        ...     query_labels=labels[:1],
-        ...     target_labels=labels[1:],
-        ...     target_codes=codes[1:],
-        ...     attacked_codes=codes[1:],
-        ... )
-        >>> print(done.floor.value, done.achieved.value, done.lift.value, done.wrong.value)
-        0.5 1.0 0.5 0.0
-    """
-    sets = {"target": target_codes, "attacked": attacked_codes}
-    if attacked_codes_float is not None:
-        sets["attacked float"] = attacked_codes_float
-    if after_codec is not None:
-        sets |= {"attacked codec": after_codec.attacked, "query codec": after_codec.query}
-    for name, codes in sets.items():
-        if len(codes) != len(query_codes):
-            raise HashprobeError(f"{len(codes)} {name} codes for {len(query_codes)} query codes")
-
-    shared: dict[str, Any] = {
-        "top": top,
-        "normaliser": normaliser,
-        "ties": ties,
-        "bootstrap": bootstrap,
-    }
-
-    def own(codes: PackedCodes, rounding: str | None = None) -> Measurement:
-        arrays = codes, database_codes, query_labels, database_labels
-        return unless_all_empty(mean_average_precision, arrays, empty, rounding, shared)
-
-    def targeted(
-        codes: PackedCodes, rounding: str | None = None, policy: Empty = empty
-    ) -> Measurement:
-        arrays = codes, database_codes, target_labels, database_labels
-        return unless_all_empty(targeted_mean_average_precision, arrays, policy, rounding, shared)
-
-    def wrong(codes: PackedCodes, rounding: str | None = None) -> Measurement:
-        return wrong_bits(codes, target_codes, rounding=rounding, bootstrap=bootstrap)
-
-    float_codes, codec = attacked_codes_float, after_codec
-    floor, achieved = targeted(query_codes), targeted(attacked_codes, STORED)
-    before, after = floor, achieved
-    if empty == "skip":
-        before = targeted(query_codes, policy="zero")
-        after = targeted(attacked_codes, STORED, "zero")
-    lift = paired_difference(replace(after, signature=before.signature), before, bootstrap)
-    return Evaluation(
-        map_clean=own(query_codes),
-        map_attacked=own(attacked_codes, STORED),
-        floor=floor,
-        achieved=achieved,
-        ceiling=targeted(target_codes),
-        lift=replace(lift, signature=f"difference:{after.signature}"),
-        wrong_clean=wrong(query_codes),
-        wrong=wrong(attacked_codes, STORED),
-        achieved_float=None if float_codes is None else targeted(float_codes, FLOAT),
-        wrong_float=None if float_codes is None else wrong(float_codes, FLOAT),
-        perceptibility=perceptibility,
-        perceptibility_float=perceptibility_float,
-        achieved_codec=None if codec is None else targeted(codec.attacked, codec.name),
-        wrong_codec=None if codec is None else wrong(codec.attacked, codec.name),
-        map_codec=None if codec is None else own(codec.query, codec.name),
-    )
-
-
-def unless_all_empty(
-    measure: Callable[..., Measurement],
-    arrays: tuple[Any, ...],
-    empty: Empty,
-    rounding: str | None,
-    shared: dict[str, Any],
-) -> Measurement:
-    """A measure under a policy, or the 0 of `zero` where `skip` would leave no query."""
-    if empty == "skip":
-        zero = measure(*arrays, empty="zero", rounding=rounding, **shared)
-        if not zero.per_query.any():
-            return zero
-    return measure(*arrays, empty=empty, rounding=rounding, **shared)
-
-
-def wrong_bits(
-    codes: PackedCodes,
-    target_codes: PackedCodes,
-    *,
-    rounding: str | None = None,
-    bootstrap: Bootstrap = BOOTSTRAP,
-) -> Measurement:
-    """Mean Hamming distance of codes to their target codes.
-
-    Args:
-        codes: Q codes of K bits.
-        target_codes: Q codes of K bits.
-        rounding: how the attacked pixels were stored, for the signature.
-        bootstrap: how the interval is drawn.
-
-    Returns:
-        Bits in 0..K with their interval.
-
-    Raises:
-        HashprobeError: the lengths of the codes or their numbers differ, or there are none.
-
-    Example:
-        >>> ones = PackedCodes.from_signs(np.ones((1, 8)))
-        >>> wrong_bits(ones, PackedCodes.from_signs(np.zeros((1, 8)))).value
-        8.0
-    """
-    distances = paired_hamming(codes, target_codes).astype(np.float64)
-    signature = sign("wrong bits", q=len(codes), bits=codes.bits, round=rounding)
-    return Measurement.of(distances, signature, bootstrap)
+def check_together(parts: dict[str, Any]) -> None:
+    """Raises a KeyError for a record without a measurement or with only some of a group."""
+    if not any(name in parts for group in TOGETHER for name in group):
+        raise KeyError("it holds no measurement")
+    for group in TOGETHER:
+        missing = [name for name in group if name not in parts]
+        if missing and len(missing) < len(group):
+            raise KeyError(f"it lacks {', '.join(missing)}")

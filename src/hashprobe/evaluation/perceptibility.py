@@ -1,4 +1,4 @@
-"""How visible an attack is: RMSE as in DHTA, largest change, PSNR and SSIM."""
+"""How visible an attack is: RMSE (as in DHTA), largest change, PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Perceptibility:
     Example:
         >>> Perceptibility(0.0081, 8.0, 41.8, 0.97).to_json()
         {'rmse': 0.0081, 'linf_255': 8.0, 'psnr': 41.8, 'ssim': 0.97}
+        >>> print(Perceptibility(0.0081, 8.0, 41.8, 0.97))
+        RMSE 8.10e-03, largest change 8/255, PSNR 41.8 dB, SSIM 0.9700
     """
 
     rmse: float
@@ -40,8 +42,15 @@ class Perceptibility:
     ssim: float
     """Structural similarity in [-1, 1], the mean over images; 1 for identical ones."""
     rmse_frames: float | None = None
-    """The mean over clips of the root mean squared difference over the frames of a clip that were
-    changed at all, 0 for a clip without one; None for images."""
+    """The mean over clips of the root mean squared difference over the changed frames of a clip,
+    0 for a clip without changed frames; None for images."""
+
+    def __str__(self) -> str:
+        whole = f"RMSE {self.rmse:.2e}, largest change {self.linf_255:.0f}/255, "
+        text = f"{whole}PSNR {self.psnr:.1f} dB, SSIM {self.ssim:.4f}"
+        if self.rmse_frames is None:
+            return text
+        return f"{text}, RMSE of changed frames {self.rmse_frames:.2e}"
 
     def to_json(self) -> dict[str, Any]:
         """The numbers by name; JSON has no infinity, so an infinite PSNR becomes None."""
@@ -57,7 +66,7 @@ class Perceptibility:
 
 @runtime_checkable
 class Pixels(Protocol):
-    """Images that can be had block by block: an array, a tensor on the CPU, or files behind.
+    """Images that can be read block by block: an array, a tensor on the CPU, or files.
 
     Example:
         >>> isinstance(np.zeros((1, 3, 8, 8)), Pixels)
@@ -78,16 +87,16 @@ def compare_pixels(
     """Compares images, or clips, with their attacked twins in [0, 1] pixels.
 
     RMSE is sqrt(mean((x' - x)^2)) per image, then the mean (DHTA). SSIM (Wang et al. 2004) takes
-    an 11 x 11 Gaussian window of sigma 1.5 at every place where it fits whole, K1 = 0.01,
-    K2 = 0.03, per channel, then the mean. In an image smaller than the window it shrinks to the
-    largest odd side that fits, sigma unchanged. Of a clip all values of its own frames count alike
-    (DHTA, section 4.4); SSIM is the mean over its frames. A frame is changed where a value of it
-    differs by more than float32's rounding.
+    an 11 x 11 Gaussian window of sigma 1.5 at every place where the whole window fits, K1 = 0.01,
+    K2 = 0.03, per channel, then the mean. In a smaller image the window shrinks to the largest odd
+    side that fits; sigma stays. All values of a clip's own frames count the same (DHTA, section
+    4.4); SSIM is the mean over its frames. A frame is changed if a value of it differs by more
+    than the rounding of float32.
 
     Args:
         images: (N, 3, H, W), uint8 or floating in [0, 1]; or clips, (N, T, 3, H, W).
-        attacked: the same shape, uint8 or floating in [0, 1], each beside its original.
-        lengths: (N,) frames of each clip, from 1 to T; None where all have T, and for images.
+        attacked: the same shape and order, uint8 or floating in [0, 1].
+        lengths: (N,) frames of each clip, from 1 to T; None if all have T, and for images.
 
     Returns:
         RMSE, the largest change in 1/255, PSNR in dB, SSIM; of clips also the RMSE of the changed
@@ -123,7 +132,7 @@ def compare_pixels(
         moved[rows] = np.bincount(whose, change.max(axis=(1, 2, 3)) > ROUNDING)
         largest = max(largest, float(change.max()))
     changed = (squares / own)[moved > 0]
-    # What unchanged frames add to the sum is nothing but rounding.
+    # Unchanged frames add only rounding to the sum.
     per_frame = np.sqrt(squares / np.maximum(moved, 1)) * (moved > 0)
     return Perceptibility(
         float(np.sqrt(squares / own).mean()),
@@ -137,19 +146,7 @@ def compare_pixels(
 def ssim(
     x: Float64[np.ndarray, "n c h w"], y: Float64[np.ndarray, "n c h w"]
 ) -> Float64[np.ndarray, " n"]:
-    """Mean structural similarity of each pair, over channels and places of the window.
-
-    Args:
-        x: pixels in [0, 1].
-        y: pixels in [0, 1].
-
-    Returns:
-        float64 (N,) in [-1, 1].
-
-    Example:
-        >>> ssim(np.zeros((1, 3, 16, 16)), np.zeros((1, 3, 16, 16)))
-        array([1.])
-    """
+    """Mean structural similarity of each pair, over channels and places of the window."""
     weights = gaussian(min(*x.shape[2:], WINDOW))
     mean_x, mean_y = smooth(x, weights), smooth(y, weights)
     variance = smooth(x * x, weights) - mean_x**2 + smooth(y * y, weights) - mean_y**2
@@ -171,7 +168,7 @@ def gaussian(side: int) -> Float64[np.ndarray, " k"]:
 def smooth(
     x: Float64[np.ndarray, "n c h w"], weights: Float64[np.ndarray, " k"]
 ) -> Float64[np.ndarray, "n c a b"]:
-    """Weighted means over the window, which is separable, where it fits whole."""
+    """Weighted means over the window, at every place where the whole window fits."""
     for axis in (2, 3):
         size = x.shape[axis] - len(weights) + 1
         shifted = (np.take(x, range(i, i + size), axis=axis) for i in range(len(weights)))
@@ -187,7 +184,7 @@ def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def check_pixels(images: Pixels, name: str) -> None:
-    """Refuses what is not a batch of RGB images."""
+    """Refuses anything but a batch of RGB images or clips."""
     shape = tuple(images.shape)
     if len(shape) not in (4, 5) or shape[-3] != 3 or 0 in shape:
         raise HashprobeError(f"{name} must have shape (N, 3, H, W), N > 0; got {shape}")
@@ -201,7 +198,7 @@ def as_unit(pixels: Any, name: str) -> Float64[np.ndarray, "n *t c h w"]:
     if images.dtype == np.uint8:
         return images / 255.0
     low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):  # so written, NaN is refused too
+    if not (low >= 0 and high <= 1):  # NaN fails this test too
         seen = f"min {low:.4g}, max {high:.4g}"
         raise HashprobeError(f"{name} must lie in [0, 1]; got {seen}: already normalised?")
     return images.astype(np.float64)

@@ -1,12 +1,12 @@
-"""Who is near a query and who is relevant: counts by distance, ordered hits, tie policies.
+"""Rankings by Hamming distance: counts by distance, hits in order, tie policies.
 
-Codes of K bits are at one of K + 1 distances, so that most database items share theirs with many
-others and their order decides the measure. Four policies say which order is meant: `stable`
-(distance, then database position: what every index here returns), `expected` (the mean over all
-orders of equal distances), `best` and `worst` (the orders that give the extreme value).
+Codes of K bits have only K + 1 possible distances, so most database items share their distance
+with many others, and the order among those decides a measure. Four policies say which order is
+meant: `stable` (distance, then database position, as every index returns them), `expected` (the
+mean over all orders of equal distances), `best` and `worst` (the orders of the extreme values).
 
-Notation: for the group of items at distance d, n items of which r are relevant; N items and R
-relevant ones lie strictly nearer; m = min(n, max(0, T - N)) of them make it into the top T.
+Notation: the group at distance d has n items, r of them relevant. Strictly nearer lie N items, R
+of them relevant. Of the group, m = min(n, max(0, T - N)) items are in the top T.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,27 +17,28 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Integer, UInt
 
+from hashprobe.codes.labels import AnyLabels
 from hashprobe.codes.packed import PackedCodes, as_words, check_same_bits, word_distances
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.counting import Distances, count_distances, nearest
-from hashprobe.evaluation.labels import AnyLabels, Relevance, check_labels
+from hashprobe.evaluation.relevance import Relevance, check_labels
 from hashprobe.storage.environment import cores
 
 
 Ties = Literal["stable", "expected", "best", "worst"]
 """Which order of equal distances is meant."""
 Normaliser = Literal["hits", "min", "relevant"]
-"""What AP@T divides by: hits in the top T, min(R, T), or R relevant items in the database."""
+"""What AP@T is divided by: hits in the top T, min(R, T), or R relevant items in the database."""
 Empty = Literal["zero", "skip", "error"]
-"""What a query without a value counts: 0, nothing, or an error."""
+"""How a query without a value is counted: as 0, not at all, or as an error."""
 Part = TypeVar("Part")
 
 CHUNK_ITEMS = 1 << 18
-"""Database items looked at together: their distances stay in a core's cache."""
+"""Database items compared at once, so that their distances stay in a core's cache."""
 BLOCK_ENTRIES = 1 << 20
-"""Distances of a block of queries: enough for a thread to work for a while by itself."""
+"""Distances of a block of queries, enough work for a thread."""
 AHEAD = 16
-"""Blocks of queries a thread is handed at a time."""
+"""Blocks of queries that are queued for each thread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +63,18 @@ class Counts:
         return nearer
 
     def within(self, top: int) -> Int64[np.ndarray, "q d"]:
-        """m: items of each group that make it into the top T."""
+        """m: items of each group in the top T."""
         kept: np.ndarray = np.clip(top - self.nearer(self.total), 0, self.total)
         return kept
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Queries before a database, checked, and walked in blocks and chunks of bounded memory.
+    """Queries and the database they search, read in blocks and chunks of bounded memory.
 
     Raises:
         HashprobeError: the database or the queries are empty, codes differ in length, labels are
-            neither classes nor multi-hot, or there are more or fewer of them than codes.
+            neither classes nor multi-hot, or there are more or fewer labels than codes.
 
     Example:
         >>> codes = PackedCodes.from_signs(np.array([[0] * 8, [1] * 8]))
@@ -91,16 +92,16 @@ class Ranking:
     database_labels: AnyLabels
     """Multi-hot (N, C) or classes (N,)."""
     asked: str = "query"
-    """Whose labels the queries carry, `query` or `target`, for messages."""
+    """What the queries' labels are called in messages, `query` or `target`."""
     words: UInt[np.ndarray, "w n"] = field(init=False, repr=False)
     """The database codes, regrouped for bitwise work."""
     relevance: Relevance = field(init=False, repr=False)
-    """Who is relevant to whom."""
+    """Which items are relevant to which queries."""
 
     def __post_init__(self) -> None:
         check_same_bits(self.query_codes, self.database_codes)
         if len(self.database_codes) == 0:
-            raise HashprobeError("the database is empty: there is nothing to retrieve")
+            raise HashprobeError("the database is empty: there is nothing to search")
         if len(self.query_codes) == 0:
             raise HashprobeError("there are no queries to score")
         check_labels(self.query_labels, self.query_codes, self.asked, "query")
@@ -116,16 +117,10 @@ class Ranking:
         object.__setattr__(self, "relevance", between)
 
     def each(self, work: Callable[[slice], Part]) -> Iterator[tuple[slice, Part]]:
-        """Does some work for all queries, block by block, on all cores.
+        """Does some work for every block of queries, on all cores, and yields rows and result.
 
-        The size of a block, and how many are under way, do not depend on how many queries there
-        are: no array of queries by items ever exists.
-
-        Args:
-            work: from the rows of a block to what is wanted of them.
-
-        Yields:
-            The rows of each block, in order, and what came out.
+        The size of a block and the number of blocks at work do not depend on the number of
+        queries, so no array of queries by items ever exists.
         """
         widest = max(min(len(self.database_codes), CHUNK_ITEMS), 2 * (self.query_codes.bits + 1))
         step = max(1, BLOCK_ENTRIES // widest)
@@ -142,7 +137,7 @@ class Ranking:
                 yield from zip(some, pool.map(work, some), strict=True)
 
     def chunks(self, rows: slice) -> Iterator[tuple[Distances, Bool[np.ndarray, "q n"]]]:
-        """Distances of some queries to the database and who is relevant, chunk by chunk."""
+        """Distances of some queries to the database and which items are relevant, by chunks."""
         queries = as_words(self.query_codes.data[rows])
         for start in range(0, len(self.database_codes), CHUNK_ITEMS):
             items = slice(start, start + CHUNK_ITEMS)
@@ -150,7 +145,7 @@ class Ranking:
             yield near, self.relevance.of(rows, items)
 
     def counts(self, rows: slice) -> Counts:
-        """Items of some queries by distance."""
+        """Counts of items by their distance to some queries."""
         bits = self.query_codes.bits
         parts = (count_distances(near, good, bits) for near, good in self.chunks(rows))
         both: np.ndarray = sum(parts)  # type: ignore[assignment]
@@ -159,28 +154,15 @@ class Ranking:
     def first_hits(
         self, rows: slice, top: int
     ) -> tuple[Bool[np.ndarray, "q t"], Int64[np.ndarray, " q"]]:
-        """Which of the first T places hold a relevant item, by distance, then database position.
-
-        Args:
-            rows: of q queries.
-            top: T in 1..N.
-
-        Returns:
-            bool (q, T), nearest first; and how many relevant items the whole database holds (q,).
-
-        Example:
-            >>> codes = PackedCodes.from_signs(np.array([[0] * 8, [1] * 8]))
-            >>> ranking = Ranking(codes, codes, np.array([0, 1]), np.array([0, 1]))
-            >>> ranking.first_hits(slice(1, 2), 2)
-            (array([[ True, False]]), array([1]))
-        """
+        """Which of the first T places in search order are relevant, and R of the whole database."""
         held: list[list[tuple[np.ndarray, np.ndarray]]] = []
         known = np.zeros(len(self.query_codes.data[rows]), np.int64)
         for near, good in self.chunks(rows):
             known += np.array([np.count_nonzero(row) for row in good])
             held = held or [[] for _ in near]
             for row, parts in enumerate(held):
-                # Of equal distances those before win: an item has to be strictly nearer.
+                # Among equal distances the earlier position comes first, so only strictly
+                # nearer items can enter a full list.
                 full = len(parts) == 1 and len(parts[0][0]) == top
                 nearer = near[row] < parts[0][0][-1] if full else np.ones(len(near[row]), bool)
                 parts.append((near[row][nearer], good[row][nearer]))
@@ -199,7 +181,7 @@ class Ranking:
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:
-    """Refuses an option that is none of its Literal's values."""
+    """Refuses an option that is not one of its Literal's values."""
     if value not in get_args(choices):
         known = ", ".join(get_args(choices))
         raise HashprobeError(f"{name} must be one of {known}; got {value!r}")
@@ -208,26 +190,7 @@ def check_choice(name: str, value: object, choices: Any) -> None:
 def hits_within(
     ranking: Ranking, rows: slice, tops: Integer[np.ndarray, " p"], ties: Ties
 ) -> Float64[np.ndarray, "q p"]:
-    """Relevant items among the first T, for several T.
-
-    A group cut at T gives r m / n hits on average over its orders, at most min(r, m) and at least
-    max(0, m - (n - r)).
-
-    Args:
-        ranking: queries before a database.
-        rows: of q queries.
-        tops: the values of T, each in 1..N.
-        ties: tie policy.
-
-    Returns:
-        float64 (q, P); whole numbers except for `expected`.
-
-    Example:
-        >>> codes = PackedCodes.from_signs(np.array([[1] * 8] * 3))
-        >>> ranking = Ranking(codes, codes, np.array([7] * 3), np.array([7, 7, 1]))
-        >>> hits_within(ranking, slice(0, 1), np.array([1, 3]), "expected")
-        array([[0.66666667, 2.        ]])
-    """
+    """Relevant items among the first T, for several T; whole numbers except for `expected`."""
     if ties == "stable":
         hits, _ = ranking.first_hits(rows, int(tops.max()))
         return np.cumsum(hits, axis=1)[:, tops - 1].astype(np.float64)
@@ -241,7 +204,9 @@ def hits_within(
 def group_hits(
     counts: Counts, top: int, ties: Ties
 ) -> Int64[np.ndarray, "q d"] | Float64[np.ndarray, "q d"]:
-    """Relevant items of each group that make it into the top T, under a tie policy."""
+    """Relevant items of each group in the top T, under a tie policy."""
+    # Over its orders, a group that T cuts gives r m / n hits on average, at most min(r, m) and
+    # at least max(0, m - (n - r)).
     n, r, m = counts.total, counts.relevant, counts.within(top)
     hits: np.ndarray = r * m / np.maximum(n, 1)
     if ties == "best":

@@ -1,6 +1,6 @@
 """Where an adversarial query may lie: the l-infinity ball of the budget, cut to valid pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -8,8 +8,8 @@ from torch import Tensor
 
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.frames import check_frame_rule, keep_rule, kept_frames, spread
-from hashprobe.tensors import Images, Images8
-from hashprobe.types import Budget, InputContract
+from hashprobe.tensors import Frames, Images, Images8, Lengths
+from hashprobe.types import Budget, InputContract, Space
 
 
 HAIR = 5e-5
@@ -21,7 +21,8 @@ class Box:
     """The pixels that a budget allows around clean images (DHTA, section 3.2, equation 8).
 
     Both constraints are intervals per pixel and the clean pixel is in both, so clamping to one
-    and then to the other gives the same in either order: one clamp to their intersection.
+    and then to the other gives the same in either order: one clamp to their intersection. An
+    attack that rounds its iterates counts in grey levels, where rounding is one operation.
 
     Example:
         >>> box = Box.around(torch.full((1, 3, 1, 1), 0.99), Budget(0.25), InputContract())
@@ -30,106 +31,154 @@ class Box:
     """
 
     low: Images
-    """Lowest pixels, (N, 3, H, W) in [0, 1]; below 0 where a change is shared by frames."""
+    """Lowest pixels, (N, 3, H, W); below black where a change is shared by frames."""
     high: Images
     """Highest pixels, likewise."""
     unit: Float[Tensor, "1 3 1 1"]
     """How many [0, 1] pixels one unit of the budget's space is, per channel."""
+    space: Space = "pixel"
+    """What the budget counts in."""
+    scale: float = 1.0
+    """What white is: 1, or 255 where iterates are rounded to whole grey levels."""
     shared: bool = False
     """Whether all frames of a clip change alike."""
+    whole: tuple[Images, Images] | None = None
+    """Bounds of whole grey levels, where `low` and `high` are not whole themselves. Where no whole
+    level lies between them, both are the clean pixel."""
 
     @classmethod
-    def around(cls, images: Images, budget: Budget, contract: InputContract) -> "Box":
+    def around(
+        cls, images: Images, budget: Budget, contract: InputContract, *, eight_bit: bool = False
+    ) -> "Box":
         """The box around clean images.
 
-        A change that frames share is cut at black and white only where a frame is `shown`: cut
+        A change that frames share is cut at black and white only where a frame is `show`n: cut
         earlier, the frames would not be changed alike any more.
 
         Args:
             images: (N, 3, H, W) in [0, 1], or clips.
             budget: radius and the space it counts in.
             contract: its std says how large a normalised unit is.
+            eight_bit: count in grey levels, so that iterates can be rounded to 8 bits.
 
         Raises:
-            HashprobeError: a budget that speaks of frames, for images.
+            HashprobeError: a budget that speaks of frames, for images; or one within which no 8-bit
+                pixel can change.
         """
         check_frame_rule(budget, images)
-        one = (1.0, 1.0, 1.0)
-        unit = images.new_tensor(one if budget.space == "pixel" else contract.std)
-        unit = unit.view(1, 3, 1, 1)
-        low, high = images - budget.eps * unit, images + budget.eps * unit
+        if eight_bit:
+            check_eight_bit(budget, contract)
+        unit = unit_of(budget, contract, images)
+        scale = 255.0 if eight_bit else 1.0
+        clean, reach = scale * images, scale * budget.eps * unit
+        if eight_bit:
+            clean = snapped(clean)
+        low, high = clean - reach, clean + reach
         if not budget.shared:
-            low, high = low.clamp(0, 1), high.clamp(0, 1)
-        return cls(low, high, unit, budget.shared)
+            low, high = low.clamp_(0, scale), high.clamp_(0, scale)
+        if eight_bit:
+            low, high = snapped(low), snapped(high)
+        whole = whole_bounds(low, high, scale)
+        return cls(low, high, unit, budget.space, scale, budget.shared, whole)
 
-    def clamp(self, images: Images) -> Images:
-        """The nearest images inside the box."""
-        return torch.maximum(torch.minimum(images, self.high), self.low)
+    def rows(self, rows: Int64[Tensor, " m"] | slice) -> "Box":
+        """The box of some of the images; of a slice, without a copy."""
+        whole = None if self.whole is None else (self.whole[0][rows], self.whole[1][rows])
+        return replace(self, low=self.low[rows], high=self.high[rows], whole=whole)
 
-    def within(self, clean: Images, open: Bool[Tensor, "n t"]) -> "Box":
+    def within(self, clean: Images, open: Frames) -> "Box":
         """The box with no room in frames that may not change."""
         if open.all():
             return self
+        fixed = self.scale * clean
+        fixed = snapped(fixed) if self.scale > 1 else fixed
         mask = spread(open)
-        low, high = (torch.where(mask, bound, clean) for bound in (self.low, self.high))
-        return Box(low, high, self.unit, self.shared)
+        low, high = (torch.where(mask, bound, fixed) for bound in (self.low, self.high))
+        return self.bounded(low, high)
 
-    def of(self, rows: Int64[Tensor, " m"]) -> "Box":
-        """The box of some of the images."""
-        return Box(self.low[rows], self.high[rows], self.unit, self.shared)
+    def bounded(self, low: Images, high: Images) -> "Box":
+        """The same with other bounds."""
+        return replace(self, low=low, high=high, whole=whole_bounds(low, high, self.scale))
 
-    def eight_bit(self, images: Images) -> Images:
-        """The nearest images inside the box whose values are multiples of 1/255.
+    @property
+    def plain(self) -> bool:
+        """Whether the budget counts in pixels, so that nothing needs to be converted."""
+        return self.space == "pixel"
 
-        Where no multiple lies in the box, a pixel becomes the box's centre: the clean one. A change
-        that frames share is rounded once for all of them: near a half each frame's own pixels would
-        go one way or the other.
+    def clip(self, images: Images) -> Images:
+        """The nearest images inside the box, in place."""
+        return torch.clamp(images, self.low, self.high, out=images)
+
+    def show(self, images: Images, out: Images) -> Images:
+        """Writes what a network is shown of images in the box: pixels in [0, 1].
+
+        In grey levels these are the nearest whole ones inside the box, and the clean pixel where no
+        whole level lies in it. A change that frames share is rounded once for all of them: near a
+        half each frame's own pixels would go one way or the other.
 
         Example:
             >>> clean = torch.full((1, 3, 1, 1), 100 / 255)
-            >>> box = Box.around(clean, Budget(8 / 255), InputContract())
-            >>> 255 * box.eight_bit(torch.full((1, 3, 1, 1), 0.7)).flatten()
+            >>> box = Box.around(clean, Budget(8 / 255), InputContract(), eight_bit=True)
+            >>> 255 * box.show(torch.full((1, 3, 1, 1), 250.0), torch.empty_like(clean)).flatten()
             tensor([108., 108., 108.])
         """
+        if self.scale == 1:
+            return torch.clamp(images, 0, 1, out=out)
         if self.shared:
-            return self.eight_bit_alike(images)
-        # 255 * (100/255 - 8/255) may lie a hair above 92 in floating point.
-        low = (255 * self.low - HAIR).ceil().clamp(0)
-        high = (255 * self.high + HAIR).floor().clamp(None, 255)
-        rounded = torch.maximum(torch.minimum((255 * images).round(), high), low) / 255
-        return torch.where(low <= high, rounded, (self.low + self.high) / 2)
+            return out.copy_(self.rounded_alike(images)).div_(self.scale)
+        torch.round(images, out=out)
+        if self.whole is not None:
+            torch.clamp(out, *self.whole, out=out)
+        return out.div_(self.scale)
 
-    def eight_bit_alike(self, images: Images) -> Images:
+    def rounded_alike(self, images: Images) -> Images:
         """Clean clips and the same whole number of grey levels on all frames that may change."""
-        clean = 255 * (self.low + self.high) / 2
-        clean = torch.where((clean - clean.round()).abs() < HAIR, clean.round(), clean)
-        levels = (255 * images - clean).round()
+        clean = snapped((self.low + self.high) / 2)
+        levels = (images - clean).round()
         levels = levels.gather(1, levels.abs().argmax(1, keepdim=True))
-        reach = (255 * (self.high - self.low) / 2 + HAIR).floor()
-        return (clean + torch.maximum(torch.minimum(levels, reach), -reach)).clamp(0, 255) / 255
+        reach = ((self.high - self.low) / 2 + HAIR).floor()
+        return (clean + torch.maximum(torch.minimum(levels, reach), -reach)).clamp(0, self.scale)
 
-    @staticmethod
-    def cut(images: Images, gradient: Images) -> Bool[Tensor, "n *t 3 h w"]:
-        """Values beyond black or white, which going on downhill would not show any more."""
-        return ((images < 0) & (gradient > 0)) | ((images > 1) & (gradient < 0))
+    def cut(self, images: Images, gradient: Images) -> Bool[Tensor, "n *t 3 h w"]:
+        """Values beyond black or white, where going on downhill would show nothing more."""
+        # A value that is at black or white but for rounding is not beyond.
+        slack = HAIR * self.scale / 255
+        beyond = (images < -slack) & (gradient > 0)
+        return beyond | ((images > self.scale + slack) & (gradient < 0))
 
-    @staticmethod
-    def shown(images: Images) -> Images:
-        """Pixels of the box as a network is shown them: cut at black and white."""
-        return images.clamp(0, 1)
 
-    @staticmethod
-    def check_eight_bit(budget: Budget, contract: InputContract) -> None:
-        """Refuses a budget within which no 8-bit pixel can change.
+def unit_of(budget: Budget, contract: InputContract, like: Tensor) -> Float[Tensor, "1 3 1 1"]:
+    """How many [0, 1] pixels one unit of a budget's space is, per channel."""
+    unit = (1.0, 1.0, 1.0) if budget.space == "pixel" else contract.std
+    return like.new_tensor(unit).view(1, 3, 1, 1)
 
-        Raises:
-            HashprobeError: no channel can change by a whole 1/255.
-        """
-        if max(reach_of(budget, contract)) < 1:
-            raise HashprobeError(
-                f"no 8-bit pixel can change within {budget}: take at least 1/255, or an attack "
-                "that works in floats, such as dhta"
-            )
+
+def whole_bounds(low: Tensor, high: Tensor, scale: float) -> tuple[Tensor, Tensor] | None:
+    """The whole grey levels between two bounds; None where both are whole, or in pixels."""
+    inner = low.ceil(), high.floor()
+    if scale == 1 or (torch.equal(inner[0], low) and torch.equal(inner[1], high)):
+        return None
+    none, centre = inner[0] > inner[1], (low + high) / 2
+    return torch.where(none, centre, inner[0]), torch.where(none, centre, inner[1])
+
+
+def snapped(levels: Tensor) -> Tensor:
+    """Grey levels that are whole but for rounding in float32, made whole."""
+    whole = levels.round()
+    return torch.where((levels - whole).abs() < HAIR, whole, levels)
+
+
+def check_eight_bit(budget: Budget, contract: InputContract) -> None:
+    """Refuses a budget within which no 8-bit pixel can change.
+
+    Raises:
+        HashprobeError: no channel can change by a whole 1/255.
+    """
+    if max(reach_of(budget, contract)) < 1:
+        raise HashprobeError(
+            f"no 8-bit pixel can change within {budget}: take at least 1/255, or an attack that "
+            "works in floats, such as dhta"
+        )
 
 
 def project(
@@ -137,7 +186,7 @@ def project(
     clean: Images,
     budget: Budget,
     contract: InputContract,
-    lengths: Int64[Tensor, " n"] | None = None,
+    lengths: Lengths | None = None,
 ) -> Images:
     """Brings what an attack returns into its budget and into [0, 1]; padding stays clean.
 
@@ -153,13 +202,13 @@ def project(
         >>> project(torch.ones(1, 3, 1, 1), clean, Budget(0.25), InputContract()).flatten()
         tensor([0.7500, 0.7500, 0.7500])
     """
-    moved = Box.around(clean, budget, contract).clamp(adversarial)
+    moved = Box.around(clean, budget, contract).clip(adversarial.clone())
     if budget.shared:
         moved = clean + keep_rule(moved - clean, budget, lengths)
     elif clean.ndim == 5:
         kept = kept_frames(moved - clean, budget, lengths)
         moved = torch.where(spread(kept), moved, clean)
-    return Box.shown(moved)
+    return moved.clamp(0, 1)
 
 
 def round_to_bytes(
@@ -167,7 +216,7 @@ def round_to_bytes(
     clean: Images8,
     budget: Budget,
     contract: InputContract,
-    lengths: Int64[Tensor, " n"] | None = None,
+    lengths: Lengths | None = None,
 ) -> Images8:
     """Adversarial pixels as 8-bit integers that keep the budget after rounding, too.
 

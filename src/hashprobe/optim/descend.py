@@ -1,247 +1,234 @@
-"""The one optimisation loop of the gradient attacks."""
+"""The loop of every gradient attack: pixels, logits, gradient, moved pixels."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool
 from torch import Tensor
 
-from hashprobe.optim.box import Box
+from hashprobe.errors import HashprobeError
+from hashprobe.optim.best import Best
 from hashprobe.optim.frames import spread
 from hashprobe.optim.gradients import gradient_of
-from hashprobe.optim.problem import Moving, SomeFrames, call
-from hashprobe.optim.rule import Descent
-from hashprobe.optim.session import Session
-from hashprobe.tensors import Images, Logits, Targets
-from hashprobe.types import Budget
-from hashprobe.victims.base import Hasher
+from hashprobe.optim.problem import Problem, Rows
+from hashprobe.optim.rule import Steps, UpdateRule
+from hashprobe.tensors import Images, Targets
+from hashprobe.victims.passes import attend
 
 
-MARGIN = 0.05
-"""A code counts as reached when its weakest bit has this share of the mean |logit| behind it."""
+BLOCK_BYTES = 1 << 18
+"""Pixels that are moved together on a CPU: they stay in its cache between two operations."""
 
 
-class Search:
-    """What is known of all queries while they are attacked: the best so far, and the work done.
+def descend(
+    problem: Problem,
+    targets: Targets,
+    rule: UpdateRule,
+    *,
+    rows: list[int],
+    start: Callable[[int], Images],
+    size: int,
+    best: Best,
+) -> list[int]:
+    """Takes queries down their loss within their box, a pool of them at a time.
+
+    A query that is finished leaves the pool and the next takes its place. Rows never mix: each gets
+    what it would get alone, up to the rounding of the victim's own kernels.
 
     Args:
-        images: (N, ...) clean queries.
-        targets: (N, K) or (N, F).
-        session: who is told.
-        most: steps that a query may take in all.
+        problem: what moves, and how the victim sees it.
+        targets: (N, K) or (N, F) of all queries.
+        rule: objective, step, number of steps.
+        rows: which queries, at least one.
+        start: where each begins, (1, ...) in the units of the box.
+        size: queries in the pool at once.
+        best: the best image of each query so far; the loop adds to it.
+
+    Returns:
+        The queries that a later attempt is worth for, in the order in which they left.
     """
-
-    def __init__(self, images: Images, targets: Targets, session: Session, most: int) -> None:
-        self.images, self.targets, self.session, self.most = images, targets, session, most
-        self.best = images.clone()
-        # Wrong bits of the best image, then the margin of its weakest bit; both by 8-bit pixels.
-        self.wrong = images.new_full((len(images),), torch.inf)
-        self.margin = images.new_full((len(images),), -torch.inf)
-        self.spent = 0
-
-    def finish(self, rows: Int64[Tensor, " m"], saved: int) -> None:
-        """Hands over queries that are finished, and counts the steps that they did not need."""
-        self.spent += saved
-        if self.session.on_done is not None and len(rows):
-            self.session.on_done(rows.tolist(), self.best[rows])
-
-    def tell(self) -> None:
-        """Says how far the work has come."""
-        if self.session.on_step is not None:
-            self.session.on_step(self.spent, len(self.images) * self.most)
+    queue, missed = deque(rows), list[int]()
+    pool = Pool(problem, targets, rule, min(size, len(rows)))
+    while pool.fill(queue, start):
+        logits, gradient = pool.gradient()
+        reached = torch.zeros_like(pool.rows, dtype=torch.bool)
+        if rule.eight_bit:
+            reached = best.look(problem, pool.rows, pool.shown, logits)
+        pool.move(gradient)
+        best.spent += len(pool)
+        over = reached | (pool.steps == rule.steps)
+        if over.any():
+            missed += pool.leave(over, reached, best)
+        best.tell()
+    return missed
 
 
 class Pool:
-    """The queries in the network: what the loop knows of each while it is attacked."""
+    """The queries that are in the victim together, with all that the loop knows of each.
 
-    def __init__(self, pixels: Images) -> None:
-        self.rows = torch.zeros(0, dtype=torch.int64, device=pixels.device)
-        self.step = self.rows
-        self.pixels = self.momentum = pixels[:0]
-
-    def add(self, row: int, pixels: Images) -> None:
-        """Takes a query in at its first step."""
-        self.rows = torch.cat([self.rows, self.rows.new_tensor([row])])
-        self.step = torch.cat([self.step, self.step.new_tensor([0])])
-        self.pixels = torch.cat([self.pixels, pixels])
-        self.momentum = torch.cat([self.momentum, torch.zeros_like(pixels)])
-
-    def keep(self, staying: Bool[Tensor, " n"]) -> None:
-        """Lets the others go."""
-        for name, values in vars(self).items():
-            setattr(self, name, values[staying])
-
-
-class Loop:
-    """One descent of some queries, a pool of them at a time.
+    Everything is allocated once. A query that leaves makes room for the next.
 
     Args:
-        hasher: lent already.
-        search: what is known of all queries; the loop adds to it.
-        descent: how they go downhill.
-        moving: what of them moves.
-        budget: how far.
-        later: steps of the descents that follow for queries whose code is not reached; with 0,
-            all queries are finished after this one.
-        thin: whether a descent follows for those, too, whose code is reached without a margin.
+        problem: what moves.
+        targets: (N, K) or (N, F) of all queries.
+        rule: how it moves.
+        size: most queries at once.
     """
 
-    def __init__(
-        self,
-        hasher: Hasher,
-        search: Search,
-        descent: Descent,
-        moving: Moving,
-        budget: Budget,
-        later: int,
-        thin: bool,
-    ) -> None:
-        self.hasher, self.search, self.descent = hasher, search, descent
-        self.moving, self.later, self.thin, self.shared = moving, later, thin, budget.shared
-        self.session = search.session
-        self.fast = self.session.fast(hasher)
-        self.box = Box.around(moving.pixels, budget, hasher.contract)
-        if moving.given is not None:
-            self.box = self.box.within(moving.pixels, moving.given)
-        # What moves, at its best; put in its place when a query leaves.
-        self.best = moving.pixels.clone() if isinstance(moving, SomeFrames) else search.best
-        self.improved = torch.zeros(len(self.best), dtype=torch.bool, device=self.best.device)
+    def __init__(self, problem: Problem, targets: Targets, rule: UpdateRule, size: int) -> None:
+        self.problem, self.targets, self.rule = problem, targets, rule
+        self.count, self.limit = 0, size
+        one, box = problem.start[:1], problem.box
+        self.room: dict[str, Tensor] = {
+            name: one.new_empty((size, *one.shape[1:])).contiguous(memory_format=problem.layout)
+            for name in ("pixels", "low", "high")
+        }
+        optional = {
+            "shown": rule.eight_bit or box.shared,
+            "momentum": rule.momentum > 0,
+            "whole_low": box.whole is not None,
+            "whole_high": box.whole is not None,
+        }
+        for name in (name for name, wanted in optional.items() if wanted):
+            self.room[name] = torch.empty_like(self.room["pixels"])
+        for name in ("rows", "steps"):
+            self.room[name] = torch.zeros(size, dtype=torch.int64, device=one.device)
+        whole = (self.room["whole_low"], self.room["whole_high"]) if box.whole else None
+        self.box = replace(box, low=self.room["low"], high=self.room["high"], whole=whole)
+        each = one.numel() * one.element_size()
+        self.block = max(1, BLOCK_BYTES // each) if one.device.type == "cpu" else size
 
-    def go(self, rows: Iterable[int], start: Callable[[int], Images]) -> list[int]:
-        """Takes some queries through the descent.
+    def __len__(self) -> int:
+        return self.count
 
-        Args:
-            rows: which, at least one.
-            start: where each begins, (1, ...) in the box.
+    @property
+    def rows(self) -> Rows:
+        """Which queries are in the pool."""
+        return self.room["rows"][: self.count]
 
-        Returns:
-            Those whose code was not reached, if there is a later descent for them.
-        """
-        queue, again = deque(rows), list[int]()
-        pool = Pool(self.moving.pixels)
-        # One of which as much moves as of any says how many fit.
-        counts = [0] * len(self.best) if self.moving.given is None else self.moving.given.sum(1)
-        first = pool.rows.new_tensor([max(queue, key=lambda row: int(counts[row]))])
-        inputs = self.moving.inputs(first, self.moving.pixels[first])
-        size = self.session.rows(self.hasher, *inputs)
-        while queue or len(pool.rows):
-            while queue and len(pool.rows) < size:
-                row = queue.popleft()
-                pool.add(row, start(row))
-            again += self.advance(pool)
-        return again
+    @property
+    def steps(self) -> Steps:
+        """How many steps each has behind it."""
+        return self.room["steps"][: self.count]
 
-    def advance(self, pool: Pool) -> list[int]:
-        """One pass of the pool; what is finished leaves it."""
-        descent, box = self.descent, self.box.of(pool.rows)
-        shown = box.eight_bit(pool.pixels) if descent.eight_bit else box.shown(pool.pixels)
-        targets = self.search.targets[pool.rows]
-        with self.session.attend(pool.rows.tolist()):
-            logits, gradient = gradient_of(
-                self.fast, partial(call, self.fast, self.moving, pool.rows), shown, targets,
-                descent, pool.step,
-            )  # fmt: skip
-        reached = torch.zeros_like(pool.rows, dtype=torch.bool)
-        if descent.eight_bit:
-            reached = self.remember(pool.rows, shown, logits)
-        moving = box.unit * gradient
-        if self.shared:
-            assert self.moving.given is not None
-            mask = spread(self.moving.given[pool.rows])
-            moving = torch.where(box.cut(pool.pixels, moving) | ~mask, 0, moving)
-            moving = moving.sum(1, keepdim=True) * mask
-        if descent.momentum:
-            if not descent.raw:
-                mean = moving.abs().mean(tuple(range(1, moving.ndim)), keepdim=True)
-                moving = moving / torch.where(mean > 0, mean, torch.ones_like(mean))
-            moving = pool.momentum = descent.momentum * pool.momentum + moving
-        pool.pixels = box.clamp(pool.pixels + box.unit * descent.step_rule(moving, pool.step))
-        pool.step = pool.step + 1
-        return self.leave(pool, reached)
+    @property
+    def shown(self) -> Images:
+        """What the victim is shown: pixels in [0, 1], in whole grey levels if the rule says so."""
+        return self.room.get("shown", self.room["pixels"])[: self.count]
 
-    def remember(
-        self, rows: Int64[Tensor, " n"], shown: Images, logits: Logits
-    ) -> Bool[Tensor, " n"]:
-        """Keeps what is better than before; says whose code is reached with a margin."""
-        search, logits = self.search, self.confirmed(rows, shown, logits)
-        wrong, margin = judge(logits.to(search.targets), search.targets[rows])
-        nearer = (wrong < search.wrong[rows]) | (
-            (wrong == search.wrong[rows]) & (margin > search.margin[rows])
-        )
-        better = rows[nearer]
-        self.best[better], self.improved[better] = shown[nearer], True
-        search.wrong[better], search.margin[better] = wrong[nearer], margin[nearer]
-        return (wrong == 0) & (margin > MARGIN)
+    def fill(self, queue: deque[int], start: Callable[[int], Images]) -> bool:
+        """Takes queries in while there is room; whether there is any in the pool."""
+        box = self.problem.box
+        while queue and self.count < len(self.room["rows"]):
+            row, place = queue.popleft(), slice(self.count, self.count + 1)
+            values = {"pixels": start(row), "low": box.low[row], "high": box.high[row]}
+            if box.whole is not None:
+                values |= {"whole_low": box.whole[0][row], "whole_high": box.whole[1][row]}
+            for name, value in values.items():
+                self.room[name][place] = value
+            if self.rule.momentum:
+                self.room["momentum"][place] = 0
+            self.room["rows"][place], self.room["steps"][place] = row, 0
+            self.show(place)
+            self.count += 1
+        return self.count > 0
 
-    def confirmed(self, rows: Int64[Tensor, " n"], shown: Images, logits: Logits) -> Logits:
-        """The same logits, but in float32 where a lower precision takes a code for reached."""
-        if self.fast is self.hasher:
-            return logits
-        targets = self.search.targets[rows]
-        wrong, margin = judge(logits.to(targets), targets)
-        right = (wrong == 0) & (margin > MARGIN)
-        if not right.any():
-            return logits
-        exact, some = logits.clone(), rows[right]
-        # What is kept of frames that stand still has a lower precision, too.
-        inputs = self.moving.anew(some, shown[right])
-        off = torch.autocast(shown.device.type, enabled=False)
-        with torch.no_grad(), off, self.session.attend(some.tolist()):
-            exact[right] = self.hasher(*inputs).to(logits)
-        return exact
+    def gradient(self) -> tuple[Tensor, Images]:
+        """Outputs and gradient of each query, by halves where the device has too little memory."""
+        while True:
+            try:
+                parts = [self.gradient_of_part(part) for part in self.parts(self.limit)]
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                if self.limit == 1:
+                    raise HashprobeError(
+                        f"{self.shown.device} has too little memory for one query: take smaller "
+                        "images, fewer frames or another device"
+                    ) from error
+                self.limit = (self.limit + 1) // 2
+                continue
+            if len(parts) == 1:
+                return parts[0]
+            outputs, gradients = zip(*parts, strict=True)
+            return torch.cat(outputs), torch.cat(gradients)
 
-    def leave(self, pool: Pool, reached: Bool[Tensor, " n"]) -> list[int]:
-        """Takes the finished out of the pool; says whose code a later descent may yet reach."""
-        search, descent = self.search, self.descent
-        over = reached | (pool.step == descent.steps)
-        search.spent += len(pool.rows)
-        again = torch.zeros_like(over)
-        if over.any():
-            rows = pool.rows[over]
-            if not descent.eight_bit:
-                self.best[rows], self.improved[rows] = self.box.shown(pool.pixels[over]), True
-            elif not reached[over].all():
-                last = over & ~reached
-                reached[last] = self.look_once_more(pool, last)
-            rows = rows[self.improved[rows]]
-            search.best[rows] = self.moving.whole(rows, self.best[rows])
-            if self.later:
-                missed = ~reached if self.thin else search.wrong[pool.rows] > 0
-                again = over & missed
-            done = over & ~again
-            saved = (descent.steps - pool.step[done] + self.later).sum()
-            search.finish(pool.rows[done], int(saved))
-        waiting = pool.rows[again].tolist()
-        pool.keep(~over)
-        search.tell()
-        return waiting
+    def gradient_of_part(self, part: slice) -> tuple[Tensor, Images]:
+        """Outputs and gradient of some queries of the pool."""
+        rows = self.rows[part]
+        with attend(rows.tolist()):
+            return gradient_of(
+                lambda shown: self.problem.forward(rows, shown),
+                self.shown[part],
+                self.targets[rows],
+                self.rule,
+                self.steps[part],
+                self.problem.victim,
+            )
 
-    def look_once_more(self, pool: Pool, last: Bool[Tensor, " n"]) -> Bool[Tensor, " m"]:
-        """The last move of a query has not been judged yet: whose code has it reached?"""
-        rows = pool.rows[last]
-        shown = self.box.of(rows).eight_bit(pool.pixels[last])
-        with torch.no_grad(), self.session.attend(rows.tolist()):
-            logits = call(self.fast, self.moving, rows, shown)
-        return self.remember(rows, shown, logits)
+    def parts(self, size: int) -> Iterator[slice]:
+        """The queries of the pool, some at a time."""
+        for begin in range(0, self.count, size):
+            yield slice(begin, min(begin + size, self.count))
+
+    def move(self, gradient: Images) -> None:
+        """x <- clip(x + step(gradient)), with the momentum of the rule."""
+        for part in self.parts(self.block):
+            direction = self.direction(part, gradient[part])
+            move = self.rule.step(direction, self.steps[part])
+            if not self.box.plain:
+                move = self.box.unit * move
+            pixels = self.room["pixels"][part].add_(move, alpha=self.box.scale)
+            self.box.rows(part).clip(pixels)
+            self.show(part)
+        self.steps.add_(1)
+
+    def direction(self, part: slice, gradient: Images) -> Images:
+        """The gradient in the budget's units, shared by frames and with momentum if asked."""
+        rule, box = self.rule, self.box
+        if not box.plain:
+            gradient = box.unit * gradient
+        if box.shared:
+            assert self.problem.open is not None
+            mask = spread(self.problem.open[self.rows[part]])
+            cut = box.cut(self.room["pixels"][part], gradient)
+            gradient = torch.where(cut | ~mask, 0, gradient).sum(1, keepdim=True) * mask
+        if not rule.momentum:
+            return gradient
+        if not rule.raw:
+            mean = gradient.abs().mean(tuple(range(1, gradient.ndim)), keepdim=True)
+            gradient = gradient / torch.where(mean > 0, mean, torch.ones_like(mean))
+        return self.room["momentum"][part].mul_(rule.momentum).add_(gradient)
+
+    def show(self, part: slice) -> None:
+        """Brings what the victim is shown up to date."""
+        if "shown" in self.room:
+            self.box.rows(part).show(self.room["pixels"][part], self.room["shown"][part])
+
+    def leave(self, over: Bool[Tensor, " n"], reached: Bool[Tensor, " n"], best: Best) -> list[int]:
+        """Takes out the queries whose attempt is over; those that another is worth for."""
+        last = over & ~reached
+        if not self.rule.eight_bit:
+            best.keep(self.problem, self.rows[over], self.shown[over].clamp(0, 1))
+        elif last.any():
+            # Their last move has not been judged yet.
+            rows, shown = self.rows[last], self.shown[last]
+            with torch.no_grad(), attend(rows.tolist()):
+                logits = self.problem.forward(rows, shown)
+            reached[last] = best.look(self.problem, rows, shown, logits)
+        unused = self.rule.steps - self.steps[over]
+        missed = best.leave(self.rows[over], reached[over], unused)
+        staying = int((~over).sum())
+        holes = over[:staying].nonzero().squeeze(1)
+        movers = staying + (~over[staying:]).nonzero().squeeze(1)
+        for values in self.room.values():
+            values[holes] = values[movers]
+        self.count = staying
+        return missed
 
 
-def judge(logits: Logits, targets: Targets) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """Wrong bits of each query, and the margin of its weakest bit in units of its mean |logit|.
-
-    A bit that the target leaves alone (0) is never wrong. Logits of exactly 0 give +1.
-
-    Args:
-        logits: (N, K).
-        targets: (N, K) with entries -1, 0 and +1.
-
-    Example:
-        >>> judge(torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0, -1.0]]))
-        (tensor([0.]), tensor([0.5000]))
-    """
-    signs = torch.where(logits >= 0, 1.0, -1.0).to(targets)
-    wrong = ((signs != targets) & (targets != 0)).sum(1).to(targets)
-    mean = logits.abs().mean(1, keepdim=True)
-    margins = targets * logits / torch.where(mean > 0, mean, torch.ones_like(mean))
-    return wrong, torch.where(targets != 0, margins, torch.inf).amin(1)
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device has no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -4,9 +4,10 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from hashprobe.data.queries import own_frames
 from hashprobe.errors import HashprobeError
+from hashprobe.tensors import Frames, Lengths
 from hashprobe.types import Budget
-from hashprobe.victims.clip import own_frames
 
 
 def check_frame_rule(budget: Budget, images: Tensor) -> None:
@@ -25,7 +26,7 @@ def check_frame_rule(budget: Budget, images: Tensor) -> None:
         raise HashprobeError("frames and shared are for clips; got images")
 
 
-def keep_rule(change: Tensor, budget: Budget, lengths: Int64[Tensor, " n"] | None = None) -> Tensor:
+def keep_rule(change: Tensor, budget: Budget, lengths: Lengths | None = None) -> Tensor:
     """The part of a change of clips that a budget's rule about frames allows.
 
     Padding is never changed. Of more frames than `frames` those that change most stay. Where all
@@ -54,9 +55,7 @@ def keep_rule(change: Tensor, budget: Budget, lengths: Int64[Tensor, " n"] | Non
     return change
 
 
-def kept_frames(
-    change: Tensor, budget: Budget, lengths: Int64[Tensor, " n"] | None = None
-) -> Bool[Tensor, "n t"]:
+def kept_frames(change: Tensor, budget: Budget, lengths: Lengths | None = None) -> Frames:
     """The frames whose change a budget allows."""
     own = own_frames(change, lengths)
     if budget.frames is None:
@@ -66,7 +65,7 @@ def kept_frames(
     return own & ~(size <= 0) & largest(size.masked_fill(~own, -1), budget.frames)
 
 
-def largest(size: Tensor, counts: int | Int64[Tensor, " n"]) -> Bool[Tensor, "n t"]:
+def largest(size: Tensor, counts: int | Int64[Tensor, " n"]) -> Frames:
     """The `counts` largest of each row; the first of equal ones."""
     order = size.argsort(dim=1, descending=True, stable=True)
     counts = torch.as_tensor(counts, device=size.device).expand(len(size))
@@ -74,6 +73,6 @@ def largest(size: Tensor, counts: int | Int64[Tensor, " n"]) -> Bool[Tensor, "n 
     return torch.zeros_like(taken).scatter_(1, order, taken)
 
 
-def spread(frames: Bool[Tensor, "n t"]) -> Bool[Tensor, "n t 1 1 1"]:
+def spread(frames: Frames) -> Bool[Tensor, "n t 1 1 1"]:
     """A mask of frames, for their pixels."""
     return frames[:, :, None, None, None]

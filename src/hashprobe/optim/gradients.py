@@ -1,76 +1,66 @@
-"""Single passes through a hasher that is lent: outputs and gradients."""
+"""Single passes through a victim: outputs, and gradients of a loss per query."""
 
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.rule import Compared, Descent, Steps
-from hashprobe.optim.session import Session
-from hashprobe.tensors import Images, Logits, Targets
-from hashprobe.victims.base import Hasher, untouched
+from hashprobe.optim.problem import layout
+from hashprobe.optim.rule import Compared, Steps, UpdateRule
+from hashprobe.tensors import Logits, Targets
+from hashprobe.types import Runtime
+from hashprobe.victims.base import Hasher, frozen_eval
 from hashprobe.victims.features import hash_layer_input
-
-
-def layout(hasher: Hasher, images: Tensor) -> torch.memory_format:
-    """How pixels lie in memory: as the hasher's own filters do; clips always frame after frame.
-
-    Example:
-        >>> from hashprobe.victims.base import ImageHasher
-        >>> hasher = ImageHasher("small", 16).to(memory_format=torch.channels_last)
-        >>> layout(hasher, torch.rand(1, 3, 32, 32))
-        torch.channels_last
-    """
-    if images.ndim != 4:
-        return torch.contiguous_format
-    filters = [weight for weight in hasher.parameters() if weight.ndim == 4 and weight.shape[1] > 1]
-    last = filters and all(w.is_contiguous(memory_format=torch.channels_last) for w in filters)
-    return torch.channels_last if last else torch.contiguous_format
+from hashprobe.victims.memory import fitting, saved_bytes
+from hashprobe.victims.passes import attend
 
 
 def outputs_of(
-    hasher: Hasher,
-    images: Images,
-    session: Session,
-    compared: Compared = "logits",
-    lengths: Int64[Tensor, " n"] | None = None,
+    victim: Hasher, queries: Queries, runtime: Runtime, compared: Compared = "logits"
 ) -> Float[Tensor, "n f"]:
-    """Logits, or what the hash layer is given, of images that are not moved; one pass for each.
+    """Logits, or what the hash layer is given, of queries that are not moved; one pass for each.
+
+    They are computed in the victim's own precision, whatever gradients are computed in.
 
     Args:
-        hasher: left as it was.
-        images: (N, 3, H, W) in [0, 1].
-        session: counts the passes, and says how many images go through at once.
+        victim: left as it was.
+        queries: N images or clips with pixels in [0, 1].
+        runtime: how many go through at once.
         compared: `features` for what the hash layer is given.
-        lengths: (N,) frames of each, where they are clips; by default those of the queries.
 
     Returns:
         (N, K) or (N, F), without a graph.
 
     Example:
-        >>> from hashprobe.victims.base import ImageHasher
-        >>> hasher, images = ImageHasher("small", 16), torch.rand(2, 3, 32, 32)
-        >>> outputs_of(hasher, images, Session(), "features").shape
+        >>> from hashprobe.victims import ImageHasher
+        >>> queries = Queries(torch.rand(2, 3, 32, 32))
+        >>> outputs_of(ImageHasher("small", 16), queries, Runtime(), "features").shape
         torch.Size([2, 256])
     """
-    lengths = session.lengths if lengths is None else lengths
-    with untouched(hasher), torch.inference_mode(False), torch.no_grad():
-        first = slice(1) if lengths is None else lengths.argmax().unsqueeze(0)
-        size = session.rows(hasher, images[first], *() if lengths is None else (lengths[first],))
+    with frozen_eval(victim), torch.inference_mode(False), torch.no_grad():
+        size = runtime.batch_size or rows_that_fit(victim, queries)
         parts = []
-        for start in range(0, len(images), size):
-            part = images[start : start + size].detach().clone()
-            part = part.contiguous(memory_format=layout(hasher, part))
-            more = () if lengths is None else (lengths[start : start + size],)
-            rows = range(start, start + len(part))
-            with session.attend(rows), hash_layer_input(hasher) as seen:
-                logits = hasher(part, *more)
-            parts.append(
-                features_of(seen, len(part)).to(part) if compared == "features" else logits
+        for start in range(0, len(queries), size):
+            rows = range(start, min(start + size, len(queries)))
+            part = queries.take(slice(rows.start, rows.stop)).laid_out(
+                layout(victim, queries.pixels)
             )
+            with attend(rows), hash_layer_input(victim) as seen:
+                logits = victim(*part.given)
+            features = compared == "features"
+            parts.append(features_of(seen, len(part)).to(part.pixels) if features else logits)
     return torch.cat(parts)
+
+
+def rows_that_fit(victim: Hasher, queries: Queries) -> int:
+    """How many queries go through a victim at once, as memory allows; a longest clip decides."""
+    longest = 0 if queries.lengths is None else int(queries.lengths.argmax())
+    with attend([]):
+        each = saved_bytes(victim, *queries.take([longest]).given)
+    return fitting(each, queries.pixels.device)
 
 
 def features_of(seen: list[Tensor], count: int) -> Float[Tensor, "n f"]:
@@ -83,28 +73,28 @@ def features_of(seen: list[Tensor], count: int) -> Float[Tensor, "n f"]:
     if rows != count:
         raise HashprobeError(
             f"the features of a query are what the network's last layer is given, one row a query; "
-            f"it was given {rows} for {count}: has it a layer after the one that sees frames?"
+            f"it was given {rows} for {count}: is there a layer after the one that sees frames?"
         )
     return seen[0]
 
 
 def gradient_of(
-    hasher: Hasher,
     forward: Callable[[Tensor], Logits],
     given: Tensor,
     targets: Targets,
-    descent: Descent,
+    rule: UpdateRule,
     step: Steps,
+    victim: Hasher,
 ) -> tuple[Tensor, Tensor]:
     """What is compared, and the gradient of each query's loss with respect to what is given.
 
     Args:
-        hasher: what `forward` goes through.
         forward: from what is given to logits.
         given: (N, ...) pixels, or what stands for them.
         targets: (N, K) or (N, F).
-        descent: says what is compared, and how.
+        rule: says what is compared, and how.
         step: (N,) steps that each query has behind it.
+        victim: what `forward` goes through.
 
     Returns:
         (N, K) or (N, F) without a graph, and a gradient of the shape of `given`.
@@ -112,32 +102,38 @@ def gradient_of(
     Raises:
         HashprobeError: outputs of another shape than the targets, without a gradient or not finite.
     """
-    given = given.detach().contiguous(memory_format=layout(hasher, given)).requires_grad_()
-    if descent.compared == "features":
-        what = "features"
-        with hash_layer_input(hasher) as seen:
+    given = given.detach().requires_grad_()
+    what = "features" if rule.compared == "features" else "logits"
+    if what == "features":
+        with hash_layer_input(victim) as seen:
             logits = forward(given)
         outputs = features_of(seen, len(targets)).to(given.dtype)
     else:
-        what = "logits"
         logits = outputs = forward(given)
     if outputs.shape != targets.shape:
         raise HashprobeError(
-            f"the hasher gave {what} of shape {tuple(outputs.shape)} for {len(given)} images; "
+            f"the victim gave {what} of shape {tuple(outputs.shape)} for {len(given)} images; "
             f"wanted are {targets.shape[1]} each"
         )
     if not outputs.requires_grad:
         raise HashprobeError(
-            f"the hasher's {what} carry no gradient to the pixels: gradient attacks need one"
+            f"the victim's {what} carry no gradient to the pixels: gradient attacks need one"
         )
-    loss = descent.objective(outputs, targets.to(outputs.dtype), step)
+    loss = rule.objective(outputs, targets.to(outputs.dtype), step)
     # Passes are counted where logits are given: a gradient of nought must reach them, too.
     unused = 0.0 if logits is outputs else 0.0 * logits.sum()
     (gradient,) = torch.autograd.grad(loss.sum() + unused, given)
-    if not (outputs.isfinite().all() & gradient.isfinite().all()):
-        what = "gradient" if outputs.isfinite().all() else what
-        raise HashprobeError(
-            f"the hasher's {what} became infinite or NaN at step {int(step.min()) + 1}: "
-            "check its weights and its precision"
-        )
-    return outputs.detach(), gradient.contiguous()
+    # A sum is finite only where all values are: one pass, and one number to look at.
+    if not (outputs.detach().sum() + gradient.sum()).isfinite():
+        refuse_infinite(outputs, gradient, what, step)
+    return outputs.detach(), gradient
+
+
+def refuse_infinite(outputs: Tensor, gradient: Tensor, what: str, step: Steps) -> None:
+    """Says what is not finite; a sum of finite values may have overflowed."""
+    for name, values in ((what, outputs), ("gradient", gradient)):
+        if not values.isfinite().all():
+            raise HashprobeError(
+                f"the victim's {name} became infinite or NaN at step {int(step.min()) + 1}: "
+                "check its weights and its precision"
+            )

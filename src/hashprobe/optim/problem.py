@@ -1,170 +1,150 @@
-"""What an attack moves of its queries: all of each, or some frames of a clip."""
-
-from collections.abc import Callable
-from functools import partial
+"""What an attack moves of its queries, and how the victim sees it: all of each, or some frames."""
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from hashprobe.optim.frames import largest
-from hashprobe.optim.gradients import gradient_of
-from hashprobe.optim.rule import Descent
-from hashprobe.optim.session import Session
-from hashprobe.tensors import Clips, Images, Logits, Targets
+from hashprobe.data.queries import Queries
+from hashprobe.optim.box import Box, snapped
+from hashprobe.tensors import Clips, Frames, Images, Logits
 from hashprobe.victims.base import Hasher
-from hashprobe.victims.clip import FramewiseHasher, gathered, own_frames, spread_out
+from hashprobe.victims.memory import fitting, saved_bytes
+from hashprobe.victims.passes import attend, note
 
 
-class Moving:
-    """All of every query: images, or clips with all their frames.
+Rows = Int64[Tensor, " m"]
+"""Which queries, by their places among all."""
+
+
+class Problem:
+    """All pixels of every query: images, or clips with all their frames.
 
     Args:
-        images: (N, 3, H, W) in [0, 1], or clips.
-        lengths: (N,) frames of each clip; None for images, and where all have T.
-
-    Example:
-        >>> Moving(torch.zeros(2, 4, 3, 8, 8), torch.tensor([4, 2])).given.int().tolist()
-        [[1, 1, 1, 1], [1, 1, 0, 0]]
+        victim: what gradients are taken through, in evaluation mode.
+        judge: the victim in float32, which confirms codes that a lower precision has reached.
+        queries: N images or clips with pixels in [0, 1].
+        box: where their pixels may go.
     """
 
-    pixels: Images
+    start: Images
     """(N, ...) what moves, where it starts from."""
-    given: Bool[Tensor, "n t"] | None
-    """Which frames of it are a clip's own and may move; None for images."""
+    open: Frames | None
+    """Which frames of it may move; None for images."""
+    box: Box
+    """Where it may go."""
+    room: Box
+    """The same before padding is closed."""
 
-    def __init__(self, images: Images, lengths: Int64[Tensor, " n"] | None) -> None:
-        self.pixels, self.lengths = images, lengths
-        self.given = own_frames(images, lengths) if images.ndim == 5 else None
+    def __init__(self, victim: Hasher, judge: Hasher, queries: Queries, box: Box) -> None:
+        self.victim, self.judge = victim, judge
+        self.start, self.lengths = queries.pixels, queries.lengths
+        self.open = queries.own if queries.pixels.ndim == 5 else None
+        self.room = box
+        self.box = box if self.open is None else box.within(self.start, self.open)
+        self.layout = layout(victim, self.start)
 
-    def inputs(self, rows: Int64[Tensor, " m"], pixels: Images) -> tuple[Tensor, ...]:
-        """What a hasher is called with for some queries whose pixels have moved."""
-        return self.anew(rows, pixels)
+    def forward(self, rows: Rows, pixels: Images) -> Logits:
+        """Logits of some queries whose pixels have moved."""
+        logits: Tensor = self.victim(*self.given(rows, pixels))
+        return logits
 
-    def anew(self, rows: Int64[Tensor, " m"], pixels: Images) -> tuple[Tensor, ...]:
-        """The same with nothing that was computed before."""
-        images = self.whole(rows, pixels)
-        return (images,) if self.lengths is None else (images, self.lengths[rows])
+    def exact(self, rows: Rows, pixels: Images) -> Logits:
+        """The same in float32, with nothing that was computed before."""
+        with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+            logits: Tensor = self.judge(*self.given(rows, self.paste(rows, pixels)))
+        return logits
 
-    def whole(self, rows: Int64[Tensor, " m"], pixels: Images) -> Images:
-        """The queries themselves, with what has moved in its place."""
+    def given(self, rows: Rows, queries: Images) -> tuple[Tensor, ...]:
+        """What a victim is called with: pixels and, of clips, their lengths."""
+        return (queries,) if self.lengths is None else (queries, self.lengths[rows])
+
+    def paste(self, rows: Rows, pixels: Images) -> Images:
+        """The whole queries, with what has moved in its place."""
         return pixels
 
+    def origin(self, row: int) -> Images:
+        """Where a query starts, in the units of the box."""
+        start = self.box.scale * self.start[row : row + 1]
+        return snapped(start) if self.box.scale > 1 else start
 
-class SomeFrames(Moving):
-    """Some frames of each clip; what a hasher makes of the others is computed once.
+    def pool(self, rows: list[int]) -> int:
+        """How many of some queries go through the victim at once: as memory allows."""
+        counts = [0] * len(self.start) if self.open is None else self.open.sum(1).tolist()
+        longest = torch.tensor([max(rows, key=lambda row: counts[row])], device=self.start.device)
+        with attend([]):
+            each = saved_bytes(
+                self.victim, self.start[longest], through=lambda one: self.forward(longest, one)
+            )
+        return fitting(each, self.start.device)
 
-    Where the hasher looks at every frame by itself first, a pass costs only the frames that move.
+
+class FrameSubset(Problem):
+    """Some frames of each clip; what a victim makes of the others is computed once.
+
+    Where the victim looks at every frame by itself first, a pass costs only the frames that move.
 
     Args:
-        clips: (N, T, 3, H, W) in [0, 1].
-        lengths: (N,) frames of each clip; None where the hasher is not told.
+        victim: what gradients are taken through, in evaluation mode.
+        judge: the victim in float32.
+        queries: N clips with pixels in [0, 1].
+        box: where all their pixels may go.
         open: (N, T) which frames move.
-        features: (N, T, F) what a `FramewiseHasher` makes of those that stand still; None for other
-            hashers.
-
-    Example:
-        >>> open = torch.tensor([[False, True, True], [True, False, False]])
-        >>> moving = SomeFrames(torch.rand(2, 3, 3, 8, 8), torch.tensor([3, 1]), open, None)
-        >>> moving.pixels.shape, moving.places.tolist()
-        (torch.Size([2, 2, 3, 8, 8]), [[1, 2], [0, -1]])
+        features: (N, T, F) what a `FramewiseHasher` makes of the frames; None for other victims.
     """
 
     def __init__(
         self,
-        clips: Clips,
-        lengths: Int64[Tensor, " n"] | None,
-        open: Bool[Tensor, "n t"],
+        victim: Hasher,
+        judge: Hasher,
+        queries: Queries,
+        box: Box,
+        open: Frames,
         features: Float[Tensor, "n t f"] | None,
     ) -> None:
         most = int(open.sum(1).max())
         # The places of open frames in their order, and then those of the others.
         order = (~open).to(torch.int8).argsort(dim=1, stable=True)[:, :most]
-        rows = torch.arange(len(clips), device=clips.device).unsqueeze(1)
-        self.pixels, self.given = clips[rows, order], open[rows, order]
-        self.places = torch.where(self.given, order, -1)
-        self.clips, self.lengths, self.features = clips, lengths, features
+        rows = torch.arange(len(open), device=open.device).unsqueeze(1)
+        self.victim, self.judge = victim, judge
+        self.start, self.open = queries.pixels[rows, order], open[rows, order]
+        chosen = box.bounded(box.low[rows, order], box.high[rows, order])
+        self.box = chosen.within(self.start, self.open)
+        self.layout = layout(victim, self.start)
+        self.places = torch.where(self.open, order, -1)
+        self.clips, self.lengths, self.features = queries.pixels, queries.lengths, features
 
-    def inputs(self, rows: Int64[Tensor, " m"], pixels: Images) -> tuple[Tensor, ...]:
-        """What a hasher is called with: the frames that move, if it can do with them."""
+    def forward(self, rows: Rows, pixels: Images) -> Logits:
+        """Logits of some clips whose chosen frames have moved."""
         if self.features is None:
-            return self.anew(rows, pixels)
-        assert self.lengths is not None
-        return pixels, self.lengths[rows], self.places[rows], self.features[rows]
+            logits: Tensor = self.victim(*self.given(rows, self.paste(rows, pixels)))
+            return logits
+        assert isinstance(self.lengths, Tensor)
+        places = self.places[rows]
+        row, column = (places >= 0).nonzero(as_tuple=True)
+        seen = self.victim.features(pixels[row, column])  # type: ignore[operator]
+        features = self.features[rows].to(seen).index_put((row, places[row, column]), seen)
+        logits = self.victim.code(features, self.lengths[rows])  # type: ignore[operator]
+        note(logits)
+        return logits
 
-    def whole(self, rows: Int64[Tensor, " m"], pixels: Images) -> Clips:
-        """The clips themselves, with what has moved in its place."""
+    def paste(self, rows: Rows, pixels: Images) -> Clips:
+        """The whole clips, with the frames that have moved in their places."""
         places = self.places[rows]
         row, column = (places >= 0).nonzero(as_tuple=True)
         return self.clips[rows].index_put((row, places[row, column]), pixels[row, column])
 
 
-def some_frames(
-    hasher: Hasher,
-    clips: Clips,
-    targets: Targets,
-    descent: Descent,
-    counts: Int64[Tensor, " n"],
-    *,
-    session: Session,
-) -> Moving:
-    """The frames of each clip that the gradient at the clean clip promises most of.
+def layout(victim: Hasher, pixels: Tensor) -> torch.memory_format:
+    """How pixels lie in memory: as the victim's own filters do; clips always frame after frame.
 
-    The gradient is that of the descent's first step, with respect to what the hasher sees of each
-    frame by itself, or to the pixels where it does not look at frames by themselves. Taken are the
-    frames whose part of it has the largest l1 norm: by so much, to first order, the loss falls when
-    every value of that frame's part moves by one.
-
-    Args:
-        hasher: lent already.
-        clips: (N, T, 3, H, W) in [0, 1].
-        targets: (N, K) or (N, F).
-        descent: says what is compared, and how.
-        counts: (N,) frames of each clip, at least 1.
-        session: counts the pass that this takes of each clip that has more frames than are wanted,
-            and says how long the clips are.
-
-    Returns:
-        The frames; all of the clips, where none has more than are wanted.
+    Example:
+        >>> from hashprobe.victims import ImageHasher
+        >>> victim = ImageHasher("small", 16).to(memory_format=torch.channels_last)
+        >>> layout(victim, torch.rand(1, 3, 32, 32))
+        torch.channels_last
     """
-    own = own_frames(clips, session.lengths)
-    chosen = (counts < own.sum(1)).nonzero().squeeze(1)
-    if not len(chosen):
-        return Moving(clips, session.lengths)
-    fast, framewise = session.fast(hasher), isinstance(hasher, FramewiseHasher)
-    lengths = own.sum(1) if framewise else session.lengths
-    whole = Moving(clips, lengths)
-    first = own.sum(1).argmax().unsqueeze(0)
-    size = 1 if framewise else session.rows(hasher, *whole.inputs(first, clips[first]))
-    norms, features = clips.new_zeros(own.shape), None
-    for rows in torch.split(chosen, size):
-        if framewise:
-            given, forward = seen_by(fast, clips[rows], own[rows])
-            # Nothing is needed of a clip whose frames all move.
-            features = given.new_zeros(*own.shape, given.shape[2]) if features is None else features
-            features[rows] = given
-        else:
-            given, forward = clips[rows], partial(call, fast, whole, rows)
-        with session.attend(rows.tolist()):
-            step = torch.zeros_like(rows)
-            _, gradient = gradient_of(fast, forward, given, targets[rows], descent, step)
-        norms[rows] = gradient.abs().flatten(2).sum(2).to(norms)
-    open = own & largest(norms.masked_fill(~own, -1), counts)
-    return SomeFrames(clips, lengths, open, features)
-
-
-def call(hasher: Hasher, moving: Moving, rows: Int64[Tensor, " m"], pixels: Images) -> Logits:
-    """Logits of some queries whose pixels have moved."""
-    logits: Tensor = hasher(*moving.inputs(rows, pixels))
-    return logits
-
-
-def seen_by(
-    hasher: Hasher, clips: Clips, own: Bool[Tensor, "n t"]
-) -> tuple[Tensor, Callable[[Tensor], Logits]]:
-    """What a `FramewiseHasher`, or its copy, sees of each frame, and its way on to logits."""
-    with torch.no_grad():
-        seen = spread_out(hasher.features(gathered(clips, own)), own)  # type: ignore[operator]
-    lengths = own.sum(1)
-    none, nowhere = clips[:, :0], lengths.new_zeros(len(lengths), 0)
-    return seen, lambda features: hasher(none, lengths, nowhere, features)
+    if pixels.ndim != 4:
+        return torch.contiguous_format
+    filters = [weight for weight in victim.parameters() if weight.ndim == 4 and weight.shape[1] > 1]
+    last = filters and all(w.is_contiguous(memory_format=torch.channels_last) for w in filters)
+    return torch.channels_last if last else torch.contiguous_format

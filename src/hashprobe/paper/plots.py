@@ -5,7 +5,7 @@ from typing import Any
 
 from hashprobe.audit.examples import make_examples
 from hashprobe.audit.run_io import EncodedRun
-from hashprobe.crafting.record import AttackResult
+from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.paper.result import Result
 from hashprobe.paper.running import Runner
 from hashprobe.report.content import Curve, Example, Picture

@@ -93,7 +93,7 @@ def reproduce(
     out: Path,
     *,
     command: str = "",
-    runtime: Runtime = Runtime(),  # noqa: B008
+    runtime: Runtime = Runtime(),
 ) -> list[Result]:
     """Computes recipes and writes each as Markdown, CSV, JSON, SVG and PNG, with one page of all.
 

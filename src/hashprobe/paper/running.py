@@ -11,9 +11,10 @@ from hashprobe.audit.attack_step import attack_run
 from hashprobe.audit.encode_step import encode_run
 from hashprobe.audit.results import Finished, finished_attack
 from hashprobe.audit.run_io import EncodedRun, open_run
-from hashprobe.audit.train_step import Network, train_run
+from hashprobe.audit.network import Network
+from hashprobe.audit.train_step import train_run
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.record import AttackResult
+from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
 from hashprobe.errors import HashprobeError
@@ -46,7 +47,7 @@ class Runner:
         self,
         setting: Setting,
         folder: Path,
-        runtime: Runtime = Runtime(),  # noqa: B008
+        runtime: Runtime = Runtime(),
     ) -> None:
         self.setting, self.folder, self.runtime = setting, folder, runtime
         self.checksums: dict[DataOptions, str] = {}

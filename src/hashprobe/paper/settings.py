@@ -10,7 +10,7 @@ from typing import Any, Literal
 from hashprobe.attacks._dhta import PRESETS as PUBLISHED
 from hashprobe.attacks.registry import DEFAULT, attack_named
 from hashprobe.audit.attack_step import Protocol
-from hashprobe.audit.train_step import TRAIN_PRESETS, Network
+from hashprobe.audit.network import TRAIN_PRESETS, Network
 from hashprobe.data.datasets.registry import CLIP_NAMES, DataOptions
 from hashprobe.errors import HashprobeError
 from hashprobe.paper.recipe import Cell, Recipe, Role, load_recipe

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def cores() -> int:
-    """How many cores this process may use; fewer than the machine has under taskset or a cluster.
+    """How many cores this process may use; on a cluster these are often not all of the machine.
 
     Example:
         >>> 1 <= cores() <= (os.cpu_count() or 1)
@@ -20,7 +20,7 @@ def cores() -> int:
 
 
 def environment() -> dict[str, Any]:
-    """Where this process runs: enough to say why two machines gave two numbers.
+    """Where this process runs, to explain why two machines gave different numbers.
 
     Returns:
         `python`, `platform`, `machine`, `cpus` (those this process may use), `packages` (the

@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and checksums; a leaf: standard library and numpy.
 
-A file is written to a sibling that ends in `.part`, flushed to the disk and renamed. Whoever is
-killed half-way leaves a `.part` file that nobody reads, never half a result.
+A file is written to a sibling that ends in `.part`, flushed to the disk and renamed. A process that
+is killed half-way leaves a `.part` file that nothing reads, never half a result.
 """
 
 import dataclasses
@@ -53,10 +53,10 @@ SENTENCES = {
 
 
 def os_error(error: OSError, path: str | PurePath) -> HashprobeError:
-    """The one line that a user reads when the operating system refuses a file or a folder.
+    """The error for a file or a folder that the operating system refuses.
 
     Args:
-        error: what the operating system said.
+        error: the error of the operating system.
         path: the file or folder as the user knows it.
 
     Returns:
@@ -74,17 +74,17 @@ def os_error(error: OSError, path: str | PurePath) -> HashprobeError:
 
 @contextmanager
 def atomic_path(path: str | PurePath) -> Iterator[Path]:
-    """Lends a temporary sibling of a file, which takes the file's name if the block succeeds.
+    """Gives a temporary sibling of a file, which gets the file's name if the block succeeds.
 
-    The parent folder is made if needed. The sibling's name ends in `.part`: tell savers that
-    guess a format from the name which one to use.
+    The parent folder is made if it is missing. The sibling's name ends in `.part`: a function that
+    chooses the format by the name must be told the format.
 
     Args:
         path: the file to make or replace.
 
     Returns:
         A context manager with the path to write to. On success that file is flushed to the disk
-        and renamed; on any failure, Ctrl-C included, it is removed and `path` is left as it was.
+        and renamed; on any failure, also Ctrl-C, it is removed and `path` stays unchanged.
 
     Raises:
         HashprobeError: no space, no permission, or a folder is in the way.
@@ -117,12 +117,12 @@ def atomic_path(path: str | PurePath) -> Iterator[Path]:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Waits until a file's (or on POSIX a folder's) content is on the disk."""
+    """Waits until the content of a file, or on POSIX of a folder, is on the disk."""
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     except OSError as error:
-        # Some network file systems cannot flush a folder; the rename has happened all the same.
+        # Some network file systems cannot flush a folder; the rename is done nevertheless.
         if not path.is_dir() or error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -223,7 +223,7 @@ def read_json(path: str | PurePath) -> Any:
         path: the file, in UTF-8.
 
     Raises:
-        HashprobeError: it is missing, may not be read, or is no JSON (truncated, say).
+        HashprobeError: it is missing, may not be read, or is not JSON (for example truncated).
 
     Example:
         >>> import tempfile
@@ -254,7 +254,7 @@ def read_npz(path: str | PurePath) -> dict[str, np.ndarray]:
         Name to array, in the order of the file.
 
     Raises:
-        HashprobeError: it is missing, truncated, no npz, or holds Python objects.
+        HashprobeError: it is missing, truncated, not an npz file, or holds Python objects.
 
     Example:
         >>> import tempfile
@@ -292,7 +292,7 @@ def read_npz(path: str | PurePath) -> dict[str, np.ndarray]:
 
 
 def as_array(value: object, name: str, path: str | PurePath) -> np.ndarray:
-    """Refuses zip members that are no arrays (numpy hands them over as bytes)."""
+    """Refuses zip members that are not arrays (numpy returns them as bytes)."""
     if not isinstance(value, np.ndarray):
         raise HashprobeError(f"{path} holds {name!r}, which is no numpy array")
     return value
@@ -344,7 +344,7 @@ def sha256_array(array: np.ndarray) -> str:
 
 
 def fingerprint(value: object) -> str:
-    """The SHA-256 of a configuration, in hexadecimal; the order of keys plays no part.
+    """The SHA-256 of a configuration, in hexadecimal; the order of keys does not matter.
 
     Args:
         value: anything `jsonable` takes.
@@ -361,14 +361,14 @@ def fingerprint(value: object) -> str:
 
 
 def jsonable(value: object) -> Any:
-    """A value as JSON knows it: dataclasses as objects, paths as text, arrays as lists.
+    """A value as plain JSON: dataclasses become objects, paths text, arrays lists.
 
     Args:
         value: None, bool, int, float, text, path, numpy scalar or array, and lists, tuples,
             mappings with text keys and dataclasses of these.
 
     Returns:
-        The same out of None, bool, int, float, str, list and dict.
+        The same, made of None, bool, int, float, str, list and dict.
 
     Raises:
         HashprobeError: anything else, or a number that is not finite; it names the place.
@@ -390,7 +390,7 @@ def plain(value: Any, where: str) -> Any:
         return int(value)
     if isinstance(value, float):
         if not np.isfinite(value):
-            raise HashprobeError(f"{where} is {value}, which JSON has no number for")
+            raise HashprobeError(f"{where} is {value}, which JSON cannot hold")
         return float(value)
     if isinstance(value, PurePath):
         return value.as_posix()
@@ -404,4 +404,4 @@ def plain(value: Any, where: str) -> Any:
         return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    raise HashprobeError(f"{where} is a {type(value).__name__}, which JSON does not know")
+    raise HashprobeError(f"{where} is a {type(value).__name__}, which JSON cannot hold")

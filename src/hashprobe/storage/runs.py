@@ -5,8 +5,8 @@
     metrics.jsonl     one JSON object per event, in order of time
     checksums.json    SHA-256 of the files that other commands build on
 
-Every file but the log is written aside and renamed; the log is flushed line by line. So a run
-that was killed at any moment can be opened, shown and resumed. Nothing here loads a pickle.
+Every file but the log is written to a sibling and renamed; the log is flushed line by line. A run
+that was killed at any moment can be opened, shown and resumed. No pickle is loaded.
 """
 
 import json
@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.compare import differences
 from hashprobe.storage.environment import environment, hashprobe_version
 from hashprobe.storage.files import (
     fingerprint,
@@ -29,7 +30,7 @@ from hashprobe.storage.files import (
 )
 
 
-__all__ = ["FORMAT", "Run", "differences"]
+__all__ = ["FORMAT", "Run"]
 
 FORMAT = 1
 """The version of the folder's layout that this hashprobe writes and reads."""
@@ -37,7 +38,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder that exists; make one with `create`, take one up with `open`.
+    """A run folder that exists; `create` makes one, `open` opens one.
 
     Example:
         >>> import tempfile
@@ -59,14 +60,14 @@ class Run:
 
     @classmethod
     def create(cls, path: str | PurePath, config: Mapping[str, object]) -> "Run":
-        """Makes a run folder, or takes up the one that is there with the same configuration.
+        """Makes a run folder, or opens the one that exists with the same configuration.
 
         Args:
             path: the folder; its parents are made too.
             config: section name to options (a mapping or a dataclass that is JSON-able).
 
         Returns:
-            The run. Where the folder held a run, sections that `config` does not name are kept.
+            The run. Sections of an existing run that `config` does not name are kept.
 
         Raises:
             HashprobeError: the folder holds other files, or a run whose sections differ (the
@@ -102,13 +103,13 @@ class Run:
 
     @classmethod
     def open(cls, path: str | PurePath) -> "Run":
-        """Takes up a run folder.
+        """Opens a run folder.
 
         Args:
             path: the folder.
 
         Raises:
-            HashprobeError: it is no run folder, of another format, or its run.json is damaged.
+            HashprobeError: it is not a run folder, has another format, or its run.json is damaged.
 
         Example:
             >>> Run.open("no/such/folder")
@@ -123,7 +124,7 @@ class Run:
             raise HashprobeError(f"{folder} is not a run folder: it has no run.json")
         content = read_json(folder / "run.json")
         if not isinstance(content, dict) or "format" not in content:
-            raise HashprobeError(f"{folder / 'run.json'} is not a run's: it states no format")
+            raise HashprobeError(f"{folder / 'run.json'} is not of a run: it states no format")
         if content["format"] != FORMAT:
             raise HashprobeError(
                 f"{folder} has run format {content['format']!r}, written by hashprobe "
@@ -132,7 +133,7 @@ class Run:
             )
         config = content.get("config", {})
         if not isinstance(config, dict):
-            raise HashprobeError(f"{folder / 'run.json'} is damaged: its config is no object")
+            raise HashprobeError(f"{folder / 'run.json'} is damaged: its config is not an object")
         created, version = content.get("created", ""), content.get("hashprobe", "")
         return cls(folder, config, str(created), str(version))
 
@@ -140,7 +141,7 @@ class Run:
         """This run with another configuration, on the disk as well.
 
         Args:
-            config: section name to JSON value; it takes the place of the present one.
+            config: section name to JSON value; it replaces the present one.
 
         Raises:
             HashprobeError: the configuration is not JSON, or the folder cannot be written.
@@ -183,7 +184,7 @@ class Run:
         append_line(self.path / "metrics.jsonl", line.encode())
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """The events so far, in order; a last line torn by a kill is left out.
+        """The events so far, in order, without an incomplete last line.
 
         Args:
             kind: only events of this kind; None gives all.
@@ -213,7 +214,7 @@ class Run:
         return [event for event in events if kind is None or event.get("event") == kind]
 
     def seal(self, *names: str) -> None:
-        """Records the SHA-256 of files of this run in checksums.json, beside those there.
+        """Adds the SHA-256 of files of this run to checksums.json.
 
         Args:
             names: paths relative to the folder.
@@ -231,7 +232,7 @@ class Run:
         write_json(self.path / "checksums.json", dict(sorted({**self.seals(), **sums}.items())))
 
     def check_seals(self, *names: str) -> None:
-        """Compares files with the checksums recorded for them.
+        """Compares files with their recorded checksums.
 
         Args:
             names: the files to check, relative to the folder; none means all that are recorded.
@@ -255,7 +256,7 @@ class Run:
                 raise HashprobeError(f"{self.path / name} has changed since this run wrote it")
 
     def finished(self, *names: str) -> bool:
-        """Whether files are all there and recorded as whole.
+        """Whether all of some files exist and have a recorded checksum.
 
         Args:
             names: paths relative to the folder.
@@ -299,7 +300,7 @@ class Run:
 
 
 def refuse_strangers(folder: Path) -> None:
-    """Keeps a run from being mixed with a user's other files."""
+    """Refuses a folder that holds files which do not belong to a run."""
     try:
         if folder.exists() and not folder.is_dir():
             raise HashprobeError(f"{folder} is a file; a run needs a folder")
@@ -314,7 +315,7 @@ def refuse_strangers(folder: Path) -> None:
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """Appends a whole line and flushes it; a torn line left by a kill is cut off first."""
+    """Appends a whole line and flushes it; an incomplete last line is removed first."""
     try:
         with path.open("a+b") as stream:
             end = stream.seek(0, os.SEEK_END)
@@ -327,38 +328,3 @@ def append_line(path: Path, line: bytes) -> None:
             os.fsync(stream.fileno())
     except OSError as error:
         raise os_error(error, path) from error
-
-
-def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Where two configurations differ, one sentence each, such as `train.bits: 32 there, 48 here`.
-
-    Args:
-        first: the one that is there, as JSON.
-        second: the one that is asked for, as JSON.
-
-    Returns:
-        Sorted by name; empty where they are equal.
-
-    Example:
-        >>> differences({"train": {"bits": 32}}, {"train": {"bits": 32, "seed": 1}})
-        ['train.seed: nothing there, 1 here']
-    """
-    there, here = flat(first), flat(second)
-    return [
-        f"{name}: {shown(there, name)} there, {shown(here, name)} here"
-        for name in sorted({*there, *here})
-        if shown(there, name) != shown(here, name)
-    ]
-
-
-def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested objects as one mapping with dotted names."""
-    if not isinstance(value, Mapping) or not value:
-        return {name: value} if name else {}
-    inner = [flat(item, f"{name}.{key}" if name else key) for key, item in value.items()]
-    return {key: item for part in inner for key, item in part.items()}
-
-
-def shown(values: Mapping[str, Any], name: str) -> str:
-    """A value as a reader sees it in a list of differences."""
-    return json.dumps(values[name], ensure_ascii=False) if name in values else "nothing"

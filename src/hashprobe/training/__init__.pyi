@@ -8,8 +8,8 @@ from .losses.dpsh import dpsh as dpsh
 from .losses.dvh import dvh as dvh
 from .losses.hashnet import hashnet as hashnet
 from .losses.hashnet import hashnet_slope as hashnet_slope
-from .losses.registry import CENTRE_LOSSES as CENTRE_LOSSES
 from .losses.registry import LOSSES as LOSSES
 from .losses.registry import CentreLoss as CentreLoss
+from .losses.registry import HashingLoss as HashingLoss
 from .losses.registry import Loss as Loss
 from .options import TrainOptions as TrainOptions

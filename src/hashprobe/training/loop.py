@@ -1,4 +1,4 @@
-"""One training loop for every hashing loss, on one device or many, that survives a kill."""
+"""The training loop for every hashing loss, on one device or many; it resumes after a kill."""
 
 import math
 import time
@@ -18,7 +18,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import atomic_path, fingerprint, sha256_array
 from hashprobe.tensors import Images8
 from hashprobe.training.losses.csq import csq_targets
-from hashprobe.training.losses.registry import CENTRE_LOSSES, LOSSES, SLOPES
+from hashprobe.training.losses.registry import LOSSES
 from hashprobe.training.options import TrainOptions
 from hashprobe.training.processes import Relay, open_fabric
 from hashprobe.training.sampling import augment, draw_batch, hold_out, step_seed
@@ -32,14 +32,14 @@ Measure = Callable[[Signs, Signs, Labels, Labels], float]
 """MAP of (query signs, database signs, query labels, database labels)."""
 
 FREE = frozenset({"minutes", "save_seconds", "accelerator", "devices"})
-"""Options that a resumed training may change."""
+"""Options that may differ when a training is resumed."""
 SAMPLE = 256
-"""Images that tell the data of one training from those of another."""
+"""How many images are compared to recognise the data of a training."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training items gave.
+    """The result of one pass over the training items.
 
     Example:
         >>> Epoch(number=1, epochs=2, loss=0.5, lr=0.01, seconds=3.0).held_out_map is None
@@ -55,13 +55,33 @@ class Epoch:
     lr: float
     """At the last step."""
     seconds: float
-    """Of training in all so far, kills in between not counted."""
+    """Seconds of training so far, without interruptions."""
     held_out_map: float | None = None
     """MAP of the held-out items against the code memory of the others."""
 
 
 OnStep = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, loss)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The training items: pixels or features, their labels and, for clips, their lengths."""
+
+    pixels: Images8 | Tensor
+    labels: Labels
+    lengths: Int64[Tensor, " n"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass
+class Listeners:
+    """The functions of the caller that are called during a training."""
+
+    on_step: OnStep | None = None
+    on_epoch: Callable[[Epoch], None] | None = None
 
 
 def train(
@@ -76,7 +96,7 @@ def train(
     on_step: OnStep | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
-    """Train a hasher in place; with a state file, go on where a killed training stopped.
+    """Train a hasher in place; with a state file, resume a training that was killed.
 
     All randomness is drawn from (seed, epoch, step), so a resumed training ends in the same weights
     as an uninterrupted one on the same machine.
@@ -84,15 +104,15 @@ def train(
     Args:
         hasher: the network; it is trained in place and left in eval mode.
         images: (N, 3, size, size) 8-bit pixels, in memory or mapped from a file; or clips; or
-            floating features, which the network is given as they are.
+            floating features, which are passed to the network unchanged.
         labels: (N, C) bool.
         options: see `TrainOptions`.
         lengths: (N,) frames of each clip; None for images.
-        state: file of the saved state; it is removed by the caller when no longer needed.
-        measure: how MAP on the held-out items is computed; None for no MAP. With several devices it
-            must be a function that can be pickled.
+        state: file of the saved state; the caller removes it when it is no longer needed.
+        measure: the function that computes MAP on the held-out items; None for no MAP. With several
+            devices it must be a function that can be pickled.
         on_step: called after each step.
-        on_epoch: called after each epoch, epochs of the training before a kill included.
+        on_epoch: called after each epoch, and for the epochs before a kill.
 
     Returns:
         One record an epoch.
@@ -101,7 +121,7 @@ def train(
         HashprobeError: too few items, a state of another training, or a loss that is not finite.
 
     Example:
-        >>> from hashprobe.victims.base import ImageHasher
+        >>> from hashprobe.victims import ImageHasher
         >>> images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8)
         >>> labels = np.arange(2) == np.arange(40)[:, None] % 2
         >>> hasher = ImageHasher("small", 16, size=8)
@@ -114,7 +134,8 @@ def train(
             f"training needs two or more images with a label each; got {len(images)} images and "
             f"{len(labels)} labels"
         )
-    work = Training(hasher, images, labels, options, lengths, state, measure, on_step, on_epoch)
+    examples = Examples(images, labels, lengths)
+    work = Training(hasher, examples, options, state, measure, Listeners(on_step, on_epoch))
     fabric = open_fabric(options)
     if options.devices == 1:
         return work.run(fabric)
@@ -126,8 +147,10 @@ def train(
 
     receivers = {"on_step": on_step, "on_epoch": on_epoch, "finished": finished}
     relay = Relay({name: call for name, call in receivers.items() if call is not None})
-    work.on_step = relay.sender("on_step") if on_step else None
-    work.on_epoch = relay.sender("on_epoch") if on_epoch else None
+    work.listeners = Listeners(
+        relay.sender("on_step") if on_step else None,
+        relay.sender("on_epoch") if on_epoch else None,
+    )
     relay.launch(fabric, partial(work.run_spawned, relay.sender("finished"), relay.sender("error")))
     hasher.eval()
     return history
@@ -139,27 +162,25 @@ class Training:
     def __init__(
         self,
         hasher: Hasher,
-        images: Images8 | Tensor,
-        labels: Labels,
+        examples: Examples,
         options: TrainOptions,
-        lengths: Int64[Tensor, " n"] | None,
         state: Path | None,
         measure: Measure | None,
-        on_step: OnStep | None,
-        on_epoch: Callable[[Epoch], None] | None,
+        listeners: Listeners,
     ) -> None:
+        images, labels = examples.pixels, examples.labels
         self.hasher = hasher
         self.images = images
         self.options = options
-        self.lengths = lengths
+        self.lengths = examples.lengths
         self.state = state
         self.measure = measure
-        self.on_step = on_step
-        self.on_epoch = on_epoch
+        self.listeners = listeners
         self.kept, self.held = hold_out(len(images), options)
         self.labels = torch.from_numpy(labels.astype(np.float32))
+        self.chosen = LOSSES[options.loss]
         self.centres: Tensor | None = None
-        if options.loss in CENTRE_LOSSES:
+        if self.chosen.centres:
             self.centres = torch.from_numpy(csq_targets(labels, hasher.bits, options.seed))
         self.key = fingerprint(
             {
@@ -174,8 +195,8 @@ class Training:
     def run_spawned(
         self, finished: Callable[..., None], error: Callable[..., None], fabric: Fabric
     ) -> None:
-        """`run` in one of several processes, for a caller that cannot see its memory."""
-        # Tensors on the CPU came here as shared memory: each process needs weights of its own.
+        """`run` in one of several processes, which sends its result to the caller."""
+        # Tensors on the CPU are shared memory of all processes: each needs its own weights.
         for tensor in (*self.hasher.parameters(), *self.hasher.buffers()):
             tensor.data = tensor.data.clone()
         try:
@@ -194,7 +215,7 @@ class Training:
                 f"{len(self.kept)} training items are too few for {fabric.world_size} devices: "
                 "each needs two"
             )
-        # Channels last is the faster layout of convolutions on CPUs and GPUs alike.
+        # Convolutions are faster in the channels-last layout, on CPUs and on GPUs.
         lay_channels_last(self.hasher)
         optimiser = build_optimiser(self.hasher, options)
         model, optimiser = fabric.setup(self.hasher, optimiser)
@@ -217,8 +238,8 @@ class Training:
             self.losses.append(self.step(fabric, model, optimiser, epoch, step, per_epoch))
             self.position += 1
             self.seconds = time.monotonic() - started
-            if self.on_step and fabric.is_global_zero:
-                self.on_step(self.position, total, self.losses[-1])
+            if self.listeners.on_step and fabric.is_global_zero:
+                self.listeners.on_step(self.position, total, self.losses[-1])
             late = self.out_of_time(fabric)
             if step + 1 == per_epoch or late:
                 self.end_epoch(fabric, epoch, optimiser.param_groups[-1]["lr"])
@@ -231,7 +252,7 @@ class Training:
         return self.history
 
     def out_of_time(self, fabric: Fabric) -> bool:
-        """Whether the minutes asked for are used up, by the clock of the first process."""
+        """Whether the limit in minutes is reached, by the clock of the first process."""
         if self.options.minutes is None:
             return False
         return bool(fabric.broadcast(self.seconds >= self.options.minutes * 60))
@@ -251,7 +272,7 @@ class Training:
             group["lr"] = options.lr * scale * group["factor"]
         model.train()
         optimiser.zero_grad()
-        slope = SLOPES[options.loss](self.position) if options.loss in SLOPES else 1.0
+        slope = self.chosen.slope_at(self.position)
         codes = (slope * model(*self.inputs(pixels, rows, fabric.device)).float()).tanh()
         where = torch.from_numpy(mine).to(fabric.device)
         self.remember(fabric, where, codes.detach())
@@ -268,16 +289,19 @@ class Training:
 
     def loss(self, codes: Float[Tensor, "b k"], where: Int64[Tensor, " b"]) -> Float[Tensor, ""]:
         """The loss of a batch's codes, by its centres or by its pairs with all training items."""
-        name = self.options.loss
-        if name in CENTRE_LOSSES:
-            return CENTRE_LOSSES[name](codes, self.kept_centres[where])
-        similar = self.kept_labels[where] @ self.kept_labels.T > 0
-        return LOSSES[name](codes, self.memory, similar)
+        function = self.chosen.load()
+        value: Tensor
+        if self.chosen.centres:
+            value = function(codes, self.kept_centres[where])
+        else:
+            similar = self.kept_labels[where] @ self.kept_labels.T > 0
+            value = function(codes, self.memory, similar)
+        return value
 
     def inputs(
         self, pixels: Tensor, rows: Int64[Tensor, " n"], device: torch.device
     ) -> tuple[Tensor, ...]:
-        """What the network is given: pixels in [0, 1] or features, and the lengths of clips."""
+        """The inputs of the network: pixels in [0, 1] or features, and the lengths of clips."""
         given = pixels.to(device)
         given = given.float() / 255 if given.dtype == torch.uint8 else given
         return (given,) if self.lengths is None else (given, self.lengths[rows].to(device))
@@ -289,20 +313,20 @@ class Training:
         self.memory[where] = codes
 
     def end_epoch(self, fabric: Fabric, epoch: int, lr: float) -> None:
-        """Measure and report; only the first process."""
+        """Measures and reports an epoch in the first process."""
         score = self.held_out_map(fabric) if fabric.is_global_zero else None
         loss = sum(self.losses) / len(self.losses)
         if self.history and self.history[-1].number == epoch + 1:
-            self.history.pop()  # of the same epoch, cut short when the minutes were used up
+            self.history.pop()  # the same epoch, which the limit in minutes had ended early
         done = Epoch(epoch + 1, self.options.epochs, loss, lr, self.seconds, score)
         self.history.append(done)
         self.report(fabric, done)
         fabric.barrier()
 
     def report(self, fabric: Fabric, done: Epoch) -> None:
-        """Tell the caller of an epoch."""
-        if self.on_epoch and fabric.is_global_zero:
-            self.on_epoch(done)
+        """Reports an epoch to the caller."""
+        if self.listeners.on_epoch and fabric.is_global_zero:
+            self.listeners.on_epoch(done)
 
     @torch.no_grad()
     def held_out_map(self, fabric: Fabric) -> float | None:
@@ -317,13 +341,13 @@ class Training:
         ]
         queries = signs(torch.cat(logits))
         labels = self.labels.bool().numpy()
-        # A plain number, whatever it returns: saved states hold nothing else.
+        # A plain number: saved states hold no numpy scalars.
         return float(
             self.measure(queries, signs(self.memory), labels[self.held], labels[self.kept])
         )
 
     def save(self, fabric: Fabric, optimiser: Any) -> None:
-        """Write the whole state aside, then rename it."""
+        """Saves the whole state in one step."""
         self.saved = time.monotonic()
         if self.state is None or not fabric.is_global_zero:
             return
@@ -346,7 +370,7 @@ class Training:
                 ) from error
 
     def restore(self, optimiser: Any) -> None:
-        """Go on from the saved state, where there is one."""
+        """Restores the saved state if there is one."""
         if self.state is None or not self.state.is_file():
             return
         try:
@@ -354,12 +378,12 @@ class Training:
             key = saved["key"]
         except Exception as error:
             raise HashprobeError(
-                f"the saved training state {self.state} cannot be read: delete it to start afresh"
+                f"the saved training state {self.state} cannot be read: delete it to start again"
             ) from error
         if key != self.key:
             raise HashprobeError(
-                f"{self.state} is of a training with other options or data: "
-                "use another folder, or delete it to start afresh"
+                f"{self.state} belongs to a training with other options or data: "
+                "use another folder, or delete it to start again"
             )
         self.hasher.load_state_dict(saved["hasher"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -370,7 +394,7 @@ class Training:
 
 
 def gather(values: Tensor) -> Tensor:
-    """The rows of all processes, in their order; no gradient passes."""
+    """The rows of all processes, in order and without gradients."""
     parts = [torch.empty_like(values) for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather(parts, values.contiguous())
     return torch.cat(parts)

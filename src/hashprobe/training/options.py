@@ -1,9 +1,10 @@
-"""How a hashing network is trained, as one frozen record."""
+"""How a hashing network is trained, as one frozen record; imports no torch."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from hashprobe.errors import HashprobeError
+from hashprobe.training.losses.registry import LOSSES, LossName
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class TrainOptions:
         'sgd'
     """
 
-    loss: Literal["csq", "dph", "dpsh", "dvh", "hashnet"] = "dph"
+    loss: LossName = "dph"
     """Hashing loss; DHTA trains images with dph, and with hashnet for its table 7, videos with
     dvh. csq draws each item to a centre of its labels, the others compare pairs."""
     epochs: int = 30
@@ -33,13 +34,13 @@ class TrainOptions:
     weight_decay: float = 5e-4
     """Weight decay; DHTA, appendix B."""
     schedule: Literal["constant", "step", "cosine"] = "constant"
-    """Constant (DHTA), a tenth after each third, or cosine to zero."""
+    """Constant (DHTA), divided by ten after each third, or cosine to zero."""
     warmup: float = 0.0
     """Epochs in which the learning rate rises linearly from zero."""
     augment: Literal["none", "crop", "crop-flip"] = "crop-flip"
-    """Random crops out of the picture reflected by an eighth, with or without mirror images."""
+    """Random crops of the picture padded by an eighth (reflection), with or without mirroring."""
     held_out: int = 500
-    """Training items, at most a tenth, kept out to measure MAP while training; 0 for none."""
+    """Training items, at most a tenth of them, held out to measure MAP; 0 for none."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 runs the network in mixed precision; weights and losses stay in float32."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -49,16 +50,16 @@ class TrainOptions:
     seed: int = 0
     """Seed of the weights, the order and the augmentation."""
     minutes: float | None = None
-    """Stop early after so many minutes of training; None for no limit."""
+    """Minutes of training after which it stops early; None for no limit."""
     save_seconds: float = 60.0
     """Seconds between two saved states, from which a killed training goes on."""
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(TrainOptions).items():
             value = getattr(self, name)
-            if get_origin(kind) is Literal and value not in get_args(kind):
-                choices = ", ".join(get_args(kind))
-                raise HashprobeError(f"{name} must be one of {choices}; got {value!r}")
+            choices = tuple(LOSSES) if name == "loss" else get_args(kind)
+            if get_origin(kind) is Literal and value not in choices:
+                raise HashprobeError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
         for name in ("epochs", "batch_size", "devices"):
             if getattr(self, name) < 1:
                 raise HashprobeError(f"{name} must be at least 1; got {getattr(self, name)}")

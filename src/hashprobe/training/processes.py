@@ -1,4 +1,4 @@
-"""Devices of a training, and several processes that report to one caller."""
+"""The devices of a training, and several processes that report to one caller."""
 
 import logging
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from hashprobe.errors import HashprobeError
 from hashprobe.training.options import TrainOptions
 
 
-# Notes about precision and ranks are noise to who trains; warnings still come through. It is set
-# on import because spawned processes have to keep silent too.
+# Notes about precision and ranks are noise; warnings are still shown. The level is set on import,
+# so that it holds in spawned processes too.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
@@ -42,7 +42,7 @@ def open_fabric(options: TrainOptions) -> Fabric:
 
 @dataclass(frozen=True)
 class Sender:
-    """Stands in a spawned process for a callback of the caller."""
+    """Takes the place of a callback of the caller in a spawned process."""
 
     queue: Any
     name: str
@@ -52,9 +52,9 @@ class Sender:
 
 
 class Relay:
-    """Calls the caller's functions with what spawned processes send, in a thread.
+    """A thread that calls functions of the caller with the values that spawned processes send.
 
-    A pipe that nobody reads blocks who writes, so results travel this way too.
+    Results are sent this way too: a process that writes to a pipe waits until the pipe is read.
     """
 
     def __init__(self, receivers: dict[str, Callable[..., None]]) -> None:
@@ -63,11 +63,11 @@ class Relay:
         self.failure: BaseException | None = None
 
     def sender(self, name: str) -> Sender:
-        """What a process calls to reach one of the receivers."""
+        """The function by which a process calls one of the receivers."""
         return Sender(self.queue, name)
 
     def listen(self) -> None:
-        """Pass everything on until the end is sent; after a failure, only drain."""
+        """Calls the receivers until the end is sent; after a failure, only empties the queue."""
         while (item := self.queue.get()) is not None:
             name, values = item
             if self.failure is not None:
@@ -80,7 +80,7 @@ class Relay:
                 self.failure = error
 
     def launch(self, fabric: Fabric, function: Callable[..., None]) -> None:
-        """Run a function in every process, and raise what went wrong there or in a receiver.
+        """Run a function in every process, and raise the error of a process or of a receiver.
 
         Args:
             fabric: the processes.
@@ -91,7 +91,7 @@ class Relay:
         try:
             fabric.launch(function)
         except ProcessRaisedException:
-            # The queue's lock may have died with a process: do not wait for its end.
+            # A process that died may have kept the queue's lock: do not wait for the end.
             thread.join(timeout=1)
             if self.failure is None:
                 raise

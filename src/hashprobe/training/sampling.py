@@ -1,4 +1,4 @@
-"""Every random draw of a training, from (seed, epoch, step, rank) and nothing else."""
+"""Random draws of a training; they depend on (seed, epoch, step, rank) only."""
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ def hold_out(items: int, options: TrainOptions) -> tuple[Positions, Positions]:
 def draw_batch(
     items: int, options: TrainOptions, epoch: int, step: int, rank: int, processes: int
 ) -> Positions:
-    """Positions among the training items of what one process sees in one step.
+    """Positions among the training items of the batch of one process in one step.
 
     Args:
         items: how many items are trained on, at least two a process.
@@ -49,7 +49,7 @@ def draw_batch(
     batch = order[step * options.batch_size : (step + 1) * options.batch_size]
     missing = 2 * processes - len(batch)
     if missing > 0:
-        # Batch normalisation needs two items: what falls short borrows from the epoch's start.
+        # Batch normalisation needs two items: a short batch takes items from the epoch's start.
         others = order[~np.isin(order, batch)]
         batch = np.concatenate([batch, others[:missing]])
     share = len(batch) // processes
@@ -62,13 +62,13 @@ def step_seed(*numbers: int) -> int:
 
 
 def augment(images: Tensor, kind: str, draws: torch.Generator) -> Tensor:
-    """Random crops out of the picture reflected by an eighth, and mirror images.
+    """Random crops of pictures padded by an eighth (reflection), and mirror images.
 
     Args:
-        images: (N, 3, H, W) 8-bit pixels; or clips, all of whose frames are moved alike; or
+        images: (N, 3, H, W) 8-bit pixels; or clips, whose frames all get the same crop; or
             features, for `none`.
         kind: `none`, `crop` or `crop-flip`.
-        draws: where the randomness comes from.
+        draws: the source of randomness.
 
     Returns:
         Images of the same shape.

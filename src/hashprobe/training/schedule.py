@@ -14,10 +14,10 @@ THIRDS = (1.0, 0.1, 0.01)
 
 
 def build_optimiser(hasher: Hasher, options: TrainOptions) -> torch.optim.Optimizer:
-    """Two groups: the backbone at its own rate, and the hash layer.
+    """The optimiser, with the backbone and the hash layer as two groups.
 
     Example:
-        >>> from hashprobe.victims.base import ImageHasher
+        >>> from hashprobe.victims import ImageHasher
         >>> optimiser = build_optimiser(ImageHasher("small", 16), TrainOptions(backbone_lr=0.1))
         >>> [group["factor"] for group in optimiser.param_groups]
         [0.1, 1.0]
@@ -49,7 +49,7 @@ def rate(options: TrainOptions, epoch: float) -> float:
         [1.0, 0.1, 0.01]
     """
     if epoch < options.warmup:
-        # A thousandth of an epoch ahead, so that the first step is not lost.
+        # A thousandth of an epoch ahead: a rate of zero would waste the first step.
         return min(1.0, (epoch + 1e-3) / options.warmup)
     share = min(1.0, (epoch - options.warmup) / max(1e-9, options.epochs - options.warmup))
     if options.schedule == "step":

@@ -1,6 +1,5 @@
 from .backbones import backbone_names as backbone_names
 from .base import Hasher as Hasher
-from .base import ImageHasher as ImageHasher
 from .checkpoint import AnyHasher as AnyHasher
 from .checkpoint import ModelCard as ModelCard
 from .checkpoint import load_checkpoint as load_checkpoint
@@ -11,4 +10,7 @@ from .clip import VideoHasher as VideoHasher
 from .clip import clip_features as clip_features
 from .clip3d import Conv3dHasher as Conv3dHasher
 from .clip3d import clip_hasher as clip_hasher
+from .encoding import encode as encode
+from .encoding import encode_both as encode_both
 from .features import hash_layer_input as hash_layer_input
+from .image import ImageHasher as ImageHasher

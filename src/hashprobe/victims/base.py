@@ -1,4 +1,4 @@
-"""The contract of a victim network, and the image hasher that fulfils it."""
+"""The contract of a victim: pixels to logits, and what every victim shares."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +7,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
-from hashprobe.tensors import Images, Logits
 from hashprobe.types import InputContract
-from hashprobe.victims.backbones import Weights, build_backbone
-
-
-MAX_BITS = 4096
 
 
 class Hasher(nn.Module):
@@ -30,7 +26,7 @@ class Hasher(nn.Module):
     """
 
     bits: int
-    """Code length K: a multiple of 8 from 8 to 4096."""
+    """Code length K, 1 to 4096."""
     contract: InputContract
     """Size, normalisation and resize filter of the input."""
 
@@ -39,12 +35,6 @@ class Hasher(nn.Module):
         check_bits(bits)
         self.bits = bits
         self.contract = contract
-
-
-def check_bits(bits: int) -> None:
-    """Refuse a code length that does not fit whole bytes or is out of range."""
-    if bits % 8 or not 8 <= bits <= MAX_BITS:
-        raise HashprobeError(f"bits must be a multiple of 8 from 8 to {MAX_BITS}; got {bits}")
 
 
 def check_range(pixels: Tensor, what: str) -> None:
@@ -100,19 +90,19 @@ def lay_channels_last(network: nn.Module) -> None:
 
 
 @contextmanager
-def untouched(hasher: nn.Module) -> Iterator[None]:
-    """Lends a hasher: evaluation mode, no gradients for its weights.
+def frozen_eval(hasher: nn.Module) -> Iterator[None]:
+    """Puts a hasher into evaluation mode, without gradients for its weights, for a while.
 
-    Weights keep no gradient because none is computed: their `requires_grad` is off inside the
-    block. Mode (of every submodule) and flags are put back however the block ends.
+    The mode of every submodule and every weight's `requires_grad` are restored however the block
+    ends.
 
     Args:
         hasher: any hasher, or a part of one, in any mode.
 
     Example:
-        >>> from hashprobe.victims.base import ImageHasher
+        >>> from hashprobe.victims import ImageHasher
         >>> hasher = ImageHasher("small", 16).train()
-        >>> with untouched(hasher):
+        >>> with frozen_eval(hasher):
         ...     print(hasher.training, any(p.requires_grad for p in hasher.parameters()))
         False False
         >>> hasher.training, all(p.requires_grad for p in hasher.parameters())
@@ -157,72 +147,3 @@ class Normalising(Hasher):
     def normalised(self, pixels: Tensor) -> Tensor:
         """Pixels of images, (N, 3, H, W), or clips, (N, T, 3, H, W), less mean, over deviation."""
         return (pixels - self.mean).div_(self.std)
-
-
-class ImageHasher(Normalising):
-    """A backbone whose last layer gives K bits (DHTA, section 4.2 and appendix B).
-
-    Args:
-        backbone: `small`, `efficientnet_lite0`, or any torchvision classification model by its
-            torchvision name (`vgg11`, `alexnet`, `resnet18`, ...). The classifier's last layer is
-            replaced by the hash layer.
-        bits: code length K, a multiple of 8 up to 4096.
-        weights: `none` (random), `imagenet`, or the path of a torchvision state dict.
-        size: height and width of the input in pixels; by default the backbone's own.
-        batch_norm: normalise the hash layer's outputs over the batch, so that every bit starts
-            balanced; the networks of DHTA have a bare linear layer (False).
-
-    Raises:
-        HashprobeError: an unknown backbone, a K that does not fit, weights that cannot be had.
-
-    Example:
-        >>> hasher = ImageHasher("small", 32).eval()
-        >>> hasher(torch.rand(2, 3, 32, 32)).shape
-        torch.Size([2, 32])
-    """
-
-    def __init__(
-        self,
-        backbone: str,
-        bits: int,
-        *,
-        weights: Weights = "none",
-        size: int | None = None,
-        batch_norm: bool = True,
-    ) -> None:
-        check_bits(bits)
-        network, contract = build_backbone(
-            backbone, bits, weights=weights, size=size, batch_norm=batch_norm
-        )
-        super().__init__(bits, contract)
-        self.backbone = backbone
-        self.batch_norm = batch_norm
-        self.network = network
-
-    def forward(self, images: Images) -> Logits:
-        """Logits of images in [0, 1].
-
-        Args:
-            images: (N, 3, size, size) in [0, 1].
-
-        Returns:
-            (N, K) real logits.
-
-        Raises:
-            HashprobeError: images of another shape than the contract's, or not in [0, 1].
-        """
-        self.check(images)
-        logits: Tensor = self.network(self.normalised(images))
-        return logits
-
-    def check(self, images: Tensor) -> None:
-        """Refuse images that break the contract."""
-        size = self.contract.size
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise HashprobeError(f"images must have shape (N, 3, H, W); got {tuple(images.shape)}")
-        if images.shape[-2:] != (size, size):
-            height, width = images.shape[-2:]
-            raise HashprobeError(
-                f"{self.backbone} takes {size}x{size} pixels; got {height}x{width}"
-            )
-        check_range(images, "images")

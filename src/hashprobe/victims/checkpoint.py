@@ -11,9 +11,9 @@ from safetensors.torch import save
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_json, write_bytes, write_json
 from hashprobe.types import InputContract
-from hashprobe.victims.base import ImageHasher
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.clip3d import Conv3dHasher, clip_hasher
+from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.weights import load_matching
 
 

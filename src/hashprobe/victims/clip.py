@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hashprobe.codes.packed import check_bits
+from hashprobe.data.queries import own_frames
 from hashprobe.errors import HashprobeError
-from hashprobe.tensors import Clips, Images, Images8, Logits
+from hashprobe.tensors import Clips, Images, Images8, Lengths, Logits
 from hashprobe.victims.backbones import Weights, build_backbone, hash_layer, last_linear
-from hashprobe.victims.base import Hasher, Normalising, check_bits, check_clips, untouched
-from hashprobe.victims.memory import fitting, room, saved_bytes
+from hashprobe.victims.base import Hasher, Normalising, check_clips, frozen_eval
+from hashprobe.victims.memory import fitting, measured_bytes, room
 
 
 HIDDEN = 256
@@ -23,8 +24,8 @@ HIDDEN = 256
 class FramewiseHasher(Normalising):
     """A hasher of clips that looks at each frame by itself first, and then at all together.
 
-    Whatever derives from it says the two halves, `features` and `code`, and leaves the forward pass
-    as it is: an attack that moves some frames calls it with these alone.
+    Whatever derives from it defines the two halves, `features` and `code`. An attack that moves
+    some frames of a clip calls `features` for these frames alone, and then `code`.
 
     Example:
         >>> from hashprobe.types import InputContract
@@ -50,7 +51,7 @@ class FramewiseHasher(Normalising):
         """
         raise NotImplementedError
 
-    def code(self, features: Float[Tensor, "n t f"], lengths: Int64[Tensor, " n"]) -> Logits:
+    def code(self, features: Float[Tensor, "n t f"], lengths: Lengths) -> Logits:
         """Logits of clips by the features of their frames.
 
         Args:
@@ -59,48 +60,23 @@ class FramewiseHasher(Normalising):
         """
         raise NotImplementedError
 
-    def forward(
-        self,
-        clips: Clips,
-        lengths: Int64[Tensor, " n"] | None = None,
-        places: Int64[Tensor, "n t"] | None = None,
-        features: Float[Tensor, "n all f"] | None = None,
-    ) -> Logits:
+    def forward(self, clips: Clips, lengths: Lengths | None = None) -> Logits:
         """Logits of clips in [0, 1].
 
         Args:
-            clips: (N, T, 3, size, size) in [0, 1], T at most `frames`. With `places`, (N, M, ...)
-                frames that take the place of some.
+            clips: (N, T, 3, size, size) in [0, 1], T at most `frames`.
             lengths: (N,) frames of each clip, from 1 to T; by default T.
-            places: (N, M) where in its clip each frame stands, below 0 for one that stands nowhere.
-            features: (N, T, F) of all frames, for those that are not given; only with `places`.
 
         Returns:
             (N, K) real logits.
 
         Raises:
             HashprobeError: clips of another shape than the contract's, not in [0, 1], or lengths
-                out of range; or one of lengths, places and features without the others.
+                out of range.
         """
-        if places is None and features is None:
-            lengths = check_clips(clips, lengths, self.contract)
-            own = own_frames(clips, lengths)
-            return self.code(spread_out(self.features(gathered(clips, own)), own), lengths)
-        if places is None or features is None or lengths is None:
-            raise HashprobeError("places, features and lengths go together: one of them is missing")
-        row, column = (places >= 0).nonzero(as_tuple=True)
-        if not len(row):
-            return self.code(features.clone(), lengths)
-        seen = self.features(clips[row, column])
-        return self.code(features.to(seen).index_put((row, places[row, column]), seen), lengths)
-
-
-def own_frames(images: Tensor, lengths: Int64[Tensor, " n"] | None) -> Bool[Tensor, "n t"]:
-    """Which frames are a clip's own, and not padding."""
-    count = images.shape[1]
-    if lengths is None:
-        return torch.ones(len(images), count, dtype=torch.bool, device=images.device)
-    return torch.arange(count, device=images.device) < lengths.to(images.device).unsqueeze(1)
+        lengths = check_clips(clips, lengths, self.contract)
+        own = own_frames(clips, lengths)
+        return self.code(spread_out(self.features(gathered(clips, own)), own), lengths)
 
 
 def gathered(clips: Clips, own: Bool[Tensor, "n t"]) -> Float[Tensor, "m 3 h w"]:
@@ -140,12 +116,13 @@ class VideoHasher(FramewiseHasher):
 
     Args:
         backbone: as for `ImageHasher`; what its last layer is given are the frame's features.
-        bits: code length K, a multiple of 8 up to 4096.
+        bits: code length K, 1 to 4096.
         weights: `none`, `imagenet`, or the path of a torchvision state dict, of the backbone.
         size: height and width of the frames in pixels; by default the backbone's own.
         frames: most frames of a clip; DHTA takes 40.
         batch_norm: normalise the hash layer's outputs over the batch.
         hidden: width of the LSTM's state.
+        chunk: frames that go through the backbone together; None chooses by the memory.
 
     Raises:
         HashprobeError: an unknown backbone, a K that does not fit, weights that cannot be had.
@@ -167,6 +144,7 @@ class VideoHasher(FramewiseHasher):
         frames: int = 40,
         batch_norm: bool = True,
         hidden: int = HIDDEN,
+        chunk: int | None = None,
     ) -> None:
         check_bits(bits)
         if frames < 1 or hidden < 1:
@@ -180,11 +158,9 @@ class VideoHasher(FramewiseHasher):
         self.network = network
         self.lstm = nn.LSTM(width, hidden, batch_first=True)
         self.head = hash_layer(hidden, bits, batch_norm)
-        self.chunk: int | Literal["fitting"] | None = "fitting"
-        self.room: int | None = None
-        self.measured: dict[torch.dtype, int] = {}
+        self.chunk = chunk
 
-    def code(self, features: Float[Tensor, "n t f"], lengths: Int64[Tensor, " n"]) -> Logits:
+    def code(self, features: Float[Tensor, "n t f"], lengths: Lengths) -> Logits:
         """Logits of clips whose frames have been through the backbone.
 
         Args:
@@ -203,18 +179,15 @@ class VideoHasher(FramewiseHasher):
             (M, F).
         """
         # Batch statistics of a backbone that is being trained are those of all frames.
-        if self.chunk is None or (self.training and self.tuned):
+        if self.training and self.tuned:
             return self.of_frames(frames)
         each, kept = self.frame_bytes(frames[:1]), len(frames)
-        # Asked once, and not at every step of an attack.
-        if self.chunk == "fitting":
-            self.chunk = fitting(each, frames.device)
+        chunk = self.chunk or fitting(each, frames.device)
         if torch.is_grad_enabled() and (frames.requires_grad or self.tuned):
-            self.room = room(frames.device) if self.room is None else self.room
-            kept = self.room // each
+            kept = room(frames.device) // each
         parts: list[Tensor] = []
         for start, part in zip(
-            range(0, len(frames), self.chunk), torch.split(frames, self.chunk), strict=True
+            range(0, len(frames), chunk), torch.split(frames, chunk), strict=True
         ):
             if start + len(part) <= kept:
                 parts.append(self.of_frames(part))
@@ -223,12 +196,9 @@ class VideoHasher(FramewiseHasher):
         return torch.cat(parts)
 
     def frame_bytes(self, frame: Images) -> int:
-        """What the backbone keeps of one frame for a backward pass; measured once a precision."""
-        kind = next(self.network.parameters()).dtype
-        if kind not in self.measured:
-            with untouched(self.network):  # batch statistics must not see it
-                self.measured[kind] = saved_bytes(self.network, self.normalised(frame))
-        return self.measured[kind]
+        """What the backbone keeps of one frame for a backward pass."""
+        with frozen_eval(self.network):  # batch statistics must not see it
+            return measured_bytes(self.network, self.normalised(frame))
 
     @property
     def tuned(self) -> bool:
@@ -260,7 +230,7 @@ class FeatureHasher(Hasher):
         super().__init__(hasher.bits, hasher.contract)
         self.lstm, self.head = hasher.lstm, hasher.head
 
-    def forward(self, features: Float[Tensor, "n t f"], lengths: Int64[Tensor, " n"]) -> Logits:
+    def forward(self, features: Float[Tensor, "n t f"], lengths: Lengths) -> Logits:
         """Logits of clips by the features of their frames."""
         return code_of(self.lstm, self.head, features, lengths)
 
@@ -269,7 +239,7 @@ class FeatureHasher(Hasher):
 def clip_features(
     hasher: VideoHasher,
     clips8: Images8,
-    lengths: Int64[Tensor, " n"],
+    lengths: Lengths,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Float[Tensor, "n t f"]:
     """Backbone features of every frame of some clips, zeros beyond a clip's end.
@@ -290,7 +260,7 @@ def clip_features(
         torch.Size([2, 5, 256])
     """
     kept: list[Tensor] = []
-    with untouched(hasher):
+    with frozen_eval(hasher):
         for row, length in enumerate(lengths.tolist()):
             features = hasher.features(clips8[row, :length].to(hasher.mean.device).float() / 255)
             padded = features.new_zeros(clips8.shape[1], features.shape[1])
@@ -301,9 +271,7 @@ def clip_features(
     return torch.stack(kept)
 
 
-def code_of(
-    lstm: nn.Module, head: nn.Module, features: Tensor, lengths: Int64[Tensor, " n"]
-) -> Logits:
+def code_of(lstm: nn.Module, head: nn.Module, features: Tensor, lengths: Lengths) -> Logits:
     """The hash layer's answer to the LSTM's state at each clip's last frame."""
     cudnn = torch.backends.cudnn
     # cuDNN has no backward pass for a recurrent network that is not in training mode.

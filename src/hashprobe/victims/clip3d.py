@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Clips, Logits
 from hashprobe.types import InputContract
@@ -22,7 +23,7 @@ from hashprobe.victims.backbones import (
     hash_layer,
     torchvision_contract,
 )
-from hashprobe.victims.base import Normalising, check_bits, check_clips
+from hashprobe.victims.base import Normalising, check_clips
 from hashprobe.victims.clip import HIDDEN, VideoHasher, cut_head
 from hashprobe.victims.weights import load_matching
 
@@ -43,7 +44,7 @@ class Conv3dHasher(Normalising):
 
     Args:
         backbone: `mc3_18`, `r2plus1d_18` or `r3d_18`.
-        bits: code length K, a multiple of 8 up to 4096.
+        bits: code length K, 1 to 4096.
         weights: `none`, `kinetics`, or the path of a torchvision state dict.
         size: height and width of the frames in pixels; by default 112.
         frames: most frames of a clip; the networks were made for 16.

@@ -29,7 +29,7 @@ def hash_layer_input(hasher: Hasher) -> Iterator[list[Float[Tensor, "n f"]]]:
 
     Example:
         >>> import torch
-        >>> from hashprobe.victims.base import ImageHasher
+        >>> from hashprobe.victims import ImageHasher
         >>> hasher = ImageHasher("small", 16).eval()
         >>> with hash_layer_input(hasher) as seen:
         ...     _ = hasher(torch.rand(2, 3, 32, 32))

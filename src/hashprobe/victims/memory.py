@@ -1,6 +1,9 @@
 """How much memory a backward pass takes, and how much there is."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +18,19 @@ CPU_BYTES = 256 << 20
 CPU_ROWS, GPU_ROWS = (4, 128), (8, 512)
 
 
-def saved_bytes(network: nn.Module, image: Tensor, *more: Tensor) -> int:
+def saved_bytes(
+    network: nn.Module,
+    image: Tensor,
+    *more: Tensor,
+    through: Callable[..., Tensor] | None = None,
+) -> int:
     """What one query keeps in memory between its forward and its backward pass.
 
     Args:
         network: from pixels to anything; its own weights are not counted.
         image: one query, or frame, as the network takes it.
         more: what the network is given beside it.
+        through: how it goes through the network; by default by a call.
 
     Returns:
         Bytes, at least 1.
@@ -44,8 +53,26 @@ def saved_bytes(network: nn.Module, image: Tensor, *more: Tensor) -> int:
         torch.enable_grad(),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
     ):
-        network(image.detach().clone().requires_grad_(), *more)
+        (through or network)(image.detach().clone().requires_grad_(), *more)
     return max(1, sum(seen.values()))
+
+
+_measured: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()
+
+
+def measured_bytes(network: nn.Module, image: Tensor) -> int:
+    """As `saved_bytes`, measured once for each network, shape, precision and device.
+
+    Example:
+        >>> measured_bytes(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.zeros(2, 4))
+        56
+    """
+    weight = next(network.parameters(), image)
+    key = (tuple(image.shape), image.dtype, weight.dtype, image.device)
+    known = _measured.setdefault(network, {})
+    if key not in known:
+        known[key] = saved_bytes(network, image)
+    return known[key]
 
 
 def fitting(each: int, device: torch.device) -> int:

@@ -128,7 +128,7 @@ def test_a_larger_open_set_holds_the_smaller(imagenet):
 
 
 def test_too_many_unseen_classes_are_refused(imagenet):
-    with pytest.raises(HashprobeError, match="4 classes beside the 4 of the protocol, too few for"):
+    with pytest.raises(HashprobeError, match="4 classes besides the 4 of the protocol, too few"):
         load_imagenet100(imagenet, unseen=5, **FEW)
 
 
@@ -307,7 +307,7 @@ def test_unseen_classes_beside_lists_need_the_folder(tmp_path, lists):
 def test_unseen_classes_beside_lists_need_classes_in_their_paths(imagenet, lists):
     for path in lists.iterdir():
         path.write_text(path.read_text().replace("/n0", "/x0"))
-    with pytest.raises(HashprobeError, match="paths of the lists name no class"):
+    with pytest.raises(HashprobeError, match="have no folder with the name of a class"):
         load_imagenet100(imagenet, lists, unseen=1)
 
 

@@ -6,7 +6,7 @@ from hashprobe.data.datasets.listfiles import load_listfiles
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
 from hashprobe.errors import HashprobeError
-from hashprobe.types import InputContract
+from hashprobe.types import InputContract, Runtime
 
 
 ROWS = {
@@ -56,7 +56,7 @@ def test_both_formats_give_paths_labels_and_pictures(write, tmp_path, root, pict
     assert data.label_names == ("0", "1", "2")
     assert data.names_of(data.query.labels[0]) == "0, 2"
     names = sorted({path for rows in ROWS.values() for path, _ in rows})
-    shown = decode(data.query, InputContract(size=8), workers=0).images[1]
+    shown = decode(data.query, InputContract(size=8), Runtime(workers=0)).images[1]
     expected = picture(names.index("a/2.png")).transpose(2, 0, 1)
     np.testing.assert_array_equal(shown.numpy(), expected)
 
@@ -125,7 +125,7 @@ def test_a_malformed_list_is_one_line_that_says_where(tmp_path, root, text, mess
 def test_a_list_that_is_no_text_is_refused(tmp_path, root):
     lists = single(tmp_path / "lists")
     (lists / "train.txt").write_bytes(b"\xff\xfe\x00b")
-    with pytest.raises(HashprobeError, match=r"train\.txt is no text file"):
+    with pytest.raises(HashprobeError, match=r"train\.txt is not a text file"):
         load_listfiles(lists, root)
 
 
@@ -133,4 +133,4 @@ def test_a_picture_that_the_lists_name_but_the_root_lacks_is_found_when_decoding
     (root / "c" / "2.png").unlink()
     data = load_listfiles(single(tmp_path / "lists"), root)
     with pytest.raises(HashprobeError, match=r"c/2\.png: no such file; no other image is bad"):
-        decode(data.database, InputContract(size=8), workers=0)
+        decode(data.database, InputContract(size=8), Runtime(workers=0))

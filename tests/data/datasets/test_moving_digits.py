@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hashprobe.data.clip_sources import ClipArraySource
-from hashprobe.data.datasets.bundled import load_moving_digits
+from hashprobe.data.datasets.moving_digits import load_moving_digits
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
 from hashprobe.types import InputContract

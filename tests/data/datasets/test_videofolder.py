@@ -8,7 +8,7 @@ from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.datasets.videofolder import load_videofolder
 from hashprobe.data.loader import decode
 from hashprobe.errors import HashprobeError
-from hashprobe.types import InputContract
+from hashprobe.types import InputContract, Runtime
 
 
 def objects(classes=("apple", "car"), each=10, rings=4):
@@ -61,7 +61,7 @@ def test_folders_of_frames_are_clips_too(write_tree, tmp_path):
     data = load_videofolder(root, queries=1, training=1)
     assert isinstance(data.query.source, FrameFolderSource)
     assert len(data.query) + len(data.database) == 8
-    pixels = decode(data.database, InputContract(size=8, frames=5), workers=0)
+    pixels = decode(data.database, InputContract(size=8, frames=5), Runtime(workers=0))
     assert pixels.lengths.tolist() == [3] * 6
 
 
@@ -95,7 +95,7 @@ def test_groups_over_several_classes_are_drawn_from_all(write_files):
     ("group", "message"),
     [
         ("(", r"group '\(' is no regular expression: missing \)"),
-        ("_r", r"group '_r' must hold parentheses"),
+        ("_r", r"group '_r' must have parentheses"),
         ("(_q)", r"group '\(_q\)' finds nothing in the name of clip apple/apple0_r0.avi"),
         ("_r(x)?", r"finds nothing in the name of clip apple/"),
     ],
@@ -138,7 +138,7 @@ def test_hidden_files_and_other_files_are_no_clips(write_files):
     ("paths", "message"),
     [
         (["a/x.avi", "b/y/0.png"], r"video files \(a/x.avi\) and folders of pictures \(b/y\): it"),
-        (["a/x.avi", "b/0.png"], r"/b holds pictures, where clips are expected"),
+        (["a/x.avi", "b/0.png"], r"/b holds pictures, but clips are expected"),
         (["a/x.avi", "b/x.txt"], r"/b holds no clips: neither video files \(\.3gp, \.avi, "),
         (["a/x.avi"], "holds one class, a: retrieval needs two or more"),
         (["x.avi"], "holds no class folders"),

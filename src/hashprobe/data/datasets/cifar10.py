@@ -1,4 +1,4 @@
-"""CIFAR-10 under the three conventions that the field uses, which do not compare."""
+"""CIFAR-10 under the three conventions of the field, whose results cannot be compared."""
 
 import warnings
 from pathlib import Path
@@ -16,7 +16,7 @@ from hashprobe.errors import HashprobeError
 Convention = Literal["cifar10", "cifar10-1", "cifar10-2"]
 
 QUERIES, TRAINING = 100, 500
-"""Of each class, in the conventions that draw them."""
+"""Items of each class, in the conventions that draw them."""
 
 
 def load_cifar10(
@@ -28,7 +28,8 @@ def load_cifar10(
 
     - `cifar10`: 1,000 / 5,000 / 54,000, the training images outside the database;
     - `cifar10-1`: 1,000 / 5,000 / 59,000, the training images inside it;
-    - `cifar10-2`: 10,000 / 50,000 / 50,000: the test set asks, the training set is the database.
+    - `cifar10-2`: 10,000 / 50,000 / 50,000: the test set is the queries, the training set the
+      database.
 
     The first two draw 100 queries and 500 training images of each class at random.
 
@@ -68,7 +69,7 @@ test/ with one folder a class, or torchvision's cifar-10-batches-py (--download 
 
 
 def read_both(root: Path, download: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """The published training and test images, whichever layout root has."""
+    """The published training and test images, from either layout."""
     if (root / "train").is_dir() and (root / "test").is_dir():
         whole, names = read_tree(root, ("train", "test"))
         is_train = np.array([p.startswith("train/") for p in whole.ids])

@@ -1,4 +1,4 @@
-"""Any tree with one folder a class."""
+"""Any tree of pictures with one folder a class."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def images_below(folder: Path, root: Path) -> list[str]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file's name is that of an image which is not hidden."""
+    """Whether a file's name is that of an image and not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
@@ -78,7 +78,7 @@ def check_count(what: str, count: float) -> None:
 
 
 def count_of(count: float, total: int) -> int:
-    """How many of `total` a whole number, or a share below 1, asks for: at least one."""
+    """The number of items for a whole number or a share below 1 of `total`, at least one."""
     return max(1, round(count * total)) if count < 1 else int(count)
 
 
@@ -153,8 +153,8 @@ def load_folder(
 ) -> RetrievalData:
     """A class-per-folder tree, split at random within each class.
 
-    The database is all but the queries, so the training items stand in it, as in the protocol of
-    ImageNet-100. Items are in random order, so ties do not follow class.
+    The database holds all items but the queries, so the training items are in it, as in the
+    protocol of ImageNet-100. Items are in random order, so ties do not follow class.
 
     Args:
         root: root/<class>/**/*.{jpg,jpeg,png,webp,gif}.

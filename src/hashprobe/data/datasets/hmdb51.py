@@ -8,12 +8,13 @@ from jaxtyping import Int64
 from hashprobe.data.datasets.folder import per_class
 from hashprobe.data.datasets.listfiles import read_lines
 from hashprobe.data.datasets.videofolder import read_clips
-from hashprobe.data.retrieval import Finding, RetrievalData
+from hashprobe.data.findings import Finding
+from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
 
 
 SHARE = 0.3
-"""Of each class, for queries and for training, where there are no split files."""
+"""Share of each class for queries and for training if there are no split files."""
 SIZES = {"query": 1_530, "training": 3_570, "database": 3_570}
 LISTS = "testTrainMulti_7030_splits"
 USES = ("0", "1", "2")
@@ -23,22 +24,23 @@ USES = ("0", "1", "2")
 def load_hmdb51(
     root: Path, *, split: int | None = None, lists: Path | None = None, seed: int = 0
 ) -> RetrievalData:
-    """HMDB51 by one of its three official splits, or at random where their files are missing.
+    """HMDB51 by one of its three official splits, or at random if their files are missing.
 
     Protocols (queries / training / database):
 
-    - official split 1 (the default), 2 or 3: 1,530 / 3,570 / 3,570: 30 test clips of each class
-      ask, its 70 training clips are the database and train; other clips are left out;
-    - at random, only where no split files are found and no split is asked for: 30 % of each class
-      / 30 % / the rest. A finding says so; it is no protocol of the field.
+    - official split 1 (the default), 2 or 3: 1,530 / 3,570 / 3,570: 30 test clips of each class are
+      queries, its 70 training clips are the training items and the database; other clips are left
+      out;
+    - at random, only if no split files are found and no split is asked for: 30 % of each class
+      / 30 % / the rest. A finding says so; it is not a protocol of the field.
 
-    Of a clip the first 40 frames are read.
+    The first 40 frames of a clip are read.
 
     Source: Kuehne et al., ICCV 2011.
 
     Args:
         root: the folder of the class folders with their .avi files.
-        split: number of an official split; None for 1 where the files are, else at random.
+        split: number of an official split; None for 1 if there are split files, else at random.
         lists: the folder of <class>_test_split1.txt and its like; by default
             testTrainMulti_7030_splits in the root or beside it.
         seed: seed of the random split and of the order.
@@ -93,10 +95,10 @@ def load_hmdb51(
 def uses_of(
     folder: Path, number: int, ids: tuple[str, ...], names: tuple[str, ...]
 ) -> Int64[np.ndarray, " n"]:
-    """What an official split does with each clip: 0 nothing, 1 training, 2 test.
+    """The use of each clip in an official split: 0 none, 1 training, 2 test.
 
     Raises:
-        HashprobeError: a file is missing or malformed, or names a clip that is not there.
+        HashprobeError: a file is missing or malformed, or names a clip that is missing.
     """
     use = np.zeros(len(ids), dtype=np.int64)
     position_of = {path: i for i, path in enumerate(ids)}

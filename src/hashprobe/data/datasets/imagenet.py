@@ -16,7 +16,7 @@ from hashprobe.errors import HashprobeError
 WNID = re.compile(r"n\d{8}")
 """How ImageNet names a class."""
 BASES = ("", "ILSVRC2012", "ILSVRC/Data/CLS-LOC")
-"""Where train/ and val/ may stand below the root."""
+"""Where train/ and val/ may be below the root."""
 SOLUTION = "LOC_val_solution.csv"
 SIZES = {"query": 5_000, "training": 10_000}
 DATABASE = 128_503
@@ -36,13 +36,13 @@ def load_imagenet100(
     queries: int = 50,
     training: int = 100,
 ) -> RetrievalData:
-    """ImageNet-100: 100 classes of ILSVRC 2012; validation images ask, training images answer.
+    """ImageNet-100: 100 classes of ILSVRC 2012, validation images as queries.
 
-    With the published lists, these are used as they are, but for training items above 100 of a
-    class (HashNet lists 130, DHTA trains with 100), which are drawn. Without them, the recipe of
-    the paper: random classes, all their training images as the database, 100 of each class to
-    train with, 50 validation images of each as queries; all in random order. For the same classes
-    in every run, name them one a line in `classes.txt`, alone in the folder `lists`.
+    Published lists are used unchanged, except that at most 100 training items of a class are drawn
+    from them (HashNet lists 130, DHTA trains with 100). Without lists, the recipe of the paper is
+    used: random classes, all their training images as the database, 100 of each class to train
+    with, 50 validation images of each as queries, all in random order. To fix the classes, name
+    them one a line in `classes.txt`, the only file in the folder `lists`.
 
     Unseen classes join the database only, as targets of an open-set attack; with the published
     lists the database is then shuffled. The other classes, the queries and the training items are
@@ -57,7 +57,7 @@ def load_imagenet100(
         lists: the folder of the published lists, or of classes.txt.
         unseen: further classes in the database, drawn from root/train.
         seed: seed of the classes, of the draws and of the order.
-        classes: classes to draw; the lists and classes.txt have their own.
+        classes: how many classes to draw (not with lists or classes.txt).
         queries: validation images of each class, at most (not with published lists).
         training: training images of each class, at most.
 
@@ -104,7 +104,7 @@ train/<wnid>/*.JPEG, in the folder itself or below ILSVRC2012 or ILSVRC/Data/CLS
 
 
 def named_classes(lists: Path | None) -> list[str]:
-    """The classes of a classes.txt that stands alone in its folder."""
+    """The classes of a classes.txt that is the only text file in its folder."""
     if lists is None or [p.name for p in lists.glob("*.txt")] != ["classes.txt"]:
         return []
     names = [line.split()[0] for line in read_lines(lists / "classes.txt")]
@@ -122,7 +122,7 @@ def named_classes(lists: Path | None) -> list[str]:
 
 
 def from_lists(lists: Path, root: Path, training: int, rng: np.random.Generator) -> Parts:
-    """The published lists, with no more training items of a class than the paper has."""
+    """The published lists, with as many training items of a class as the paper has, at most."""
     query, train, database, names = read_lists(lists, root)
     if train.labels.sum(0).max() > training:
         train = train.take(up_to_each(train.labels, training, rng))
@@ -157,25 +157,17 @@ def from_folder(
 def further(
     root: Path, seen: set[str], unseen: int, first: int, rng: np.random.Generator
 ) -> tuple[tuple[str, ...], Split]:
-    """The names and the training images of classes that are not among those seen.
-
-    Args:
-        root: the folder of the pictures.
-        seen: the classes of the protocol.
-        unseen: how many others to draw.
-        first: number of the first of them among the labels.
-        rng: the source of randomness.
-    """
+    """The names and the training images of classes that are not among those seen."""
     train = train_folder(root)
     if not seen:
         raise HashprobeError(
-            "the paths of the lists name no class (n01440764 or such) as a folder: which classes "
-            "are unseen cannot be told"
+            "the paths of the lists have no folder with the name of a class (n01440764 or such): "
+            "unseen classes cannot be drawn"
         )
     rest = [name for name in wnids(train) if name not in seen]
     if len(rest) < unseen:
         raise HashprobeError(
-            f"{train} holds {len(rest)} classes beside the {len(seen)} of the protocol, too few "
+            f"{train} holds {len(rest)} classes besides the {len(seen)} of the protocol, too few "
             f"for {unseen} unseen"
         )
     names = tuple(rest[i] for i in rng.permutation(len(rest))[:unseen])
@@ -184,7 +176,7 @@ def further(
 
 
 def train_folder(root: Path) -> Path:
-    """The folder of the training images, wherever the layout has it."""
+    """The folder of the training images in any of the known layouts."""
     for base in BASES:
         if (root / base / "train").is_dir():
             return root / base / "train"

@@ -10,16 +10,16 @@ from hashprobe.data.retrieval import RetrievalData
 
 
 QUERIES, TRAINING = 10, 10
-"""Of each class."""
+"""Clips of each class."""
 SIZES = {"query": 210, "training": 210, "database": 508}
 LAYOUTS = ("Rename_Images", "ReCompress_Videos")
 """Folders that the published archives unpack to."""
 
 
 def load_jhmdb(root: Path, *, seed: int = 0) -> RetrievalData:
-    """JHMDB by the protocol of the DHTA paper: 10 and 10 clips of each class, and the rest.
+    """JHMDB by the protocol of the DHTA paper: 10 and 10 clips of each class, then the rest.
 
-    Queries / training / database: 210 / 210 / 508. Of a clip the first 40 frames are read; no clip
+    Queries / training / database: 210 / 210 / 508. The first 40 frames of a clip are read; no clip
     has more.
 
     Source: Jhuang et al., ICCV 2013; DHTA (Bai et al., ECCV 2020), the experiments.

@@ -17,14 +17,14 @@ QUERY_NAMES = ("test", "query")
 def load_listfiles(lists: Path, root: Path) -> RetrievalData:
     """Query, training and database lists with an image root, multi-label.
 
-    Two formats, told apart by the files that are there:
+    Two formats, recognised by the names of the files:
 
-    - one file a split (HashNet, DHTA, DeepHash-pytorch): `test.txt` (or `query.txt`), `train.txt`
-      and `database.txt`, each line a path, a space, and C values 0 or 1;
-    - two files a split (ProS-GAN, THA, SAAT, CgAT): `test_img.txt` with a path a line and
+    - one file for each split (HashNet, DHTA, DeepHash-pytorch): `test.txt` (or `query.txt`),
+      `train.txt` and `database.txt`, each line a path, a space, and C values 0 or 1;
+    - two files for each split (ProS-GAN, THA, SAAT, CgAT): `test_img.txt` with a path a line and
       `test_label.txt` with C values a line, and so on.
 
-    Label names are read from `label_names.txt` (one a line) where it stands beside the lists.
+    Label names are read from `label_names.txt` (one a line) if it is beside the lists.
 
     Args:
         lists: the folder of the lists.
@@ -66,7 +66,7 @@ def read_lists(lists: Path, root: Path) -> tuple[Split, Split, Split, tuple[str,
 
 
 def read_split(lists: Path, names: tuple[str, ...], root: Path) -> Split:
-    """One split in whichever format its files have."""
+    """One split, in either format."""
     for name in names:
         if (lists / f"{name}_img.txt").is_file():
             paths, labels = read_pair(lists / f"{name}_img.txt", lists / f"{name}_label.txt")
@@ -80,7 +80,7 @@ def read_split(lists: Path, names: tuple[str, ...], root: Path) -> Split:
 
 
 def read_single(path: Path) -> tuple[tuple[str, ...], Labels]:
-    """Lines of `path 0 1 0 ...`; the path is what stands before the first blank."""
+    """Lines of `path 0 1 0 ...`; the path ends at the first blank."""
     rows = [line.split() for line in read_lines(path)]
     labels = parse_labels(path, [row[1:] for row in rows])
     return tuple(row[0] for row in rows), labels
@@ -98,11 +98,11 @@ def read_pair(images: Path, labels: Path) -> tuple[tuple[str, ...], Labels]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines that hold something."""
+    """The lines of a text file that are not blank."""
     try:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise HashprobeError(f"{path} is no text file: {error.reason}") from error
+        raise HashprobeError(f"{path} is not a text file: {error.reason}") from error
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise HashprobeError(f"{path} is empty")

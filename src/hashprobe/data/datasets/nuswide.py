@@ -31,7 +31,7 @@ def load_nuswide(
     - `nuswide-21`: 2,100 / 10,500: 100 and 500 for each label, drawn label by label without
       repetition (ProS-GAN, THA and what followed).
 
-    The training items stand in the database. All is in random order.
+    The training items are in the database. The order is random.
 
     Source: Chua et al., CIVR 2009; DHTA (Bai et al., ECCV 2020), the experiments.
 
@@ -40,7 +40,7 @@ def load_nuswide(
             (or both without the folder before), and pictures below Flickr, images or the root
             itself. With lists: the folder that their paths start from.
         labels: 20 or 21.
-        lists: a folder of published lists, which are then used as they are.
+        lists: a folder of published lists, which are used unchanged.
         seed: seed of the draws and of the order.
 
     Raises:
@@ -117,7 +117,7 @@ def read_marks(path: Path, count: int, index: Path) -> Bool[np.ndarray, " n"]:
 
 
 def find(root: Path, name: str) -> Path | None:
-    """A file or folder below the root, whichever case its name is written in."""
+    """A file or folder below the root, by its name in any case."""
     place = root
     for part in name.split("/"):
         if (place / part).exists():

@@ -1,37 +1,267 @@
-"""Which data set, as one frozen record that a run folder can keep; imports no torch."""
+"""Every data set by its name: the only place that knows which there are; imports no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from hashprobe.errors import HashprobeError
 
 
 if TYPE_CHECKING:
-    from hashprobe.data.datasets.cifar10 import Convention
     from hashprobe.data.retrieval import RetrievalData
 
-CLIP_NAMES = ("moving-digits", "videofolder", "ucf101", "jhmdb", "hmdb51")
-DATA_NAMES = (
-    "digits",
-    "cifar10",
-    "cifar10-1",
-    "cifar10-2",
-    "folder",
-    "listfiles",
-    "imagenet100",
-    "nuswide-20",
-    "nuswide-21",
-    "table",
-    *CLIP_NAMES,
-)
+
+Kind: TypeAlias = Literal["images", "videos"]
+
+EXCLUSIVE = ("labels", "group", "official_split", "stride")
+"""Options that are refused where a data set does not take them; others are without effect there."""
+PARAMETERS = {"split_seed": "seed", "official_split": "split"}
+"""Options whose parameter has another name in every loader."""
+PICTURES = {"root": "the folder of its pictures"}
+VIDEOS = {"root": "the folder of its videos"}
+DRAWN = ("queries", "training", "split_seed")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set: its loader, and which options the loader is called with.
+
+    Example:
+        >>> digits = DATA_SETS["digits"]
+        >>> digits.kind, digits.takes, len(digits.open(DataOptions("digits")).query)
+        ('images', ('split_seed',), 200)
+    """
+
+    name: str
+    """What users call it."""
+    kind: Kind
+    """`images` or `videos`."""
+    loader: str
+    """`module:function`, imported when it is used; it returns a `RetrievalData`."""
+    help: str
+    """One sentence."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Options that must be given, and what each of them is."""
+    takes: tuple[str, ...] = ()
+    """Further options of `DataOptions` that the loader is called with."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Options whose parameter has another name in this loader."""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the loader that the name of the data set decides."""
+
+    def open(self, options: DataOptions) -> RetrievalData:
+        """Calls the loader.
+
+        Args:
+            options: those that the data set takes are handed on.
+
+        Raises:
+            HashprobeError: a needed option is missing, or what the loader finds wrong.
+        """
+        for option, what in self.needs.items():
+            if getattr(options, option) is None:
+                raise HashprobeError(f"data {self.name} needs --{option}, {what}")
+        names = {**PARAMETERS, **self.renamed}
+        given = {
+            names.get(option, option): options.value(option)
+            for option in dict.fromkeys([*self.needs, *self.takes])
+        }
+        module, _, function = self.loader.partition(":")
+        load: Callable[..., RetrievalData] = getattr(import_module(module), function)
+        return load(**given, **self.fixed)
+
+
+_HERE = "hashprobe.data.datasets"
+_CIFAR10 = f"{_HERE}.cifar10:load_cifar10"
+_CIFAR10_TAKES = ("split_seed", "download")
+_NUSWIDE = f"{_HERE}.nuswide:load_nuswide"
+
+DATA_SETS: dict[str, DataSet] = {
+    data.name: data
+    for data in (
+        DataSet(
+            "digits",
+            "images",
+            f"{_HERE}.digits:load_digits",
+            "1,797 scanned digits of 8x8 pixels, part of scikit-learn.",
+            takes=("split_seed",),
+        ),
+        DataSet(
+            "cifar10",
+            "images",
+            _CIFAR10,
+            "CIFAR-10 with the training images outside the database.",
+            needs=PICTURES,
+            takes=_CIFAR10_TAKES,
+            fixed={"convention": "cifar10"},
+        ),
+        DataSet(
+            "cifar10-1",
+            "images",
+            _CIFAR10,
+            "CIFAR-10 with the training images inside the database.",
+            needs=PICTURES,
+            takes=_CIFAR10_TAKES,
+            fixed={"convention": "cifar10-1"},
+        ),
+        DataSet(
+            "cifar10-2",
+            "images",
+            _CIFAR10,
+            "CIFAR-10 with the test set as queries and the training set as the database.",
+            needs=PICTURES,
+            takes=_CIFAR10_TAKES,
+            fixed={"convention": "cifar10-2"},
+        ),
+        DataSet(
+            "folder",
+            "images",
+            f"{_HERE}.folder:load_folder",
+            "Any tree of pictures with one folder a class.",
+            needs=PICTURES,
+            takes=DRAWN,
+        ),
+        DataSet(
+            "listfiles",
+            "images",
+            f"{_HERE}.listfiles:load_listfiles",
+            "Pictures by query, training and database lists as the field publishes them.",
+            needs={**PICTURES, "lists": "the folder of the list files"},
+        ),
+        DataSet(
+            "imagenet100",
+            "images",
+            f"{_HERE}.imagenet:load_imagenet100",
+            "100 classes of ILSVRC 2012, by the published lists or by the paper's recipe.",
+            needs=PICTURES,
+            takes=("lists", "unseen", "split_seed"),
+        ),
+        DataSet(
+            "nuswide-20",
+            "images",
+            _NUSWIDE,
+            "NUS-WIDE with its 20 most frequent concepts, by the protocol of the DHTA paper.",
+            needs=PICTURES,
+            takes=("lists", "split_seed"),
+            fixed={"labels": 20},
+        ),
+        DataSet(
+            "nuswide-21",
+            "images",
+            _NUSWIDE,
+            "NUS-WIDE with its 21 most frequent concepts, by the protocol of ProS-GAN and THA.",
+            needs=PICTURES,
+            takes=("lists", "split_seed"),
+            fixed={"labels": 21},
+        ),
+        DataSet(
+            "table",
+            "images",
+            f"{_HERE}.table:load_table",
+            "Pictures that a CSV file lists, with columns of labels.",
+            needs={**PICTURES, "lists": "the CSV file"},
+            takes=("labels", "group", *DRAWN),
+            renamed={"lists": "csv"},
+        ),
+        DataSet(
+            "moving-digits",
+            "videos",
+            f"{_HERE}.moving_digits:load_moving_digits",
+            "800 clips of moving digits, 16x16 pixels, made from scikit-learn's digits.",
+            takes=("split_seed",),
+        ),
+        DataSet(
+            "videofolder",
+            "videos",
+            f"{_HERE}.videofolder:load_videofolder",
+            "Any tree of clips with one folder a class.",
+            needs=VIDEOS,
+            takes=("group", "stride", *DRAWN),
+        ),
+        DataSet(
+            "ucf101",
+            "videos",
+            f"{_HERE}.ucf101:load_ucf101",
+            "UCF-101 by the protocol of the DHTA paper or by an official split.",
+            needs=VIDEOS,
+            takes=("official_split", "lists", "split_seed"),
+        ),
+        DataSet(
+            "jhmdb",
+            "videos",
+            f"{_HERE}.jhmdb:load_jhmdb",
+            "JHMDB by the protocol of the DHTA paper.",
+            needs=VIDEOS,
+            takes=("split_seed",),
+        ),
+        DataSet(
+            "hmdb51",
+            "videos",
+            f"{_HERE}.hmdb51:load_hmdb51",
+            "HMDB51 by an official split.",
+            needs=VIDEOS,
+            takes=("official_split", "lists", "split_seed"),
+        ),
+    )
+}
+"""Every data set by name, images first."""
+
+
+def data_set(name: str) -> DataSet:
+    """The data set of a name.
+
+    Args:
+        name: one of `DATA_SETS`.
+
+    Raises:
+        HashprobeError: there is none; the known names are listed.
+
+    Example:
+        >>> data_set("jhmdb").kind
+        'videos'
+    """
+    if name not in DATA_SETS:
+        raise HashprobeError(f"unknown data {name!r}: choose from {', '.join(DATA_SETS)}")
+    return DATA_SETS[name]
+
+
+def data_names(kind: Kind | None = None) -> tuple[str, ...]:
+    """The names of all data sets, or of those of one kind, in the order of the registry.
+
+    Args:
+        kind: `images` or `videos`; None for both.
+
+    Example:
+        >>> data_names("videos")
+        ('moving-digits', 'videofolder', 'ucf101', 'jhmdb', 'hmdb51')
+    """
+    return tuple(data.name for data in DATA_SETS.values() if kind in (None, data.kind))
+
+
+def data_help() -> str:
+    """The names of the data sets by kind, in words, for help texts.
+
+    Example:
+        >>> print(data_help().split(". ")[1])
+        Videos: moving-digits, videofolder, ucf101, jhmdb or hmdb51.
+    """
+    images, videos = (list(data_names(kind)) for kind in ("images", "videos"))
+    return f"Images: {joined(images, 'or')}. Videos: {joined(videos, 'or')}."
+
+
+def joined(names: list[str], word: str) -> str:
+    """Names with commas between them and a word before the last."""
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Where the pictures or clips are and how they are split.
+    """Which data set, where its pictures or clips are, and how they are split.
 
     Example:
         >>> len(DataOptions("digits").load().query)
@@ -39,12 +269,11 @@ class DataOptions:
     """
 
     name: str
-    """Images: digits, cifar10, cifar10-1, cifar10-2, folder, listfiles, imagenet100, nuswide-20,
-    nuswide-21 or table. Videos: moving-digits, videofolder, ucf101, jhmdb or hmdb51."""
+    """The name of a data set; `data_help` lists them."""
     root: Path | None = None
     """Folder of the pictures or videos; not needed for digits and moving-digits."""
     lists: Path | None = None
-    """Folder of the list files (listfiles; imagenet100, nuswide, ucf101 and hmdb51 can do without),
+    """Folder of the list files (listfiles; optional for imagenet100, nuswide, ucf101 and hmdb51),
     or the CSV file (table)."""
     queries: float = 0.1
     """Queries of each class, or groups of a table: a whole number, or a share below 1 (folder,
@@ -64,97 +293,46 @@ class DataOptions:
     """Beginnings of the names of the label columns, joined by commas; by default every column of
     0 and 1 (table only)."""
     group: str | None = None
-    """What stays together, all queries or none: the column whose values are equal (table), or a
-    regular expression whose first group finds the same in the clips' names, as '^(.*)_'
-    (videofolder)."""
+    """What must not be divided between queries and other items: the column whose values are equal
+    (table), or a regular expression whose first group finds the same text in the names of clips,
+    as '^(.*)_' (videofolder)."""
 
     official_split: int | None = None
     """Number of the official split, 1 to 3; by default the protocol of the paper for ucf101, and
     split 1 for hmdb51 (these two only)."""
     stride: int = 1
-    """Every so many-th frame of a clip is kept, 40 at most (videofolder only)."""
+    """Only every stride-th frame of a clip is read, at most 40 frames (videofolder only)."""
 
     def load(self) -> RetrievalData:
         """The data set, checked.
 
         Raises:
             HashprobeError: an unknown name, an option that the data set does not have, a folder
-                that is missing, or whatever the data set itself finds wrong.
+                that is missing, or what the data set itself finds wrong.
         """
         from hashprobe.data.openset import hold_back
 
-        if self.name not in DATA_NAMES:
-            raise HashprobeError(f"unknown data {self.name!r}: choose from {', '.join(DATA_NAMES)}")
-        for option, given, names in (
-            ("labels", bool(self.labels), ("table",)),
-            ("group", self.group is not None, ("table", "videofolder")),
-            ("official-split", self.official_split is not None, ("ucf101", "hmdb51")),
-            ("stride", self.stride != 1, ("videofolder",)),
-        ):
-            if given and self.name not in names:
-                known = " and ".join(names)
-                raise HashprobeError(f"--{option} is for data {known} only, not {self.name}")
-        data = self.load_closed()
-        # ImageNet has further classes to draw from; elsewhere some of those there are held back.
-        if self.unseen and self.name != "imagenet100":
+        chosen = data_set(self.name)
+        for option in EXCLUSIVE:
+            if getattr(self, option) == DEFAULTS[option] or option in chosen.takes:
+                continue
+            takers = joined([d.name for d in DATA_SETS.values() if option in d.takes], "and")
+            flag = option.replace("_", "-")
+            raise HashprobeError(f"--{flag} is for data {takers} only, not {self.name}")
+        data = chosen.open(self)
+        # A loader that takes `unseen` draws further classes itself.
+        if self.unseen and "unseen" not in chosen.takes:
             data = hold_back(data, self.unseen, self.split_seed)
         return data
 
-    def load_closed(self) -> RetrievalData:
-        """The data set by its name, before labels of an open set are held back."""
-        from hashprobe import data
+    def value(self, option: str) -> Any:
+        """An option as loaders take it: the comma-separated labels as a tuple."""
+        value = getattr(self, option)
+        if option == "labels":
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
 
-        root, lists, seed = self.root, self.lists, self.split_seed
-        if self.name == "digits":
-            return data.load_digits(seed)
-        if self.name == "moving-digits":
-            return data.load_moving_digits(seed)
-        if root is None:
-            what = "videos" if self.name in CLIP_NAMES else "pictures"
-            raise HashprobeError(f"data {self.name} needs --root, the folder of its {what}")
-        if self.name in CLIP_NAMES:
-            return self.load_clips(root)
-        if self.name == "folder":
-            return data.load_folder(root, queries=self.queries, training=self.training, seed=seed)
-        if self.name == "imagenet100":
-            return data.load_imagenet100(root, lists, unseen=self.unseen, seed=seed)
-        if self.name in ("nuswide-20", "nuswide-21"):
-            return data.load_nuswide(root, int(self.name[-2:]), lists=lists, seed=seed)
-        if self.name == "listfiles":
-            if lists is None:
-                raise HashprobeError("data listfiles needs --lists, the folder of the list files")
-            return data.load_listfiles(lists, root)
-        if self.name == "table":
-            if lists is None:
-                raise HashprobeError("data table needs --lists, the CSV file")
-            return data.load_table(
-                lists,
-                root,
-                labels=tuple(part.strip() for part in self.labels.split(",") if part.strip()),
-                group=self.group,
-                queries=self.queries,
-                training=self.training,
-                seed=seed,
-            )
-        convention = cast("Convention", self.name)
-        return data.load_cifar10(root, convention, seed=seed, download=self.download)
 
-    def load_clips(self, root: Path) -> RetrievalData:
-        """A data set of clips below a folder, before labels of an open set are held back."""
-        from hashprobe import data
-
-        seed, split = self.split_seed, self.official_split
-        if self.name == "ucf101":
-            return data.load_ucf101(root, split=split, lists=self.lists, seed=seed)
-        if self.name == "hmdb51":
-            return data.load_hmdb51(root, split=split, lists=self.lists, seed=seed)
-        if self.name == "jhmdb":
-            return data.load_jhmdb(root, seed=seed)
-        return data.load_videofolder(
-            root,
-            group=self.group,
-            queries=self.queries,
-            training=self.training,
-            seed=seed,
-            stride=self.stride,
-        )
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {name: kind.default for name, kind in DataOptions.__dataclass_fields__.items()}
+)

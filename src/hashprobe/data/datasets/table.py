@@ -1,4 +1,4 @@
-"""Any table of pictures: a CSV file with a path, label columns and, it may be, a group column."""
+"""Any table of pictures: a CSV file with a path, label columns and an optional group column."""
 
 from csv import Error, reader
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 
 from hashprobe.data.datasets.folder import check_count, count_of
 from hashprobe.data.datasets.listfiles import read_lines
-from hashprobe.data.retrieval import Finding, RetrievalData
+from hashprobe.data.findings import Finding
+from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import FileSource, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Labels
@@ -28,15 +29,15 @@ def load_table(
 ) -> RetrievalData:
     """Pictures that a CSV file lists, multi-label, split at random by item or by group.
 
-    The database is all but the queries, so the training items stand in it. All is in random order.
-    Items that carry none of the labels are left out, and a finding says how many.
+    The database holds all items but the queries, so the training items are in it. The order is
+    random. Items without any of the labels are left out, and a finding says how many.
 
     Args:
         csv: a table with names in its first line, a column `path`, and label columns of 0 and 1.
         root: the folder that the paths start from.
         labels: beginnings of the names of the label columns; by default every column that holds
-            nothing but 0 and 1 is one.
-        group: a column whose equal values must not be divided between queries and the rest (the
+            only 0 and 1.
+        group: a column; items with equal values are all queries or none of them is (the
             frames of one video, the photographs of one product).
         queries: groups that become queries: a whole number, or a share below 1 of all groups;
             without `group`, each item is its own.
@@ -149,7 +150,7 @@ def draw_groups(
 
 
 def left_out(paths: tuple[str, ...], table: Labels) -> tuple[Finding, ...]:
-    """What is said of items without a label."""
+    """The finding about items without a label."""
     without = np.flatnonzero(~table.any(1))
     text = f"{len(without):,} of {len(paths):,} items carry none of the labels and were left out"
     finding = Finding("left out", len(without), text, tuple(paths[i] for i in without[:3]))

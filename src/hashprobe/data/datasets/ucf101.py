@@ -15,10 +15,10 @@ from hashprobe.errors import HashprobeError
 
 STRIDE = 3
 QUERIES, TRAINING = 30, 30
-"""Of each class."""
+"""Clips of each class."""
 SIZES = {"query": 3_030, "training": 3_030, "database": 7_260}
 OFFICIAL = {1: (3_783, 9_537), 2: (3_734, 9_586), 3: (3_696, 9_624)}
-"""Number of the official split to its test and training clips."""
+"""Number of each official split to its numbers of test and training clips."""
 LISTS = "ucfTrainTestlist"
 
 
@@ -29,11 +29,11 @@ def load_ucf101(
 
     Protocols (queries / training / database):
 
-    - the paper's: 3,030 / 3,030 / 7,260: 30 and 30 clips of each class, and the rest;
-    - official split 1, 2 or 3: 3,783 / 9,537 / 9,537 in the first: the test list asks, the
-      training list is the database and trains.
+    - the paper's: 3,030 / 3,030 / 7,260: 30 and 30 clips of each class, then the rest;
+    - official split 1, 2 or 3: 3,783 / 9,537 / 9,537 in the first: the test list is the queries,
+      the training list is the training items and the database.
 
-    Of a clip every third frame is read, 40 at most.
+    Every third frame of a clip is read, at most 40.
 
     Source: Soomro et al., 2012; DHTA (Bai et al., ECCV 2020), the experiments.
 
@@ -79,10 +79,10 @@ def load_ucf101(
 
 
 def find_lists(root: Path) -> Path:
-    """Where the official lists are.
+    """The folder of the official lists.
 
     Raises:
-        HashprobeError: neither in the root nor beside it.
+        HashprobeError: it is neither in the root nor beside it.
     """
     for folder in (root / LISTS, root.absolute().parent / LISTS):
         if folder.is_dir():

@@ -27,26 +27,26 @@ def load_videofolder(
 ) -> RetrievalData:
     """A class-per-folder tree of clips, split at random within each class by clip or by group.
 
-    A clip is a video file, or a folder of pictures in the order of their names; which of the two
-    is told by what is there. The database is all but the queries, so the training items stand in
-    it. All is in random order.
+    A clip is a video file, or a folder of pictures in the order of their names; a tree must hold
+    one kind only. The database holds all clips but the queries, so the training clips are in it.
+    The order is random.
 
     Args:
         root: root/<class>/**/<clip>.{avi,mp4,...} or root/<class>/**/<clip>/*.{jpg,png,...}.
         group: a regular expression that is searched in each clip's name (without folder and
             suffix): clips in which its first group finds the same text are all queries or none,
-            all training items or none. Where such a text stands in more than one class, the draw
-            is over all of them instead of class by class. Without it, each clip is its own group.
+            all training items or none. If the same text occurs in more than one class, groups are
+            drawn over all classes together. By default, each clip is its own group.
         queries: groups of each class that become queries: a whole number, or a share below 1.
         training: the same for training items, drawn from the other groups.
         seed: seed of the split and of the order.
-        stride: every so many-th frame is kept, from the first on.
-        limit: frames of a clip kept at most.
+        stride: every stride-th frame is kept, from the first on.
+        limit: most frames of a clip that are kept.
 
     Raises:
         HashprobeError: no such folder, one class only, a class without clips or with too few, both
-            kinds of clips, a group that cannot be had, or a count that is neither whole nor a
-            share.
+            kinds of clips, a group that no clip or not every clip has, or a count that is neither
+            whole nor a share.
 
     Example:
         >>> load_videofolder(Path("no/such/folder"))
@@ -86,7 +86,7 @@ def groups_of(ids: tuple[str, ...], pattern: str | None) -> Int64[np.ndarray, " 
         raise HashprobeError(f"group {pattern!r} is no regular expression: {error}") from error
     if not rule.groups:
         raise HashprobeError(
-            f"group {pattern!r} must hold parentheses round what names a group, as in '^(.*)_'"
+            f"group {pattern!r} must have parentheses around the name of the group, as in '^(.*)_'"
         )
     found = []
     for name in ids:
@@ -98,7 +98,7 @@ def groups_of(ids: tuple[str, ...], pattern: str | None) -> Int64[np.ndarray, " 
 
 
 def clip_name(path: str) -> str:
-    """A clip's own name: no folder, and no suffix of a video file."""
+    """A clip's name without its folder and without the suffix of a video file."""
     name = path.rsplit("/", 1)[-1]
     stem, dot, suffix = name.rpartition(".")
     return stem if dot + suffix.lower() in VIDEO_SUFFIXES else name
@@ -112,7 +112,7 @@ def read_clips(
     Args:
         root: the folder.
         stride, limit: the frame rule of the clips.
-        skip: folders that are no classes.
+        skip: folders that are not classes.
 
     Raises:
         HashprobeError: no such folder, one class, a class without clips, or video files beside
@@ -141,7 +141,7 @@ def clips_below(folder: Path, root: Path) -> tuple[list[str], list[str]]:
     """Paths, from the root, of the video files and of the folders of pictures in a class folder.
 
     Raises:
-        HashprobeError: there is neither, or pictures stand in the class folder itself.
+        HashprobeError: there are neither, or pictures are in the class folder itself.
     """
     videos, frames = set(), set()
     for path in folder.rglob("*"):
@@ -154,7 +154,7 @@ def clips_below(folder: Path, root: Path) -> tuple[list[str], list[str]]:
             frames.add(path.parent)
     if folder in frames:
         raise HashprobeError(
-            f"{folder} holds pictures, where clips are expected: video files, or one folder of "
+            f"{folder} holds pictures, but clips are expected: video files, or one folder of "
             "pictures a clip"
         )
     if not videos and not frames:

@@ -6,8 +6,7 @@ from .dpsh import dpsh as dpsh
 from .dvh import dvh as dvh
 from .hashnet import hashnet as hashnet
 from .hashnet import hashnet_slope as hashnet_slope
-from .registry import CENTRE_LOSSES as CENTRE_LOSSES
 from .registry import LOSSES as LOSSES
-from .registry import SLOPES as SLOPES
 from .registry import CentreLoss as CentreLoss
+from .registry import HashingLoss as HashingLoss
 from .registry import Loss as Loss

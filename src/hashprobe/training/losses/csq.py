@@ -12,7 +12,7 @@ from hashprobe.types import Labels
 LAMBDA = 1e-4
 """Weight of the quantisation error, as in the released code for AlexNet."""
 DRAWS = 20_000
-"""Rows drawn in vain, one after the other, before it is held that there is no other centre."""
+"""Rejected rows in succession after which the search for another centre ends."""
 
 
 def csq(
@@ -44,20 +44,20 @@ def csq(
 def csq_centres(labels: int, bits: int, seed: int) -> Int8[np.ndarray, "c k"]:
     """A centre for each label, all far from each other.
 
-    Rows of a Hadamard matrix and of its negative, drawn without replacement, where K is a power of
-    two and there are at most 2K labels: any two differ in half of their bits, or in all. Else
-    random rows, any two of which differ in more than a quarter of their bits.
+    If K is a power of two and there are at most 2K labels, centres are rows of a Hadamard matrix
+    and of its negative, drawn without replacement: any two differ in half of their bits, or in all.
+    Otherwise they are random rows, any two of which differ in more than a quarter of their bits.
 
     Args:
         labels: how many, C.
         bits: code length K.
-        seed: where the choice comes from.
+        seed: seed of the choice.
 
     Returns:
         (C, K) of -1 and +1.
 
     Raises:
-        HashprobeError: no such rows were found: too many labels for so few bits.
+        HashprobeError: too many labels for so few bits: no such rows were found.
 
     Example:
         >>> centres = csq_centres(16, 8, seed=0)
@@ -79,8 +79,8 @@ def csq_centres(labels: int, bits: int, seed: int) -> Int8[np.ndarray, "c k"]:
             found, missed = found + 1, 0
         elif (missed := missed + 1) == DRAWS:
             raise HashprobeError(
-                f"csq found {found} codes of {bits} bits that differ in more than {bits // 4}, and "
-                f"there are {labels} labels: take more bits"
+                f"csq needs {labels} codes of {bits} bits, one a label, that differ in more than "
+                f"{bits // 4} bits, and found {found}: use more --bits"
             )
     return rows
 
@@ -88,12 +88,12 @@ def csq_centres(labels: int, bits: int, seed: int) -> Int8[np.ndarray, "c k"]:
 def csq_targets(labels: Labels, bits: int, seed: int) -> Int8[np.ndarray, "n k"]:
     """The centre of each item: the sign of the sum of its labels' centres.
 
-    Bits with a sum of 0 are those of one random row, the same for all items.
+    A bit with a sum of 0 is taken from one random row, the same for all items.
 
     Args:
         labels: (N, C) bool.
         bits: code length K.
-        seed: where centres and that row come from.
+        seed: seed of the centres and of that row.
 
     Returns:
         (N, K) of -1 and +1.

@@ -12,12 +12,12 @@ def dph(
     Source: the pairwise loss of Yang et al., "Adversarial examples for Hamming space search",
     which DHTA (appendix B) trains with.
 
-    The square is expanded, so that the cost beside one (B, N) x (N, K) product does not grow with
-    the number of pairs; the value is the same.
+    The square is expanded: the value is the same, and apart from one (B, N) x (N, K) product the
+    cost does not grow with the number of pairs.
 
     Args:
         codes: u = tanh(z) of a batch, in [-1, 1].
-        memory: U, the latest codes of all N training items; zeros where not seen yet.
+        memory: U, the latest codes of all N training items; zeros for items not seen yet.
         similar: which pairs share at least one label.
 
     Returns:

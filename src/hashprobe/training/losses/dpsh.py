@@ -24,7 +24,7 @@ def dpsh(
 
     Args:
         codes: u = tanh(z) of a batch, in [-1, 1].
-        memory: U, the latest codes of all N training items; zeros where not seen yet.
+        memory: U, the latest codes of all N training items; zeros for items not seen yet.
         similar: s, which pairs share at least one label.
         eta: weight of the mean of (u - sign u)^2.
 

@@ -10,7 +10,7 @@ MARGIN = 2.0**0.5
 LAMBDA = 1e-4
 """Weight of the quantisation error; source: DHTA, appendix B."""
 TINY = 1e-6
-"""Added to squared distances, whose root has no slope at 0."""
+"""Added to squared distances, because the root has no derivative at 0."""
 
 
 def dvh(
@@ -27,15 +27,15 @@ def dvh(
 
     Source: Liong, Lu, Tan, Zhou, "Deep video hashing" (IEEE Transactions on Multimedia 2017), the
     objective that DHTA (appendix B) trains its video victims with: similar clips are pulled
-    together, others pushed apart up to a margin. DHTA states lambda and no more. Ours are the
-    margin (half of the bits), its square (that of Hadsell, Chopra, LeCun, CVPR 2006: the push is
-    strongest between codes that coincide, where a hinge of the squared distance has none), the
-    same weight for either kind of pairs, since one pair in C is similar, and that items without a
-    code yet do not count.
+    together, others pushed apart up to a margin. DHTA states only lambda. The rest is our choice:
+    the margin (half of the bits); its square (Hadsell, Chopra, LeCun, CVPR 2006: the gradient is
+    largest between codes that coincide, where a hinge of the squared distance has none); the same
+    weight for both kinds of pairs, since one pair in C is similar; items without a code yet do not
+    count.
 
     Args:
         codes: u = tanh(z) of a batch, in [-1, 1].
-        memory: U, the latest codes of all N training items; zeros where not seen yet.
+        memory: U, the latest codes of all N training items; zeros for items not seen yet.
         similar: which pairs share at least one label.
         margin: m, from 0 to 2.
         weight: lambda, of the mean of (u - sign u)^2.

@@ -1,4 +1,4 @@
-"""HashNet: a class-balanced pairwise loss on codes that grow binary while training."""
+"""HashNet: a class-balanced pairwise loss on codes that become binary during training."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -7,7 +7,7 @@ from torch.nn.functional import softplus
 
 
 GAMMA, EVERY = 0.005, 200
-"""How the slope of tanh grows: by steps of so many iterations."""
+"""Growth of the slope of tanh, and the number of iterations between two increases."""
 
 
 def hashnet(
@@ -16,8 +16,8 @@ def hashnet(
     """Mean over pairs of w (log(1 + e^t) - s t), t = (10 / K) u.U, w = |S| / |S_1| or |S| / |S_0|.
 
     Source: Cao, Long, Wang, Yu, "HashNet: deep learning to hash by continuation" (ICCV 2017),
-    equation 4. A similar pair weighs as much as all pairs over the similar ones, a dissimilar
-    pair as all over the dissimilar ones, so that both kinds weigh the same together.
+    equation 4. The weight of a similar pair is the number of all pairs over that of the similar
+    ones, the weight of a dissimilar pair likewise, so both kinds have the same total weight.
 
     Args:
         codes: u = tanh(beta z) of a batch, in [-1, 1]; `hashnet_slope` gives beta.
@@ -25,7 +25,7 @@ def hashnet(
         similar: s, which pairs share at least one label.
 
     Returns:
-        The loss, at least 0; pairs of one kind alone keep their weight of 1.
+        The loss, at least 0; if there is only one kind of pairs, its weight is 1.
 
     Example:
         >>> u = torch.tensor([[1.0, -1.0]])
@@ -43,8 +43,8 @@ def hashnet(
 def hashnet_slope(step: int) -> float:
     """beta of u = tanh(beta z) at a training step: sqrt(1 + 0.005 step), raised every 200 steps.
 
-    The continuation of HashNet, section 3.2: tanh becomes the sign by and by. The victim's logits
-    z are free of it: codes are their sign, and attacks have a slope of their own.
+    The continuation of HashNet, section 3.2: tanh approaches the sign step by step. The victim's
+    logits z do not contain beta: codes are their sign, and attacks choose their own slope.
 
     Args:
         step: steps done, from 0.

@@ -1,26 +1,74 @@
-"""Hashing losses: functions of a batch's codes, and of who is similar to whom or of centres."""
+"""Every hashing loss by its name: the only place that knows which there are; imports no torch."""
 
 from collections.abc import Callable
-from typing import TypeAlias
-
-from torch import Tensor
-
-from hashprobe.training.losses.csq import csq
-from hashprobe.training.losses.dph import dph
-from hashprobe.training.losses.dpsh import dpsh
-from hashprobe.training.losses.dvh import dvh
-from hashprobe.training.losses.hashnet import hashnet, hashnet_slope
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 
-Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""codes (B, K), memory (N, K), similar (B, N) -> a scalar."""
-CentreLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""codes (B, K), centre of each item (B, K) -> a scalar."""
+if TYPE_CHECKING:
+    from torch import Tensor
 
-LOSSES: dict[str, Loss] = {"dph": dph, "dpsh": dpsh, "dvh": dvh, "hashnet": hashnet}
+    Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+    """codes (B, K), memory (N, K), similar (B, N) -> a scalar."""
+    CentreLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+    """codes (B, K), centre of each item (B, K) -> a scalar."""
+else:
+    Loss = CentreLoss = Callable
 
-CENTRE_LOSSES: dict[str, CentreLoss] = {"csq": csq}
-"""Losses that draw an item to the centre of its labels, and compare it with no other item."""
 
-SLOPES: dict[str, Callable[[int], float]] = {"hashnet": hashnet_slope}
-"""beta of u = tanh(beta z) by training step, for losses that want another than 1."""
+@dataclass(frozen=True)
+class HashingLoss:
+    """A loss of the training loop and what it compares.
+
+    Example:
+        >>> LOSSES["csq"].compares, round(LOSSES["hashnet"].slope_at(600), 3)
+        ('centres', 2.0)
+    """
+
+    function: str
+    """`module:function`, imported when it is used: a `Loss`, or a `CentreLoss`."""
+    compares: Literal["pairs", "centres"] = "pairs"
+    """`pairs`: each item with all training items; `centres`: each item with that of its labels."""
+    slope: str | None = None
+    """`module:function` from the training step to beta of u = tanh(beta z); None for beta = 1."""
+
+    @property
+    def centres(self) -> bool:
+        """Whether items are compared with the centres of their labels."""
+        return self.compares == "centres"
+
+    def load(self) -> Any:
+        """The function itself."""
+        return imported(self.function)
+
+    def slope_at(self, step: int) -> float:
+        """beta of u = tanh(beta z) at a training step.
+
+        Args:
+            step: steps done, from 0.
+        """
+        return 1.0 if self.slope is None else float(imported(self.slope)(step))
+
+
+_HERE = "hashprobe.training.losses"
+
+LOSSES: dict[str, HashingLoss] = {
+    "csq": HashingLoss(f"{_HERE}.csq:csq", compares="centres"),
+    "dph": HashingLoss(f"{_HERE}.dph:dph"),
+    "dpsh": HashingLoss(f"{_HERE}.dpsh:dpsh"),
+    "dvh": HashingLoss(f"{_HERE}.dvh:dvh"),
+    "hashnet": HashingLoss(f"{_HERE}.hashnet:hashnet", slope=f"{_HERE}.hashnet:hashnet_slope"),
+}
+"""Every loss by name."""
+
+if TYPE_CHECKING:
+    LossName: TypeAlias = str
+else:
+    LossName = Literal[tuple(LOSSES)]  # the command line lists the choices
+
+
+def imported(place: str) -> Any:
+    """The object at `module:name`."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,6 @@
+"""Search over binary codes: one contract and several indexes that keep it."""
+
+import lazy_loader
+
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

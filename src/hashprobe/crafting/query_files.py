@@ -1,0 +1,136 @@
+"""The folder of an attack: one file for each query, its picture, and the record of all."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int8, UInt8
+from PIL import Image
+
+from hashprobe.errors import HashprobeError
+from hashprobe.storage import files
+from hashprobe.storage.schema import RECORD
+
+
+class QueryRecord(NamedTuple):
+    """What is known of one query after the attack: the content of its file."""
+
+    target_label: Bool[np.ndarray, " c"]
+    """Empty where there is no target."""
+    target_code: Int8[np.ndarray, " k"]
+    """Empty where there is no target."""
+    image: Float32[np.ndarray, "*t 3 h w"]
+    image8: UInt8[np.ndarray, "*t 3 h w"]
+    code_float: UInt8[np.ndarray, " b"]
+    code: UInt8[np.ndarray, " b"]
+    clean_code: UInt8[np.ndarray, " b"]
+    forwards: int
+    backwards: int
+    seconds: float
+    length: int = 0
+    """Frames of a clip; 0 for an image."""
+
+
+def without_pixels(one: QueryRecord) -> QueryRecord:
+    """The same with pixel arrays of no rows, for what lies in a file."""
+    # Fresh arrays: a slice of nothing would still hold on to the whole.
+    return one._replace(
+        image=np.empty((0, *one.image.shape), one.image.dtype),
+        image8=np.empty((0, *one.image8.shape), one.image8.dtype),
+    )
+
+
+def query_path(folder: Path, query_id: int) -> Path:
+    """The arrays of a query; once this file is there the query is finished."""
+    return folder / "queries" / f"{query_id}.npz"
+
+
+def png_path(folder: Path, query_id: int) -> Path:
+    """The adversarial query as a picture."""
+    return folder / "png" / f"{query_id}.png"
+
+
+def pictures(folder: Path, query_id: int, one: QueryRecord) -> dict[Path, bytes]:
+    """The adversarial query as lossless pictures: one of an image, one a frame of a clip."""
+    whole = png_path(folder, query_id)
+    if not one.length:
+        return {whole: png_bytes(one.image8)}
+    frames = whole.with_suffix("")
+    return {frames / f"{i:03d}.png": png_bytes(one.image8[i]) for i in range(one.length)}
+
+
+def write_query(folder: Path, recipe: Mapping[str, Any], query_id: int, one: QueryRecord) -> None:
+    """Writes the pictures, then the arrays with the recipe's checksum."""
+    for path, content in pictures(folder, query_id, one).items():
+        files.write_bytes(path, content)
+    arrays = {name: np.asarray(value) for name, value in one._asdict().items()}
+    made_by = np.array(files.fingerprint(recipe))
+    files.write_npz(query_path(folder, query_id), {"recipe": made_by, **arrays})
+
+
+def read_query(folder: Path, recipe: Mapping[str, Any], query_id: int) -> QueryRecord:
+    """Reads a finished query.
+
+    Raises:
+        HashprobeError: the file is damaged, or was made by another recipe.
+    """
+    path = query_path(folder, query_id)
+    arrays = files.read_npz(path)
+    if str(arrays.pop("recipe", "")) != files.fingerprint(recipe):
+        raise HashprobeError(f"{path} belongs to another attack than {RECORD} beside it")
+    arrays.setdefault("length", np.array(0))  # files of images from before there were clips
+    if set(arrays) != set(QueryRecord._fields):
+        raise HashprobeError(f"{path} is no attacked query: it holds {', '.join(arrays)}")
+    single = ("forwards", "backwards", "seconds", "length")
+    counts = {name: arrays.pop(name) for name in single}
+    return QueryRecord(
+        **arrays,
+        forwards=int(counts["forwards"]),
+        backwards=int(counts["backwards"]),
+        seconds=float(counts["seconds"]),
+        length=int(counts["length"]),
+    )
+
+
+def png_bytes(image8: UInt8[np.ndarray, "3 h w"]) -> bytes:
+    """A lossless picture, as its file holds it."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image8.transpose(1, 2, 0))).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def repair_png(folder: Path, query_id: int, one: QueryRecord) -> None:
+    """Writes the pictures of a finished query again where their files are not what they must be.
+
+    Raises:
+        HashprobeError: a file that can be neither read nor replaced.
+    """
+    for path, wanted in pictures(folder, query_id, one).items():
+        try:
+            found = path.read_bytes()
+        except OSError:
+            # Missing, or no file at all: what is really wrong is said when it is written.
+            found = b""
+        if found != wanted:
+            files.write_bytes(path, wanted)
+
+
+def clear(folder: Path) -> None:
+    """Throws away an attack's own files, and no others; a folder without an index has none.
+
+    Raises:
+        HashprobeError: a file that cannot be removed.
+    """
+    index = folder / RECORD
+    if not index.exists():
+        return
+    patterns = ("queries/*.npz", "png/*.png", "mp4/*.mp4")
+    own = [path for pattern in patterns for path in folder.glob(pattern)]
+    frames = [path for path in folder.glob("png/*/*.png") if path.parent.name.isdigit()]
+    for path in [*(path for path in (*own, *frames) if path.stem.isdigit()), index]:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise files.os_error(error, path) from error

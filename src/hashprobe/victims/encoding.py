@@ -1,0 +1,100 @@
+"""Queries to codes as they are judged: float32, whatever was set for speed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.data.queries import Queries
+from hashprobe.tensors import Images
+from hashprobe.victims.base import Hasher, frozen_eval
+from hashprobe.victims.clip import FramewiseHasher, gathered, spread_out
+from hashprobe.victims.passes import note
+
+
+def encode(victim: Hasher, queries: Queries) -> PackedCodes:
+    """Codes by the hard sign, in evaluation mode and in float32.
+
+    Autocast is off, and so are the TF32 convolutions that PyTorch uses on NVIDIA by default: their
+    10 bits can turn over a bit whose logit is near 0.
+
+    Args:
+        victim: any hasher, in any mode; left as it was.
+        queries: N images or clips with pixels in [0, 1], on the device of the victim.
+
+    Returns:
+        N codes, on the CPU.
+
+    Raises:
+        HashprobeError: logits that are not numbers, or of another length than the victim says.
+
+    Example:
+        >>> from hashprobe.victims import ImageHasher
+        >>> encode(ImageHasher("small", 16), Queries(torch.rand(2, 3, 32, 32))).bits
+        16
+    """
+    with judging(victim, queries.pixels.device):
+        return PackedCodes.from_logits(victim(*queries.given))
+
+
+def encode_both(victim: Hasher, queries: Queries, moved: Images) -> tuple[PackedCodes, PackedCodes]:
+    """Codes of queries and of what became of them, as `encode` has them.
+
+    A `FramewiseHasher` looks only once at the frames of a clip that did not change.
+
+    Args:
+        victim: any hasher, in any mode; left as it was.
+        queries: N images or clips with pixels in [0, 1], on the device of the victim.
+        moved: their pixels after an attack, the same shape.
+
+    Returns:
+        N codes and N codes, on the CPU.
+
+    Raises:
+        HashprobeError: as `encode`.
+
+    Example:
+        >>> from hashprobe.victims import ImageHasher
+        >>> images = torch.rand(2, 3, 32, 32)
+        >>> clean, black = encode_both(ImageHasher("small", 16), Queries(images), 0 * images)
+        >>> clean.bits, len(black)
+        (16, 2)
+    """
+    if queries.lengths is None or not isinstance(victim, FramewiseHasher):
+        attacked = Queries(moved, queries.ids, queries.lengths)
+        return encode(victim, queries), encode(victim, attacked)
+    with judging(victim, queries.pixels.device):
+        own, lengths = queries.own, queries.lengths
+        changed = own & (queries.pixels != moved).flatten(2).any(2)
+        before = spread_out(victim.features(gathered(queries.pixels, own)), own)
+        after = before.clone()
+        if changed.any():
+            seen = victim.features(moved[changed])
+            after = before.to(seen).index_put((changed,), seen)
+        logits = [victim.code(features, lengths) for features in (before, after)]
+        for each in logits:
+            note(each)
+        return PackedCodes.from_logits(logits[0]), PackedCodes.from_logits(logits[1])
+
+
+@contextmanager
+def judging(victim: Hasher, device: torch.device) -> Iterator[None]:
+    """Prepares a victim for being judged: no gradients, nothing that was set for speed."""
+    cudnn = torch.backends.cudnn
+    exact = cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=False,
+    )
+    autocast = torch.autocast(device.type, enabled=False)
+    with frozen_eval(victim), torch.no_grad(), autocast, exact:
+        yield
+
+
+def device_of(victim: Hasher) -> torch.device:
+    """Where a victim's weights are."""
+    for tensor in (*victim.parameters(), *victim.buffers()):
+        return tensor.device
+    return torch.device("cpu")
