@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from hashprobe.attacks import registry
 from hashprobe.attacks._dhta import PRESETS
 from hashprobe.attacks.registry import ATTACKS, DEFAULT
-from hashprobe.audit.train_step import Network
+from hashprobe.audit.network import Network
 from hashprobe.crafting.attack_result import AttackResult
-from hashprobe.data.datasets import bundled
+from hashprobe.data.datasets import moving_digits
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.errors import HashprobeError
 from hashprobe.paper import running as running_module
@@ -350,7 +350,7 @@ def clips(tmp_path_factory, hashprobe):
     out = tmp_path_factory.mktemp("clips")
     with pytest.MonkeyPatch.context() as patch:
         for name, count in (("CLIPS", 20), ("CLIP_QUERIES", 2), ("CLIP_TRAINING", 4)):
-            patch.setattr(bundled, name, count)
+            patch.setattr(moving_digits, name, count)
         bench = settings_module.content()["datasets"]["moving-digits"]["bench"]
         patch.setitem(bench, "train", {**bench["train"], "epochs": 1})
         patch.setitem(bench, "network", {**bench["network"], "hidden": 16})

@@ -8,8 +8,8 @@ from typing import Any
 
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.audit.attack_step import Protocol, default_name
-from hashprobe.audit.results import Finished
 from hashprobe.audit.network import Network
+from hashprobe.audit.results import Finished
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions

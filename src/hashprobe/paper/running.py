@@ -9,9 +9,9 @@ import numpy as np
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.audit.attack_step import attack_run
 from hashprobe.audit.encode_step import encode_run
+from hashprobe.audit.network import Network
 from hashprobe.audit.results import Finished, finished_attack
 from hashprobe.audit.run_io import EncodedRun, open_run
-from hashprobe.audit.network import Network
 from hashprobe.audit.train_step import train_run
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
