@@ -1,20 +1,28 @@
-"""hashprobe: how far an adversary can move the results of hashing-based retrieval.
+"""hashprobe: how far an adversary can move the results of retrieval on binary codes.
 
-The packages in the order in which data flow: `data`, `models`, `codes`, `attacks`, `evaluation`,
-`report`; `workflow` joins them over a run folder, and `hashprobe.cli` is the command line.
+    import hashprobe as hp
+
+    victim = hp.Victim(net, bits=48, size=224, mean=MEAN, std=STD)
+    database = victim.encode(database_images, labels=database_labels)
+    goal = hp.targets(database, avoid=query_labels, n_t=9)
+    attacked = hp.attack(victim, query_images, goal, eps=8 / 255)
+    print(hp.evaluate(attacked, database))
+
+Packages, in the order in which they know each other: `data`, `codes`, `victims`, `training`,
+`optim`, `attacks`, `crafting`, `evaluation`, `report`, `audit`, `paper`, `cli`. Each is loaded when
+it is first used.
 """
 
-from hashprobe.errors import HashprobeError
-from hashprobe.types import Budget, InputContract
+import lazy_loader
 
 
-__all__ = ["Budget", "HashprobeError", "InputContract", "__version__"]
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
-def __getattr__(name: str) -> str:
-    # Reading the installed version costs more than the rest of this import.
+def __getattr__(name: str) -> object:
+    # The version is read from the installed package, which takes longer than this import.
     if name == "__version__":
         from importlib.metadata import version
 
         return version("hashprobe")
-    raise AttributeError(f"module 'hashprobe' has no attribute {name!r}")
+    return _load(name)

@@ -1,19 +1,100 @@
 """From labels to target codes: which label a query is steered to, and which code stands for it."""
 
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Int8, Int64
 
 from hashprobe.attacks.goal import Goal
+from hashprobe.codes.labelled import Codes
+from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.data.queries import LABEL_STREAM, MEMBER_STREAM, QueryIds, checked_ids, seed_of
+from hashprobe.data.queries import (
+    LABEL_STREAM,
+    MEMBER_STREAM,
+    Queries,
+    QueryIds,
+    checked_ids,
+    seed_of,
+)
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Labels
 
 
 Tie = Literal["plus", "zero"]
 Pool = Literal["differs", "disjoint"]
+
+
+def targets(
+    database: Codes,
+    *,
+    avoid: Any = None,
+    n_t: int = 9,
+    tie: Tie = "plus",
+    pool: Pool = "differs",
+    target: int | None = None,
+    minimum: int | None = None,
+    seed: int = 0,
+    ids: QueryIds | None = None,
+) -> Goal:
+    """A goal for each query: the vote of n_t codes of a random other label (DHTA, section 3.2).
+
+    Args:
+        database: codes with labels, from `Victim.encode`.
+        avoid: labels of the Q queries, (Q,) classes or (Q, C) multi-hot: each query is steered to
+            another label. They are kept with the goal, for MAP by the queries' own labels.
+        n_t: how many codes vote on a target code; 1 is the point-to-point attack P2P.
+        tie: what a bit becomes for which as many codes vote +1 as -1: `plus`, or `zero`.
+        pool: `differs`: another label vector than the query's; `disjoint`: no label in common.
+        target: one class for all queries, instead of a draw.
+        minimum: fewest database items that must carry a target label; by default n_t.
+        seed: 0 or above.
+        ids: (Q,) one whole number per query; with the seed they decide on what is drawn. By default
+            0 to Q - 1.
+
+    Returns:
+        Target codes (Q, K), target labels, and what is known of the queries' own labels.
+
+    Raises:
+        HashprobeError: a database without labels, neither `avoid` nor `target` with `ids`, or as
+            `draw_target_labels` and `draw_target_codes`.
+
+    Example:
+        >>> codes = PackedCodes.from_signs(np.repeat([[1] * 12, [0] * 12], 9, axis=0))
+        >>> goal = targets(Codes.of(codes, [0] * 9 + [1] * 9), avoid=[0, 1])
+        >>> goal.labels.argmax(1), goal.codes[:, 0]
+        (array([1, 0]), array([-1,  1], dtype=int8))
+    """
+    if database.labels is None:
+        raise HashprobeError("the database has no labels: give them to encode(..., labels=...)")
+    classes = database.labels.shape[1]
+    if avoid is None and (target is None or ids is None):
+        raise HashprobeError("say which labels the queries have (avoid=), or target= and ids=")
+    own = np.zeros((len(ids or ()), classes), bool) if avoid is None else as_labels(avoid, classes)
+    chosen = draw_target_labels(
+        own,
+        database.labels,
+        pool=pool,
+        target=target,
+        minimum=n_t if minimum is None else max(n_t, minimum),
+        seed=seed,
+        query_ids=ids,
+    )
+    goal = draw_target_codes(
+        database.packed, database.labels, chosen, n_t=n_t, tie=tie, seed=seed, query_ids=ids
+    )
+    return replace(goal, own_labels=None if avoid is None else own, images=examples(database, goal))
+
+
+def examples(database: Codes, goal: Goal) -> Queries | None:
+    """One picture with the target label for each query, where the database has pictures."""
+    if database.pictures is None or len(database.pictures.shape) != 4:
+        return None
+    from hashprobe.data.arrays import as_queries
+
+    assert goal.members is not None
+    return as_queries(database.pictures[goal.members[:, 0]])
 
 
 def vote(signs: Int8[np.ndarray, "*q n k"], *, tie: Tie = "plus") -> Int8[np.ndarray, "*q k"]:

@@ -24,11 +24,12 @@ from hashprobe.data.queries import Queries
 from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measure_options import MeasureOptions
-from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation, evaluate_attack
+from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import compare_pixels
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
+from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.storage.schema import AttackRecord, Cost
-from hashprobe.types import Runtime
+from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
 
 
@@ -135,7 +136,7 @@ def attack_run(
     spec = replace(spec, seed=protocol.seed)
     device, progress = pick_device(runtime.device), runtime.progress
     say_precision(progress, runtime.precision, device)
-    name = default_name(spec) if name is None else name
+    name = default_name(spec.name, spec.budget, spec.seed) if name is None else name
     if name in ("", "..") or Path(name).name != name:
         raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
     victim = run if isinstance(run, EncodedRun) else open_run(run)
@@ -313,16 +314,15 @@ def measure(
     )
 
 
-def default_name(spec: AttackSpec) -> str:
+def default_name(attack: str, budget: Budget, seed: int) -> str:
     """Folder name of an attack.
 
     Example:
-        >>> default_name(AttackSpec("dhta", budget=Budget(8 / 255)))
+        >>> default_name("dhta", Budget(8 / 255), 0)
         'dhta-8of255-seed0'
-        >>> default_name(AttackSpec("dhta", budget=Budget(8 / 255, frames=4, shared=True)))
+        >>> default_name("dhta", Budget(8 / 255, frames=4, shared=True), 0)
         'dhta-8of255-4frames-shared-seed0'
     """
-    budget = spec.budget
     whole = round(budget.eps * 255)
     if budget.space == "pixel" and abs(budget.eps * 255 - whole) < 1e-6:
         size = f"{whole}of255"
@@ -330,4 +330,4 @@ def default_name(spec: AttackSpec) -> str:
         size = f"{budget.eps:g}" + ("-normalised" if budget.space == "normalised" else "")
     size += "" if budget.frames is None else f"-{budget.frames}frames"
     size += "-shared" if budget.shared else ""
-    return f"{spec.name}-{size}-seed{spec.seed}"
+    return f"{attack}-{size}-seed{seed}"

@@ -26,10 +26,10 @@ from hashprobe.training.losses.registry import LOSSES
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
-from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.checkpoint import AnyHasher, ModelCard, save_checkpoint
 from hashprobe.victims.clip import FeatureHasher, VideoHasher, clip_features
 from hashprobe.victims.clip3d import clip_hasher
+from hashprobe.victims.image import ImageHasher
 
 
 PIXELS = "pixels.npy"

@@ -186,7 +186,7 @@ class Evaluation:
             A dictionary of numbers, strings, lists and None, in strict JSON.
         """
         result: dict[str, Any] = {}
-        for field in fields(self):
+        for field in fields(Evaluation):
             value = getattr(self, field.name)
             if isinstance(value, Measurement):
                 queries = [None if np.isnan(v) else v for v in value.per_query.tolist()]

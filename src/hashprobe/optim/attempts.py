@@ -199,7 +199,7 @@ class Work:
         fast, own, lengths = self.whole.victim, self.queries.own, self.lengths
         norms, features = self.queries.pixels.new_zeros(own.shape), None
         if isinstance(self.whole.judge, FramewiseHasher):
-            for row in chosen.split(1):
+            for row in torch.split(chosen, 1):
                 with torch.no_grad():
                     frames = gathered(self.queries.pixels[row], own[row])
                     seen = spread_out(fast.features(frames), own[row])  # type: ignore[operator]
@@ -210,7 +210,7 @@ class Work:
                 norms[row] = self.norms(rule, row, seen, partial(self.code, lengths[row]))
             return norms, features
         size = self.runtime.batch_size or self.whole.pool(chosen.tolist())
-        for rows in chosen.split(size):
+        for rows in torch.split(chosen, size):
             pixels = self.queries.pixels[rows]
             norms[rows] = self.norms(rule, rows, pixels, partial(self.whole.forward, rows))
         return norms, features

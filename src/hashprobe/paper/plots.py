@@ -87,6 +87,7 @@ def curves(result: Result, victim: EncodedRun) -> list[Drawing]:
         cell = recipe.cell(row, recipe.columns[0])
         attacked = AttackResult.load(result.attacks[i, 0].folder)
         codes, labels = attacked.codes, attacked.target_labels
+        assert labels is not None  # every attack of a run is scored with target labels
         if cell.attack == "original":
             codes = attacked.clean_codes
             labels = victim.query.labels[[rows[int(q)] for q in attacked.query_ids]]

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from hashprobe.audit.results import Finished
+from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.paper.recipe import Claim, Recipe
 from hashprobe.paper.settings import Setting
@@ -32,8 +33,10 @@ class Entry:
     """The same of the pixels that the attack gave, as papers report it."""
 
     @classmethod
-    def of(cls, measurement: Measurement, before_rounding: float | None = None) -> "Entry":
+    def of(cls, measurement: Measurement | None, before_rounding: float | None = None) -> "Entry":
         """A measurement in per cent; a query that was left out of it counts 0 in differences."""
+        if measurement is None:
+            raise HashprobeError("a recipe asks for a number that was not measured: attack again")
         return cls(
             100 * measurement.value,
             100 * measurement.low,

@@ -149,7 +149,7 @@ class Runner:
         for row in range(len(attacked)):
             # One by one: many clips at once do not fit in memory.
             query = victim.data.query.take(attacked.query_ids[row : row + 1])
-            clean = decode(query, victim.hasher.contract, workers=0)
+            clean = decode(query, victim.hasher.contract, Runtime(workers=0))
             twin = attacked.images8[row : row + 1]
             roots[row] = compare_pixels(clean.images, twin, clean.lengths).rmse
         signature = sign("RMSE", q=len(roots), round="uint8")

@@ -11,7 +11,7 @@ from hashprobe.attacks._dhta import PRESETS as PUBLISHED
 from hashprobe.attacks.registry import DEFAULT, attack_named
 from hashprobe.audit.attack_step import Protocol
 from hashprobe.audit.network import TRAIN_PRESETS, Network
-from hashprobe.data.datasets.registry import CLIP_NAMES, DataOptions
+from hashprobe.data.datasets.registry import DataOptions, data_set
 from hashprobe.errors import HashprobeError
 from hashprobe.paper.recipe import Cell, Recipe, Role, load_recipe
 from hashprobe.training.options import TrainOptions
@@ -207,7 +207,7 @@ class Setting:
         if self.network != paper.network:
             ours, other = (describe(one.network, self.kind) for one in (self, paper))
             found.append(f"Network: {ours} (paper: {other}).")
-        if differ := differences(asdict(self.train), asdict(paper.train)):
+        if differ := training_changes(asdict(self.train), asdict(paper.train)):
             found.append(f"Training: {differ}.")
         else:
             how = ", with random crops and mirror images" if self.kind == "images" else ""
@@ -270,7 +270,7 @@ def options_of(attack: str, **given: Any) -> Any:
     return attack_named(attack).options(**given)
 
 
-def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+def training_changes(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
     """What differs between two trainings, in words."""
     seen = [f"{k} {here[k]} ({there[k]})" for k in here if here[k] != there[k]]
     return ", ".join(seen).replace("_", " ") + " (paper's in brackets)" if seen else ""
@@ -295,7 +295,7 @@ def kind_of(data: str) -> Literal["images", "videos"]:
         >>> kind_of("cifar10"), kind_of("jhmdb")
         ('images', 'videos')
     """
-    return "videos" if data in CLIP_NAMES else "images"
+    return data_set(data).kind
 
 
 @lru_cache

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
@@ -35,6 +37,30 @@ class Hasher(nn.Module):
         check_bits(bits)
         self.bits = bits
         self.contract = contract
+
+    def encode(self, images: Any, labels: Any = None, *, batch_size: int = 64) -> Codes:
+        """Codes of a database's images, by the hard sign in float32.
+
+        Args:
+            images: (N, 3, size, size) pixels, uint8 or floating in [0, 1]: an array, a tensor or a
+                list of pictures. They are kept by reference, so that reports can show them.
+            labels: (N,) classes from 0, or (N, C) multi-hot; None where they are not known.
+            batch_size: images in the network at once.
+
+        Returns:
+            N codes with their labels.
+
+        Raises:
+            HashprobeError: pixels or labels that do not fit, or logits that are not numbers.
+
+        Example:
+            >>> from hashprobe.victims import ImageHasher
+            >>> ImageHasher("small", 16).encode(torch.rand(2, 3, 32, 32), labels=[0, 1])
+            Codes(2 x 16 bits, 2 classes)
+        """
+        from hashprobe.victims.encoding import encode_all
+
+        return encode_all(self, images, labels, batch_size)
 
 
 def check_range(pixels: Tensor, what: str) -> None:
@@ -111,7 +137,9 @@ def frozen_eval(hasher: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in hasher.modules()]
     flags = [(weight, weight.requires_grad) for weight in hasher.parameters()]
     try:
-        hasher.eval()
+        for module, _ in modes:
+            # A program of torch.export refuses eval(): it is in the mode that it was exported in.
+            module.training = False
         for weight, _ in flags:
             weight.requires_grad_(False)
         yield

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
+from hashprobe.codes.labelled import Codes
+from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.data.arrays import as_pixels
 from hashprobe.data.queries import Queries
-from hashprobe.tensors import Images
+from hashprobe.errors import HashprobeError
+from hashprobe.tensors import Images, Pixels
 from hashprobe.victims.base import Hasher, frozen_eval
 from hashprobe.victims.clip import FramewiseHasher, gathered, spread_out
 from hashprobe.victims.passes import note
@@ -76,6 +81,26 @@ def encode_both(victim: Hasher, queries: Queries, moved: Images) -> tuple[Packed
         for each in logits:
             note(each)
         return PackedCodes.from_logits(logits[0]), PackedCodes.from_logits(logits[1])
+
+
+def encode_all(victim: Hasher, images: Any, labels: Any, batch_size: int) -> Codes:
+    """Codes of many images, some at a time, with their labels."""
+    pixels, device = as_pixels(images), device_of(victim)
+    if batch_size < 1:
+        raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
+    parts = []
+    for start in range(0, len(pixels), batch_size):
+        part = as_given(pixels[start : start + batch_size])
+        parts.append(encode(victim, part.on(device)))
+    known = None if labels is None else as_labels(labels)
+    return Codes(PackedCodes.concatenate(parts), known, pixels)
+
+
+def as_given(pixels: Pixels) -> Queries:
+    """Pixels as they are; all frames of clips are their own."""
+    if pixels.ndim == 4:
+        return Queries(pixels)
+    return Queries(pixels, lengths=torch.full((len(pixels),), pixels.shape[1]))
 
 
 @contextmanager

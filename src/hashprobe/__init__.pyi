@@ -1,0 +1,30 @@
+from . import attacks as attacks
+from . import audit as audit
+from . import codes as codes
+from . import crafting as crafting
+from . import data as data
+from . import evaluation as evaluation
+from . import optim as optim
+from . import paper as paper
+from . import report as report
+from . import training as training
+from . import victims as victims
+from .attacks.goal import Goal as Goal
+from .attacks.registry import AttackSpec as AttackSpec
+from .attacks.targets import targets as targets
+from .audit.door import attack as attack
+from .audit.door import evaluate as evaluate
+from .codes.labelled import Codes as Codes
+from .codes.packed import PackedCodes as PackedCodes
+from .crafting.attack_result import AttackResult as AttackResult
+from .data.queries import Queries as Queries
+from .errors import HashprobeError as HashprobeError
+from .evaluation.outcome import Evaluation as Evaluation
+from .types import Budget as Budget
+from .types import InputContract as InputContract
+from .types import Runtime as Runtime
+from .victims.base import Hasher as Hasher
+from .victims.loading import load_victim as load_victim
+from .victims.wrap import Victim as Victim
+
+__version__: str

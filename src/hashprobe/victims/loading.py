@@ -1,0 +1,95 @@
+"""Victims from files."""
+
+import importlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hashprobe.errors import HashprobeError
+from hashprobe.victims.base import Hasher
+from hashprobe.victims.checkpoint import load_checkpoint
+from hashprobe.victims.wrap import Victim
+
+
+def load_victim(source: str | Path, **contract: Any) -> Hasher:
+    """Loads a victim from a file, a run folder or a factory.
+
+    A `.pt2` or TorchScript file and a factory are code of the user's own, which runs when they are
+    loaded: open only what you trust.
+
+    Args:
+        source: a run folder or model folder of hashprobe; a `.pt2` file of `torch.export`; a
+            TorchScript file; or `package.module:factory`, a function without arguments that returns
+            a module or a victim.
+        contract: how the network is used, as for `Victim`: bits, size, mean, std, ...; a folder of
+            hashprobe knows it by itself.
+
+    Returns:
+        The victim, in evaluation mode.
+
+    Raises:
+        HashprobeError: nothing there, another kind of file, or a contract that is missing.
+
+    Example:
+        >>> load_victim("no/such/file.pt2", bits=32)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: no victim at no/such/file.pt2: there is no such file
+    """
+    text, path = str(source), Path(source)
+    if ":" in text and not path.exists():
+        network = from_factory(text)
+        if isinstance(network, Hasher):
+            return network.eval()
+    elif path.is_dir():
+        return from_folder(path, contract)
+    elif not path.is_file():
+        raise HashprobeError(f"no victim at {path}: there is no such file")
+    else:
+        network = from_file(path)
+    if "bits" not in contract:
+        raise HashprobeError(f"{source} does not say its code length: give bits=K")
+    victim = Victim(network, **contract)
+    victim.training = False
+    return victim
+
+
+def from_folder(path: Path, contract: dict[str, Any]) -> Hasher:
+    """The network of a run folder, or of a model folder."""
+    if contract:
+        names = ", ".join(contract)
+        raise HashprobeError(f"{path} knows its own contract: leave out {names}")
+    folder = path / "model" if (path / "model").is_dir() else path
+    return load_checkpoint(folder)[0].eval()
+
+
+def from_factory(text: str) -> Any:
+    """What a factory `package.module:name` returns."""
+    module, _, name = text.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise HashprobeError(f"no factory {text}: {error}") from error
+    return factory()
+
+
+def from_file(path: Path) -> Any:
+    """The module in a file of `torch.export` or TorchScript."""
+    if path.suffix == ".pt2":
+        try:
+            return torch.export.load(path).module()
+        except Exception as error:  # torch raises whatever the archive makes it raise
+            first = str(error).partition("\n")[0]
+            raise HashprobeError(f"{path} is no program of torch.export: {first}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript is deprecated, and is still read
+            return torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError) as error:
+        raise HashprobeError(
+            f"{path} is no TorchScript file; accepted are run folders, .pt2 files of torch.export, "
+            "TorchScript files and package.module:factory. For a state dict, build the network and "
+            "wrap it in hashprobe.Victim"
+        ) from error
