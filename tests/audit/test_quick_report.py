@@ -12,8 +12,9 @@ from hashprobe.audit.quick_report import write_quick_report
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes, hamming
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.outcome import evaluate_attack
+from hashprobe.evaluation.outcome import AttackCodes
 from hashprobe.evaluation.perceptibility import compare_pixels
+from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.types import Budget
 
 
@@ -28,13 +29,10 @@ def case():
     queries = Codes(codes[:4], labels[:4], pixels[:4])
     attacked = Codes(codes[4:8], labels[1:5], pixels[:4] + np.uint8(8))
     evaluation = evaluate_attack(
-        database_codes=codes,
-        database_labels=labels,
-        query_codes=queries.packed,
+        AttackCodes(query=queries.packed, attacked=attacked.packed, target=codes[5:9]),
+        database,
         query_labels=queries.labels,
-        target_codes=codes[5:9],
         target_labels=attacked.labels,
-        attacked_codes=attacked.packed,
         perceptibility=compare_pixels(queries.pictures, attacked.pictures),
     )
     return {
@@ -115,7 +113,7 @@ def test_without_pictures_of_the_database_there_are_no_results(case, page):
     assert page(**{**case, "queries": replace(case["queries"], pictures=None)}).examples == ()
 
 
-def test_an_untargeted_attack_has_curves_by_own_labels(case, page, as_for_users):
+def test_an_untargeted_attack_has_curves_by_own_labels(case, page):
     parts = dict.fromkeys(("floor", "achieved", "ceiling", "lift", "wrong_clean", "wrong"))
     data = page(
         **{
@@ -130,7 +128,7 @@ def test_an_untargeted_attack_has_curves_by_own_labels(case, page, as_for_users)
     assert all(e.labels and not e.targets for e in data.examples)
 
 
-def test_without_any_labels_the_page_still_shows_pictures(case, page, as_for_users):
+def test_without_any_labels_the_page_still_shows_pictures(case, page):
     parts = dict.fromkeys(("floor", "achieved", "ceiling", "lift", "map_clean", "map_attacked"))
     bare = {name: replace(case[name], labels=None) for name in ("queries", "attacked", "database")}
     evaluation = replace(case["evaluation"], **parts)

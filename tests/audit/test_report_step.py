@@ -43,7 +43,7 @@ def test_the_strongest_attack_is_shown_and_noise_only_where_there_is_nothing_els
     assert choose(finished, noise.name, audit[0]) is noise
 
 
-def test_of_untargeted_attacks_that_with_the_lowest_map_is_shown(finished, audit, as_for_users):
+def test_of_untargeted_attacks_that_with_the_lowest_map_is_shown(finished, audit):
     weak, strong = (without_targets(finished[2], value) for value in (0.5, 0.1))
     assert choose([weak, strong], None, audit[0]) is strong
     assert choose([strong, finished[1]], None, audit[0]) is finished[1]

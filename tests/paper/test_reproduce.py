@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,12 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from hashprobe.attacks._bit_margin import BitMarginOptions
+from hashprobe.attacks import registry
 from hashprobe.attacks._dhta import PRESETS
-from hashprobe.attacks._p2p import P2pOptions
-from hashprobe.audit.train_step import Network
-from hashprobe.crafting.attack_result import Attacked
-from hashprobe.data.datasets import bundled
+from hashprobe.attacks.registry import ATTACKS, DEFAULT
+from hashprobe.audit.network import Network
+from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.data.datasets import moving_digits
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.errors import HashprobeError
 from hashprobe.paper import running as running_module
@@ -27,6 +26,7 @@ from hashprobe.paper.reproduction import chosen, reproduce
 from hashprobe.paper.settings import load_setting
 from hashprobe.storage.files import write_json
 from hashprobe.storage.runs import Run
+from hashprobe.storage.schema import AttackRecord
 from hashprobe.training.options import TrainOptions
 
 
@@ -139,7 +139,7 @@ def test_goes_on_where_it_was_stopped(copy, hashprobe, monkeypatch):
     assert said.code == 130 and "the same command goes on" in said.err
     again = []
     monkeypatch.setattr(
-        running_module, "attack_run", lambda *g, **n: (again.append(g[1]), real(*g, **n))[1]
+        running_module, "attack_run", lambda *g, **n: (again.append(g[1].name), real(*g, **n))[1]
     )
     assert hashprobe("reproduce", *words).code == 0
     assert again == ["bit-margin"]
@@ -162,13 +162,23 @@ def test_a_network_made_anew_is_attacked_anew(copy):
     assert done.attacks[0, 0].folder.name not in before
 
 
-@pytest.mark.parametrize("change", ["code", "options"])
+def with_options(patch, attack, **defaults):
+    """Gives an attack other default options."""
+    real = settings_module.options_of
+
+    def options_of(name, **given):
+        return real(name, **(defaults if name == attack else {}) | given)
+
+    patch.setattr(settings_module, "options_of", options_of)
+
+
+@pytest.mark.parametrize("change", ["version", "options"])
 def test_what_was_computed_otherwise_is_computed_anew(change, copy, monkeypatch):
-    if change == "code":
-        monkeypatch.setattr(running_module, "code_digest", lambda: "another version")
+    if change == "version":
+        other = replace(ATTACKS[DEFAULT], version=ATTACKS[DEFAULT].version + 1)
+        monkeypatch.setitem(registry._known, DEFAULT, other)
     else:  # a default that has changed since
-        usual = BitMarginOptions(steps=3)
-        monkeypatch.setattr(settings_module, "BitMarginOptions", lambda **_: usual)
+        with_options(monkeypatch, DEFAULT, steps=3)
     (victim,) = (copy / "victims").iterdir()
     before = {path.name for path in (victim / "attacks").iterdir()}
     (done,) = reproduce(chosen(["figure8"], setting_of(), [48]), setting_of(), copy)
@@ -206,7 +216,7 @@ def test_the_pool_of_targets_is_said_and_keeps_its_own_results(copy, hashprobe):
     assert content["setting"]["pool"] == "disjoint"
     assert "Target labels: disjoint." in content["changes"]
     for number in content["numbers"]:
-        asked = json.loads((Path(number["attack"]) / "settings.json").read_text())["protocol"]
+        asked = AttackRecord.read(Path(number["attack"])).protocol
         assert asked["pool"] == "disjoint" and asked["minimum"] == 13
     assert (copy / NAME / "table1.json").is_file()
 
@@ -219,14 +229,14 @@ def test_other_presets(preset, copy, monkeypatch):
         for name, known in PRESETS.items()
     }
     monkeypatch.setattr(settings_module, "PUBLISHED", short)
-    monkeypatch.setattr(settings_module, "P2pOptions", lambda: P2pOptions(steps=5))
+    with_options(monkeypatch, "p2p", steps=5)
     setting = setting_of(preset=preset)
     (done,) = reproduce(chosen(["table1"], setting, [48]), setting, copy)
     skipped = preset == "official-code"
     assert ("empty:skip" in done.grid[6, 0].signature) is skipped
     assert done.verdicts() and all(verdict.numbers for verdict in done.verdicts())
     assert done.attacks[3, 0].budget.space == ("normalised" if skipped else "pixel")
-    assert done.attacks[3, 0].settings["attack"] == "dhta"
+    assert done.attacks[3, 0].attack == "dhta"
 
 
 def test_the_open_set(tmp_path):
@@ -242,7 +252,7 @@ def test_the_open_set(tmp_path):
     assert not data.train.labels[:, unseen].any() and not data.query.labels[:, unseen].any()
     assert data.database.labels[:, unseen].any()
     for done in result.attacks.values():
-        assert Attacked.load(done.folder).target_labels[:, unseen].any(1).all()
+        assert AttackResult.load(done.folder).target_labels[:, unseen].any(1).all()
     values = [result.grid[i, 0].value for i in range(5)]
     assert min(values[1:]) > values[0]
 
@@ -281,7 +291,7 @@ def test_several_labels_an_item(tmp_path):
     (result,) = reproduce([recipe], setting, tmp_path / "out")
     shared = []
     for column in range(2):
-        attacked = Attacked.load(result.attacks[0, column].folder)
+        attacked = AttackResult.load(result.attacks[0, column].folder)
         own = data.load().query.labels[attacked.query_ids]
         shared.append(int((own & attacked.target_labels).any(1).sum()))
     assert shared[0] > 0 == shared[1]
@@ -340,12 +350,12 @@ def clips(tmp_path_factory, hashprobe):
     out = tmp_path_factory.mktemp("clips")
     with pytest.MonkeyPatch.context() as patch:
         for name, count in (("CLIPS", 20), ("CLIP_QUERIES", 2), ("CLIP_TRAINING", 4)):
-            patch.setattr(bundled, name, count)
+            patch.setattr(moving_digits, name, count)
         bench = settings_module.content()["datasets"]["moving-digits"]["bench"]
         patch.setitem(bench, "train", {**bench["train"], "epochs": 1})
         patch.setitem(bench, "network", {**bench["network"], "hidden": 16})
         patch.setitem(bench, "long_steps", 3)
-        patch.setattr(settings_module, "BitMarginOptions", partial(BitMarginOptions, steps=3))
+        with_options(patch, DEFAULT, steps=3)
         words = ["--dataset", "moving-digits", "--queries", 4, "--out", out]
         tables = [name for name in CLIPS if name.startswith(("table", "perc"))]
         pictures = [name for name in CLIPS if name.startswith("figure")]
@@ -373,15 +383,14 @@ def test_recipes_on_videos(clips):
     table = json.loads((folder / "table5.json").read_text())
     assert len(table["claims"]) == 3 and set(table["published"]) == {"jhmdb"}
     assert table["victims"][0]["loss"] == "dvh"
-    steps = json.loads((Path(table["numbers"][3]["attack"]) / "settings.json").read_text())
-    assert steps["attack"] == "hag" and steps["options"]["steps"] == 3
+    record = AttackRecord.read(Path(table["numbers"][3]["attack"]))
+    assert record.attack == "hag" and record.options["steps"] == 3
 
 
 def test_the_frames_experiment_asks_for_other_budgets(clips):
     content = json.loads((clips[0] / CLIPS_NAME / "frames.json").read_text())
     budgets = [
-        json.loads((Path(number["attack"]) / "settings.json").read_text())["budget"]
-        for number in content["numbers"]
+        AttackRecord.read(Path(number["attack"])).recipe["budget"] for number in content["numbers"]
     ]
     assert [budget.get("frames") for budget in budgets] == [1, 2, 4, 8, 16, None, None, None]
     assert [budget.get("shared", False) for budget in budgets] == [False] * 6 + [True, False]

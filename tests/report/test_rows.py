@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.evaluation.outcome import evaluate_attack
+from hashprobe.evaluation.measure_options import MeasureOptions
+from hashprobe.evaluation.outcome import AttackCodes
+from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.report.rows import attack_row, curves_of, untouched_rows
 from hashprobe.storage.schema import Cost
 
@@ -21,14 +24,11 @@ def evaluation():
         codes = PackedCodes.from_signs(rng.integers(0, 2, (20, 16)))
         labels = np.eye(4, dtype=bool)[np.arange(20) % 4]
         return evaluate_attack(
-            database_codes=codes,
-            database_labels=labels,
-            query_codes=codes[:5],
+            AttackCodes(query=codes[:5], attacked=codes[7:12], target=codes[5:10]),
+            Codes(codes, labels),
             query_labels=labels[:5],
-            target_codes=codes[5:10],
             target_labels=labels[5:10],
-            attacked_codes=codes[7:12],
-            top=top,
+            options=MeasureOptions(top=top),
         )
 
     return make
@@ -48,13 +48,13 @@ def test_a_row_has_the_numbers_of_its_evaluation(evaluation):
     assert attack_row("DHTA", "attack", "8/255", done).seconds is None
 
 
-def test_missing_parts_leave_empty_cells(evaluation, as_for_users):
+def test_missing_parts_leave_empty_cells(evaluation):
     row = attack_row("HAG", "attack", "8/255", untargeted(evaluation()))
     assert row.own_map is not None
     assert row.tmap is row.floor is row.lift is row.bits_wrong is None
 
 
-def test_untouched_queries_come_once_for_each_measure(evaluation, as_for_users):
+def test_untouched_queries_come_once_for_each_measure(evaluation):
     whole, short = evaluation(), evaluation(5)
     assert [r.tmap for r in untouched_rows([whole, short, whole])] == [whole.floor, short.floor]
     alone = untouched_rows([untargeted(whole), untargeted(whole)])

@@ -60,19 +60,17 @@ def write_quick_report(
 
     Example:
         >>> import tempfile
-        >>> from hashprobe.codes.packed import PackedCodes
-        >>> from hashprobe.evaluation.outcome import evaluate_attack
-        >>> codes, labels = PackedCodes.from_signs([[0] * 8, [1] * 8]), np.eye(2, dtype=bool)
-        >>> grey = np.full((1, 3, 8, 8), 100, np.uint8)
-        >>> done = evaluate_attack(
-        ...     database_codes=codes, database_labels=labels,
-        ...     query_codes=codes[:1], query_labels=labels[:1],
-        ...     target_codes=codes[1:], target_labels=labels[1:], attacked_codes=codes[1:])
+        >>> from hashprobe.evaluation.outcome import AttackCodes
+        >>> from hashprobe.evaluation.scoring import evaluate_attack
+        >>> database = Codes.of([[0] * 8, [1] * 8], [0, 1])
+        >>> codes, labels, grey = database.packed, database.labels, np.full((1, 3, 8, 8), 100)
+        >>> attack = AttackCodes(query=codes[:1], attacked=codes[1:], target=codes[1:])
+        >>> done = evaluate_attack(attack, database, query_labels=[0], target_labels=[1])
         >>> write_quick_report(
         ...     tempfile.mkdtemp() + "/report.html", evaluation=done, spec=AttackSpec("dhta"),
-        ...     queries=Codes(codes[:1], labels[:1], grey),
-        ...     attacked=Codes(codes[1:], labels[1:], grey + 8),
-        ...     database=Codes(codes, labels)) > 10_000
+        ...     queries=Codes(codes[:1], labels[:1], np.uint8(grey)),
+        ...     attacked=Codes(codes[1:], labels[1:], np.uint8(grey + 8)),
+        ...     database=database) > 10_000
         True
     """
     if examples < 0:

@@ -16,7 +16,7 @@ from hashprobe.report.rows import curves_of
 
 
 EXAMPLES, PICTURES, CLIPS = 4, 8, 3
-"""Queries shown with their results, and images or clips shown beside their twins."""
+"""Queries shown with their results, and images or clips shown beside the attacked ones."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def shown(result: Result, victim: EncodedRun, count: int) -> tuple[Example, ...]
 
 
 def examples(result: Result, victim: EncodedRun) -> Drawing:
-    """Two rows a query: what it retrieves, and what its twin retrieves."""
+    """Two rows a query: what it retrieves untouched, and what it retrieves attacked."""
     strips = []
     for example in shown(result, victim, EXAMPLES):
         own, target = ", ".join(example.labels), ", ".join(example.targets)
@@ -143,7 +143,7 @@ def mark(right: bool) -> Mark:
 
 
 def pictures(result: Result, victim: EncodedRun) -> Drawing:
-    """Three rows, of queries, twins and differences; for clips three a query, as in figure 9."""
+    """Three rows: queries, attacked ones, differences; for clips three a query (figure 9)."""
     clips = victim.data.query.video
     found = shown(result, victim, CLIPS if clips else PICTURES)
     factor = amplification((e.image, e.adversarial) for e in found)

@@ -182,20 +182,20 @@ class Example:
     image: Picture
     """The untouched query."""
     adversarial: Picture
-    """Its adversarial twin, same shape."""
+    """The attacked query, same shape."""
     before: tuple[Retrieved, ...]
     """First results for the untouched query, nearest first."""
     after: tuple[Retrieved, ...]
-    """First results for the twin, nearest first."""
+    """First results for the attacked query, nearest first."""
     note: str = ""
-    """How it came here: the attack and budget, or that it was chosen at random."""
+    """The attack and its budget, or how the query was chosen."""
     frames: tuple[int, ...] = ()
-    """Of a clip which frames the two pictures show, counted from 1."""
+    """The frames of a clip that the two pictures show, counted from 1."""
 
     def __post_init__(self) -> None:
         if self.image.shape != self.adversarial.shape:
             raise HashprobeError(
-                f"query {self.query}: picture and twin differ in shape; "
+                f"query {self.query}: untouched and attacked picture differ in shape; "
                 f"got {self.image.shape} and {self.adversarial.shape}"
             )
 
@@ -218,7 +218,7 @@ class ReportData:
     clean: Number | None = None
     """MAP of the untouched query split, the network's plain quality."""
     findings: tuple[str, ...] | None = None
-    """What the checks on load found in the data; None where none were made."""
+    """Problems that the checks of the data found; None where the data were not checked."""
     rows: tuple[AttackRow, ...] = ()
     pr_curves: tuple[Curve, ...] = ()
     """x is recall."""
@@ -234,7 +234,7 @@ class ReportData:
     environment: tuple[tuple[str, str], ...] = ()
     """Name and text: versions, machine."""
     notes: tuple[str, ...] = ()
-    """Sentences that a reader needs beside the numbers."""
+    """Sentences that help a reader with the numbers."""
     version: str = ""
     """Of hashprobe."""
     created: str = ""

@@ -1,4 +1,4 @@
-"""Rows of pictures as one figure: queries, their twins, and what they retrieve."""
+"""Rows of pictures as one figure: queries, attacked queries, and what they retrieve."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

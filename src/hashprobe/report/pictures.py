@@ -102,7 +102,7 @@ def amplification(pairs: Iterable[tuple[Picture, Picture]]) -> int:
     """The whole factor by which all differences of a page can be multiplied without clipping.
 
     Args:
-        pairs: picture and twin of one shape, uint8.
+        pairs: picture and attacked picture of one shape, uint8.
 
     Returns:
         At least 1; 1 where nothing differs.
@@ -121,7 +121,7 @@ def amplified_difference(picture: Picture, twin: Picture, factor: int) -> Pictur
 
     Args:
         picture: (3, H, W) or (n, 3, H, W) uint8.
-        twin: the same shape.
+        twin: the attacked picture, the same shape.
         factor: at least 1.
 
     Returns:

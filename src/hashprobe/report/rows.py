@@ -75,13 +75,12 @@ def attack_row(
         cost: what it took; None where that is not known.
 
     Example:
-        >>> import numpy as np
-        >>> from hashprobe.evaluation.outcome import evaluate_attack
-        >>> codes, labels = PackedCodes.from_signs([[0] * 8, [1] * 8]), np.eye(2, dtype=bool)
-        >>> done = evaluate_attack(
-        ...     database_codes=codes, database_labels=labels,
-        ...     query_codes=codes[:1], query_labels=labels[:1],
-        ...     target_codes=codes[1:], target_labels=labels[1:], attacked_codes=codes[1:])
+        >>> from hashprobe.codes.labelled import Codes
+        >>> from hashprobe.evaluation.outcome import AttackCodes
+        >>> from hashprobe.evaluation.scoring import evaluate_attack
+        >>> codes = PackedCodes.from_signs([[0] * 8, [1] * 8])
+        >>> attack = AttackCodes(query=codes[:1], attacked=codes[1:], target=codes[1:])
+        >>> done = evaluate_attack(attack, Codes.of(codes, [0, 1]), target_labels=[1])
         >>> attack_row("DHTA", "attack", "8/255", done).tmap.value
         1.0
     """
