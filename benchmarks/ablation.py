@@ -6,32 +6,44 @@ python benchmarks/ablation.py --runs runs/small runs/vgg11
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from attack_engine import TOP, Victim, interval
+from attack_engine import TOP, Bench, interval
 from common import Results, arguments
-from hashprobe.attacks.objectives import bit_margin_loss, inner_product_loss
 from torch.nn import functional as F
 
 from hashprobe.attacks._bit_margin import (
     MOMENTUM,
+    SHARP,
+    SOFT,
     BitMarginOptions,
     bit_margin,
-    sharpen,
-    signed_step,
+    bit_margin_loss,
 )
-from hashprobe.attacks._dhta import alpha_at
+from hashprobe.attacks._dhta import alpha_at, inner_product_loss
+from hashprobe.attacks.registry import AttackSpec
 from hashprobe.evaluation.measurement import Measurement, paired_difference
-from hashprobe.optim.attempts import minimise
-from hashprobe.optim.rule import Descent
+from hashprobe.optim.attempts import solve
+from hashprobe.optim.rule import UpdateRule
 from hashprobe.types import Budget
 
 
 STEPS = BitMarginOptions().steps
-DEFAULT_OBJECTIVE = partial(sharpen, steps=STEPS)
+
+
+def grown(soft: float, sharp: float) -> Callable[..., torch.Tensor]:
+    """The default's objective between other ends."""
+
+    def objective(logits: Any, targets: Any, step: Any) -> torch.Tensor:
+        done = (step.to(logits.dtype) / STEPS).unsqueeze(1)
+        return bit_margin_loss(logits, targets, soft * (sharp / soft) ** done)
+
+    return objective
+
+
+DEFAULT_OBJECTIVE = grown(SOFT, SHARP)
 
 
 @dataclass(frozen=True)
@@ -46,24 +58,22 @@ class Variant:
     eight_bit: bool = True
 
     def __call__(
-        self, hasher: Any, images: Any, targets: Any, *, budget: Budget, **common: Any
+        self, victim: Any, queries: Any, goal: Any, *, budget: Budget, options: Any, **common: Any
     ) -> Any:
-        rule = partial(signed_step, size=self.size * budget.eps, steps=STEPS)
-        if not self.falling:
-            size = self.size * budget.eps
+        def step(momentum: Any, done: Any) -> Any:
+            left = 1 - done.to(momentum.dtype) / STEPS if self.falling else torch.ones(len(done))
+            size = self.size * budget.eps * left
+            return -size.view(-1, *[1] * (momentum.ndim - 1)) * momentum.sign()
 
-            def rule(momentum: Any, step: Any) -> Any:
-                return -size * momentum.sign()
-
-        descent = Descent(
+        rule = UpdateRule(
             objective=self.objective,
-            step_rule=rule,
+            step=step,
             steps=STEPS,
             momentum=self.momentum,
             eight_bit=self.eight_bit,
         )
-        common.pop("options")
-        return minimise(hasher, images, targets, descent, budget=budget, **common)
+        codes = goal.codes_for(queries.pixels, victim.bits)
+        return solve(victim, queries, codes, rule, budget=budget, **common)
 
 
 def of_margin(loss: Callable[[Any], Any]) -> Callable[..., torch.Tensor]:
@@ -82,16 +92,6 @@ def paper(logits: Any, targets: Any, step: Any) -> torch.Tensor:
     """The objective of DHTA with its schedule, in so many steps."""
     alpha = logits.new_tensor([alpha_at(done, STEPS) for done in step.tolist()])
     return inner_product_loss(logits, targets, alpha.unsqueeze(1))
-
-
-def grown(soft: float, sharp: float) -> Callable[..., torch.Tensor]:
-    """The default's objective between other ends."""
-
-    def objective(logits: Any, targets: Any, step: Any) -> torch.Tensor:
-        done = (step.to(logits.dtype) / STEPS).unsqueeze(1)
-        return bit_margin_loss(logits, targets, soft * (sharp / soft) ** done)
-
-    return objective
 
 
 VARIANTS = (
@@ -114,7 +114,7 @@ VARIANTS = (
 LENGTHS = ((10, 0), (20, 0), (25, 1), (100, 0), (50, 3))
 
 
-def compare(results: Results, victim: Victim, precision: str) -> None:
+def compare(results: Results, victim: Bench, precision: str) -> None:
     """All variants on one victim."""
     attacks: list[tuple[str, Any, Any]] = [(v.name, v, None) for v in VARIANTS]
     for steps, restarts in LENGTHS:
@@ -127,10 +127,9 @@ def compare(results: Results, victim: Victim, precision: str) -> None:
         row: dict[str, Any] = {"variant": name}
         for eps in (2, 8):
             start = time.perf_counter()
-            done = victim.craft(
-                attack=attack, options=options, budget=Budget(eps / 255), precision=precision
-            )
-            wrong = (done.codes.signs() != victim.targets.codes).sum(1)
+            spec = AttackSpec.of(attack, options, budget=Budget(eps / 255))
+            done = victim.craft(spec, precision=precision)
+            wrong = (done.codes.signs() != victim.goal.codes).sum(1)
             tmap = victim.tmap(done.codes)
             against = default.setdefault(eps, tmap)
             row |= {
@@ -142,8 +141,8 @@ def compare(results: Results, victim: Victim, precision: str) -> None:
             print(f"{victim.path.name} {name} {eps}/255: {time.perf_counter() - start:.0f} s")
         rows.append(row)
     results.table(
-        f"{victim.path.name}, t-MAP@{TOP} in per cent, {len(victim.ids)} queries; differences are "
-        "paired, with 95 % intervals",
+        f"{victim.path.name}, t-MAP@{TOP} in per cent, {len(victim.queries)} queries; differences "
+        "are paired, with 95 % intervals",
         rows,
     )
 
@@ -156,5 +155,5 @@ if __name__ == "__main__":
     )
     results = Results("ablation")
     for path in given.runs:
-        compare(results, Victim(path), given.precision)
+        compare(results, Bench(path), given.precision)
     results.write(given.json)

@@ -17,30 +17,33 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from common import Results, arguments, median, paired, seconds
-from hashprobe.optim.encoding import encode
-from hashprobe.optim.session import Precision, Session
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hashprobe.attacks._dhta import DhtaOptions, alpha_at
-from hashprobe.attacks.targets import TargetCodes, anchor_code
-from hashprobe.audit.attack_step import Protocol, draw_queries, draw_targets
+from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.attacks.targets import anchor_code
+from hashprobe.audit.attack_step import Protocol, draw_goal, draw_queries
 from hashprobe.audit.encode_step import encode_run
-from hashprobe.audit.run_io import imitates_bfloat16, load_codes, reopen
-from hashprobe.audit.train_step import Network, train_run
+from hashprobe.audit.network import Network
+from hashprobe.audit.run_io import open_run
+from hashprobe.audit.train_step import train_run
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.attack_result import Attacked
+from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.runner import craft
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
+from hashprobe.data.queries import Queries
 from hashprobe.evaluation.measurement import Measurement, paired_difference
 from hashprobe.evaluation.measures import targeted_mean_average_precision
-from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
-from hashprobe.types import Budget
+from hashprobe.types import Budget, Precision, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
+from hashprobe.victims.encoding import encode
 from hashprobe.victims.image import ImageHasher
+from hashprobe.victims.precision import imitates_bfloat16, in_precision
 
 
 HasherT = TypeVar("HasherT", bound=Hasher)
@@ -117,12 +120,10 @@ def speed_at_224(results: Results, full: bool) -> None:
     torch.manual_seed(0)
     others, queries = photo_crops(64, 224, 0), photo_crops(64 if full else 16, 224, 1)
     hasher = balanced(ImageHasher("vgg11", 32, size=224), others)
-    codes = encode(hasher, others.float() / 255)
+    codes = encode(hasher, Queries(others.float() / 255))
     rng = np.random.default_rng(0)
     anchors = np.stack([anchor_code(codes[rng.permutation(64)[:9]]) for _ in range(len(queries))])
-    targets = TargetCodes(
-        np.ones((len(queries), 1), bool), anchors, np.zeros((len(queries), 1), np.int64)
-    )
+    goal = Goal.targeted(anchors)
     rows = []
     for eps in (2, 8):
         # As released, and then as `hashprobe attack` has it.
@@ -136,14 +137,8 @@ def speed_at_224(results: Results, full: bool) -> None:
         hasher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for precision in precisions():
             start = time.perf_counter()
-            done = craft(
-                hasher,
-                queries,
-                range(len(queries)),
-                targets,
-                budget=Budget(eps / 255),
-                precision=precision,
-            )
+            spec, runtime = AttackSpec(budget=Budget(eps / 255)), Runtime(precision=precision)
+            done = craft(hasher, Queries(queries), goal, spec, runtime=runtime)
             ours = (time.perf_counter() - start) / len(queries)
             wrong = (done.codes.signs() != anchors).sum(1)
             rows.append(
@@ -162,44 +157,36 @@ def speed_at_224(results: Results, full: bool) -> None:
     results.table("VGG-11 with random weights at 224 px, 32 bits, judgement included", rows)
 
 
-class Victim:
+class Bench:
     """A trained and encoded run with the queries of the protocol, as `hashprobe attack` has it."""
 
     def __init__(self, path: Path, queries: int = 100, top: int | None = TOP) -> None:
-        run = Run.open(path)
-        self.path, self.query, self.database = (
-            path,
-            load_codes(run, "query"),
-            load_codes(run, "database"),
-        )
-        data, self.hasher, _ = reopen(run)
+        run = open_run(path)
+        self.path, self.hasher, self.database = path, run.hasher, run.database
         lay_channels_last(self.hasher)
         self.top, protocol = top, Protocol(queries=queries, top=top)
-        self.rows = draw_queries(len(self.query), protocol)
-        self.ids = self.query.positions[self.rows]
-        self.targets = draw_targets(
-            data, self.query.labels[self.rows], self.database, self.ids, DhtaOptions(), protocol
-        )
-        pixels = decode(data.query.take(self.ids), self.hasher.contract)
-        self.images8 = pixels.images
-        self.lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
+        rows = draw_queries(len(run.query), protocol)
+        self.goal = draw_goal(run, rows, AttackSpec("dhta"), protocol)
+        ids = run.query.positions[rows]
+        pixels = decode(run.data.query.take(ids), self.hasher.contract)
+        lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
+        self.queries = Queries(pixels.images, tuple(int(i) for i in ids), lengths)
 
     def tmap(self, codes: PackedCodes) -> Measurement:
         """t-MAP, with that of every query."""
-        return targeted_mean_average_precision(
-            codes, self.database.codes, self.targets.labels, self.database.labels, top=self.top
-        )
+        labels = self.goal.labels, self.database.labels
+        return targeted_mean_average_precision(codes, self.database.codes, *labels, top=self.top)
 
-    def craft(self, **settings: Any) -> Attacked:
+    def craft(self, spec: AttackSpec, out: Path | None = None, **runtime: Any) -> AttackResult:
         """The queries, attacked."""
         return craft(
-            self.hasher, self.images8, self.ids, self.targets, lengths=self.lengths, **settings
+            self.hasher, self.queries, self.goal, spec, runtime=Runtime(**runtime), out=out
         )
 
 
 def strength(
     results: Results,
-    victims: list[Victim],
+    victims: list[Bench],
     eps: list[float],
     options: DhtaOptions,
     repeats: int,
@@ -212,9 +199,9 @@ def strength(
     """
     rows = []
     for victim in victims:
-        length = None if victim.lengths is None else int(victim.lengths[0])
-        first = victim.images8[:1] if length is None else victim.images8[:1, :length]
-        target = torch.from_numpy(victim.targets.codes[:1]).float()
+        lengths, pixels = victim.queries.lengths, victim.queries.pixels
+        first = pixels[:1] if lengths is None else pixels[:1, : int(lengths[0])]
+        target = torch.from_numpy(victim.goal.codes[:1]).float()
         for size in eps:
             budget = Budget(size / 255)
             recipe = OfficialRecipe(
@@ -223,17 +210,15 @@ def strength(
             step = median(seconds(recipe.advance, repeats))
             recipe.end()
             official = victim.craft(
-                attack="dhta",
-                budget=budget,
-                options=options,
-                batch_size=50 if length is None else None,
+                AttackSpec("dhta", options, budget),
                 out=victim.path / "attacks" / f"official-{size:g}of255",
+                batch_size=50 if lengths is None else None,
             )
             theirs = victim.tmap(official.codes)
-            ceiling = victim.tmap(PackedCodes.from_signs(victim.targets.codes))
+            ceiling = victim.tmap(PackedCodes.from_signs(victim.goal.codes))
             for precision in precisions():
                 start = time.perf_counter()
-                done = victim.craft(budget=budget, precision=precision)
+                done = victim.craft(AttackSpec(budget=budget), precision=precision)
                 ours = (time.perf_counter() - start) / len(done)
                 rows.append(
                     {
@@ -280,7 +265,7 @@ def rates(results: Results, full: bool) -> None:
     images = images.contiguous(memory_format=torch.channels_last)
     rows = []
     for precision, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        fast = Session(precision=precision).fast(hasher)  # type: ignore[arg-type]
+        fast = in_precision(hasher, precision)  # type: ignore[arg-type]
         with FlopCounterMode(display=False) as counter:
             fast(images.clone().requires_grad_()).sum().backward()  # the pixels' gradient alone
         product, step = paired([product_of(2048, kind), step_of(fast, images)], 9 if full else 5)
@@ -314,12 +299,12 @@ def step_of(network: Any, images: Tensor) -> Callable[[], None]:
     return step
 
 
-def digits(folder: Path) -> Victim:
+def digits(folder: Path) -> Bench:
     """A small network on the bundled digits, trained in half a minute."""
     options = TrainOptions(epochs=6, batch_size=25, optimiser="adamw", lr=3e-3, augment="none")
     train_run(folder, DataOptions("digits"), Network("small", 32, size=8), options)
     encode_run(folder)
-    return Victim(folder)
+    return Bench(folder)
 
 
 if __name__ == "__main__":
@@ -332,7 +317,7 @@ if __name__ == "__main__":
     speed_at_224(results, given.full)
     repeats = 100 if given.full else 30
     if given.runs:
-        victims = [Victim(path) for path in given.runs]
+        victims = [Bench(path) for path in given.runs]
         strength(results, victims, [2, 8], DhtaOptions(), repeats)
     else:
         with tempfile.TemporaryDirectory() as temporary:

@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 from common import Results, arguments, median, once, seconds
-from hashprobe.optim.encoding import encode
-from hashprobe.optim.session import Session
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from hashprobe.audit.encode_step import encode_parts
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.loader import stream
+from hashprobe.data.queries import Queries
 from hashprobe.data.sources import FileSource, Split
 from hashprobe.storage.environment import cores
+from hashprobe.types import Runtime
+from hashprobe.victims.encoding import encode
 from hashprobe.victims.image import ImageHasher
+from hashprobe.victims.precision import in_precision
 
 
 BATCH = 64
@@ -56,21 +58,22 @@ def compare(results: Results, root: Path, full: bool) -> None:
         hasher = ImageHasher(backbone, 32, size=size).eval().requires_grad_(False)
         hasher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         split = folder_split(root, 768 if full else 256)
-        batch = next(stream(split, hasher.contract, batch_size=BATCH, workers=0)).images
+        batch = next(stream(split, hasher.contract, Runtime(batch_size=BATCH, workers=0))).images
         images = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
 
         def decoded(split: Split = split, hasher: ImageHasher = hasher) -> None:
-            for _ in stream(split, hasher.contract, batch_size=BATCH, workers=0):
+            for _ in stream(split, hasher.contract, Runtime(batch_size=BATCH, workers=0)):
                 pass
 
         def encoded(split: Split, fast: Any) -> PackedCodes:
-            parts = encode_parts(fast, split, 0, BATCH, cores() // 4, False, lambda *_: None)
+            runtime = Runtime(batch_size=BATCH, workers=cores() // 4)
+            parts = encode_parts(fast, split, 0, runtime, lambda *_: None)
             return PackedCodes.concatenate([part.codes for part in parts])
 
         decoding = median(seconds(decoded, 3)) / len(split)
         for precision in ("float32", "bfloat16"):
-            fast = Session(precision=precision).fast(hasher)  # type: ignore[arg-type]
-            forward = median(seconds(partial(encode, fast, images), 5)) / len(images)
+            fast = in_precision(hasher, precision)  # type: ignore[arg-type]
+            forward = median(seconds(partial(encode, fast, Queries(images)), 5)) / len(images)
             encoded(split.take(range(len(split) // 4)), fast)
             before = peak()
             times = [once(partial(encoded, split, fast)) for _ in range(3)]

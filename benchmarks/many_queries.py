@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from attack_engine import TOP, Victim
+from attack_engine import TOP, Bench
 from common import Results, arguments
 
+from hashprobe.attacks.registry import AttackSpec
 from hashprobe.types import Budget
 
 
@@ -24,10 +25,11 @@ def grow(results: Results, path: Path, numbers: tuple[int, ...]) -> None:
     """More and more queries of one run at 8/255 in bfloat16."""
     rows: list[dict[str, Any]] = []
     for queries in numbers:
-        victim = Victim(path, queries)
+        victim = Bench(path, queries)
         before, start = peak(), time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            done = victim.craft(budget=Budget(8 / 255), precision="bfloat16", out=Path(folder))
+            spec = AttackSpec(budget=Budget(8 / 255))
+            done = victim.craft(spec, out=Path(folder), precision="bfloat16")
             spent = time.perf_counter() - start
         rows.append(
             {

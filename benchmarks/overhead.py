@@ -4,7 +4,7 @@ python benchmarks/overhead.py [--json FILE]
 
 Two victims: a linear hash of the discrete cosine transform at 256 px with 32 queries, whose whole
 work is two matrix products, and the backbone `small` at 32 px with 100 queries. Bare passes and
-steps of the engine take turns; figures are medians of several runs, in processor time of one thread.
+steps of the engine take turns; figures are medians of several runs, in processor time, one thread.
 """
 
 import statistics
@@ -64,7 +64,7 @@ def bare(victim: Hasher, images: torch.Tensor, targets: torch.Tensor, steps: int
 
 
 def engine(run, options, victim: Hasher, queries: Queries, goal: Goal) -> float:
-    """Processor seconds of one step of an attack on all queries; what happens once is not counted."""
+    """Processor seconds of one step of an attack on all queries, without what happens once."""
     runtime = Runtime(batch_size=len(queries))
     times = []
     for steps in (options.steps, 2 * options.steps):

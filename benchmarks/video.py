@@ -19,27 +19,32 @@ from pathlib import Path
 import numpy as np
 import torch
 from attack_engine import (
+    Bench,
     OfficialRecipe,
-    Victim,
     balanced,
     photo_crops,
     precisions,
     strength,
 )
 from common import Results, arguments, median, seconds
-from hashprobe.optim.encoding import encode
 from torch import Tensor
 
 from hashprobe.attacks._dhta import PRESETS
-from hashprobe.attacks.targets import TargetCodes, anchor_code
+from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.attacks.targets import anchor_code
 from hashprobe.audit.encode_step import encode_run
 from hashprobe.audit.train_step import train_run
 from hashprobe.crafting.runner import craft
+from hashprobe.data.queries import Queries
 from hashprobe.paper.recipe import Cell
 from hashprobe.paper.settings import load_setting
-from hashprobe.types import Budget
+from hashprobe.types import Budget, Runtime
+from hashprobe.victims import clip
 from hashprobe.victims.base import lay_channels_last
 from hashprobe.victims.clip import VideoHasher
+from hashprobe.victims.encoding import encode
+from hashprobe.victims.memory import room as usual_room
 
 
 PAPER = PRESETS["paper-videos"].options
@@ -47,20 +52,20 @@ FRAMES, SIZE = 40, 224
 PEAK = """
 import json, resource, sys
 import torch
-from hashprobe.attacks import DhtaOptions, Session, dhta
-from hashprobe.victims import VideoHasher
-from hashprobe.types import Budget
+from hashprobe.attacks import DhtaOptions, Goal, dhta
+from hashprobe.data import Queries
+from hashprobe.types import Budget, Runtime
+from hashprobe.victims import VideoHasher, clip
 
 backbone, precision, room = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 torch.manual_seed(0)
-hasher = VideoHasher(backbone, 32, size=224, frames=40).eval()
-clip = torch.rand(1, 40, 3, 224, 224)
-hasher.room = room
-if precision == "bfloat16":
-    Session(precision="bfloat16").fast(hasher)
+victim = VideoHasher(backbone, 32, size=224, frames=40).eval()
+queries = Queries(torch.rand(1, 40, 3, 224, 224), lengths=torch.tensor([40]))
+if room:
+    clip.room = lambda device: room
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-dhta(hasher, clip, torch.ones(1, 32), budget=Budget(8 / 255), options=DhtaOptions(steps=2),
-     session=Session(precision=precision, batch_size=1))
+dhta(victim, queries, Goal.targeted(torch.ones(1, 32)), budget=Budget(8 / 255),
+     options=DhtaOptions(steps=2), runtime=Runtime(precision=precision, batch_size=1))
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([before / 2**20, after / 2**20]))
 """
@@ -102,12 +107,12 @@ def speed(results: Results, backbones: list[str], clips: int) -> None:
         hasher = VideoHasher(backbone, 32, size=SIZE, frames=FRAMES)
         others, queries = photo_clips(24, 0), photo_clips(clips, 1)
         balanced(hasher, others)
-        codes = encode(hasher, others.float() / 255)
+        whole = torch.full((len(others),), FRAMES)
+        codes = encode(hasher, Queries(others.float() / 255, lengths=whole))
         rng = np.random.default_rng(0)
         anchors = np.stack([anchor_code(codes[rng.permutation(24)[:9]]) for _ in range(clips)])
-        targets = TargetCodes(np.ones((clips, 1), bool), anchors, np.zeros((clips, 1), np.int64))
         # As published, all activations kept; and then as `hashprobe attack` has it.
-        hasher.chunk = None
+        hasher.chunk, clip.room = FRAMES, lambda device: 1 << 50
         recipe = OfficialRecipe(
             hasher,
             queries[:1].float() / 255,
@@ -117,14 +122,17 @@ def speed(results: Results, backbones: list[str], clips: int) -> None:
         )  # fmt: skip
         step = median(seconds(recipe.advance, 5))
         recipe.end()
-        hasher.chunk = "fitting"
+        hasher.chunk, clip.room = None, usual_room
         lay_channels_last(hasher)
         for precision in precisions():
             start = time.perf_counter()
             done = craft(
-                hasher, queries, range(clips), targets, budget=Budget(8 / 255), lengths=lengths,
-                precision=precision,  # type: ignore[arg-type]
-            )  # fmt: skip
+                hasher,
+                Queries(queries, lengths=lengths),
+                Goal.targeted(anchors),
+                AttackSpec(budget=Budget(8 / 255)),
+                runtime=Runtime(precision=precision),
+            )
             ours = (time.perf_counter() - start) / clips
             wrong = (done.codes.signs() != anchors).sum(1)
             rows.append(
@@ -147,12 +155,12 @@ def speed(results: Results, backbones: list[str], clips: int) -> None:
     )
 
 
-def moving_digits(folder: Path) -> Victim:
+def moving_digits(folder: Path) -> Bench:
     """A small network on the bundled clips, as the paper's experiments have it."""
     setting, cell = load_setting("moving-digits", "bench"), Cell(bits=32)
     train_run(folder, setting.data_of(cell), setting.network_of(cell), setting.train_of(cell))
     encode_run(folder)
-    return Victim(folder, 40, None)
+    return Bench(folder, 40, None)
 
 
 if __name__ == "__main__":
@@ -166,7 +174,7 @@ if __name__ == "__main__":
     memory(results, ["alexnet", "vgg11"])
     speed(results, ["alexnet"], 16 if given.full else 4)
     if given.runs:
-        victims = [Victim(path, given.queries, None) for path in given.runs]
+        victims = [Bench(path, given.queries, None) for path in given.runs]
         strength(results, victims, given.eps, PAPER, 20)
     else:
         with tempfile.TemporaryDirectory() as temporary:

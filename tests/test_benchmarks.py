@@ -1,6 +1,7 @@
 """The benchmarks compare like with like: every side of them gives the same answer."""
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from hashprobe.attacks._dhta import DhtaOptions, dhta
+from hashprobe.attacks import DhtaOptions, Goal, dhta
+from hashprobe.data import Queries
 from hashprobe.types import Budget
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.image import ImageHasher
@@ -38,7 +40,9 @@ def test_the_released_recipe_is_dhta_one_by_one(benchmark, kind):
         images = torch.rand(2, 5, 3, 16, 16)
     targets = torch.ones(2, 16)
     options = DhtaOptions(steps=12, alpha=0.1)
-    ours = dhta(hasher, images, targets, budget=Budget(8 / 255), options=options)
+    lengths = torch.tensor([5, 5]) if images.ndim == 5 else None
+    queries, goal = Queries(images, lengths=lengths), Goal.targeted(targets)
+    ours = dhta(hasher, queries, goal, budget=Budget(8 / 255), options=options)
     for row in range(2):
         recipe = engine.OfficialRecipe(
             hasher, images[row : row + 1], targets[row : row + 1], 8 / 255, options.alpha
@@ -87,7 +91,8 @@ def test_variants_are_attacks(benchmark):
     hasher, images = ImageHasher("small", 8, size=8).eval(), torch.rand(2, 3, 8, 8)
     images = (images * 255).round() / 255
     for variant in ablation.VARIANTS:
-        moved = variant(hasher, images, torch.ones(2, 8), budget=Budget(2 / 255), options=None)
+        queries, goal = Queries(images), Goal.targeted(torch.ones(2, 8))
+        moved = variant(hasher, queries, goal, budget=Budget(2 / 255), options=None)
         assert (moved - images).abs().max() <= 2 / 255 + 1e-6, variant.name
         assert torch.equal(moved, (moved * 255).round() / 255) == variant.eight_bit, variant.name
     assert ablation.VARIANTS[0].name == "default"
@@ -101,3 +106,23 @@ def test_results_are_shown_and_written(benchmark, tmp_path, capsys):
     assert "| a | b | c |\n|---|---|---|\n| 1,234 | 0.123 |  |\n| 5 |  | x |" in out
     assert '"machine"' in (tmp_path / "deep" / "out.json").read_text()
     assert np.isclose(benchmark("common").median([3.0, 1.0, 2.0]), 2.0)
+
+
+def test_the_engine_is_measured_beside_bare_passes(benchmark, monkeypatch, tmp_path, capsys):
+    """The short form runs; the figures themselves are for quiet machines."""
+    overhead = benchmark("overhead")
+    out = tmp_path / "overhead.json"
+    monkeypatch.setattr("sys.argv", ["overhead.py", "--tiny", "--json", str(out)])
+    threads = torch.get_num_threads()
+    overhead.main()
+    torch.set_num_threads(threads)
+    rows = json.loads(out.read_text())["sections"]["What the engine adds to bare passes"]
+    assert [row["attack"] for row in rows] == ["bit_margin", "dhta"] * 2
+    assert all(row["bare ms/step"] > 0 for row in rows)
+
+
+def test_no_query_reaches_the_code_of_the_overhead_benchmark(benchmark):
+    overhead = benchmark("overhead")
+    victim = overhead.Unreachable(overhead.DctHash(32))
+    logits = victim(torch.rand(3, 3, 32, 32))
+    assert logits.shape == (3, 72) and (logits[:, -8:] == -1).all()

@@ -128,9 +128,9 @@ def unit_l2_step(gradient: Images, *, size: float) -> Images:
     each = tuple(range(1, gradient.ndim))
     # Dividing by the peak first keeps squares of tiny gradients (tanh saturates) above 0.
     peak = gradient.abs().amax(each, keepdim=True)
-    scaled = gradient / torch.where(peak > 0, peak, torch.ones_like(peak))
+    scaled = gradient / peak.masked_fill_(peak == 0, 1)
     norm = torch.linalg.vector_norm(scaled, dim=each, keepdim=True)
-    return -size * scaled / torch.where(peak > 0, norm, torch.ones_like(norm))
+    return scaled.mul_(-size).div_(norm.masked_fill_(norm == 0, 1))
 
 
 def dhta(

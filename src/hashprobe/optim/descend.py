@@ -197,10 +197,11 @@ class Pool:
             gradient = torch.where(cut | ~mask, 0, gradient).sum(1, keepdim=True) * mask
         if not rule.momentum:
             return gradient
-        if not rule.raw:
-            mean = gradient.abs().mean(tuple(range(1, gradient.ndim)), keepdim=True)
-            gradient = gradient / torch.where(mean > 0, mean, torch.ones_like(mean))
-        return self.room["momentum"][part].mul_(rule.momentum).add_(gradient)
+        momentum = self.room["momentum"][part].mul_(rule.momentum)
+        if rule.raw:
+            return momentum.add_(gradient)
+        mean = gradient.abs().mean(tuple(range(1, gradient.ndim)), keepdim=True)
+        return momentum.addcdiv_(gradient, mean.masked_fill_(mean == 0, 1))
 
     def show(self, part: slice) -> None:
         """Brings what the victim is shown up to date."""
