@@ -206,7 +206,7 @@ def test_training_of_what_is_not_known_leaves_nothing_behind(hashprobe, tmp_path
         ("--top 0", "top must be at least 1; got 0"),
         ("--codec h264", "codec h264 is for videos: "),
         ("--codec h264 --crf 52", "crf must be from 0 (finest) to 51 (coarsest); got 52"),
-        ("--crf 30", "crf 30 says nothing without codec h264"),
+        ("--crf 30", "crf 30 has no effect without codec h264"),
         ("--cache-gb -1", "cache-gb must be a number of GiB, 0 or more; got -1"),
         ("--minimum 0", "minimum must be at least 1; got 0"),
         ("--n-t 0", "n_t must be at least 1"),

@@ -9,7 +9,8 @@ from torch import Tensor
 from hashprobe.audit.results import RESULT
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
-from hashprobe.data.codec import CRF, check_h264, decode_h264, encode_h264
+from hashprobe.data.codec import check_h264, decode_h264, encode_h264
+from hashprobe.data.crf import CRF
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import AfterCodec

@@ -1,10 +1,9 @@
 """Attack queries of an encoded run and measure how far its results move."""
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,12 +12,13 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import draw_target_codes, draw_target_labels
 from hashprobe.audit.after_codec import Film, film
+from hashprobe.audit.protocol import Protocol as Protocol
 from hashprobe.audit.results import RESULT
 from hashprobe.audit.run_io import EncodedRun, open_run, pick_device, say_precision
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.runner import craft
-from hashprobe.data.codec import CRF, check_crf, check_h264
+from hashprobe.data.codec import check_h264
 from hashprobe.data.loader import decode
 from hashprobe.data.queries import Queries
 from hashprobe.data.sources import Split
@@ -26,7 +26,6 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import compare_pixels
-from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
 from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.storage.schema import AttackRecord, Cost
 from hashprobe.types import Budget, Runtime
@@ -35,60 +34,6 @@ from hashprobe.victims.base import Hasher, lay_channels_last
 
 CLEAN_BYTES = 1 << 28
 """Clean queries larger than this are held in a file while they are attacked."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """Which queries are attacked, where to, and how that is scored; the same for every attack.
-
-    Example:
-        >>> Protocol(queries=20).pool
-        'differs'
-    """
-
-    queries: int = 100
-    """Queries drawn at random from the query split; source: DHTA, section 4.2."""
-    seed: int = 0
-    """Seed of queries, target labels, target codes and noise; the same seed pairs attacks."""
-    pool: Literal["differs", "disjoint", "unseen"] = "differs"
-    """Target labels that differ from the query's, share none with it, or are of classes that the
-    network never saw (data with --unseen)."""
-    target: str | None = None
-    """Name of one target label for all queries; none draws one for each."""
-    minimum: int = 9
-    """Fewest database items that a target label must have, so that attacks are paired."""
-    top: int | None = None
-    """List length T of MAP and t-MAP; none for the whole database."""
-    normaliser: Normaliser = "hits"
-    """What AP divides by: hits in the list (the field's), min(R, T), or R."""
-    ties: Ties | None = None
-    """Order at equal distance; none: stable with hits, expected with the others."""
-    empty: Empty = "zero"
-    """What a query without a hit counts."""
-    codec: Literal["none", "h264"] = "none"
-    """Judge adversarial clips, beside all else, once they have been through a real video file, and
-    untouched clips with them (videos only)."""
-    crf: int = CRF
-    """How coarse that video is, from 0 to 51: H.264's constant rate factor."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("queries", 1), ("seed", 0), ("minimum", 1), ("top", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise HashprobeError(f"{name} must be at least {least}; got {value}")
-        check_crf(self.crf)
-        if self.codec == "none" and self.crf != CRF:
-            raise HashprobeError(f"crf {self.crf} says nothing without codec h264")
-
-    def to_json(self) -> dict[str, Any]:
-        """What goes into files: the options by name, those of the codec only where there is one.
-
-        An attack judged without is thus what it was before there were codecs.
-        """
-        kept = asdict(self)
-        if self.codec == "none":
-            del kept["codec"], kept["crf"]
-        return kept
 
 
 def attack_run(

@@ -1,74 +1,113 @@
-"""The command line: parse, call, print. Commands are imported when they run, not before."""
+"""The command line: parses words, calls a command, prints. A command is imported when it runs."""
 
 import sys
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
+import hashprobe
+from hashprobe.cli.flags import Flag
+from hashprobe.cli.layout import Layout
 from hashprobe.errors import HashprobeError
-from hashprobe.storage.files import os_error
 
 
 if TYPE_CHECKING:
     from cyclopts.config import Dict
 
 
+HELP = "How far an adversary can move the results of hashing-based retrieval."
 COMMANDS = {
     "demo": "Run the whole audit on the bundled digits and write its report.",
     "train": "Train a hashing network into a run folder.",
     "encode": "Encode the queries and the database of a run, and print its MAP.",
     "attack": "Attack queries of a run and measure how far its results move.",
-    "evaluate": "Score anybody's codes from an .npz file.",
+    "evaluate": "Score codes from an .npz file.",
     "report": "Write a run's report as one HTML page.",
     "reproduce": "Reproduce tables and figures of the DHTA paper.",
 }
 
-app = App(
-    name="hashprobe",
-    help="How far an adversary can move the results of hashing-based retrieval.",
-    help_format="plaintext",
-    version_flags=["--version"],
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,
-)
-for name, text in COMMANDS.items():
-    app.command(f"hashprobe.cli.{name}:{name}", name=name, help=text)
+
+def build_app() -> App:
+    """A new command line, with the attacks that are registered when a command asks for them."""
+    app = App(
+        name="hashprobe",
+        help=HELP,
+        help_format="plaintext",
+        help_formatter=Layout(),
+        version=lambda: hashprobe.__version__,
+        version_flags=["--version"],
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    for name, text in COMMANDS.items():
+        app.command(f"hashprobe.cli.{name}:{name}", name=name, help=text)
+
+    @app.meta.default
+    def launch(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        config: Path | None = None,
+        debug: Flag = False,
+    ) -> object:
+        """Parse and run one command.
+
+        Parameters
+        ----------
+        config
+            A YAML recipe: options by command. Options on the command line override it.
+        debug
+            Show the traceback of an error.
+        """
+        try:
+            check_command(tokens)
+            app.config = (*([] if config is None else [read_recipe(config)]), fill_preset)
+            return app(tokens, exit_on_error=False, print_error=False)
+        except (Exception, KeyboardInterrupt) as error:
+            if debug:
+                traceback.print_exc()
+            sys.exit(explain(error))
+
+    return app
 
 
-@app.meta.default
-def launch(
-    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Path | None = None,
-    debug: Annotated[bool, Parameter(negative=())] = False,
-) -> object:
-    """How far an adversary can move the results of hashing-based retrieval.
+def check_command(tokens: Sequence[str]) -> None:
+    """Refuses an unknown command before any command is imported.
 
-    Parameters
-    ----------
-    config
-        A YAML recipe: options by command, which the command line overrides.
-    debug
-        Show the traceback of an error.
+    Raises:
+        HashprobeError: no such command, or no such attack; the nearest name is suggested.
     """
-    try:
-        app.config = (*([] if config is None else [read_recipe(config)]), fill_preset)
-        return app(tokens, exit_on_error=False, print_error=False)
-    except (Exception, KeyboardInterrupt) as error:
-        if debug:
-            traceback.print_exc()
-        sys.exit(explain(error))
-    finally:
-        app.config = ()
+    if not tokens or tokens[0].startswith("-"):
+        return
+    if tokens[0] not in COMMANDS:
+        raise HashprobeError(
+            f"unknown command {tokens[0]!r}. {suggest(tokens[0], COMMANDS)}"
+            f"Commands are {', '.join(COMMANDS)}; hashprobe --help explains them"
+        )
+    if tokens[0] == "attack" and len(tokens) > 1 and not tokens[1].startswith("-"):
+        from hashprobe.cli.attack import check_name
+
+        check_name(tokens[1], tokens[2:])
+
+
+def suggest(word: str, known: Sequence[str] | dict[str, Any]) -> str:
+    """A question that names the known word nearest to a word; empty if none is near.
+
+    Example:
+        >>> suggest("tain", COMMANDS)
+        'Did you mean "train"? '
+    """
+    close = get_close_matches(word, known, n=1)
+    return f'Did you mean "{close[0]}"? ' if close else ""
 
 
 def read_recipe(path: Path) -> "Dict":
-    """A YAML recipe as a source of options; a key that a command does not know is refused there.
+    """A YAML recipe as a source of options; each command refuses keys that it does not know.
 
     Raises:
-        HashprobeError: no such file, no plain YAML, or a section that is no command.
+        HashprobeError: the file is missing or not plain YAML, or a section is not a command.
     """
     import yaml  # type: ignore[import-untyped]
     from cyclopts.config import Dict
@@ -78,7 +117,7 @@ def read_recipe(path: Path) -> "Dict":
     try:
         content = yaml.safe_load(path.read_bytes()) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HashprobeError(f"{path} is no plain YAML: {error}") from error
+        raise HashprobeError(f"{path} is not plain YAML: {error}") from error
     if not isinstance(content, dict):
         raise HashprobeError(f"{path} must hold options by command; got {content!r:.40}")
     for section in content:
@@ -90,7 +129,7 @@ def read_recipe(path: Path) -> "Dict":
 
 
 def fill_preset(app: App, commands: tuple[str, ...], arguments: Any) -> None:
-    """The last source of options: what a preset says and nobody else has said."""
+    """The last source of options: values of a preset for options that have none yet."""
     if commands[:1] == ("attack",):
         from hashprobe.cli import attack
 
@@ -102,11 +141,16 @@ def fill_preset(app: App, commands: tuple[str, ...], arguments: Any) -> None:
 
 
 def explain(error: BaseException) -> int:
-    """Say in one line what went wrong; the exit code."""
+    """Prints in one line what went wrong, and returns the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        print("interrupted: what was finished is kept, the same command goes on", file=sys.stderr)
+        print(
+            "interrupted: finished work is kept; run the same command again to go on",
+            file=sys.stderr,
+        )
         return 130
     if isinstance(error, OSError) and not isinstance(error, HashprobeError):
+        from hashprobe.storage.files import os_error
+
         error = os_error(error, str(error.filename or "a file"))
     if isinstance(error, HashprobeError | CycloptsError):
         print("error:", " ".join(str(error).split()), file=sys.stderr)
@@ -123,12 +167,16 @@ def main(tokens: Sequence[str] | None = None) -> None:
     """The entry point of the `hashprobe` script.
 
     Args:
-        tokens: the words after `hashprobe`; by default those that the process was started with.
+        tokens: the words after `hashprobe`; None for those of this process.
 
     Raises:
-        SystemExit: 2 for a mistake of the user, 130 for Ctrl-C, 1 for anything else.
+        SystemExit: 2 for a mistake of the user, 130 for Ctrl-C, 1 for any other error.
+
+    Example:
+        >>> main(["--version"])
+        0.1.0
     """
     try:
-        app.meta(tokens, exit_on_error=False, print_error=False)
+        build_app().meta(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         sys.exit(explain(error))

@@ -1,23 +1,27 @@
-"""hashprobe attack: one sub-command an attack, made from the attack's own options."""
+"""hashprobe attack: one sub-command for each registered attack, made from the attack's options."""
 
 import math
-from collections.abc import Callable
-from difflib import get_close_matches
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import App, Parameter, Token
 
 from hashprobe.attacks._dhta import PRESETS
-from hashprobe.attacks.registry import ATTACKS, DEFAULT
-from hashprobe.audit.attack_step import Protocol, attack_run
-from hashprobe.cli.flags import Cache, CacheFlags, Flag
-from hashprobe.cli.presets import fill, unusual
-from hashprobe.cli.terminal import Terminal
+from hashprobe.attacks.contract import Attack
+from hashprobe.attacks.registry import ATTACKS, DEFAULT, AttackSpec
+from hashprobe.audit.protocol import Protocol
+from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
+from hashprobe.cli.presets import fill, non_defaults
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.outcome import Evaluation
-from hashprobe.optim.session import Precision
-from hashprobe.types import Budget, Space
+from hashprobe.types import Budget, Precision, Space
+
+
+if TYPE_CHECKING:
+    from hashprobe.evaluation.outcome import Evaluation
+
+PresetName: TypeAlias = Literal["paper", "paper-videos", "official-code"]
 
 
 def parse_eps(_: Any, tokens: tuple[Token, ...]) -> float:
@@ -34,27 +38,64 @@ def parse_eps(_: Any, tokens: tuple[Token, ...]) -> float:
     except (ValueError, ZeroDivisionError):
         eps = math.nan
     if not math.isfinite(eps):
-        raise ValueError(f"wanted is a number such as 8/255 or 0.032; got {text!r}")
+        raise ValueError(f"must be a number such as 8/255 or 0.032; got {text!r}")
     return eps
 
 
-Eps = Annotated[float, Parameter(converter=parse_eps, show_default=lambda _: "8/255")]
+@dataclass(frozen=True)
+class BudgetFlags(Budget):
+    """The budget as the command line takes it."""
 
-attack = App(
-    name="attack",
-    help=(
-        "Attack queries of a run and measure how far its results move: hashprobe attack RUN takes "
-        f"{DEFAULT}, the default; the others go by their names."
-    ),
-    help_format="plaintext",
-)
+    eps: Annotated[float, Parameter(converter=parse_eps, show_default=lambda _: "8/255")] = 8 / 255
+    """Largest change of a pixel value, such as 8/255 or 0.032."""
+    space: Space = "pixel"
+    """What eps counts in: pixel ([0, 1]) or normalised ((x - mean) / std)."""
+    frames: int | None = None
+    """Most frames of a clip that may change, chosen by the first gradient; by default all (videos
+    only)."""
+    shared: Flag = False
+    """Change all these frames alike (videos only)."""
+
+    @property
+    def budget(self) -> Budget:
+        """The budget itself."""
+        return Budget(**asdict(self))
+
+
+@dataclass(frozen=True)
+class AttackRuntime(RuntimeFlags):
+    """How attacks are computed."""
+
+    batch_size: Annotated[int | None, Parameter(show_default=False)] = None
+    """Queries in the network at once; by default what the memory of the machine allows."""
+    precision: Precision = "float32"
+    """What gradients are computed in. bfloat16 is faster if the processor supports it. Results are
+    always judged in float32."""
+    device: str = "auto"
+    """auto (the GPU if there is one), cpu, cuda, cuda:1, ..."""
+
+
+def __getattr__(name: str) -> App:
+    """Builds `attack` each time it is looked up, so that newly registered attacks are in it."""
+    if name == "attack":
+        return attack_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def attack_app() -> App:
+    """The command `attack` with a sub-command for each attack of the registry."""
+    app = App(name="attack", help_format="plaintext")
+    for attack in ATTACKS.values():
+        app.command(build(attack), name=attack.name)
+    app.default(build(ATTACKS[DEFAULT]))
+    return app
 
 
 def preset_options(app: App, commands: tuple[str, ...], arguments: Any) -> None:
-    """Give the options of a preset to those that neither command line nor recipe have set."""
-    # Attacks without one of these options (P2P has no ties) do without, and the number of steps is
-    # that of the paper's own optimisation.
-    foreign = () if commands[-1] in ("dhta", "p2p", "hag") else ("steps", "alpha")
+    """Gives options that neither command line nor recipe set their values of the preset."""
+    # The steps of a preset are those of descent on tanh(alpha z): attacks without an alpha keep
+    # their own.
+    descends = any(argument.name == "--alpha" for argument in arguments)
     values = {
         name: {
             "eps": preset.budget.eps,
@@ -62,105 +103,84 @@ def preset_options(app: App, commands: tuple[str, ...], arguments: Any) -> None:
             "pool": preset.pool,
             "minimum": preset.minimum,
             "empty": preset.empty,
-            **{k: v for k, v in unusual(preset.options).items() if k not in foreign},
+            **{k: v for k, v in non_defaults(preset.options).items() if descends or k != "steps"},
         }
         for name, preset in PRESETS.items()
     }
     fill(app, commands, arguments, values)
 
 
-def build(name: str, kind: type[Any], text: str) -> Callable[..., None]:
+def build(attack: Attack) -> Callable[..., None]:
     """The command of one attack."""
 
     def command(
         run: Path,
         /,
-        *more: Annotated[str, Parameter(show=False)],
-        eps: Eps = 8 / 255,
-        space: Space = "pixel",
-        frames: int | None = None,
-        shared: Flag = False,
-        preset: Literal["paper", "paper-videos", "official-code"] | None = None,
-        protocol: Annotated[Protocol, Parameter(name="*")] = Protocol(),  # noqa: B008
+        *,
+        budget: Annotated[BudgetFlags, FLAT] = BudgetFlags(),
+        preset: PresetName | None = None,
+        protocol: Annotated[Protocol, FLAT] = Protocol(),
         options: Any = None,
-        name_of_folder: Annotated[str | None, Parameter(name="--name")] = None,
-        batch_size: Annotated[int | None, Parameter(show_default=False)] = None,
-        precision: Precision = "float32",
-        device: str = "auto",
-        workers: int | None = None,
-        cache: CacheFlags = Cache(),  # noqa: B008
+        name: str | None = None,
+        runtime: Annotated[AttackRuntime, FLAT] = AttackRuntime(),
         overwrite: Flag = False,
     ) -> None:
-        if more:
-            raise stray(str(run), more)
-        # `preset` has done its work: `preset_options` put its values into the others.
+        from hashprobe.audit.attack_step import attack_run
+        from hashprobe.cli.terminal import Terminal
+
+        # `preset_options` has put the values of `preset` into the others.
         result = attack_run(
             run,
-            name,
-            budget=Budget(eps, space, frames, shared),
-            options=options or kind(),
+            AttackSpec(attack.name, options, budget.budget),
             protocol=protocol,
-            name=name_of_folder,
-            batch_size=batch_size,
-            precision=precision,
-            device=device,
-            workers=workers,
-            cache=cache.open(),
+            name=name,
+            runtime=runtime.open(Terminal()),
             overwrite=overwrite,
-            screen=Terminal(),
         )
         show(result)
 
-    command.__doc__ = f"""{text}
+    command.__doc__ = f"""{attack.summary}
 
     Parameters
     ----------
     run
         The run folder; it must be encoded.
-    eps
-        Largest change of a pixel value, such as 8/255 or 0.032.
-    space
-        What eps counts in: pixel ([0, 1]) or normalised ((x - mean) / std).
-    frames
-        Most frames of a clip that change, those of which the first gradient promises most; by
-        default all (videos only).
-    shared
-        Change all these frames alike (videos only).
     preset
-        paper (of images), paper-videos or official-code: budget, protocol and what this attack
-        shares with DHTA's options as published, where nothing else is said. The list length
-        depends on the data: say --top, too.
-    name_of_folder
-        Name of the folder under attacks/; by default from attack, budget and seed.
-    batch_size
-        Queries in the network at once; by default what the machine's memory allows.
-    precision
-        What gradients are computed in: float32, or bfloat16, which is faster where the processor
-        has it. Judgement is always float32.
-    device
-        auto (the GPU if there is one), cpu, cuda, cuda:1, ...
-    workers
-        Decoding processes; by default one a core.
+        paper (images), paper-videos or official-code: the published budget, protocol and options,
+        for options that are not given. The list length depends on the data: give --top, too.
+    name
+        Name of the folder under attacks/; by default made of attack, budget and seed.
     overwrite
-        Throw away another attack that has the folder.
+        Replace another attack in this folder.
     """
-    command.__annotations__["options"] = Annotated[kind | None, Parameter(name="*")]
+    command.__annotations__["options"] = Annotated[attack.options | None, FLAT]
     return command
 
 
-def stray(first: str, more: tuple[str, ...]) -> HashprobeError:
-    """The sentence for more words than a run: most often a misspelt attack."""
-    known = sorted(ATTACKS)
-    close = get_close_matches(first, known, n=1)
-    hint = f'Did you mean "{close[0]}"? ' if close else ""
-    return HashprobeError(
-        f"unknown attack {first!r} or words too many ({' '.join(more)}). {hint}"
-        f"Wanted is: hashprobe attack [{'|'.join(known)}] RUN"
-    )
+def check_name(word: str, more: Sequence[str]) -> None:
+    """Refuses a word that is neither an attack nor a path, if it looks like a misspelt attack.
+
+    Args:
+        word: what follows `hashprobe attack`.
+        more: the words after it.
+
+    Raises:
+        HashprobeError: the word is near the name of an attack, or a second argument follows it.
+    """
+    from hashprobe.cli.app import suggest
+
+    if word in ATTACKS or Path(word).exists():
+        return
+    hint = suggest(word, list(ATTACKS))
+    if hint or (more and not more[0].startswith("-")):
+        raise HashprobeError(
+            f"unknown attack {word!r}. {hint}Attacks are {', '.join(ATTACKS)}: "
+            f"hashprobe attack NAME RUN, or hashprobe attack RUN for {DEFAULT}"
+        )
 
 
-def show(result: Evaluation) -> None:
-    """The numbers of one attack, one a line."""
+def show(result: "Evaluation") -> None:
+    """Prints the numbers of one attack, one on each line."""
     for label, value in (
         ("t-MAP after 8 bits", result.achieved),
         ("t-MAP before rounding", result.achieved_float),
@@ -184,13 +204,8 @@ def show(result: Evaluation) -> None:
         )
         if visible.rmse_frames is not None:
             print(f"{'perceptibility, changed frames':30} {visible.rmse_frames:.2e}")
-    print(f"{'signature':30} {result.achieved.signature}")
+    signed = result.map_attacked if result.achieved is None else result.achieved
+    if signed is not None:
+        print(f"{'signature':30} {signed.signature}")
     if result.achieved_codec is not None:
         print(f"{'signature after the codec':30} {result.achieved_codec.signature}")
-
-
-for attack_name, entry in ATTACKS.items():
-    first_line = (entry.run.__doc__ or "").splitlines()[0]
-    attack.command(build(attack_name, entry.options, first_line), name=attack_name)
-    if attack_name == DEFAULT:
-        attack.default(build(attack_name, entry.options, first_line))

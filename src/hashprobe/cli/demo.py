@@ -1,22 +1,28 @@
 """hashprobe demo"""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import Parameter
+from hashprobe.cli.flags import Flag
+
+
+if TYPE_CHECKING:
+    from hashprobe.attacks.contract import Attack
+    from hashprobe.attacks.registry import AttackSpec
 
 
 WHY = (
-    "Digits are 8x8 pixels of strokes, and 8/255, the field's usual budget for photographs, barely "
-    "moves a stroke: the demo attacks at 64/255, which anybody can see."
+    "The digits have 8x8 pixels. 8/255, the usual budget for photographs, hardly changes a stroke: "
+    "the demo attacks at 64/255, which anybody can see."
 )
 WHY_VIDEO = (
-    "Clips are of digits that move, 16x16 pixels, and their labels say how: the demo attacks at "
-    "64/255, which anybody can see."
+    "The clips show moving digits of 16x16 pixels; their labels are the movements. The demo "
+    "attacks at 64/255, which anybody can see."
 )
 EPS = 64 / 255
-# Few epochs on 250 items leave the network imperfect, as networks on real data are.
-TRAINING = {
+# A few epochs on 250 items leave the network imperfect, like networks on real data.
+TRAINING: dict[str, Any] = {
     "epochs": 6,
     "batch_size": 25,
     "optimiser": "adamw",
@@ -24,9 +30,7 @@ TRAINING = {
     "schedule": "cosine",
     "augment": "none",
 }
-
-
-CLIPS = {
+CLIPS: dict[str, Any] = {
     "loss": "dvh",
     "epochs": 15,
     "batch_size": 24,
@@ -35,7 +39,28 @@ CLIPS = {
     "schedule": "cosine",
     "augment": "crop",
 }
-CLIP_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The data of a demo, and what it takes if nothing else is said."""
+
+    data: str
+    network: dict[str, Any]
+    training: dict[str, Any]
+    out: Path
+    queries: int
+    steps: int
+    why: str
+
+
+def plan(video: bool) -> Plan:
+    """The demo on digits, or on clips."""
+    if video:
+        network = {"bits": 32, "size": 16, "frames": 16}
+        out = Path("runs/demo-video")
+        return Plan("moving-digits", network, CLIPS, out, 40, 50, WHY_VIDEO)
+    return Plan("digits", {"bits": 32, "size": 8}, TRAINING, Path("runs/demo"), 100, 2000, WHY)
 
 
 def demo(
@@ -43,67 +68,67 @@ def demo(
     out: Path | None = None,
     queries: int | None = None,
     steps: int | None = None,
-    video: Annotated[bool, Parameter(negative=())] = False,
+    video: Flag = False,
 ) -> None:
     """Run the whole audit on the bundled digits: train, encode, attack, report.
 
     Parameters
     ----------
     out
-        The run folder, by default runs/demo or runs/demo-video; the same command goes on where it
-        was stopped.
+        The run folder, by default runs/demo or runs/demo-video; the same command resumes a demo
+        that was stopped.
     queries
         Queries attacked, at most 200 digits or 120 clips; by default 100 digits or 40 clips.
     steps
-        Steps of P2P and DHTA; by default the paper's 2,000 for digits, and 50 for clips.
+        Steps of the published attacks; by default the paper's 2,000 for digits, and 50 for clips.
     video
-        Clips of digits that move; their label is how.
+        Use clips of moving digits, labelled by their movement.
     """
-    from hashprobe.attacks._bit_margin import BitMarginOptions
-    from hashprobe.attacks._dhta import DhtaOptions
-    from hashprobe.attacks._noise import NoiseOptions
-    from hashprobe.attacks._p2p import P2pOptions
-    from hashprobe.audit.attack_step import Protocol, attack_run
+    from hashprobe.attacks.registry import ATTACKS
+    from hashprobe.audit.attack_step import attack_run
     from hashprobe.audit.encode_step import encode_run
+    from hashprobe.audit.network import Network
+    from hashprobe.audit.protocol import Protocol
     from hashprobe.audit.report_step import report_run
-    from hashprobe.audit.train_step import Network, train_run
+    from hashprobe.audit.train_step import train_run
     from hashprobe.cli.terminal import Terminal
     from hashprobe.data.datasets.registry import DataOptions
     from hashprobe.training.options import TrainOptions
+    from hashprobe.types import Runtime
+
+    it = plan(video)
+    run = out or it.out
+    runtime = Runtime(progress=Terminal())
+    protocol = Protocol(queries=it.queries if queries is None else queries)
+    shown = [attack for attack in ATTACKS.values() if is_shown(attack)]
+    specs = [spec_of(attack, it.steps if steps is None else steps) for attack in shown]
+    train_run(
+        run, DataOptions(it.data), Network(**it.network), TrainOptions(**it.training), runtime
+    )
+    print(f"{'MAP of untouched queries':28} {encode_run(run, runtime=runtime)}")
+    for spec in specs:
+        done = attack_run(run, spec, protocol=protocol, runtime=runtime, overwrite=True)
+        if spec is specs[0]:
+            print(f"{'t-MAP of untouched queries':28} {done.floor}")
+        title = f"t-MAP of {spec.attack.title}"
+        print(f"{title:28} {done.achieved}   target codes {done.ceiling}")
+    where = report_run(run, notes=(it.why,), progress=runtime.progress)
+    print(f"{it.why}\nreport: {where.resolve()}")
+
+
+def is_shown(attack: "Attack") -> bool:
+    """Whether a demo runs an attack: the default, and baselines by gradients to codes, or blind."""
+    from hashprobe.attacks.registry import DEFAULT
+
+    to_codes = attack.goal == "targeted" and attack.needs == {"gradients"}
+    return attack.name == DEFAULT or (attack.baseline and (to_codes or not attack.needs))
+
+
+def spec_of(attack: "Attack", steps: int) -> "AttackSpec":
+    """What a demo asks of an attack; the number of steps is for the published ones."""
+    from hashprobe.attacks.registry import AttackSpec
     from hashprobe.types import Budget
 
-    screen = Terminal()
-    if video:
-        data, network = "moving-digits", Network("small", 32, size=16, frames=16)
-        training = TrainOptions(**CLIPS)  # type: ignore[arg-type]
-        usual: tuple[Path, int, int] = Path("runs/demo-video"), 40, CLIP_STEPS
-    else:
-        data, network = "digits", Network("small", 32, size=8)
-        training = TrainOptions(**TRAINING)  # type: ignore[arg-type]
-        usual = Path("runs/demo"), 100, 2000
-    out = usual[0] if out is None else out
-    queries = usual[1] if queries is None else queries
-    steps = usual[2] if steps is None else steps
-    train_run(out, DataOptions(data), network, training, screen=screen)
-    print(f"{'MAP of untouched queries':28} {encode_run(out, screen=screen)}")
-    for title, name, options in (
-        ("Noise", "noise", NoiseOptions()),
-        ("P2P", "p2p", P2pOptions(steps=steps)),
-        ("DHTA", "dhta", DhtaOptions(steps=steps)),
-        ("Bit margin", "bit-margin", BitMarginOptions()),
-    ):
-        done = attack_run(
-            out,
-            name,
-            budget=Budget(EPS),
-            options=options,
-            protocol=Protocol(queries=queries),
-            overwrite=True,
-            screen=screen,
-        )
-        if name == "noise":
-            print(f"{'t-MAP of untouched queries':28} {done.floor}")
-        print(f"{'t-MAP of ' + title:28} {done.achieved}   target codes {done.ceiling}")
-    why = WHY_VIDEO if video else WHY
-    where = report_run(out, notes=(why,), screen=screen)
-    print(f"{why}\nreport: {where.resolve()}")
+    takes_steps = attack.baseline and "steps" in attack.options.__dataclass_fields__
+    options = attack.options(**({"steps": steps} if takes_steps else {}))
+    return AttackSpec(attack.name, options, Budget(EPS))

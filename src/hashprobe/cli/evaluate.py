@@ -7,7 +7,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from hashprobe.cli.flags import Flag
-from hashprobe.evaluation.codefile import load_code_file, score_codes
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
 
 
@@ -21,11 +20,11 @@ def evaluate(
     empty: Empty = "zero",
     json_: Annotated[Flag, Parameter(name="--json")] = False,
 ) -> None:
-    """Score anybody's codes from an .npz file: MAP, precision and, with targets, t-MAP.
+    """Score codes from an .npz file: MAP, precision and, with targets, t-MAP.
 
     The file holds database_codes and query_codes, (N, K) in -1/+1, 0/1 or bool, or packed uint8
-    beside a scalar bits; database_labels and query_labels, (N,) integers or (N, C) multi-hot; and,
-    for t-MAP, target_labels, one a query.
+    with a scalar bits; database_labels and query_labels, (N,) integers or (N, C) multi-hot; and,
+    for t-MAP, target_labels, one for each query.
 
     Parameters
     ----------
@@ -34,14 +33,16 @@ def evaluate(
     top
         List length T; by default the whole database.
     normaliser
-        What AP divides by: hits in the list (the field's), min(R, T), or relevant (R).
+        What AP is divided by: hits in the list (the field's), min(R, T), or relevant (R).
     ties
         Order at equal distance; by default stable with hits, expected with the others.
     empty
-        What a query without a hit counts: zero, skip or error.
+        How a query without a hit is counted: as zero, not at all (skip), or as an error.
     json_
         Print one JSON object and nothing else.
     """
+    from hashprobe.evaluation.codefile import load_code_file, score_codes
+
     scores = score_codes(
         load_code_file(file), top=top, normaliser=normaliser, ties=ties, empty=empty
     )

@@ -1,51 +1,66 @@
 """Options that several commands share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-
-from hashprobe.errors import HashprobeError
 
 
 if TYPE_CHECKING:
     from hashprobe.data.cache import ClipCache
+    from hashprobe.progress import Progress
+    from hashprobe.types import Runtime
 
 
 Flag = Annotated[bool, Parameter(negative=())]
-"""An option without a value, and without a --no- twin: off is its default."""
+"""An option without a value and without a --no- form; its default is off."""
+FLAT = Parameter(name="*")
+"""Makes each field of a dataclass an option of the command."""
 
 
 @dataclass(frozen=True)
-class Cache:
-    """Where decoded clips are kept, as the command line says it.
+class RuntimeFlags:
+    """How a command computes; each command adds fields of `Runtime` that it has options for.
 
     Example:
-        >>> Cache().open() is None
-        True
+        >>> from hashprobe.progress import Silent
+        >>> RuntimeFlags(workers=2).open(Silent()).workers
+        2
     """
 
+    workers: int | None = None
+    """Decoding processes; by default one for each core."""
     cache: Path | None = None
-    """Folder where clips of files are kept once they are decoded, as 8-bit pixels at the network's
-    size, for the next command; made if needed. Images and bundled clips do without."""
+    """Folder that keeps decoded clips of files for later commands, as 8-bit pixels of the network's
+    input size; it is made if needed. Images and bundled clips do not use it."""
     cache_gb: float = 4.0
-    """Most that this folder may take on the disk, in GiB; clips not used for longest go first."""
+    """Largest size of this folder in GiB; clips that were not used for the longest time are removed
+    first."""
 
-    def open(self) -> "ClipCache | None":
-        """The cache; None where no folder is named.
+    def open(self, progress: "Progress") -> "Runtime":
+        """The runtime.
+
+        Args:
+            progress: who is told.
 
         Raises:
-            HashprobeError: a size below 0, or one that is no number.
+            HashprobeError: a value out of range.
         """
+        from hashprobe.types import Runtime
+
+        names = [field.name for field in fields(self) if field.name not in ("cache", "cache_gb")]
+        given: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return Runtime(**given, cache=self.clips(), progress=progress)
+
+    def clips(self) -> "ClipCache | None":
+        """The cache of clips; None without a folder."""
         from hashprobe.data.cache import ClipCache
+        from hashprobe.errors import HashprobeError
 
         if not 0 <= self.cache_gb < inf:
             raise HashprobeError(
                 f"cache-gb must be a number of GiB, 0 or more; got {self.cache_gb}"
             )
         return None if self.cache is None else ClipCache(self.cache, int(self.cache_gb * 2**30))
-
-
-CacheFlags = Annotated[Cache, Parameter(name="*")]

@@ -1,4 +1,4 @@
-"""What `--preset` says and neither command line nor recipe have said."""
+"""Fills in the options of a preset that neither command line nor recipe set."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,18 +10,18 @@ from cyclopts.config import Dict
 def fill(
     app: App, commands: tuple[str, ...], arguments: Any, presets: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Give the options of the preset that was chosen to those that nobody has set.
+    """Gives options that are not set their values of the chosen preset.
 
     Args:
-        app: as cyclopts hands it to a source of options; commands and arguments, too.
+        app: as cyclopts hands it to a source of options, like commands and arguments.
         commands: see app.
         arguments: see app.
-        presets: options by preset; those that a command does not have are passed over.
+        presets: options by preset; options that a command does not have are ignored.
     """
     chosen = [argument for argument in arguments if argument.name == "--preset" and argument.tokens]
     name = chosen[0].tokens[0].value if chosen else ""
     if name not in presets:
-        return  # none, or one that the command itself will refuse
+        return  # no preset, or an unknown one, which the command refuses
     source = Dict(
         dict(presets[name]),
         source=f"preset {name}",
@@ -31,14 +31,14 @@ def fill(
     source(app, commands, arguments)
 
 
-def unusual(options: Any) -> dict[str, Any]:
-    """The options of a record that are not as its class has them.
+def non_defaults(options: Any) -> dict[str, Any]:
+    """The options of a dataclass that differ from its defaults.
 
     Example:
         >>> from hashprobe.types import InputContract
-        >>> unusual(InputContract(size=32))
+        >>> non_defaults(InputContract(size=32))
         {'size': 32}
     """
-    usual = type(options)()
+    defaults = type(options)()
     names = options.__dataclass_fields__
-    return {n: getattr(options, n) for n in names if getattr(options, n) != getattr(usual, n)}
+    return {n: getattr(options, n) for n in names if getattr(options, n) != getattr(defaults, n)}

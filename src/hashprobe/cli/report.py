@@ -14,20 +14,20 @@ def report(
     attack: str | None = None,
     markdown: Flag = False,
 ) -> None:
-    """Write a run's report as one HTML page that needs nothing beside it.
+    """Write a run's report as one self-contained HTML page.
 
     Parameters
     ----------
     run
-        The run folder; it must be encoded.
+        The run folder; it must be encoded, and an attack on it finished.
     out
         The page; by default report.html in the run folder.
     examples
-        Queries shown with their results before and after.
+        Queries shown with their results before and after the attack.
     attack
         Folder name of the attack whose curves and examples are shown; by default the strongest.
     markdown
-        Print the table of all attacks as Markdown instead, and nothing else.
+        Only print the table of all attacks as Markdown.
     """
     from hashprobe.audit.report_step import report_run, report_table
     from hashprobe.cli.terminal import Terminal
@@ -35,5 +35,5 @@ def report(
     if markdown:
         print(report_table(run), end="")
         return
-    where = report_run(run, out=out, examples=examples, attack=attack, screen=Terminal())
+    where = report_run(run, out=out, examples=examples, attack=attack, progress=Terminal())
     print(f"report: {where}")

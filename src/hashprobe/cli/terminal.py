@@ -1,7 +1,7 @@
-"""What a person sees while a command works: rich progress on a terminal, plain lines elsewhere."""
+"""The progress that a person sees: bars on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,26 +14,26 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hashprobe.progress import Tick
+
 
 PLAIN_SECONDS = 30.0
-
-Tick = Callable[[int, int], None]
-"""Called with (done, in all); as in `hashprobe.audit`, which takes seconds to import."""
+"""Seconds between two lines if there is no terminal."""
 
 
 class Terminal:
-    """Lines and bars on standard error, so that standard output holds results only."""
+    """A `hashprobe.progress.Progress` on standard error; standard output holds results only."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
 
-    def say(self, text: str) -> None:
-        """One line that stays."""
+    def log(self, text: str) -> None:
+        """Shows one line that stays."""
         self.console.print(text, markup=False)
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Tick]:
-        """A progress bar with the time left; off a terminal a line now and then."""
+        """Shows a progress bar with the time left; without a terminal, a line now and then."""
         if not self.console.is_terminal:
             yield self.plain(title)
             return
@@ -50,19 +50,19 @@ class Terminal:
             yield lambda done, total: progress.update(task, completed=done, total=total)
 
     def plain(self, title: str) -> Tick:
-        """A line every half minute, with the time left."""
-        said = time.monotonic()
+        """A tick that shows a line every half minute, with the time left."""
+        shown = time.monotonic()
         start: tuple[float, int] | None = None
 
         def tick(done: int, total: int) -> None:
-            nonlocal said, start
+            nonlocal shown, start
             now = time.monotonic()
-            # What an earlier run had finished took no time of this one.
+            # Items that an earlier run finished took no time of this one.
             start = start or (now, done)
-            if now - said < PLAIN_SECONDS or done <= start[1]:
+            if now - shown < PLAIN_SECONDS or done <= start[1]:
                 return
-            said = now
+            shown = now
             left = (now - start[0]) / (done - start[1]) * (total - done)
-            self.say(f"{title}: {done}/{total}, {left:.0f} s left")
+            self.log(f"{title}: {done}/{total}, {left:.0f} s left")
 
         return tick

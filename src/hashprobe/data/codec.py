@@ -10,26 +10,15 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from hashprobe.data.crf import CRF, check_crf
 from hashprobe.data.videos import Unreadable, decoded, upright, video_stream
 from hashprobe.errors import HashprobeError, missing_extra
 
 
-CRF, LARGEST_CRF = 23, 51
-"""Constant rate factor: 0 is nearly lossless, 23 is libx264's default, 51 is the coarsest."""
 RATE = 25
 """Frames a second; at a given crf it has no effect on the detail of a frame."""
 BT601 = 6
 """Colours of small videos (ITU-R BT.601), in the numbers of H.264 (annex E)."""
-
-
-def check_crf(crf: int) -> None:
-    """Refuses a constant rate factor that H.264 does not have.
-
-    Raises:
-        HashprobeError: it is not in 0..51.
-    """
-    if not 0 <= crf <= LARGEST_CRF:
-        raise HashprobeError(f"crf must be from 0 (finest) to {LARGEST_CRF} (coarsest); got {crf}")
 
 
 def check_h264() -> None:

@@ -1,0 +1,68 @@
+"""Which queries are attacked, and how that is scored; imports no torch."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from hashprobe.data.crf import CRF, check_crf
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which queries are attacked, with which targets, and how that is scored.
+
+    Raises:
+        HashprobeError: a number out of range, or a crf without a codec.
+
+    Example:
+        >>> Protocol(queries=20).pool
+        'differs'
+    """
+
+    queries: int = 100
+    """Queries drawn at random from the query split; source: DHTA, section 4.2."""
+    seed: int = 0
+    """Seed of queries, target labels, target codes and noise. Attacks with the same seed have the
+    same queries and targets."""
+    pool: Literal["differs", "disjoint", "unseen"] = "differs"
+    """Where target labels come from: differs (another label vector than the query's), disjoint (no
+    label in common), or unseen (classes that the network never saw; data with --unseen)."""
+    target: str | None = None
+    """Name of one target label for all queries; by default each query draws its own."""
+    minimum: int = 9
+    """Fewest database items that a target label must have."""
+    top: int | None = None
+    """List length T of MAP and t-MAP; by default the whole database."""
+    normaliser: Normaliser = "hits"
+    """What AP divides by: hits in the list (the field's), min(R, T), or R."""
+    ties: Ties | None = None
+    """Order at equal distance; by default stable with hits, expected with the others."""
+    empty: Empty = "zero"
+    """How a query without a hit is counted: as zero, not at all (skip), or as an error."""
+    codec: Literal["none", "h264"] = "none"
+    """h264 also judges adversarial and untouched clips after they were saved as an H.264 video file
+    (videos only)."""
+    crf: int = CRF
+    """H.264's constant rate factor, from 0 (finest) to 51 (coarsest)."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("queries", 1), ("seed", 0), ("minimum", 1), ("top", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise HashprobeError(f"{name} must be at least {least}; got {value}")
+        check_crf(self.crf)
+        if self.codec == "none" and self.crf != CRF:
+            raise HashprobeError(
+                f"crf {self.crf} has no effect without codec h264: add --codec h264"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """What goes into files: the options by name, those of the codec only with a codec.
+
+        Files of attacks without a codec are the same as before codecs existed.
+        """
+        kept = asdict(self)
+        if self.codec == "none":
+            del kept["codec"], kept["crf"]
+        return kept
