@@ -4,12 +4,9 @@ import numpy as np
 import torch
 
 from hashprobe.types import InputContract
-
-
-try:
-    from hashprobe.victims import Hasher, ImageHasher, VideoHasher
-except ImportError:  # the version that the outputs are of
-    from hashprobe.models import Hasher, ImageHasher, VideoHasher
+from hashprobe.victims.base import Hasher
+from hashprobe.victims.clip import VideoHasher
+from hashprobe.victims.image import ImageHasher
 
 
 CONTRACT = InputContract(size=8, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.4))
@@ -116,3 +113,9 @@ def target_codes(tied=True):
     if tied:
         codes[2, 3] = 0
     return codes
+
+
+def same_kernels():
+    """Whether this machine rounds as the one did that the golden outputs were computed on."""
+    release = ".".join(torch.__version__.split(".")[:2])
+    return (torch.backends.cpu.get_cpu_capability(), release) == ("AVX2", "2.14")

@@ -141,8 +141,8 @@ class Box:
 
     def cut(self, images: Images, gradient: Images) -> Bool[Tensor, "n *t 3 h w"]:
         """Values beyond black or white, where going on downhill would show nothing more."""
-        # A value that is at black or white but for rounding is not beyond.
-        slack = HAIR * self.scale / 255
+        # A grey level that is black or white but for rounding is not beyond.
+        slack = HAIR if self.scale > 1 else 0.0
         beyond = (images < -slack) & (gradient > 0)
         return beyond | ((images > self.scale + slack) & (gradient < 0))
 
