@@ -3,8 +3,8 @@ from .door import Outcome as Outcome
 from .encode_step import encode_run as encode_run
 from .network import TRAIN_PRESETS as TRAIN_PRESETS
 from .network import Network as Network
-from .quick_report import write_quick_report as write_quick_report
 from .protocol import Protocol as Protocol
+from .quick_report import write_quick_report as write_quick_report
 from .report_step import report_run as report_run
 from .report_step import report_table as report_table
 from .results import Finished as Finished

@@ -119,7 +119,8 @@ class Box:
         Example:
             >>> clean = torch.full((1, 3, 1, 1), 100 / 255)
             >>> box = Box.around(clean, Budget(8 / 255), InputContract(), eight_bit=True)
-            >>> 255 * box.show(torch.full((1, 3, 1, 1), 250.0), torch.empty_like(clean)).flatten()
+            >>> inside = box.clip(torch.full((1, 3, 1, 1), 107.6))
+            >>> 255 * box.show(inside, torch.empty_like(clean)).flatten()
             tensor([108., 108., 108.])
         """
         if self.scale == 1:

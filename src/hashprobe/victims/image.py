@@ -26,6 +26,7 @@ class ImageHasher(Normalising):
         HashprobeError: an unknown backbone, a K that does not fit, weights that cannot be had.
 
     Example:
+        >>> import torch
         >>> hasher = ImageHasher("small", 32).eval()
         >>> hasher(torch.rand(2, 3, 32, 32)).shape
         torch.Size([2, 32])
