@@ -5,7 +5,6 @@ import importlib
 import inspect
 import os
 import re
-import resource
 import subprocess
 import sys
 import tomllib
@@ -15,12 +14,19 @@ from pathlib import Path
 import pytest
 
 import hashprobe
+from hashprobe.attacks.registry import ATTACKS
+from hashprobe.cli.app import COMMANDS
 
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "hashprobe"
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = sorted(path.parent for path in SOURCE.rglob("__init__.py"))
+
+HEAVY = ("torch", "torchvision", "sklearn", "lightning_fabric", "matplotlib", "faiss")
+"""What takes seconds to import."""
+ANSWER_SECONDS = 0.7
+"""Processor seconds in which help and mistakes of typing are answered."""
 
 # A module imports only from those of a lower number, and from its own package.
 LAYERS = {
@@ -183,48 +189,160 @@ def run(code, *arguments):
 @pytest.mark.parametrize(
     "names",
     [
-        "hashprobe",
         "hashprobe.evaluation, hashprobe.codes",
         "hashprobe.report",
         "hashprobe.storage.runs, hashprobe.storage.files",
         "hashprobe.cli",
+        "hashprobe.attacks.registry, hashprobe.data.datasets.registry, hashprobe.training.options",
+        "hashprobe.audit.protocol, hashprobe.audit.network",
     ],
 )
 def test_light_parts_import_no_torch(names):
-    code = f"import sys, {names}; print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
+    code = f"import sys, {names}; print([m for m in {HEAVY} if m in sys.modules])"
     assert run(code).strip() == "[]"
 
 
-def test_help_answers_at_once_and_without_torch():
+def test_hashprobe_itself_is_imported_at_once():
     code = """
-import sys
-sys.argv = ["hashprobe", "--help"]
-from hashprobe.cli import main
-try:
-    main()
-finally:
-    print("torch loaded:", "torch" in sys.modules)
+import sys, time
+before = time.process_time()
+import hashprobe
+print(time.process_time() - before, "numpy" in sys.modules, "torch" in sys.modules)
 """
-    said = run(code)
-    assert "torch loaded: False" in said
-    for command in ("demo", "train", "encode", "attack", "evaluate", "report"):
-        assert command in said
-    times = []
+    said = [run(code).split() for _ in range(3)]
+    assert {(numpy, torch) for _, numpy, torch in said} == {("False", "False")}
+    assert min(float(seconds) for seconds, _, _ in said) < 0.1
+
+
+COMMAND = """
+import sys, time
+from hashprobe.cli import main
+code = 0
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code or 0
+loaded = [m for m in %r if m in sys.modules]
+print("\\n" + repr((code, loaded, time.process_time())))
+"""
+
+
+def answer(line):
+    """Exit code, heavy modules and processor seconds of a command, with what it printed."""
+    command = [sys.executable, "-c", COMMAND % (HEAVY,), *line.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    printed, _, last = done.stdout.rstrip("\n").rpartition("\n")
+    return *ast.literal_eval(last), printed + done.stderr
+
+
+def check_quick(line):
+    """Asserts that a command answers at once and loads nothing heavy; what it answered."""
     for _ in range(3):
-        before = processor_time()
-        subprocess.run([script(), "--help"], capture_output=True, check=True)
-        times.append(processor_time() - before)
-    # Processor time, and the least of it: what else runs on the machine only ever adds.
-    assert min(times) < 0.5, f"hashprobe --help took {min(times):.2f} s"
+        code, loaded, seconds, said = answer(line)
+        assert loaded == []
+        # Processor time, and the least of it: what else runs on the machine only ever adds.
+        if seconds < ANSWER_SECONDS:
+            return code, said
+    pytest.fail(f"hashprobe {line} took {seconds:.2f} s")
 
 
-def processor_time():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+HELPS = ["", *COMMANDS, *(f"attack {name}" for name in ATTACKS)]
 
 
-def script():
-    return str(Path(sys.executable).with_name("hashprobe"))
+@pytest.mark.parametrize("command", HELPS, ids=lambda name: name or "hashprobe")
+def test_help_answers_at_once_and_without_torch(command):
+    code, said = check_quick(f"{command} --help")
+    assert code == 0
+    assert f"Usage: hashprobe {command}".rstrip() in said
+
+
+def test_the_version_answers_at_once_and_without_torch():
+    assert check_quick("--version") == (0, f"{hashprobe.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("tain digits", 'Did you mean "train"?'),
+        ("attack dtha RUN", 'Did you mean "dhta"?'),
+        ("attack dhta", "RUN"),
+        ("train digits --ot x", "--out"),
+    ],
+)
+def test_wrong_commands_answer_at_once_and_without_torch(line, named):
+    code, said = check_quick(line)
+    assert code == 2
+    assert named in said
+
+
+# How many parameters a function may have
+
+
+def exported():
+    """Every (module, name) that an `__init__.pyi` exports."""
+    found = set()
+    for stub in SOURCE.rglob("__init__.pyi"):
+        package = module_name(stub).removesuffix(".__init__")
+        for node in ast.parse(stub.read_text()).body:
+            if isinstance(node, ast.ImportFrom):
+                base = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
+                module = f"{base}.{node.module}" if node.level else node.module
+                found |= {(module, alias.name) for alias in node.names}
+    return found
+
+
+def functions(tree, owner=""):
+    """Every function and method with the names that it stands in."""
+    for node in ast.iter_child_nodes(tree):
+        named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        name = f"{owner}.{node.name}".lstrip(".") if named else owner
+        if named and not isinstance(node, ast.ClassDef):
+            yield name, node, isinstance(tree, ast.ClassDef)
+        yield from functions(node, name)
+
+
+def width(node, method):
+    """Parameters of a function; self and cls do not count, * and ** count as one each."""
+    given = node.args
+    count = len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs)
+    static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in node.decorator_list)
+    return count + bool(given.vararg) + bool(given.kwarg) - (method and not static)
+
+
+def too_wide(source, module, public):
+    """Functions with more than ten parameters, or more than six if they are not exported."""
+    for name, node, method in functions(ast.parse(source)):
+        # The commands are public, too: their parameters are arguments of the command line.
+        open_ = (module, name.split(".")[0]) in public or module.startswith("hashprobe.cli.")
+        if width(node, method) > (10 if open_ else 6):
+            yield f"{module}:{name} has {width(node, method)} parameters"
+
+
+def test_nouns_end_long_parameter_lists():
+    public = exported()
+    assert ("hashprobe.attacks._dhta", "dhta") in public
+    wide = [
+        line for path in FILES for line in too_wide(path.read_text(), module_name(path), public)
+    ]
+    assert wide == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("def f(a, b, c, d, e, f): ...", 0),
+        ("def f(a, b, /, c, *d, e, f, **g): ...", 1),
+        ("class A:\n    def f(self, a, b, c, d, e, f): ...", 0),
+        ("class A:\n    def f(self, a, b, c, d, e, f, g): ...", 1),
+        ("class A:\n    @staticmethod\n    def f(a, b, c, d, e, f, g): ...", 1),
+        ("def open_(a, b, c, d, e, f, g, h, i, j): ...", 0),
+        ("def open_(a, b, c, d, e, f, g, h, i, j, k): ...", 1),
+        ("def f():\n    def g(a, b, c, d, e, f, g): ...", 1),
+    ],
+)
+def test_a_long_parameter_list_would_be_seen(source, found):
+    public = {("hashprobe.optim.box", "open_")}
+    assert len(list(too_wide(source, "hashprobe.optim.box", public))) == found
 
 
 def test_one_version_everywhere():

@@ -140,7 +140,7 @@ def test_the_commands_in_the_report_lead_to_the_same_run(audit):
     lines = commands_of(run, opened, attacks)
     assert [line.split()[1] for line in lines] == ["train", "encode", *["attack"] * 3, "report"]
     for line, finished in zip(lines[2:5], attacks, strict=True):
-        command, bound, _ = cli.app.parse_args(
+        command, bound, _ = cli.build_app().parse_args(
             shlex.split(line)[1:], exit_on_error=False, print_error=False
         )
         assert shlex.split(line)[1:3] == ["attack", finished.settings["attack"]]
@@ -299,7 +299,7 @@ def test_a_command_gives_its_budget_back(audit, eps, space):
     finished = finished_attacks(Run.open(audit[0]))[0]
     settings = {**finished.settings, "budget": {"eps": eps, "space": space}}
     line = attack_command(audit[0], replace(finished, settings=settings))
-    _, bound, _ = cli.app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
+    _, bound, _ = cli.build_app().parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
     assert bound.arguments["eps"] == eps
     assert bound.arguments.get("space", "pixel") == space
 
