@@ -72,7 +72,10 @@ def test_where_frames_are_not_seen_by_themselves_their_pixels_decide(
 
 
 def test_more_frames_than_a_clip_has_are_all_of_them(clip_hasher, clips8, lengths, random_signs):
-    queries, goal = Queries(clips8.float() / 255, lengths=lengths), Goal.targeted(random_signs(5, 16))
+    queries, goal = (
+        Queries(clips8.float() / 255, lengths=lengths),
+        Goal.targeted(random_signs(5, 16)),
+    )
     one, other = (
         dhta(
             clip_hasher(),
