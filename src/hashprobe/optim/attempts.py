@@ -167,7 +167,7 @@ class Work:
             return passing
         size = self.runtime.batch_size or problem.pool(rows)
         return passing + descend(
-            problem, self.targets, rule, rows=rows, start=attempt.start, size=size, best=best
+            problem, rule, rows=rows, start=attempt.start, size=size, best=best
         )
 
     @property
