@@ -11,7 +11,7 @@ from torch import Tensor
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.best import Best
 from hashprobe.optim.frames import spread
-from hashprobe.optim.gradients import gradient_of
+from hashprobe.optim.gradients import check_finite, gradient_of
 from hashprobe.optim.problem import Problem, Rows
 from hashprobe.optim.rule import Steps, UpdateRule
 from hashprobe.tensors import Images, Targets
@@ -196,6 +196,7 @@ class Pool:
     def move(self, gradient: Images) -> None:
         """x <- clip(x + step(gradient)), with the momentum of the rule."""
         for part in self.parts(self.block):
+            check_finite(gradient[part], "gradient", self.steps[part])
             direction = self.direction(part, gradient[part])
             move = self.rule.step(direction, self.steps[part])
             if not self.box.plain:
