@@ -5,29 +5,36 @@ import json
 import re
 import shlex
 import shutil
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hashprobe.data.datasets.bundled import load_digits
 from PIL import Image
 
 from hashprobe.audit.commands import attack_command, commands_of
-from hashprobe.audit.results import finished_attacks
+from hashprobe.audit.results import finished_attack, finished_attacks
 from hashprobe.audit.run_io import load_codes
 from hashprobe.cli import app as cli
 from hashprobe.cli import demo as demo_module
 from hashprobe.codes.packed import hamming
-from hashprobe.crafting.attack_result import Attacked
+from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.runner import Chunk
+from hashprobe.data.datasets.digits import load_digits
 from hashprobe.data.datasets.folder import load_folder
 from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision
 from hashprobe.evaluation.outcome import Evaluation
 from hashprobe.storage.files import read_json
 from hashprobe.storage.runs import Run
+from hashprobe.types import Budget
 
 
 NAMES = ("noise-64of255-seed1", "p2p-64of255-seed1", "dhta-64of255-seed1")
+
+
+def parsed(line):
+    """The arguments that the command line reads out of one line."""
+    words = shlex.split(line)[1:]
+    return cli.build_app().parse_args(words, exit_on_error=False, print_error=False)[1]
 
 
 def contents(folder):
@@ -56,7 +63,6 @@ def test_the_folder_holds_what_the_design_says(audit):
         folder = run / "attacks" / name
         assert {p.name for p in folder.iterdir()} == {
             "attack.json",
-            "settings.json",
             "evaluation.json",
             "queries",
             "png",
@@ -93,7 +99,7 @@ def test_the_numbers_are_those_of_the_pictures_on_the_disk(audit):
     query = load_codes(Run.open(run), "query")
     seen = {}
     for finished in finished_attacks(Run.open(run)):
-        attacked = Attacked.load(finished.folder)
+        attacked = AttackResult.load(finished.folder)
         again = targeted_mean_average_precision(
             attacked.codes, database.codes, attacked.target_labels, database.labels
         )
@@ -110,7 +116,7 @@ def test_the_numbers_are_those_of_the_pictures_on_the_disk(audit):
             row = int(np.flatnonzero(query.positions == query_id)[0])
             assert attacked.clean_codes[number] == query.codes[row]
         assert finished.evaluation.perceptibility.linf_255 <= 64
-        seen[finished.settings["attack"]] = finished.evaluation, attacked
+        seen[finished.attack] = finished.evaluation, attacked
     # The same seed pairs the attacks: same queries, same target labels, same floor.
     for _, attacked in seen.values():
         np.testing.assert_array_equal(attacked.query_ids, seen["dhta"][1].query_ids)
@@ -140,17 +146,14 @@ def test_the_commands_in_the_report_lead_to_the_same_run(audit):
     lines = commands_of(run, opened, attacks)
     assert [line.split()[1] for line in lines] == ["train", "encode", *["attack"] * 3, "report"]
     for line, finished in zip(lines[2:5], attacks, strict=True):
-        command, bound, _ = cli.app.parse_args(
-            shlex.split(line)[1:], exit_on_error=False, print_error=False
-        )
-        assert shlex.split(line)[1:3] == ["attack", finished.settings["attack"]]
+        bound = parsed(line)
+        assert shlex.split(line)[1:3] == ["attack", finished.attack]
         given = bound.arguments
-        assert given["eps"] == finished.budget.eps
+        assert given["budget"].budget == finished.budget
         assert given["protocol"].queries == 6
         assert given["protocol"].seed == 1
-        steps = finished.settings["options"].get("steps")
+        steps = finished.record.options.get("steps")
         assert getattr(given.get("options"), "steps", None) == steps
-        assert command is not None
     page = (run / "report.html").read_text()
     assert "hashprobe train digits --bits 16 --size 8 --epochs 4" in page
 
@@ -176,7 +179,7 @@ def test_another_configuration_is_refused_and_named(hashprobe, run):
     error = hashprobe(f"train digits --size 8 --bits 24 --out {run}").error
     assert "network.bits: 16 there, 24 here" in error
     error = hashprobe(f"attack dhta {run} --eps 64/255 --queries 6 --seed 1 --steps 21").error
-    assert "options.steps 20 there, 21 here" in error
+    assert "options.steps: 20 there, 21 here" in error
     assert "another folder or overwrite" in error
     assert contents(run) == before
 
@@ -190,14 +193,14 @@ def test_overwrite_replaces_another_attack_and_keeps_the_same(hashprobe, run, mo
         raise KeyboardInterrupt
 
     # Stopped while it replaces: the numbers of the old attack are not shown as the new one's.
-    monkeypatch.setattr(sys.modules["hashprobe.crafting.runner"], "attack_chunk", stop)
+    monkeypatch.setattr(Chunk, "attack", stop)
     assert hashprobe(f"{attack} --steps 3").code == 130
     assert [f.name for f in finished_attacks(Run.open(run))] == list(NAMES[:2])
     monkeypatch.undo()
     said = hashprobe(f"{attack} --steps 3")
     assert said.code == 0
     assert "finished already" not in said.err
-    assert json.loads((folder / "settings.json").read_text())["options"]["steps"] == 3
+    assert finished_attack(folder).record.options["steps"] == 3
 
 
 def test_codes_that_were_removed_are_made_again(hashprobe, run):
@@ -261,7 +264,7 @@ def test_examples_show_what_the_search_returns(audit, hashprobe, tmp_path, monke
     out = tmp_path / "page.html"
     words = ("--attack", NAMES[2], "--examples", 99, "--out", out)
     assert hashprobe("report", run, *words).code == 0
-    data, attacked = load_digits(), Attacked.load(run / "attacks" / NAMES[2])
+    data, attacked = load_digits(), AttackResult.load(run / "attacks" / NAMES[2])
     database = load_codes(Run.open(run), "database")
     (page,) = pages
     assert len(page.examples) == 6
@@ -297,17 +300,19 @@ def test_another_network_in_the_folder_encodes_anew(hashprobe, encoded):
 @pytest.mark.parametrize("space", ["pixel", "normalised"])
 def test_a_command_gives_its_budget_back(audit, eps, space):
     finished = finished_attacks(Run.open(audit[0]))[0]
-    settings = {**finished.settings, "budget": {"eps": eps, "space": space}}
-    line = attack_command(audit[0], replace(finished, settings=settings))
-    _, bound, _ = cli.app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
-    assert bound.arguments["eps"] == eps
-    assert bound.arguments.get("space", "pixel") == space
+    recipe = {**finished.record.recipe, "budget": {"eps": eps, "space": space}}
+    record = replace(finished.record, recipe=recipe)
+    line = attack_command(audit[0], replace(finished, record=record))
+    _, bound, _ = cli.build_app().parse_args(
+        shlex.split(line)[1:], exit_on_error=False, print_error=False
+    )
+    assert bound.arguments["budget"].budget == Budget(eps, space)
 
 
 def test_one_target_label_by_name_and_none_in_common(hashprobe, encoded):
     words = f"attack noise {encoded} --queries 4 --target 7 --top 50 --name seven"
     assert hashprobe(words).code == 0
-    attacked = Attacked.load(encoded / "attacks" / "seven")
+    attacked = AttackResult.load(encoded / "attacks" / "seven")
     assert (attacked.target_labels.argmax(1) == 7).all()
     assert attacked.target_labels.sum() == 4
 
@@ -351,7 +356,7 @@ def test_bad_pictures_are_named_or_left_out_and_counted(hashprobe, tmp_path):
     # Queries keep their number in the split, whatever was left out before them.
     said = hashprobe(f"attack noise {out} --queries 6 --minimum 2 --workers 0")
     assert said.code == 0, said.err
-    attacked = Attacked.load(out / "attacks" / "noise-8of255-seed0")
+    attacked = AttackResult.load(out / "attacks" / "noise-8of255-seed0")
     np.testing.assert_array_equal(attacked.query_ids, encoded["query"].positions)
     assert attacked.clean_codes == encoded["query"].codes
     assert hashprobe(f"report {out}").code == 0
@@ -450,11 +455,12 @@ def test_attacks_that_want_no_target_code(hashprobe, encoded):
     for name in ("noise", "hag", "feature"):
         path = encoded / "attacks" / f"{name}-64of255-seed1"
         results[name] = Evaluation.from_json(read_json(path / "evaluation.json"))
-        steps = read_json(path / "settings.json")["backwards"]
+        steps = finished_attack(path).record.cost.backwards
         assert steps == (0 if name == "noise" else 30)
     assert results["hag"].map_attacked.value < results["noise"].map_attacked.value / 2
     hag, clean = (
-        Attacked.load(encoded / "attacks" / f"{name}-64of255-seed1") for name in ("hag", "noise")
+        AttackResult.load(encoded / "attacks" / f"{name}-64of255-seed1")
+        for name in ("hag", "noise")
     )
     flipped = (hag.codes.signs() != hag.clean_codes.signs()).mean()
     assert flipped > 0.5 > (clean.codes.signs() != clean.clean_codes.signs()).mean()
