@@ -87,7 +87,7 @@ def check_parses(line):
         place = arguments.index("--config")
         del arguments[place : place + 2]
     arguments = [word for word in arguments if word != "--debug"]
-    cli.app.parse_args(arguments, exit_on_error=False, print_error=False)
+    cli.build_app().parse_args(arguments, exit_on_error=False, print_error=False)
 
 
 def check_other(line):

@@ -5,7 +5,6 @@ import importlib
 import inspect
 import os
 import re
-import resource
 import subprocess
 import sys
 import tomllib
@@ -15,6 +14,8 @@ from pathlib import Path
 import pytest
 
 import hashprobe
+from hashprobe.attacks.registry import ATTACKS
+from hashprobe.cli.app import COMMANDS
 
 
 ROOT = Path(__file__).parents[1]
@@ -22,29 +23,36 @@ SOURCE = ROOT / "src" / "hashprobe"
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = sorted(path.parent for path in SOURCE.rglob("__init__.py"))
 
+HEAVY = ("torch", "torchvision", "sklearn", "lightning_fabric", "matplotlib", "faiss")
+"""What takes seconds to import."""
+ANSWER_SECONDS = 0.7
+"""Processor seconds in which help and mistakes of typing are answered."""
+
 # A module imports only from those of a lower number, and from its own package.
 LAYERS = {
     "errors": 0,
-    "types": 1,
-    "tensors": 1,
-    "storage": 2,
-    "data": 3,
-    "codes": 4,
-    "victims": 5,
-    "training": 6,
-    "optim": 7,
-    "attacks": 8,
-    "defenses": 9,
-    "crafting": 10,
-    "evaluation": 11,
-    "report": 12,
-    "audit": 13,
-    "paper": 14,
-    "cli": 15,
+    "progress": 1,
+    "types": 2,
+    "tensors": 2,
+    "storage": 3,
+    "data": 4,
+    "codes": 5,
+    "victims": 6,
+    "training": 7,
+    "optim": 8,
+    "attacks": 9,
+    "defenses": 10,
+    "crafting": 11,
+    "evaluation": 12,
+    "report": 13,
+    "audit": 14,
+    "paper": 15,
+    "cli": 16,
 }
 # What a part must not import at all, whatever its layer allows.
 REFUSED = {
     "errors": {"torch", "numpy", "faiss"},
+    "progress": {"torch", "numpy", "faiss"},
     "types": {"torch", "faiss"},
     "storage": {"torch", "faiss"},
     "evaluation": {"torch", "faiss", "hashprobe.tensors", "hashprobe.victims", "hashprobe.attacks"},
@@ -128,34 +136,32 @@ def test_codes_import_torch_only_where_it_is_used():
         assert not [name for name in found if name.split(".")[0] == "torch"], path
 
 
-def isort_key(name):
-    """CONSTANTS, then Classes, then functions, as ruff sorts `__all__`."""
-    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2
-    return kind, name
-
-
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda p: str(p.relative_to(SOURCE.parent)))
-def test_a_package_exports_what_it_says(folder):
+def test_a_package_exports_what_its_stub_says(folder):
     name = ".".join(folder.relative_to(SOURCE.parent).parts)
-    package = importlib.import_module(name)
+    package, stub = importlib.import_module(name), folder / "__init__.pyi"
     exported = list(getattr(package, "__all__", []))
-    assert exported == sorted(exported, key=isort_key)
-    assert len(set(exported)) == len(exported)
     for public in exported:
         assert hasattr(package, public), f"{name}.{public} cannot be imported"
-    own = set()
-    for node in ast.parse((folder / "__init__.py").read_text()).body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hashprobe"):
-            own |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            own.add(node.name)
-        elif isinstance(node, ast.Assign):
-            own |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            own.add(node.target.id)
-    public_names = {n for n in own if not n.startswith("_")}
-    if exported:
-        assert public_names <= set(exported), "imported here, so public, but not in __all__"
+    if not stub.exists():
+        return
+    named = [
+        alias
+        for node in ast.parse(stub.read_text()).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    assert all(alias.asname == alias.name for alias in named), "write `import x as x`"
+    assert sorted({alias.name for alias in named}) == sorted(exported)
+    assert len(named) == len(exported), "a name is exported twice"
+
+
+def test_no_two_files_share_a_name():
+    """Faces of packages, registries and what several kinds of one thing share have one job each."""
+    same_job = {"__init__", "__main__", "registry", "base"}
+    names = [path.stem for path in FILES if path.stem not in same_job]
+    # A command is named after what it does; the work itself is done elsewhere.
+    assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda p: str(p.relative_to(SOURCE.parent)))
@@ -183,48 +189,160 @@ def run(code, *arguments):
 @pytest.mark.parametrize(
     "names",
     [
-        "hashprobe",
         "hashprobe.evaluation, hashprobe.codes",
         "hashprobe.report",
         "hashprobe.storage.runs, hashprobe.storage.files",
         "hashprobe.cli",
+        "hashprobe.attacks.registry, hashprobe.data.datasets.registry, hashprobe.training.options",
+        "hashprobe.audit.protocol, hashprobe.audit.network",
     ],
 )
 def test_light_parts_import_no_torch(names):
-    code = f"import sys, {names}; print([m for m in ('torch', 'matplotlib') if m in sys.modules])"
+    code = f"import sys, {names}; print([m for m in {HEAVY} if m in sys.modules])"
     assert run(code).strip() == "[]"
 
 
-def test_help_answers_at_once_and_without_torch():
+def test_hashprobe_itself_is_imported_at_once():
     code = """
-import sys
-sys.argv = ["hashprobe", "--help"]
-from hashprobe.cli import main
-try:
-    main()
-finally:
-    print("torch loaded:", "torch" in sys.modules)
+import sys, time
+before = time.process_time()
+import hashprobe
+print(time.process_time() - before, "numpy" in sys.modules, "torch" in sys.modules)
 """
-    said = run(code)
-    assert "torch loaded: False" in said
-    for command in ("demo", "train", "encode", "attack", "evaluate", "report"):
-        assert command in said
-    times = []
+    said = [run(code).split() for _ in range(3)]
+    assert {(numpy, torch) for _, numpy, torch in said} == {("False", "False")}
+    assert min(float(seconds) for seconds, _, _ in said) < 0.1
+
+
+COMMAND = """
+import sys, time
+from hashprobe.cli import main
+code = 0
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code or 0
+loaded = [m for m in %r if m in sys.modules]
+print("\\n" + repr((code, loaded, time.process_time())))
+"""
+
+
+def answer(line):
+    """Exit code, heavy modules and processor seconds of a command, with what it printed."""
+    command = [sys.executable, "-c", COMMAND % (HEAVY,), *line.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    printed, _, last = done.stdout.rstrip("\n").rpartition("\n")
+    return *ast.literal_eval(last), printed + done.stderr
+
+
+def check_quick(line):
+    """Asserts that a command answers at once and loads nothing heavy; what it answered."""
     for _ in range(3):
-        before = processor_time()
-        subprocess.run([script(), "--help"], capture_output=True, check=True)
-        times.append(processor_time() - before)
-    # Processor time, and the least of it: what else runs on the machine only ever adds.
-    assert min(times) < 0.5, f"hashprobe --help took {min(times):.2f} s"
+        code, loaded, seconds, said = answer(line)
+        assert loaded == []
+        # Processor time, and the least of it: what else runs on the machine only ever adds.
+        if seconds < ANSWER_SECONDS:
+            return code, said
+    pytest.fail(f"hashprobe {line} took {seconds:.2f} s")
 
 
-def processor_time():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+HELPS = ["", *COMMANDS, *(f"attack {name}" for name in ATTACKS)]
 
 
-def script():
-    return str(Path(sys.executable).with_name("hashprobe"))
+@pytest.mark.parametrize("command", HELPS, ids=lambda name: name or "hashprobe")
+def test_help_answers_at_once_and_without_torch(command):
+    code, said = check_quick(f"{command} --help")
+    assert code == 0
+    assert f"Usage: hashprobe {command}".rstrip() in said
+
+
+def test_the_version_answers_at_once_and_without_torch():
+    assert check_quick("--version") == (0, f"{hashprobe.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("tain digits", 'Did you mean "train"?'),
+        ("attack dtha RUN", 'Did you mean "dhta"?'),
+        ("attack dhta", "RUN"),
+        ("train digits --ot x", "--out"),
+    ],
+)
+def test_wrong_commands_answer_at_once_and_without_torch(line, named):
+    code, said = check_quick(line)
+    assert code == 2
+    assert named in said
+
+
+# How many parameters a function may have
+
+
+def exported():
+    """Every (module, name) that an `__init__.pyi` exports."""
+    found = set()
+    for stub in SOURCE.rglob("__init__.pyi"):
+        package = module_name(stub).removesuffix(".__init__")
+        for node in ast.parse(stub.read_text()).body:
+            if isinstance(node, ast.ImportFrom):
+                base = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
+                module = f"{base}.{node.module}" if node.level else node.module
+                found |= {(module, alias.name) for alias in node.names}
+    return found
+
+
+def functions(tree, owner=""):
+    """Every function and method with the names that it stands in."""
+    for node in ast.iter_child_nodes(tree):
+        named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        name = f"{owner}.{node.name}".lstrip(".") if named else owner
+        if named and not isinstance(node, ast.ClassDef):
+            yield name, node, isinstance(tree, ast.ClassDef)
+        yield from functions(node, name)
+
+
+def width(node, method):
+    """Parameters of a function; self and cls do not count, * and ** count as one each."""
+    given = node.args
+    count = len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs)
+    static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in node.decorator_list)
+    return count + bool(given.vararg) + bool(given.kwarg) - (method and not static)
+
+
+def too_wide(source, module, public):
+    """Functions with more than ten parameters, or more than six if they are not exported."""
+    for name, node, method in functions(ast.parse(source)):
+        # The commands are public, too: their parameters are arguments of the command line.
+        open_ = (module, name.split(".")[0]) in public or module.startswith("hashprobe.cli.")
+        if width(node, method) > (10 if open_ else 6):
+            yield f"{module}:{name} has {width(node, method)} parameters"
+
+
+def test_nouns_end_long_parameter_lists():
+    public = exported()
+    assert ("hashprobe.attacks._dhta", "dhta") in public
+    wide = [
+        line for path in FILES for line in too_wide(path.read_text(), module_name(path), public)
+    ]
+    assert wide == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("def f(a, b, c, d, e, f): ...", 0),
+        ("def f(a, b, /, c, *d, e, f, **g): ...", 1),
+        ("class A:\n    def f(self, a, b, c, d, e, f): ...", 0),
+        ("class A:\n    def f(self, a, b, c, d, e, f, g): ...", 1),
+        ("class A:\n    @staticmethod\n    def f(a, b, c, d, e, f, g): ...", 1),
+        ("def open_(a, b, c, d, e, f, g, h, i, j): ...", 0),
+        ("def open_(a, b, c, d, e, f, g, h, i, j, k): ...", 1),
+        ("def f():\n    def g(a, b, c, d, e, f, g): ...", 1),
+    ],
+)
+def test_a_long_parameter_list_would_be_seen(source, found):
+    public = {("hashprobe.optim.box", "open_")}
+    assert len(list(too_wide(source, "hashprobe.optim.box", public))) == found
 
 
 def test_one_version_everywhere():

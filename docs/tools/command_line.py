@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from cyclopts.docs.markdown import generate_markdown_docs
 
-from hashprobe.cli.app import app
+from hashprobe.cli.app import build_app
 
 
 PAGE = Path(__file__).parents[1] / "reference" / "command-line.md"
@@ -25,7 +25,7 @@ def page() -> str:
     """The page: every command with its options; what all attacks share is listed once."""
     # Commands without a name of their own are called by that of the running program.
     with patch.object(sys, "argv", ["hashprobe"]):
-        text = generate_markdown_docs(app, generate_toc=False)
+        text = generate_markdown_docs(build_app(), generate_toc=False)
     title, *sections = re.split(r"^(?=#+ )", text.replace("```console", "```text"), flags=re.M)[1:]
     sections = [without(section, always(section)) for section in sections]
     attacks = [section for section in sections if section.startswith("### hashprobe attack")]

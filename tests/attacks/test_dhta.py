@@ -3,9 +3,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hashprobe.attacks._dhta import PRESETS, DhtaOptions, alpha_at, dhta
-from hashprobe.attacks._noise import NoiseOptions, noise
-from hashprobe.attacks._p2p import P2pOptions, p2p
+from hashprobe.attacks._dhta import (
+    PRESETS,
+    DhtaOptions,
+    alpha_at,
+    dhta,
+    inner_product_loss,
+    unit_l2_step,
+)
+from hashprobe.attacks._hag import HagOptions
+from hashprobe.attacks._p2p import P2pOptions
+from hashprobe.attacks.goal import Goal
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Budget
 
@@ -21,13 +30,19 @@ def test_reaches_every_bit_that_can_be_reached(space, n, linear, random_signs):
         w[k, support] = torch.randn(len(support), generator=chance, dtype=torch.float64)
     # Well inside the box, so that only the budget binds.
     images = 0.5 + 0.2 * (torch.rand(n, 3, 8, 8, generator=chance, dtype=torch.float64) - 0.5)
-    hasher, targets = linear(w), random_signs(n, bits)
+    victim, targets = linear(w), random_signs(n, bits)
     eps = 0.3 if space == "normalised" else 0.08
-    std = torch.tensor(hasher.contract.std, dtype=torch.float64).repeat_interleave(64)
+    std = torch.tensor(victim.contract.std, dtype=torch.float64).repeat_interleave(64)
     radius = eps * (std if space == "normalised" else torch.ones_like(std))
     z, reach = images.flatten(1) @ w.T, (w.abs() * radius).sum(1)
     best = torch.where(targets * z + reach > 0, targets, -targets)
-    moved = dhta(hasher, images, targets, budget=Budget(eps, space), options=DhtaOptions(steps=300))
+    moved = dhta(
+        victim,
+        Queries(images),
+        Goal.targeted(targets),
+        budget=Budget(eps, space),
+        options=DhtaOptions(steps=300),
+    )
     assert torch.equal((moved.flatten(1) @ w.T).sign(), best)
     wrong = targets * z < 0
     assert (wrong & (best == targets)).any() and (wrong & (best != targets)).any()
@@ -62,7 +77,7 @@ def test_schedule_out_of_range():
 
 
 def test_constant_alpha_replaces_the_schedule(conv, random_images, random_signs):
-    given = conv(), random_images(2), random_signs(2, 16)
+    given = conv(), Queries(random_images(2)), Goal.targeted(random_signs(2, 16))
     budget = Budget(0.2)
 
     def run(**options):
@@ -76,13 +91,6 @@ def test_constant_alpha_replaces_the_schedule(conv, random_images, random_signs)
     assert torch.equal(one, dhta(*given, budget=budget, options=constant))
 
 
-def test_p2p_is_dhta_step_for_step(conv, random_images, random_signs):
-    given = conv(), random_images(2), random_signs(2, 16)
-    settings = {"steps": 9, "step_size": 0.1, "alpha": 0.4}
-    point = p2p(*given, budget=Budget(0.1), options=P2pOptions(**settings))
-    assert torch.equal(point, dhta(*given, budget=Budget(0.1), options=DhtaOptions(**settings)))
-
-
 def test_tied_bits_are_left_alone(linear):
     """A target of 0 gives no gradient: the pixels of that bit alone do not move."""
     w = torch.zeros(8, 48, dtype=torch.float64)
@@ -92,7 +100,11 @@ def test_tied_bits_are_left_alone(linear):
     targets[0, 2] = 0
     images = torch.full((1, 3, 4, 4), 0.5, dtype=torch.float64)
     moved = dhta(
-        linear(w), images, targets, budget=Budget(0.1), options=DhtaOptions(steps=5)
+        linear(w),
+        Queries(images),
+        Goal.targeted(targets),
+        budget=Budget(0.1),
+        options=DhtaOptions(steps=5),
     ).flatten()
     still = torch.zeros(48, dtype=torch.bool)
     still[12:18] = True
@@ -126,57 +138,37 @@ def test_options_out_of_range(settings, message):
     if "n_t" not in settings:
         with pytest.raises(HashprobeError, match=message):
             P2pOptions(**settings)
+        if "alpha" in settings or "steps" in settings:
+            with pytest.raises(HashprobeError, match=message):
+                HagOptions(**settings)
 
 
-@pytest.mark.parametrize("space", ["pixel", "normalised"])
-def test_noise_is_uniform_and_independent(space, conv, random_signs):
-    images = torch.full((2, 3, 100, 100), 0.5, dtype=torch.float64)
-    hasher, eps = conv(), 0.1
-    noisy = noise(
-        hasher,
-        images,
-        random_signs(2, 16),
-        budget=Budget(eps, space),
-        options=NoiseOptions(),
-        seed=4,
-        query_ids=[1, 2],
-    )
-    unit = torch.tensor(hasher.contract.std if space == "normalised" else (1.0, 1.0, 1.0))
-    delta = (noisy - 0.5) / (eps * unit.double().view(3, 1, 1))
-    n = delta[0].numel()
-    for draw in delta:
-        assert 0.999 < draw.abs().max() <= 1 + 1e-9
-        assert abs(draw.mean()) < 4 * (1 / 3 / n) ** 0.5
-        assert abs(draw.var() - 1 / 3) < 4 * (4 / 45 / n) ** 0.5
-    correlation = (delta[0] * delta[1]).mean() * 3
-    assert abs(correlation) < 4 / n**0.5
+def test_loss_against_a_double_loop(random_signs):
+    z = torch.randn(5, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    b = random_signs(5, 8)
+    b[2, 3] = 0
+    loss = inner_product_loss(z, b, 0.3)
+    for i in range(5):
+        expected = -sum(b[i, k] * torch.tanh(0.3 * z[i, k]) for k in range(8)) / 8
+        assert abs(loss[i] - expected) < 1e-15
 
 
-def test_noise_depends_on_seed_and_query_id_alone(conv, random_images, random_signs):
-    hasher, images, targets = conv(), random_images(1).repeat(2, 1, 1, 1), random_signs(2, 16)
+def test_loss_with_the_hard_sign_is_the_hamming_distance(random_signs):
+    b, h = random_signs(6, 16), random_signs(6, 16, seed=1)
+    distance = (b != h).sum(1)
+    torch.testing.assert_close(inner_product_loss(h * 1e3, b, 1.0), distance.double() / 8 - 1)
 
-    def run(seed, ids, rows=slice(None), dtype=torch.float64):
-        return noise(
-            hasher,
-            images[rows].to(dtype),
-            targets[rows],
-            budget=Budget(0.1),
-            options=NoiseOptions(),
-            seed=seed,
-            query_ids=ids,
-        )
 
-    both = run(0, [5, 6])
-    assert torch.equal(run(0, [6], slice(1, 2))[0], both[1])
-    assert torch.equal(run(0, [6, 5]), both.flip(0))
-    assert not torch.equal(both[0], both[1])
-    assert not torch.equal(run(1, [5, 6]), both)
-    # (seed, id) is a pair, not a sum.
-    assert not torch.equal(run(1, [5, 5])[0], run(0, [6, 6])[0])
-    torch.testing.assert_close(run(0, [5, 6], dtype=torch.float32).double(), both)
-    with pytest.raises(HashprobeError, match="seed must be 0 or above; got -1"):
-        run(-1, [5, 6])
-    with pytest.raises(HashprobeError, match="1 query ids for 2 queries"):
-        run(0, [5])
-    with pytest.raises(HashprobeError, match="query ids must be 0 or above; got -2"):
-        run(0, [5, -2])
+def test_unit_step_has_unit_length_per_sample_and_zero_stays_zero():
+    gradient = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    gradient[1] = 0
+    gradient[2] *= 1e-30  # squares underflow in float32
+    gradient[3] *= 1e30
+    move = unit_l2_step(gradient, size=2.5)
+    lengths = torch.linalg.vector_norm(move.double(), dim=(1, 2, 3))
+    expected = torch.tensor([2.5, 0, 2.5, 2.5], dtype=torch.float64)
+    torch.testing.assert_close(lengths, expected, rtol=1e-5, atol=0)
+    for row in (0, 2, 3):
+        exact = gradient[row].double()
+        exact = -2.5 * exact / exact.square().sum().sqrt()
+        torch.testing.assert_close(move[row].double(), exact, rtol=1e-5, atol=1e-6)

@@ -13,6 +13,8 @@ from hashprobe.attacks._feature import FeatureOptions, feature
 from hashprobe.attacks._hag import HagOptions, hag, hag_loss
 from hashprobe.attacks._noise import NoiseOptions, noise
 from hashprobe.attacks._p2p import P2pOptions, p2p
+from hashprobe.attacks.goal import Goal
+from hashprobe.data.queries import Queries
 from hashprobe.types import Budget, InputContract
 from hashprobe.victims.base import Hasher
 
@@ -47,7 +49,7 @@ class Case:
         self.x[:3], self.x[-3:] = 0.0, 1.0  # valid pixels bind, too
         self.other = rng.uniform(size=INPUTS)
         self.b = rng.choice([-1.0, 1.0], BITS)
-        self.hasher = TwoLayers(self.a, self.w)
+        self.victim = TwoLayers(self.a, self.w)
 
     def features(self, x):
         return np.tanh(self.a @ x)
@@ -60,9 +62,14 @@ class Case:
         return self.a.T @ ((1 - self.features(x) ** 2) * by_features)
 
     def attacked(self, attack, options, space="pixel", **more):
-        shape = 1, 3, SIDE, SIDE
-        given = [torch.from_numpy(v) for v in (self.x.reshape(shape), self.b[None])]
-        moved = attack(self.hasher, *given, budget=Budget(EPS, space), options=options, **more)
+        pixels, other = (
+            Queries(torch.from_numpy(v.reshape(1, 3, SIDE, SIDE))) for v in (self.x, self.other)
+        )
+        goal = Goal.untargeted()
+        if attack not in (noise, hag):
+            goal = Goal.targeted(self.b[None], images=other if attack is feature else None)
+        budget = Budget(EPS, space)
+        moved = attack(self.victim, pixels, goal, budget=budget, options=options, **more)
         return moved.numpy().reshape(-1)
 
 
@@ -185,8 +192,7 @@ def test_feature_space_attack_with_momentum_sign_steps(case, space):
         g = unit * case.to_pixels(x, by_features)
         momentum = 1.0 * momentum + g / np.abs(g).sum()
         delta = projected(case, delta - EPS / steps * np.sign(momentum), space)
-    target = torch.from_numpy(case.other.reshape(1, 3, SIDE, SIDE))
-    ours = case.attacked(feature, FeatureOptions(steps=steps), space, target_images=target)
+    ours = case.attacked(feature, FeatureOptions(steps=steps), space)
     np.testing.assert_allclose(ours, case.x + unit * delta, rtol=0, atol=1e-14)
 
 
@@ -197,7 +203,6 @@ def test_feature_space_attack_with_projected_gradient_steps(case):
         by_features = 2 * (case.features(x) - case.features(case.other))
         g = case.to_pixels(x, by_features)
         delta = projected(case, delta - 0.2 * g / np.linalg.norm(g), "pixel")
-    target = torch.from_numpy(case.other.reshape(1, 3, SIDE, SIDE))
     options = FeatureOptions(rule="pgd", steps=3, step_size=0.2)
-    ours = case.attacked(feature, options, target_images=target)
+    ours = case.attacked(feature, options)
     np.testing.assert_allclose(ours, case.x + delta, rtol=0, atol=1e-14)

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashprobe.attacks.targets import (
-    TargetCodes,
     anchor_code,
     draw_target_codes,
     draw_target_labels,
@@ -187,15 +186,3 @@ def test_code_errors(multi_label, database_codes, as_for_users):
         draw_target_codes(database_codes[:59], multi_label, label)
     with pytest.raises(HashprobeError, match="the database is empty"):
         draw_target_codes(database_codes, multi_label[:0], label)
-
-
-def test_target_codes_refuse_what_does_not_fit(as_for_users):
-    label, code, member = (
-        np.ones((2, 3), bool),
-        np.ones((2, 8), np.int8),
-        np.zeros((2, 1), np.int64),
-    )
-    with pytest.raises(HashprobeError, match="one per query; got 2, 1 and 2"):
-        TargetCodes(label, code[:1], member)
-    with pytest.raises(HashprobeError, match=r"must consist of -1, \+1"):
-        TargetCodes(label, code * 2, member)

@@ -303,10 +303,7 @@ def test_a_command_gives_its_budget_back(audit, eps, space):
     recipe = {**finished.record.recipe, "budget": {"eps": eps, "space": space}}
     record = replace(finished.record, recipe=recipe)
     line = attack_command(audit[0], replace(finished, record=record))
-    _, bound, _ = cli.build_app().parse_args(
-        shlex.split(line)[1:], exit_on_error=False, print_error=False
-    )
-    assert bound.arguments["budget"].budget == Budget(eps, space)
+    assert parsed(line).arguments["budget"].budget == Budget(eps, space)
 
 
 def test_one_target_label_by_name_and_none_in_common(hashprobe, encoded):

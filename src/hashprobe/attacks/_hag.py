@@ -131,6 +131,9 @@ def hag(
     from hashprobe.optim.attempts import solve
     from hashprobe.optim.gradients import outputs_of
     from hashprobe.optim.rule import Steps, UpdateRule
+    from hashprobe.victims.checks import check_images
+
+    check_images(queries.pixels)
 
     def objective(z: Logits, clean: Tensor, step: Steps) -> Float[Tensor, " n"]:
         alpha = slopes(z, step, options.steps, options.alpha)

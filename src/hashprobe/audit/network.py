@@ -18,7 +18,7 @@ class Network:
     """small, efficientnet_lite0, or a torchvision classification model by its name; for videos also
     mc3_18, r2plus1d_18 and r3d_18, whose convolutions span time and space."""
     bits: int = 32
-    """Code length K, a multiple of 8 up to 4096."""
+    """Code length K, from 1 to 4096."""
     weights: str = "none"
     """Weights at the start: none, imagenet, kinetics (mc3_18, r2plus1d_18, r3d_18), or the path of
     a state dict."""

@@ -25,8 +25,8 @@ def as_pixels(values: Any, what: str = "images") -> Pixels:
         HashprobeError: another shape, another dtype, none at all, or values out of range.
 
     Example:
-        >>> as_pixels(np.zeros((2, 3, 8, 8))).dtype
-        torch.float32
+        >>> as_pixels([[[[0.5]], [[0.5]], [[0.5]]]]).shape
+        torch.Size([1, 3, 1, 1])
     """
     if isinstance(values, list | tuple) and len(values) and hasattr(values[0], "shape"):
         shapes = {tuple(each.shape) for each in values}
@@ -96,7 +96,7 @@ def as_queries(values: Any, ids: QueryIds | None = None, lengths: Any = None) ->
         HashprobeError: as `as_pixels`, or as `Queries`.
 
     Example:
-        >>> as_queries(np.zeros((2, 5, 3, 8, 8))).lengths
+        >>> as_queries(torch.zeros(2, 5, 3, 8, 8)).lengths
         tensor([5, 5])
     """
     if isinstance(values, Queries):

@@ -232,7 +232,9 @@ class Work:
 
     def code(self, lengths: Int64[Tensor, " m"], features: Tensor) -> Tensor:
         """Logits of clips by the features of their frames."""
-        logits: Tensor = self.whole.victim.code(features, lengths)  # type: ignore[operator]
+        # A victim may write into what it is given, which autograd forbids for a leaf.
+        given = features.clone()
+        logits: Tensor = self.whole.victim.code(given, lengths)  # type: ignore[operator]
         note(logits)
         return logits
 
