@@ -11,17 +11,22 @@ from PIL import Image
 
 from hashprobe.attacks._dhta import DhtaOptions, dhta
 from hashprobe.attacks._p2p import P2pOptions
-from hashprobe.audit.attack_step import Protocol, attack_run
+from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.audit.attack_step import attack_run
 from hashprobe.audit.encode_step import encode_run
+from hashprobe.audit.network import Network
+from hashprobe.audit.protocol import Protocol
 from hashprobe.audit.report_step import report_run
-from hashprobe.audit.train_step import Network, train_run
+from hashprobe.audit.train_step import train_run
 from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Budget
-from hashprobe.victims.base import ImageHasher
 from hashprobe.victims.checkpoint import load_checkpoint, save_checkpoint
+from hashprobe.victims.image import ImageHasher
 
 
 ATTACK = "attack dhta {} --eps 64/255 --queries 2 --steps 2"
@@ -92,7 +97,7 @@ def test_a_run_that_does_not_say_its_data(hashprobe, run, change):
     (run / "run.json").write_text(json.dumps(content))
     for command in (ATTACK, "report {}"):
         error = hashprobe(command.format(run)).error
-        assert f"{run / 'run.json'} does not say which data it is about" in error
+        assert f"{run / 'run.json'} does not name the data of the run" in error
 
 
 def test_steps_out_of_order(hashprobe, encoded):
@@ -178,10 +183,9 @@ def test_an_attack_without_some_queries_is_not_reported(hashprobe, run):
         ("train digits --backbone smal", "did you mean small"),
         ("train digits --backbone resnet", "resnet18"),
         ("train digits --backbone zzz", "unknown backbone 'zzz'"),
-        ("train digits --bits 12", "multiple of 8"),
-        ("train digits --bits 0", "multiple of 8"),
-        ("train digits --bits -8", "multiple of 8"),
-        ("train digits --bits 4104", "4096"),
+        ("train digits --bits 0", "a code must have 1 to 4096 bits; got 0"),
+        ("train digits --bits -8", "a code must have 1 to 4096 bits; got -8"),
+        ("train digits --bits 4097", "a code must have 1 to 4096 bits; got 4097"),
         ("train digits --weights none.pt", "no weights file none.pt"),
         ("train digits --backbone small --weights imagenet", "no ImageNet weights"),
         ("train digits --size 500", "8 to 64 pixels"),
@@ -255,12 +259,10 @@ def test_an_attack_that_python_code_misspells(audit):
         HashprobeError,
         match="unknown attack 'dtha': choose from bit-margin, dhta, feature, hag, noise, p2p",
     ):
-        attack_run(audit[0], "dtha", budget=Budget(), options=DhtaOptions())
+        attack_run(audit[0], AttackSpec("dtha", DhtaOptions()))
     with pytest.raises(HashprobeError, match="takes DhtaOptions; got P2pOptions"):
-        attack_run(
-            audit[0], "dhta", budget=Budget(), options=P2pOptions(), protocol=Protocol(queries=2),
-            name="other",
-        )  # fmt: skip
+        protocol = Protocol(queries=2)
+        attack_run(audit[0], AttackSpec("dhta", P2pOptions()), protocol=protocol, name="other")
 
 
 # Pictures, pickles and networks
@@ -311,7 +313,8 @@ def test_codes_of_another_content_are_named(hashprobe, run):
     name = "codes/database.npz"
     np.savez(run / name, codes=np.zeros((3, 2), np.uint8))
     Run.open(run).seal(name)
-    assert f"{run / name} is no code file" in hashprobe(ATTACK.format(run)).error
+    error = hashprobe(ATTACK.format(run)).error
+    assert f"{run / name} is not a code file of a run: it holds codes" in error
 
 
 def test_a_network_that_gives_nan(hashprobe, encoded):
@@ -337,9 +340,9 @@ def test_a_network_that_gives_nan(hashprobe, encoded):
 )
 def test_pixels_that_no_attack_takes(audit, images, words):
     hasher, _ = load_checkpoint(audit[0] / "model")
-    targets = torch.ones(len(images), 16)
+    goal = Goal.targeted(torch.ones(len(images), 16))
     with pytest.raises(HashprobeError, match=words) as caught:
-        dhta(hasher, images, targets, budget=Budget(), options=DhtaOptions(steps=1))
+        dhta(hasher, Queries(images), goal, budget=Budget(), options=DhtaOptions(steps=1))
     assert "\n" not in str(caught.value)
 
 
@@ -350,12 +353,12 @@ def test_the_steps_raise_what_the_command_line_prints(tmp_path):
     for step in (encode_run, report_run):
         with pytest.raises(HashprobeError, match="does not exist"):
             step(tmp_path / "none")
-    with pytest.raises(HashprobeError, match="multiple of 8"):
-        train_run(tmp_path / "run", DataOptions("digits"), Network(bits=9), TrainOptions())
+    with pytest.raises(HashprobeError, match="a code must have 1 to 4096 bits; got 0"):
+        train_run(tmp_path / "run", DataOptions("digits"), Network(bits=0), TrainOptions())
 
 
 @pytest.mark.parametrize("command", ["encode {}", ATTACK])
 @pytest.mark.parametrize("device", ["cuda:7", "nonsense", "meta:x"])
 def test_a_device_that_is_not_there(hashprobe, audit, command, device):
     error = hashprobe(f"{command.format(audit[0])} --device {device}").error
-    assert error.startswith(f"device '{device}' is not to be had here: choose auto or cpu")
+    assert error.startswith(f"device '{device}' is not available here: choose auto or cpu")

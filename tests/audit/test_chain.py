@@ -5,7 +5,6 @@ import json
 import re
 import shlex
 import shutil
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +12,13 @@ import pytest
 from PIL import Image
 
 from hashprobe.audit.commands import attack_command, commands_of
-from hashprobe.audit.results import finished_attacks
+from hashprobe.audit.results import finished_attack, finished_attacks
 from hashprobe.audit.run_io import load_codes
 from hashprobe.cli import app as cli
 from hashprobe.cli import demo as demo_module
 from hashprobe.codes.packed import hamming
 from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.runner import Chunk
 from hashprobe.data.datasets.digits import load_digits
 from hashprobe.data.datasets.folder import load_folder
 from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision
@@ -29,6 +29,12 @@ from hashprobe.types import Budget
 
 
 NAMES = ("noise-64of255-seed1", "p2p-64of255-seed1", "dhta-64of255-seed1")
+
+
+def parsed(line):
+    """The arguments that the command line reads out of one line."""
+    words = shlex.split(line)[1:]
+    return cli.build_app().parse_args(words, exit_on_error=False, print_error=False)[1]
 
 
 def contents(folder):
@@ -57,7 +63,6 @@ def test_the_folder_holds_what_the_design_says(audit):
         folder = run / "attacks" / name
         assert {p.name for p in folder.iterdir()} == {
             "attack.json",
-            "settings.json",
             "evaluation.json",
             "queries",
             "png",
@@ -141,9 +146,7 @@ def test_the_commands_in_the_report_lead_to_the_same_run(audit):
     lines = commands_of(run, opened, attacks)
     assert [line.split()[1] for line in lines] == ["train", "encode", *["attack"] * 3, "report"]
     for line, finished in zip(lines[2:5], attacks, strict=True):
-        command, bound, _ = cli.build_app().parse_args(
-            shlex.split(line)[1:], exit_on_error=False, print_error=False
-        )
+        bound = parsed(line)
         assert shlex.split(line)[1:3] == ["attack", finished.attack]
         given = bound.arguments
         assert given["budget"].budget == finished.budget
@@ -151,7 +154,6 @@ def test_the_commands_in_the_report_lead_to_the_same_run(audit):
         assert given["protocol"].seed == 1
         steps = finished.record.options.get("steps")
         assert getattr(given.get("options"), "steps", None) == steps
-        assert command is not None
     page = (run / "report.html").read_text()
     assert "hashprobe train digits --bits 16 --size 8 --epochs 4" in page
 
@@ -177,7 +179,7 @@ def test_another_configuration_is_refused_and_named(hashprobe, run):
     error = hashprobe(f"train digits --size 8 --bits 24 --out {run}").error
     assert "network.bits: 16 there, 24 here" in error
     error = hashprobe(f"attack dhta {run} --eps 64/255 --queries 6 --seed 1 --steps 21").error
-    assert "options.steps 20 there, 21 here" in error
+    assert "options.steps: 20 there, 21 here" in error
     assert "another folder or overwrite" in error
     assert contents(run) == before
 
@@ -191,14 +193,14 @@ def test_overwrite_replaces_another_attack_and_keeps_the_same(hashprobe, run, mo
         raise KeyboardInterrupt
 
     # Stopped while it replaces: the numbers of the old attack are not shown as the new one's.
-    monkeypatch.setattr(sys.modules["hashprobe.crafting.runner"], "attack_chunk", stop)
+    monkeypatch.setattr(Chunk, "attack", stop)
     assert hashprobe(f"{attack} --steps 3").code == 130
     assert [f.name for f in finished_attacks(Run.open(run))] == list(NAMES[:2])
     monkeypatch.undo()
     said = hashprobe(f"{attack} --steps 3")
     assert said.code == 0
     assert "finished already" not in said.err
-    assert json.loads((folder / "settings.json").read_text())["options"]["steps"] == 3
+    assert finished_attack(folder).record.options["steps"] == 3
 
 
 def test_codes_that_were_removed_are_made_again(hashprobe, run):
@@ -301,9 +303,7 @@ def test_a_command_gives_its_budget_back(audit, eps, space):
     recipe = {**finished.record.recipe, "budget": {"eps": eps, "space": space}}
     record = replace(finished.record, recipe=recipe)
     line = attack_command(audit[0], replace(finished, record=record))
-    words = shlex.split(line)[1:]
-    _, bound, _ = cli.build_app().parse_args(words, exit_on_error=False, print_error=False)
-    assert bound.arguments["budget"].budget == Budget(eps, space)
+    assert parsed(line).arguments["budget"].budget == Budget(eps, space)
 
 
 def test_one_target_label_by_name_and_none_in_common(hashprobe, encoded):
@@ -452,7 +452,7 @@ def test_attacks_that_want_no_target_code(hashprobe, encoded):
     for name in ("noise", "hag", "feature"):
         path = encoded / "attacks" / f"{name}-64of255-seed1"
         results[name] = Evaluation.from_json(read_json(path / "evaluation.json"))
-        steps = read_json(path / "settings.json")["backwards"]
+        steps = finished_attack(path).record.cost.backwards
         assert steps == (0 if name == "noise" else 30)
     assert results["hag"].map_attacked.value < results["noise"].map_attacked.value / 2
     hag, clean = (

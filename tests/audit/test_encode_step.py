@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hashprobe.optim.encoding import encode
 
 from hashprobe.audit import encode_step as encoding
 from hashprobe.audit.network import Network
@@ -15,6 +14,7 @@ from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.clip_sources import ClipArraySource
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
+from hashprobe.data.queries import Queries
 from hashprobe.data.sources import ArraySource, BadImage, FileSource, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_npz
@@ -23,6 +23,7 @@ from hashprobe.training.options import TrainOptions
 from hashprobe.types import Runtime
 from hashprobe.victims import ImageHasher
 from hashprobe.victims.clip3d import clip_hasher
+from hashprobe.victims.encoding import encode
 
 
 class Killed(Exception):
@@ -59,11 +60,11 @@ def dying(monkeypatch, after):
     """Encodes some batches and dies; counts what was encoded."""
     real, seen = encoding.encode, []
 
-    def count(hasher, images):
+    def count(hasher, queries):
         if len(seen) == after:
             raise Killed
-        seen.append(len(images))
-        return real(hasher, images)
+        seen.append(len(queries))
+        return real(hasher, queries)
 
     monkeypatch.setattr(encoding, "encode", count)
     return seen
@@ -168,7 +169,7 @@ def test_bad_images_are_left_out_or_end_it_all(often, start):
     codes = PackedCodes.concatenate([part.codes for part in parts])
     assert len(codes) == len(good)
     if good:
-        assert codes == encode(hasher, torch.stack([Holed().read(i) for i in good]) / 255)
+        assert codes == encode(hasher, Queries(torch.stack([Holed().read(i) for i in good]) / 255))
     bad = dict.fromkeys(failure for part in parts for failure in part.bad)
     assert list(bad) == [f"{i}.png: cut off" for i in (3, 4, 9, 19) if i >= start]
     assert parts[-1].stop == 20

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from hashprobe.audit.results import finished_attacks
-from hashprobe.crafting.attack_result import Attacked
+from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.storage import files
 from hashprobe.storage.runs import Run
 from hashprobe.training.loop import Training
@@ -67,7 +67,7 @@ def whole(audit, hashprobe, tmp_path_factory):
 
 def assert_same_attack(folder, other, *, exactly):
     """Equal to the last bit, or but for the rounding of kernels for other batch sizes."""
-    one, two = Attacked.load(folder), Attacked.load(other)
+    one, two = AttackResult.load(folder), AttackResult.load(other)
     for name in ("query_ids", "target_labels", "target_codes"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert (one.codes, one.clean_codes) == (two.codes, two.clean_codes)
@@ -105,7 +105,7 @@ def test_ctrl_c_is_one_line_and_130_and_keeps_what_is_finished(
 ):
     code, out, err, finished = interrupted(signal.SIGINT)
     assert (code, out) == (130, "")
-    assert err.splitlines()[-1].startswith("interrupted: what was finished is kept")
+    assert err.splitlines()[-1].startswith("interrupted: finished work is kept")
     assert "Traceback" not in err
     assert not list(encoded.rglob("*.part"))
     said = hashprobe(f"attack dhta {encoded} {SLOW} --batch-size 1")

@@ -136,7 +136,7 @@ def test_goes_on_where_it_was_stopped(copy, hashprobe, monkeypatch):
     monkeypatch.setattr(running_module, "attack_run", once)
     words = ("table1", "--bits", 48, "--queries", QUERIES, "--out", copy)
     said = hashprobe("reproduce", *words)
-    assert said.code == 130 and "the same command goes on" in said.err
+    assert said.code == 130 and "run the same command again to go on" in said.err
     again = []
     monkeypatch.setattr(
         running_module, "attack_run", lambda *g, **n: (again.append(g[1].name), real(*g, **n))[1]
@@ -301,7 +301,7 @@ def test_what_is_refused(hashprobe, tmp_path):
     def error(*words):
         return hashprobe("reproduce", *words, "--out", tmp_path).error
 
-    assert "name a recipe: all, or one of table1" in error()
+    assert "no recipe is named: choose all, or from table1" in error()
     assert "unknown recipe 'table12'" in error("table12")
     assert "table2 is for videos: digits has images" in error("table2")
     assert "table1 is for images: eth80 has videos" in error("table1", "--dataset", "eth80")
