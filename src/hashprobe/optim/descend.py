@@ -77,6 +77,7 @@ def descend(
         if rule.eight_bit:
             reached = best.look(problem, pool.rows, pool.shown, logits)
         pool.move(gradient)
+        del gradient  # its memory is that of the next one
         best.spent += len(pool)
         over = reached | (pool.steps == rule.steps)
         if over.any():
