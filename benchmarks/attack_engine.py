@@ -25,9 +25,10 @@ from hashprobe.attacks._dhta import DhtaOptions, alpha_at
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import anchor_code
-from hashprobe.audit.attack_step import Protocol, draw_goal, draw_queries
+from hashprobe.audit.attack_step import draw_goal, draw_queries
 from hashprobe.audit.encode_step import encode_run
 from hashprobe.audit.network import Network
+from hashprobe.audit.protocol import Protocol
 from hashprobe.audit.run_io import open_run
 from hashprobe.audit.train_step import train_run
 from hashprobe.codes.packed import PackedCodes

@@ -3,7 +3,7 @@ import torch
 
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
-from hashprobe.victims.base import Hasher
+from hashprobe.victims.base import Hasher, frozen_eval
 from hashprobe.victims.image import ImageHasher
 
 
@@ -58,16 +58,16 @@ def test_the_ends_of_the_range_belong_to_it(small):
     assert small().eval()(images).shape == (1, 8)
 
 
-@pytest.mark.parametrize("bits", [0, -8, 12, 4104])
+@pytest.mark.parametrize("bits", [0, -8, 4097])
 def test_a_code_length_that_does_not_fit_is_refused(bits):
-    with pytest.raises(HashprobeError, match=f"multiple of 8 from 8 to 4096; got {bits}"):
+    with pytest.raises(HashprobeError, match=f"a code must have 1 to 4096 bits; got {bits}"):
         ImageHasher("small", bits)
     with pytest.raises(HashprobeError, match=f"got {bits}"):
         Hasher(bits, InputContract(size=8))
 
 
-@pytest.mark.parametrize("bits", [8, 48, 4096])
-def test_code_lengths_from_8_to_4096(bits):
+@pytest.mark.parametrize("bits", [1, 8, 12, 48, 4096])
+def test_code_lengths_from_1_to_4096(bits):
     hasher = ImageHasher("small", bits, size=8).eval()
     assert hasher(torch.rand(2, 3, 8, 8)).shape == (2, bits)
     assert hasher.bits == bits
@@ -77,3 +77,17 @@ def test_a_hasher_gives_a_gradient_to_the_pixels(small):
     images = torch.rand(2, 3, 8, 8, requires_grad=True)
     small().eval()(images).sum().backward()
     assert images.grad.abs().sum() > 0
+
+
+def test_a_frozen_victim_is_given_back_after_an_error(conv):
+    victim = conv().train()
+    victim.features[1].eval()
+    victim.hash.bias.requires_grad_(False)
+    modes = [module.training for module in victim.modules()]
+    flags = [weight.requires_grad for weight in victim.parameters()]
+    with pytest.raises(RuntimeError), frozen_eval(victim):
+        assert not any(module.training for module in victim.modules())
+        assert not any(weight.requires_grad for weight in victim.parameters())
+        raise RuntimeError
+    assert [module.training for module in victim.modules()] == modes
+    assert [weight.requires_grad for weight in victim.parameters()] == flags

@@ -75,7 +75,7 @@ def change(folder, **content):
         ({"format": 2}, r"model\.json has checkpoint format 2; this version reads 1"),
         ({"format": None}, r"model\.json has checkpoint format None"),
         ({"contract": {"size": 8}}, r"model\.json is damaged: 'mean' is missing or wrong"),
-        ({"bits": 12}, r"model\.json: bits must be a multiple of 8 .*; got 12"),
+        ({"bits": 0}, r"model\.json: a code must have 1 to 4096 bits; got 0"),
         ({"backbone": "smal"}, r"model\.json: unknown backbone 'smal'"),
         ({"bits": 16}, r"network\.head\.0\.bias has shape \(8,\) in .*\.safetensors and \(16,\)"),
         ({"batch_norm": False}, r"model\.safetensors holds network\.head\.0\.bias, which"),

@@ -6,12 +6,14 @@ import torch
 from torchvision import models
 
 from hashprobe.attacks._bit_margin import BitMarginOptions
-from hashprobe.attacks.targets import TargetCodes
+from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.registry import AttackSpec
 from hashprobe.crafting.runner import craft
+from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.training.loop import train
 from hashprobe.training.options import TrainOptions
-from hashprobe.types import Budget
+from hashprobe.types import Budget, Runtime
 from hashprobe.victims.checkpoint import ModelCard, load_checkpoint, save_checkpoint
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.clip3d import Conv3dHasher, clip_hasher
@@ -160,14 +162,10 @@ def test_it_is_attacked(precision, tmp_path):
     codes = np.random.default_rng(5).choice(np.array([-1, 1], np.int8), (2, 16))
     done = craft(
         build(dtype=torch.float32),
-        clips8,
-        [3, 7],
-        TargetCodes(np.eye(2, dtype=bool), codes, np.zeros((2, 1), np.int64)),
-        attack="bit-margin",
-        budget=Budget(64 / 255),
-        options=BitMarginOptions(steps=3),
-        lengths=torch.tensor([3, 2]),
-        precision=precision,
+        Queries(clips8, (3, 7), torch.tensor([3, 2])),
+        Goal.targeted(codes),
+        AttackSpec("bit-margin", BitMarginOptions(steps=3), Budget(64 / 255)),
+        runtime=Runtime(precision=precision),
         out=tmp_path,
     )
     assert np.mean(done.codes.signs() != codes) < np.mean(done.clean_codes.signs() != codes)
@@ -185,7 +183,7 @@ def test_it_is_attacked(precision, tmp_path):
         (lambda: VideoHasher("vgg11", 16, weights="kinetics"), "vgg11 has no Kinetics weights"),
         (lambda: Conv3dHasher("r3d_18", 16, frames=0), "frames must be at least 1; got 0"),
         (lambda: Conv3dHasher("r3d_18", 16, size=0), "at least 1 pixel; got 0"),
-        (lambda: Conv3dHasher("r3d_18", 12), "bits must be a multiple of 8"),
+        (lambda: Conv3dHasher("r3d_18", 0), "a code must have 1 to 4096 bits; got 0"),
         (lambda: build()(torch.zeros(1, 7, 3, 8, 8)), "clips must have 1 to 6 frames; got 7"),
     ],
 )

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hashprobe.attacks.registry import ATTACKS
-from hashprobe.audit.attack_step import Protocol, default_name
+from hashprobe.audit.attack_step import default_name
 from hashprobe.audit.network import Network
+from hashprobe.audit.protocol import Protocol
 from hashprobe.audit.results import Finished
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.storage.runs import Run

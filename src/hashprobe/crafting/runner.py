@@ -97,8 +97,16 @@ def craft(
     recipe = recipe_of(victim, queries, goal, spec, runtime.precision)
     done: dict[int, QueryRecord] = {}
     if out is not None:
-        recipe, done = open_folder(out, recipe, queries.ids, overwrite)
-        check_victim(victim, queries, done, out)
+        fresh = recipe
+        recipe, done = open_folder(out, fresh, queries.ids, overwrite)
+        try:
+            check_victim(victim, queries, done, out)
+        except HashprobeError:
+            if not overwrite:
+                raise
+            clear(out)
+            AttackRecord(fresh, queries.ids).write(out)
+            recipe, done = fresh, {}
     pending = [row for row, query_id in enumerate(queries.ids) if query_id not in done]
     if done:
         runtime.progress.log(f"{len(done)} of {len(queries)} queries are finished already")

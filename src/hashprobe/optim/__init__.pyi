@@ -5,4 +5,3 @@ from .box import project as project
 from .box import round_to_bytes as round_to_bytes
 from .gradients import outputs_of as outputs_of
 from .rule import UpdateRule as UpdateRule
-from .descend import descend as descend

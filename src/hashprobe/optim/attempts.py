@@ -15,7 +15,7 @@ from hashprobe.optim.best import Best
 from hashprobe.optim.box import Box
 from hashprobe.optim.descend import descend
 from hashprobe.optim.frames import check_frame_rule, largest
-from hashprobe.optim.gradients import gradient_of
+from hashprobe.optim.gradients import check_finite, gradient_of
 from hashprobe.optim.problem import FrameSubset, Problem
 from hashprobe.optim.rule import UpdateRule
 from hashprobe.tensors import Images, Targets
@@ -167,7 +167,7 @@ class Work:
             return passing
         size = self.runtime.batch_size or problem.pool(rows)
         return passing + descend(
-            problem, self.targets, rule, rows=rows, start=attempt.start, size=size, best=best
+            problem, rule, rows=rows, start=attempt.start, size=size, best=best
         )
 
     @property
@@ -228,6 +228,7 @@ class Work:
             _, gradient = gradient_of(
                 forward, given, self.targets[rows], rule, step, self.whole.victim
             )
+        check_finite(gradient, "gradient", step)
         return gradient.abs().flatten(2).sum(2).to(self.queries.pixels)
 
     def code(self, lengths: Int64[Tensor, " m"], features: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ class Best:
             unused: steps of this attempt that each did not need.
 
         Returns:
-            Those that a later attempt is worth for; the others are finished.
+            Those that are worth a later attempt; the others are finished.
         """
         again = torch.zeros_like(reached)
         if self.steps_left:

@@ -11,7 +11,7 @@ from torch import Tensor
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.best import Best
 from hashprobe.optim.frames import spread
-from hashprobe.optim.gradients import gradient_of
+from hashprobe.optim.gradients import check_finite, gradient_of
 from hashprobe.optim.problem import Problem, Rows
 from hashprobe.optim.rule import Steps, UpdateRule
 from hashprobe.tensors import Images, Targets
@@ -24,7 +24,6 @@ BLOCK_BYTES = 1 << 18
 
 def descend(
     problem: Problem,
-    targets: Targets,
     rule: UpdateRule,
     *,
     rows: list[int],
@@ -39,18 +38,39 @@ def descend(
 
     Args:
         problem: what moves, and how the victim sees it.
-        targets: (N, K) or (N, F) of all queries.
         rule: objective, step, number of steps.
         rows: which queries, at least one.
         start: where each begins, (1, ...) in the units of the box.
         size: queries in the pool at once.
-        best: the best image of each query so far; the loop adds to it.
+        best: targets of all queries and the best image of each so far; the loop adds to it.
 
     Returns:
-        The queries that a later attempt is worth for, in the order in which they left.
+        The queries that are worth a later attempt, in the order in which they left.
+
+    Raises:
+        HashprobeError: outputs that do not fit the targets, are not finite or carry no gradient, or
+            a device whose memory does not hold one query.
+
+    Example:
+        >>> from hashprobe.data import Queries
+        >>> from hashprobe.optim import Box, UpdateRule
+        >>> from hashprobe.types import Budget
+        >>> from hashprobe.victims import ImageHasher
+        >>> victim, queries = ImageHasher("small", 16).eval(), Queries(torch.rand(2, 3, 32, 32))
+        >>> box = Box.around(queries.pixels, Budget(8 / 255), victim.contract)
+        >>> problem, targets = Problem(victim, victim, queries, box), torch.ones(2, 16)
+        >>> rule = UpdateRule(
+        ...     objective=lambda z, b, step: -(b * z.tanh()).mean(1),
+        ...     step=lambda gradient, step: -gradient.sign() / 255, steps=3)
+        >>> best = Best(queries.pixels, targets, None, most=3)
+        >>> best.begin(steps=3, retry_narrow=False)
+        >>> descend(problem, rule, rows=[0, 1], start=problem.origin, size=2, best=best)
+        []
+        >>> bool((best.images != queries.pixels).any())
+        True
     """
     queue, missed = deque(rows), list[int]()
-    pool = Pool(problem, targets, rule, min(size, len(rows)))
+    pool = Pool(problem, best.targets, rule, min(size, len(rows)))
     while pool.fill(queue, start):
         logits, gradient = pool.gradient()
         reached = torch.zeros_like(pool.rows, dtype=torch.bool)
@@ -176,6 +196,7 @@ class Pool:
     def move(self, gradient: Images) -> None:
         """x <- clip(x + step(gradient)), with the momentum of the rule."""
         for part in self.parts(self.block):
+            check_finite(gradient[part], "gradient", self.steps[part])
             direction = self.direction(part, gradient[part])
             move = self.rule.step(direction, self.steps[part])
             if not self.box.plain:
@@ -209,7 +230,7 @@ class Pool:
             self.box.rows(part).show(self.room["pixels"][part], self.room["shown"][part])
 
     def leave(self, over: Bool[Tensor, " n"], reached: Bool[Tensor, " n"], best: Best) -> list[int]:
-        """Takes out the queries whose attempt is over; those that another is worth for."""
+        """Takes out the queries whose attempt is over; those that are worth another."""
         last = over & ~reached
         if not self.rule.eight_bit:
             best.keep(self.problem, self.rows[over], self.shown[over].clamp(0, 1))

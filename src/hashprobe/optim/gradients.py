@@ -97,7 +97,8 @@ def gradient_of(
         victim: what `forward` goes through.
 
     Returns:
-        (N, K) or (N, F) without a graph, and a gradient of the shape of `given`.
+        (N, K) or (N, F) without a graph, and a gradient of the shape of `given`, which is for the
+        caller to check.
 
     Raises:
         HashprobeError: outputs of another shape than the targets, without a gradient or not finite.
@@ -123,17 +124,15 @@ def gradient_of(
     # Passes are counted where logits are given: a gradient of nought must reach them, too.
     unused = 0.0 if logits is outputs else 0.0 * logits.sum()
     (gradient,) = torch.autograd.grad(loss.sum() + unused, given)
-    # A sum is finite only where all values are: one pass, and one number to look at.
-    if not (outputs.detach().sum() + gradient.sum()).isfinite():
-        refuse_infinite(outputs, gradient, what, step)
+    check_finite(outputs, what, step)
     return outputs.detach(), gradient
 
 
-def refuse_infinite(outputs: Tensor, gradient: Tensor, what: str, step: Steps) -> None:
-    """Says what is not finite; a sum of finite values may have overflowed."""
-    for name, values in ((what, outputs), ("gradient", gradient)):
-        if not values.isfinite().all():
-            raise HashprobeError(
-                f"the victim's {name} became infinite or NaN at step {int(step.min()) + 1}: "
-                "check its weights and its precision"
-            )
+def check_finite(values: Tensor, what: str, step: Steps) -> None:
+    """Refuses outputs or gradients that are not finite."""
+    # A sum is finite only if all values are: one pass, and one number to look at. It may overflow.
+    if not values.detach().sum().isfinite() and not values.isfinite().all():
+        raise HashprobeError(
+            f"the victim's {what} became infinite or NaN at step {int(step.min()) + 1}: "
+            "check its weights and its precision"
+        )

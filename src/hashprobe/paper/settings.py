@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from hashprobe.attacks._dhta import PRESETS as PUBLISHED
 from hashprobe.attacks.registry import DEFAULT, attack_named
-from hashprobe.audit.attack_step import Protocol
 from hashprobe.audit.network import TRAIN_PRESETS, Network
+from hashprobe.audit.protocol import Protocol
 from hashprobe.data.datasets.registry import DataOptions, data_set
 from hashprobe.errors import HashprobeError
 from hashprobe.paper.recipe import Cell, Recipe, Role, load_recipe
