@@ -142,7 +142,8 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_pixels_gives_the_same_result(form, victim, digits, goal, attacked, database):
     given = FORMS[form]
-    assert_equal(hp.attack(victim, given(digits[0][QUERIES]), goal, "dhta", eps=EPS, steps=30), attacked)  # fmt: skip # noqa: E501
+    images = given(digits[0][QUERIES])
+    assert_equal(hp.attack(victim, images, goal, "dhta", eps=EPS, steps=30), attacked)
     again = victim.encode(given(digits[0][DATABASE]), labels=digits[1][DATABASE])
     assert again.packed == database.packed
 
@@ -200,8 +201,8 @@ def test_options_are_keywords_or_one_value(victim, digits, goal, attacked):
 
 
 def test_a_budget_stands_for_eps(victim, digits, goal, attacked):
-    budget = hp.Budget(EPS)
-    assert_equal(hp.attack(victim, digits[0][QUERIES], goal, "dhta", eps=budget, steps=30), attacked)  # fmt: skip # noqa: E501
+    images, budget = digits[0][QUERIES], hp.Budget(EPS)
+    assert_equal(hp.attack(victim, images, goal, "dhta", eps=budget, steps=30), attacked)
     space = hp.Budget(0.1, "normalised")
     moved = hp.attack(victim, digits[0][QUERIES], goal, "dhta", eps=space, steps=3)
     assert moved.spec.budget == space
@@ -363,7 +364,9 @@ def test_networks_that_do_not_fit(net, victim, digits, goal):
     assert "the network gave a tuple" in refused(lambda: hp.attack(tuples, images, goal, eps=EPS))
     short = hp.Victim(net, bits=32, size=8)
     assert "say bits=48?" in refused(lambda: short.encode(images))
-    assert "16" in refused(lambda: hp.Victim(net, bits=48, size=16).encode(images))
+    assert "16x16 pixels; got 8x8" in refused(
+        lambda: hp.Victim(net, bits=48, size=16).encode(images)
+    )
     assert "1 to 4096 bits; got 0" in refused(lambda: hp.Victim(net, bits=0, size=8))
     assert "std must be above 0" in refused(lambda: hp.Victim(net, bits=48, std=0))
     assert "got int" in refused(lambda: hp.Victim(7, bits=48))
@@ -379,15 +382,19 @@ def test_labels_goals_and_options_that_do_not_fit(victim, digits, goal, database
     for call in (lambda: hp.targets(bare, avoid=classes), lambda: hp.evaluate(attacked, bare)):
         assert "the database has no labels" in refused(call)
     assert "avoid=" in refused(lambda: hp.targets(database))
-    assert "12" in refused(lambda: hp.targets(database, avoid=[12] * 6))
-    assert "labels" in refused(lambda: victim.encode(images, labels=[1, 2]))
-    assert "6" in refused(lambda: hp.attack(victim, images[:4], goal, "dhta", eps=EPS))
+    assert "not below 10 classes" in refused(lambda: hp.targets(database, avoid=[12] * 6))
+    assert "2 labels for 6 codes" in refused(lambda: victim.encode(images, labels=[1, 2]))
+    assert "6 target codes for 4 images" in refused(
+        lambda: hp.attack(victim, images[:4], goal, "dhta", eps=EPS)
+    )
     typo = refused(lambda: hp.attack(victim, images, goal, "dhta", eps=EPS, step=3))
     assert typo.startswith("attack dhta has no option step: did you mean steps?")
     assert "choose from" in refused(lambda: hp.attack(victim, images, goal, "dtha", eps=EPS))
-    assert "targeted goal" in refused(lambda: hp.attack(victim, images, attack="dhta", eps=EPS))
+    assert "make a goal by targets()" in refused(
+        lambda: hp.attack(victim, images, attack="dhta", eps=EPS)
+    )
     assert "eps must be above 0" in refused(lambda: hp.attack(victim, images, goal, eps=0.0))
-    assert "eps" in refused(lambda: hp.attack(victim, images, goal, eps=8))
+    assert "at most 1 in pixels; got 8" in refused(lambda: hp.attack(victim, images, goal, eps=8))
     assert "no option tops" in refused(lambda: hp.evaluate(attacked, database, tops=3))
     both = refused(
         lambda: hp.attack(victim, images, goal, "dhta", options=ATTACKS["dhta"].options(), steps=3)
@@ -408,7 +415,7 @@ def test_a_victim_from_a_run_folder(audit, digits):
     assert "knows its own contract" in refused(lambda: hp.load_victim(audit[0], bits=16))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_a_victim_from_a_program_and_from_torchscript(net, digits, goal, attacked, tmp_path):
     example = (torch.zeros(2, 3, 8, 8),)
     dynamic = ({0: torch.export.Dim("n", min=1, max=512)},)
@@ -426,12 +433,7 @@ def test_a_victim_from_a_program_and_from_torchscript(net, digits, goal, attacke
 
 
 def test_a_victim_from_a_factory(net, digits, database, tmp_path, monkeypatch):
-    source = (
-        "import torch\nimport hashprobe as hp\n\n\ndef module():\n    return torch.nn.Identity()\n"
-    )
-    (tmp_path / "own_factory.py").write_text(
-        f"NET = None\n{source}\n\ndef made():\n    return NET\n"
-    )
+    (tmp_path / "own_factory.py").write_text("NET = None\n\n\ndef made():\n    return NET\n")
     monkeypatch.syspath_prepend(tmp_path)
     import own_factory
 
