@@ -23,7 +23,6 @@ from hashprobe.data.loader import decode
 from hashprobe.data.queries import Queries
 from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import compare_pixels
 from hashprobe.evaluation.scoring import evaluate_attack
@@ -253,7 +252,7 @@ def measure(
         victim.database.labelled,
         query_labels=victim.query.labels[rows],
         target_labels=attacked.target_labels,
-        options=MeasureOptions(protocol.top, protocol.normaliser, protocol.ties, protocol.empty),
+        options=protocol.measures(),
         perceptibility=compare_pixels(clean, attacked.images8, frames),
         perceptibility_float=compare_pixels(clean, attacked.images, frames),
     )

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from hashprobe.data.crf import CRF, check_crf
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
 
 
@@ -13,7 +14,8 @@ class Protocol:
     """Which queries are attacked, with which targets, and how that is scored.
 
     Raises:
-        HashprobeError: a number out of range, or a crf without a codec.
+        HashprobeError: a number out of range, options of a measure that do not go together, or a
+            crf without a codec.
 
     Example:
         >>> Protocol(queries=20).pool
@@ -51,11 +53,16 @@ class Protocol:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise HashprobeError(f"{name} must be at least {least}; got {value}")
+        self.measures()  # refused before anything is computed
         check_crf(self.crf)
         if self.codec == "none" and self.crf != CRF:
             raise HashprobeError(
                 f"crf {self.crf} has no effect without codec h264: add --codec h264"
             )
+
+    def measures(self) -> MeasureOptions:
+        """How MAP and t-MAP are computed."""
+        return MeasureOptions(self.top, self.normaliser, self.ties, self.empty)
 
     def to_json(self) -> dict[str, Any]:
         """What goes into files: the options by name, those of the codec only with a codec.

@@ -50,6 +50,8 @@ def as_pixels(values: Any, what: str = "images") -> Pixels:
             f"{str(pixels.dtype).removeprefix('torch.')}"
         )
     low, high = (bound.item() for bound in pixels.aminmax())
+    if low != low or high != high:
+        raise HashprobeError(f"{what} must be numbers; some are NaN")
     if not (low >= 0 and high <= 1):
         hint = "divide by 255?" if high > 30 else "already normalised?"
         raise HashprobeError(f"{what} must lie in [0, 1]; got {low:.3g} to {high:.3g}: {hint}")
