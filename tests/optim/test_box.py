@@ -185,3 +185,12 @@ def test_projection_takes_back_what_is_beyond_a_rule_and_leaves_padding_clean():
     change = (moved - clips)[:, :, 0, 0, 0]
     wanted = torch.tensor([[0, 0.15, 0, 0.15], [0.05, 0.15, 0, 0]])
     torch.testing.assert_close(change, wanted)
+
+
+def test_halves_are_rounded_alike_in_all_frames_of_a_shared_change():
+    """Each by itself, 102.5 would become 102 and 103.5 become 104."""
+    clean = torch.tensor([100, 101, 254], dtype=torch.uint8).view(1, 3, 1, 1, 1)
+    clean = clean.expand(1, 3, 3, 1, 1)
+    budget, contract = Budget(4 / 255, shared=True), InputContract(frames=3)
+    out = round_to_bytes((clean.double() + 2.5) / 255, clean, budget, contract)
+    assert out[0, :, 0, 0, 0].tolist() == [103, 104, 255]

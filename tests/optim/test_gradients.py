@@ -118,3 +118,15 @@ def test_outputs_are_computed_in_the_victims_own_precision(conv, random_images):
     victim, queries = conv(dtype=torch.float32), Queries(random_images(3, dtype=torch.float32))
     exact = outputs_of(victim, queries, Runtime())
     assert torch.equal(outputs_of(victim, queries, Runtime(precision="bfloat16")), exact)
+
+
+def test_a_pass_is_counted_for_the_queries_that_are_in_it(conv, random_images):
+    victim, counter, states = conv(), PassCounter(5), []
+
+    def after(module, given, logits):
+        states.append(counter.forwards.tolist())
+
+    with counter.counting(victim):
+        victim.register_forward_hook(after)
+        outputs_of(victim, Queries(random_images(5)), Runtime(batch_size=2))
+    assert states == [[1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
