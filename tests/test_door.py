@@ -346,7 +346,7 @@ def refused(call):
         (lambda x: x[0], "add a dimension in front"),
         (lambda x: x[:0], "N at least 1"),
         (lambda x: x.astype(np.int64), "must be uint8 in 0..255 or floating in [0, 1]; got int64"),
-        (lambda x: np.where(x == 0, np.nan, x / 255), "nan"),
+        (lambda x: np.where(x == 0, np.nan, x / 255), "some are NaN"),
         (lambda x: np.repeat(x, 2, axis=-1), "8x8 pixels; got 8x16"),
         (lambda x: [x[0], x[1, :, :7]], "must all have one shape"),
         (lambda x: "pictures", "must be an array, a tensor or a list of pictures; got str"),
