@@ -19,7 +19,7 @@ from hashprobe.types import Budget, InputContract, Runtime
 from hashprobe.victims import Hasher, ImageHasher
 
 
-STEPS, RUNS = 12, 5
+STEPS, RUNS = 12, 3
 
 
 class DctHash(Hasher):
