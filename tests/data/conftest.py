@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from hashprobe.data.clip_sources import ClipArraySource
+from hashprobe.data.retrieval import RetrievalData, one_hot
 from hashprobe.data.sources import ArraySource, Split
 
 
@@ -112,3 +113,23 @@ def write_files(tmp_path):
         return root
 
     return write
+
+
+@pytest.fixture
+def alternating():
+    """Builds labels of two classes that take turns."""
+    return lambda count: one_hot(np.arange(count) % 2, 2)
+
+
+@pytest.fixture
+def build(make_split, alternating):
+    """Builds a data set from what its items show and their labels."""
+
+    def build(query, train, database, labels=alternating):
+        splits = [
+            make_split(contents, labels(len(contents)), prefix=f"{role}/")
+            for role, contents in (("q", query), ("t", train), ("d", database))
+        ]
+        return RetrievalData("test", *splits, ("a", "b"))
+
+    return build

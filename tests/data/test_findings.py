@@ -9,25 +9,6 @@ from hashprobe.data.findings import class_order
 from hashprobe.data.retrieval import RetrievalData, one_hot
 
 
-def two(n):
-    """Alternating labels of two classes."""
-    return one_hot(np.arange(n) % 2, 2)
-
-
-@pytest.fixture
-def build(make_split):
-    """Builds a data set from what its items show and their labels."""
-
-    def build(query, train, database, labels=two):
-        splits = [
-            make_split(contents, labels(len(contents)), prefix=f"{role}/")
-            for role, contents in (("q", query), ("t", train), ("d", database))
-        ]
-        return RetrievalData("test", *splits, ("a", "b"))
-
-    return build
-
-
 def test_clean_data_have_no_findings(build):
     assert build([1, 2], [3, 4], [5, 6, 7, 8]).findings == ()
 
@@ -62,9 +43,9 @@ def test_duplicates_are_counted_in_each_split(build):
     assert str(found[1]) == "3 database items repeat the content of another, for example d/0"
 
 
-def test_items_without_labels_are_reported_with_their_names(build):
+def test_items_without_labels_are_reported_with_their_names(build, alternating):
     def labels(n):
-        rows = two(n)
+        rows = alternating(n)
         rows[1] = False
         return rows
 

@@ -3,37 +3,18 @@
 import numpy as np
 import pytest
 
-from hashprobe.data.retrieval import RetrievalData, one_hot
+from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
 
 
-def two(n):
-    """Alternating labels of two classes."""
-    return one_hot(np.arange(n) % 2, 2)
-
-
-@pytest.fixture
-def build(make_split):
-    """Builds a data set from what its items show and their labels."""
-
-    def build(query, train, database, labels=two):
-        splits = [
-            make_split(contents, labels(len(contents)), prefix=f"{role}/")
-            for role, contents in (("q", query), ("t", train), ("d", database))
-        ]
-        return RetrievalData("test", *splits, ("a", "b"))
-
-    return build
-
-
-def test_the_checksum_sees_content_labels_order_and_role(build):
+def test_the_checksum_sees_content_labels_order_and_role(build, alternating):
     base = build([1, 2], [3, 4], [5, 6, 7])
     assert build([1, 2], [3, 4], [5, 6, 7]).checksum == base.checksum
     others = [
         build([1, 2], [3, 4], [5, 6, 8]),
         build([2, 1], [3, 4], [5, 6, 7]),
         build([3, 4], [1, 2], [5, 6, 7]),
-        build([1, 2], [3, 4], [5, 6, 7], lambda n: ~two(n)),
+        build([1, 2], [3, 4], [5, 6, 7], lambda n: ~alternating(n)),
     ]
     assert len({base.checksum, *(other.checksum for other in others)}) == 5
     assert len(base.checksum) == 64

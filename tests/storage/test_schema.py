@@ -33,18 +33,16 @@ def write_old(folder, *, measured=True):
         write_json(folder / "settings.json", {**settings, "protocol": PROTOCOL, **COST})
 
 
-@pytest.mark.parametrize("probe", [None, {"codes": "ab12"}])
 @pytest.mark.parametrize("measured", [True, False])
-def test_what_is_written_is_read(tmp_path, probe, measured):
-    record = replace(RECORD, probe=probe)
-    record = record if measured else replace(record, protocol=None, cost=None)
+def test_what_is_written_is_read(tmp_path, measured):
+    record = RECORD if measured else replace(RECORD, protocol=None, cost=None)
     record.write(tmp_path)
     again = AttackRecord.read(tmp_path)
     assert again == record
     assert again.measured is measured
     assert fingerprint(again.recipe) == fingerprint(RECIPE)
     assert [path.name for path in tmp_path.iterdir()] == ["attack.json"]
-    wanted = {"format", "recipe", "query_ids"} | ({"probe"} if probe else set())
+    wanted = {"format", "recipe", "query_ids"}
     assert set(read_json(tmp_path / "attack.json")) == wanted | (
         {"protocol", "cost"} if measured else set()
     )
@@ -101,7 +99,6 @@ def test_no_file_is_no_record(tmp_path):
         ("query_ids", [1, "2"], "query_ids"),
         ("query_ids", [True], "query_ids"),
         ("protocol", 7, "protocol"),
-        ("probe", [], "probe"),
         ("cost", [], "cost"),
         ("cost", {"seconds": 1.0, "forwards": None, "backwards": 1}, "cost.forwards"),
     ],

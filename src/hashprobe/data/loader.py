@@ -122,10 +122,9 @@ def collate(items: list[tuple[int, Tensor | BadImage]], frames: int) -> Collated
 
 
 def worker_init(_: int) -> None:
-    """Prepares a worker: one thread, because all cores have workers, and no inherited garbage.
+    """Prepares a worker: it computes in one thread and never collects objects of its parent.
 
-    A decoder of the parent process waits, when it is collected, for threads that a forked worker
-    does not have.
+    A decoder of the parent would wait for threads that a forked worker does not have.
     """
     gc.freeze()
     torch.set_num_threads(1)

@@ -121,7 +121,7 @@ def gradient_of(
             f"the victim's {what} carry no gradient to the pixels: gradient attacks need one"
         )
     loss = rule.objective(outputs, targets.to(outputs.dtype), step)
-    # Passes are counted where logits are given: a gradient of nought must reach them, too.
+    # Backward passes are counted at the logits: a gradient of 0 must reach them, too.
     unused = 0.0 if logits is outputs else 0.0 * logits.sum()
     (gradient,) = torch.autograd.grad(loss.sum() + unused, given)
     check_finite(outputs, what, step)

@@ -22,7 +22,7 @@ Compared: TypeAlias = Literal["codes", "logits", "features"]
 
 @dataclass(frozen=True)
 class UpdateRule:
-    """How an attack goes downhill: its objective, its step, and what is returned.
+    """How an attack lowers its objective: the objective, the step, and what is returned.
 
     Raises:
         HashprobeError: `eight_bit` with anything but codes.

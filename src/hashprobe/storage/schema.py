@@ -52,8 +52,6 @@ class AttackRecord:
     query_ids: tuple[int, ...]
     """The id of each query, from 0, in order."""
     _: KW_ONLY
-    probe: Mapping[str, Any] | None = None
-    """How the victim behaved on known pictures; None where it was not probed."""
     protocol: Mapping[str, Any] | None = None
     """How queries and targets were chosen and scored; None until the attack is measured."""
     cost: Cost | None = None
@@ -166,7 +164,6 @@ class AttackRecord:
         """
         content = {"format": FORMAT, "recipe": self.recipe, "query_ids": self.query_ids}
         parts = {
-            "probe": self.probe,
             "protocol": self.protocol,
             "cost": None if self.cost is None else asdict(self.cost),
         }
@@ -196,7 +193,6 @@ CHECKS: tuple[tuple[str, Callable[[AttackRecord], bool], str], ...] = (
         lambda r: len(r.query_ids) > 0 and all(whole(i) for i in r.query_ids),
         "a list of one or more whole numbers from 0",
     ),
-    ("probe", lambda r: object_or_none(r.probe), "an object"),
     ("protocol", lambda r: object_or_none(r.protocol), "an object"),
 )
 """A field, what it must satisfy, and how that is said."""
@@ -218,7 +214,6 @@ def from_json(content: Mapping[str, Any]) -> AttackRecord:
     return AttackRecord(
         content.get("recipe"),  # type: ignore[arg-type]
         tuple(ids),
-        probe=content.get("probe"),
         protocol=content.get("protocol"),
         cost=cost,
     )
