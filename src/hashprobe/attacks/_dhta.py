@@ -127,7 +127,7 @@ def unit_l2_step(gradient: Images, *, size: float) -> Images:
 
     each = tuple(range(1, gradient.ndim))
     # Dividing by the peak first keeps squares of tiny gradients (tanh saturates) above 0.
-    peak = gradient.abs().amax(each, keepdim=True)
+    peak = torch.maximum(gradient.amax(each, keepdim=True), -gradient.amin(each, keepdim=True))
     scaled = gradient / peak.masked_fill_(peak == 0, 1)
     norm = torch.linalg.vector_norm(scaled, dim=each, keepdim=True)
     return scaled.mul_(-size).div_(norm.masked_fill_(norm == 0, 1))
