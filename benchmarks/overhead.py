@@ -19,7 +19,7 @@ from hashprobe.types import Budget, InputContract, Runtime
 from hashprobe.victims import Hasher, ImageHasher
 
 
-STEPS, RUNS = 12, 3
+STEPS, RUNS = 16, 7
 
 
 class DctHash(Hasher):
@@ -67,7 +67,7 @@ def engine(run, options, victim: Hasher, queries: Queries, goal: Goal) -> float:
     """Processor seconds of one step of an attack on all queries, without what happens once."""
     runtime = Runtime(batch_size=len(queries))
     times = []
-    for steps in (options.steps, 2 * options.steps):
+    for steps in (1, 1 + options.steps):
         start = time.process_time()
         run(
             victim,
@@ -95,7 +95,7 @@ def measure(name: str, victim: Hasher, count: int, size: int, steps: int) -> lis
     for run, options in attacks:
         engine(run, options, victim, queries, goal)
         pairs = [
-            (bare(victim, images, targets, 2 * steps), engine(run, options, victim, queries, goal))
+            (bare(victim, images, targets, steps), engine(run, options, victim, queries, goal))
             for _ in range(RUNS)
         ]
         shares = [100 * (whole / alone - 1) for alone, whole in pairs]

@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "hashprobe"
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = sorted(path.parent for path in SOURCE.rglob("__init__.py"))
 
-HEAVY = ("torch", "torchvision", "sklearn", "lightning_fabric", "matplotlib", "faiss")
+HEAVY = ("torch", "numba", "torchvision", "sklearn", "lightning_fabric", "matplotlib", "faiss")
 """What takes seconds to import."""
 ANSWER_SECONDS = 0.7
 """Processor seconds in which help and mistakes of typing are answered."""

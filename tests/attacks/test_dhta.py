@@ -9,13 +9,13 @@ from hashprobe.attacks._dhta import (
     alpha_at,
     dhta,
     inner_product_loss,
-    unit_l2_step,
 )
 from hashprobe.attacks._hag import HagOptions
 from hashprobe.attacks._p2p import P2pOptions
 from hashprobe.attacks.goal import Goal
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
+from hashprobe.optim.steps import UnitL2Step
 from hashprobe.types import Budget
 
 
@@ -164,7 +164,7 @@ def test_unit_step_has_unit_length_per_sample_and_zero_stays_zero():
     gradient[1] = 0
     gradient[2] *= 1e-30  # squares underflow in float32
     gradient[3] *= 1e30
-    move = unit_l2_step(gradient, size=2.5)
+    move = UnitL2Step(2.5)(gradient, torch.zeros(4, dtype=torch.int64))
     lengths = torch.linalg.vector_norm(move.double(), dim=(1, 2, 3))
     expected = torch.tensor([2.5, 0, 2.5, 2.5], dtype=torch.float64)
     torch.testing.assert_close(lengths, expected, rtol=1e-5, atol=0)

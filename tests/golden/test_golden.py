@@ -110,12 +110,15 @@ def computed(case):
 
 
 def chaotic(case):
-    """Whether the last bit of a float grows to whole grey levels: signs, long steps, bfloat16."""
+    """Whether the last bit of a float grows to whole grey levels.
+
+    So it is with signs, long steps, bfloat16, and a change that all frames share.
+    """
     return (
         case.attack in ("bit-margin", "hag")
         or case.precision == "bfloat16"
         or "steps" in case.name
-        or (case.attack == "feature" and "shared" in case.name)
+        or "shared" in case.name
     )
 
 

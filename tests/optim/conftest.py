@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from hashprobe.attacks._dhta import inner_product_loss, unit_l2_step
+from hashprobe.attacks._dhta import inner_product_loss
 from hashprobe.data.queries import Queries
 from hashprobe.optim.attempts import solve
 from hashprobe.optim.rule import UpdateRule
+from hashprobe.optim.steps import SignStep, UnitL2Step
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def downhill():
     def run(victim, images, targets, *, budget, steps=3, size=1.0, alpha=0.1):
         rule = UpdateRule(
             objective=lambda z, b, step: inner_product_loss(z, b, alpha),
-            step=lambda gradient, step: unit_l2_step(gradient, size=size),
+            step=UnitL2Step(size),
             steps=steps,
         )
         return solve(victim, Queries(images), targets, rule, budget=budget)
@@ -31,7 +32,7 @@ def sign_rule():
     def build(steps, **more):
         return UpdateRule(
             lambda z, b, _: (1 - b * z / z.abs().mean(1, keepdim=True)).relu().sum(1),
-            lambda gradient, _: -0.005 * gradient.sign(),
+            SignStep(lambda done: torch.full_like(done, 0.005)),
             steps=steps,
             **{"eight_bit": True, **more},
         )

@@ -7,7 +7,6 @@ from ._dhta import Preset as Preset
 from ._dhta import alpha_at as alpha_at
 from ._dhta import dhta as dhta
 from ._dhta import inner_product_loss as inner_product_loss
-from ._dhta import unit_l2_step as unit_l2_step
 from ._feature import FeatureOptions as FeatureOptions
 from ._feature import feature as feature
 from ._hag import HagOptions as HagOptions

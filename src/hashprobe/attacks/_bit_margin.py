@@ -136,17 +136,15 @@ def bit_margin(
     """
     from hashprobe.optim.attempts import solve
     from hashprobe.optim.rule import Steps, UpdateRule
+    from hashprobe.optim.steps import SignStep
 
     def descent(steps: int) -> UpdateRule:
         def objective(z: Logits, anchor: Targets, step: Steps) -> Float[Tensor, " n"]:
             done = (step.to(z.dtype) / steps).unsqueeze(1)
             return bit_margin_loss(z, anchor, SOFT * (SHARP / SOFT) ** done)
 
-        def signed_step(momentum: Images, step: Steps) -> Images:
-            left = (1 - step.to(momentum.dtype) / steps).view(-1, *[1] * (momentum.ndim - 1))
-            return momentum.sign().mul_(-options.step_size * budget.eps * left)
-
-        return UpdateRule(objective, signed_step, steps, momentum=MOMENTUM, eight_bit=True)
+        falling = SignStep(lambda done: options.step_size * budget.eps * (1 - done / steps))
+        return UpdateRule(objective, falling, steps, momentum=MOMENTUM, eight_bit=True)
 
     return solve(
         victim,

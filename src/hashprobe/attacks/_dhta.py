@@ -105,34 +105,6 @@ def inner_product_loss(
     return -(targets * (alpha * logits).tanh()).mean(1)
 
 
-def unit_l2_step(gradient: Images, *, size: float) -> Images:
-    """-size * g / ||g||_2 for each sample over all its values (DHTA, section 4.2).
-
-    The DHTA release takes the norm over the whole tensor of its batch of 1; here every row has
-    its own, so that a batch is as many independent problems. A zero gradient moves nothing.
-
-    Args:
-        gradient: (N, 3, H, W) of the loss, in the budget's space.
-        size: l2 length of the step, in the same units.
-
-    Returns:
-        (N, 3, H, W) the move, of length `size` or 0.
-
-    Example:
-        >>> import torch
-        >>> unit_l2_step(torch.tensor([3.0, 0.0, 4.0]).view(1, 3, 1, 1), size=10.0).flatten()
-        tensor([-6., -0., -8.])
-    """
-    import torch
-
-    each = tuple(range(1, gradient.ndim))
-    # Dividing by the peak first keeps squares of tiny gradients (tanh saturates) above 0.
-    peak = torch.maximum(gradient.amax(each, keepdim=True), -gradient.amin(each, keepdim=True))
-    scaled = gradient / peak.masked_fill_(peak == 0, 1)
-    norm = torch.linalg.vector_norm(scaled, dim=each, keepdim=True)
-    return scaled.mul_(-size).div_(norm.masked_fill_(norm == 0, 1))
-
-
 def dhta(
     victim: Hasher,
     queries: Queries,
@@ -173,13 +145,14 @@ def dhta(
     """
     from hashprobe.optim.attempts import solve
     from hashprobe.optim.rule import Steps, UpdateRule
+    from hashprobe.optim.steps import UnitL2Step
 
     def objective(z: Logits, anchor: Targets, step: Steps) -> Float[Tensor, " n"]:
         return inner_product_loss(z, anchor, slopes(z, step, options.steps, options.alpha))
 
     rule = UpdateRule(
         objective=objective,
-        step=lambda gradient, _: unit_l2_step(gradient, size=options.step_size),
+        step=UnitL2Step(options.step_size),
         steps=options.steps,
     )
     anchors = goal.codes_for(queries.pixels, victim.bits)

@@ -5,7 +5,6 @@ from typing import Any, Literal, get_args
 
 from jaxtyping import Float
 
-from hashprobe.attacks._dhta import unit_l2_step
 from hashprobe.attacks.contract import Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
@@ -122,6 +121,7 @@ def feature(
     from hashprobe.optim.attempts import solve
     from hashprobe.optim.gradients import outputs_of
     from hashprobe.optim.rule import UpdateRule
+    from hashprobe.optim.steps import SignStep, UnitL2Step
     from hashprobe.victims.checks import check_images
 
     if goal.images is None:
@@ -136,7 +136,7 @@ def feature(
         size = budget.eps / options.steps if options.step_size is None else options.step_size
         rule = UpdateRule(
             objective=feature_loss,
-            step=lambda momentum, _: -size * momentum.sign(),
+            step=SignStep(lambda done: size + 0 * done),
             steps=options.steps,
             momentum=options.momentum,
             compared="features",
@@ -145,7 +145,7 @@ def feature(
         size = 1.0 if options.step_size is None else options.step_size
         rule = UpdateRule(
             objective=feature_loss,
-            step=lambda gradient, _: unit_l2_step(gradient, size=size),
+            step=UnitL2Step(size),
             steps=options.steps,
             compared="features",
         )

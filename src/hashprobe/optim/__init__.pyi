@@ -5,3 +5,5 @@ from .box import project as project
 from .box import round_to_bytes as round_to_bytes
 from .gradients import outputs_of as outputs_of
 from .rule import UpdateRule as UpdateRule
+from .steps import SignStep as SignStep
+from .steps import UnitL2Step as UnitL2Step

@@ -4,8 +4,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hashprobe.errors import HashprobeError
@@ -14,6 +16,7 @@ from hashprobe.optim.frames import spread
 from hashprobe.optim.gradients import check_finite, gradient_of
 from hashprobe.optim.problem import Problem, Rows
 from hashprobe.optim.rule import Steps, UpdateRule
+from hashprobe.optim.steps import SignStep, UnitL2Step, peak_and_norm
 from hashprobe.tensors import Images, Targets
 from hashprobe.victims.passes import attend
 
@@ -196,16 +199,54 @@ class Pool:
 
     def move(self, gradient: Images) -> None:
         """x <- clip(x + step(gradient)), with the momentum of the rule."""
-        for part in self.parts(self.block):
-            check_finite(gradient[part], "gradient", self.steps[part])
-            direction = self.direction(part, gradient[part])
-            move = self.rule.step(direction, self.steps[part])
-            if not self.box.plain:
-                move = self.box.unit * move
-            pixels = self.room["pixels"][part].add_(move, alpha=self.box.scale)
-            self.box.rows(part).clip(pixels)
-            self.show(part)
+        if not self.moved_by_kernel(gradient):
+            for part in self.parts(self.block):
+                check_finite(gradient[part], "gradient", self.steps[part])
+                direction = self.direction(part, gradient[part])
+                move = self.rule.step(direction, self.steps[part])
+                if not self.box.plain:
+                    move = self.box.unit * move
+                pixels = self.room["pixels"][part].add_(move, alpha=self.box.scale)
+                self.box.rows(part).clip(pixels)
+                self.show(part)
         self.steps.add_(1)
+
+    def moved_by_kernel(self, gradient: Images) -> bool:
+        """Does the same in one pass over the pixels, where a kernel knows the step."""
+        step, momentum = self.rule.step, self.rule.momentum
+        signs = isinstance(step, SignStep) and not (momentum and self.rule.raw)
+        known = signs or (isinstance(step, UnitL2Step) and not momentum)
+        if not known or not self.box.plain or self.box.shared:
+            return False
+        from hashprobe.optim import kernels
+
+        room = kernels.Room.of(self.room, self.count)
+        given = kernels.flat(gradient.contiguous(memory_format=self.problem.layout))
+        if room is None or given is None:
+            return False
+        scale = np.float32(self.box.scale)
+        if isinstance(step, SignStep):
+            (mean,) = self.each(gradient, mean_size)
+            length = step.length(self.steps.float()).numpy()
+            kernels.in_threads(
+                kernels.sign_move, room, given, mean, np.float32(momentum), length, scale
+            )
+        elif isinstance(step, UnitL2Step):
+            peak, norm = self.each(gradient, peak_and_norm)
+            kernels.in_threads(
+                kernels.unit_l2_move, room, given, peak, norm, np.float32(-step.size), scale
+            )
+        return True
+
+    def each(
+        self, gradient: Images, sizes: Callable[[Images], tuple[Tensor, ...]]
+    ) -> list[NDArray[np.float32]]:
+        """Sizes of the gradient of each query, computed in blocks; they must be finite."""
+        parts = [sizes(gradient[part]) for part in self.parts(self.block)]
+        found = [torch.cat(each).flatten() for each in zip(*parts, strict=True)]
+        if not all(each.isfinite().all() for each in found):
+            check_finite(gradient, "gradient", self.steps)
+        return [each.numpy() for each in found]
 
     def direction(self, part: slice, gradient: Images) -> Images:
         """The gradient in the budget's units, shared by frames and with momentum if asked."""
@@ -222,8 +263,7 @@ class Pool:
         momentum = self.room["momentum"][part].mul_(rule.momentum)
         if rule.raw:
             return momentum.add_(gradient)
-        mean = gradient.abs().mean(tuple(range(1, gradient.ndim)), keepdim=True)
-        return momentum.addcdiv_(gradient, mean.masked_fill_(mean == 0, 1))
+        return momentum.addcdiv_(gradient, *mean_size(gradient))
 
     def show(self, part: slice) -> None:
         """Brings what the victim is shown up to date."""
@@ -250,6 +290,12 @@ class Pool:
             values[holes] = values[movers]
         self.count = staying
         return missed
+
+
+def mean_size(gradient: Images) -> tuple[Tensor]:
+    """The mean |g| of each row; 1 where it is 0."""
+    mean = gradient.abs().mean(tuple(range(1, gradient.ndim)), keepdim=True)
+    return (mean.masked_fill_(mean == 0, 1),)
 
 
 def out_of_memory(error: BaseException) -> bool:
