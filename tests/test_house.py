@@ -31,6 +31,7 @@ ANSWER_SECONDS = 0.7
 # A module imports only from those of a lower number, and from its own package.
 LAYERS = {
     "errors": 0,
+    "text": 0,
     "progress": 1,
     "types": 2,
     "tensors": 2,
@@ -52,6 +53,7 @@ LAYERS = {
 # What a part must not import at all, whatever its layer allows.
 REFUSED = {
     "errors": {"torch", "numpy", "faiss"},
+    "text": {"torch", "numpy", "faiss"},
     "progress": {"torch", "numpy", "faiss"},
     "types": {"torch", "faiss"},
     "storage": {"torch", "faiss"},

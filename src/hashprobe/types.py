@@ -26,6 +26,52 @@ Precision = Literal["float32", "bfloat16"]
 """What gradients are computed in; pixels and judgement stay in float32."""
 Filter = Literal["bilinear", "bicubic", "nearest"]
 Fit = Literal["squash", "crop"]
+SEEDS = 2**63
+"""Seeds are below this number: every generator takes them."""
+
+
+def check_seed(seed: object, name: str = "seed") -> int:
+    """Refuses a seed that a generator of random numbers does not take.
+
+    Args:
+        seed: a whole number from 0 to 2^63 - 1.
+        name: what the caller calls it.
+
+    Returns:
+        The same as an int.
+
+    Raises:
+        HashprobeError: anything else.
+
+    Example:
+        >>> check_seed(-1)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: seed must be a whole number from 0 to 2^63 - 1; got -1
+    """
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if whole and 0 <= int(seed) < SEEDS:  # type: ignore[call-overload]
+        return int(seed)  # type: ignore[call-overload, no-any-return]
+    # Python refuses to write out numbers of thousands of digits.
+    long = isinstance(seed, int) and abs(seed) >= 10**40
+    seen = f"a number of {seed.bit_length()} bits" if long else repr(seed)  # type: ignore[attr-defined]
+    raise HashprobeError(f"{name} must be a whole number from 0 to 2^63 - 1; got {seen:.80}")
+
+
+def generator_of(seed: int) -> np.random.Generator:
+    """NumPy's default generator for a seed.
+
+    Args:
+        seed: a whole number from 0 to 2^63 - 1.
+
+    Raises:
+        HashprobeError: another seed.
+
+    Example:
+        >>> int(generator_of(0).integers(100))
+        85
+    """
+    return np.random.default_rng(check_seed(seed))
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,7 @@ def test_training_of_what_is_not_known_leaves_nothing_behind(hashprobe, tmp_path
     [
         ("--queries 201", "queries must be from 1 to 200, the encoded ones; got 201"),
         ("--queries 0", "queries must be at least 1; got 0"),
-        ("--seed -1", "seed must be at least 0; got -1"),
+        ("--seed -1", "seed must be a whole number from 0 to 2^63 - 1; got -1"),
         ("--top 0", "top must be at least 1; got 0"),
         ("--codec h264", "codec h264 is for videos: "),
         ("--codec h264 --crf 52", "crf must be from 0 (finest) to 51 (coarsest); got 52"),

@@ -65,6 +65,43 @@ def test_fit_squashes_or_crops_the_centre():
     assert squashed[0, 5, 5] == 255
 
 
+@pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (3, 9_001)])
+@pytest.mark.parametrize("name", ["bilinear", "bicubic", "nearest"])
+def test_a_crop_of_a_long_picture_takes_little_memory(monkeypatch, shape, name):
+    """Resized as a whole, a line of 20,000 pixels would have 224 x 4,480,000."""
+    import torchvision.transforms.v2.functional as F
+
+    sizes = []
+    resize = F.resize
+    monkeypatch.setattr(
+        F, "resize", lambda *a, **k: sizes.append((out := resize(*a, **k)).numel()) or out
+    )
+    # Grey levels that rise along the picture: the crop is the middle.
+    ramp = torch.linspace(0, 255, max(shape)).round().to(torch.uint8)
+    image = ramp.reshape(1, *((-1, 1) if shape[0] > shape[1] else (1, -1))).expand(3, *shape)
+    cropped = fit_image(image, InputContract(size=64, fit="crop", filter=name))
+    assert cropped.shape == (3, 64, 64)
+    assert max(sizes) <= 3 * 64 * 64 * 11
+    assert (cropped.float() - 127.5).abs().max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(40, 329), (323, 40), (20, 997)])
+@pytest.mark.parametrize("name", ["bilinear", "bicubic"])
+def test_cutting_the_ends_changes_no_pixel_of_the_crop(shape, name):
+    """The same as the middle of the whole picture resized, up to where its sides are rounded."""
+    import torchvision.transforms.v2.functional as F
+    from torchvision.transforms import InterpolationMode
+
+    wave = 127 + 120 * torch.sin(torch.arange(max(shape)) / 9)
+    image = wave.to(torch.uint8).reshape((-1, 1) if shape[0] > shape[1] else (1, -1))
+    image = image.expand(3, *shape)
+    for size in (10, 40, 80):
+        whole = F.resize(image, [size], InterpolationMode(name), antialias=True)
+        cropped = fit_image(image, InputContract(size=size, fit="crop", filter=name))
+        difference = (cropped.int() - F.center_crop(whole, [size, size]).int()).abs()
+        assert difference.max() <= 6
+
+
 def test_pictures_of_the_right_size_stay_as_they_are(picture):
     image = torch.from_numpy(picture(5)).permute(2, 0, 1)
     assert torch.equal(fit_image(image, InputContract(size=8, filter="bicubic")), image)

@@ -9,6 +9,7 @@ import torch
 from hashprobe.errors import HashprobeError
 from hashprobe.training.loop import Epoch, train
 from hashprobe.training.losses.dph import dph
+from hashprobe.training.losses.registry import LOSSES
 from hashprobe.training.options import TrainOptions
 from hashprobe.training.sampling import hold_out
 
@@ -187,10 +188,21 @@ def test_a_last_batch_of_one_borrows_another_item(small, pictures, batch):
     assert all(torch.isfinite(p).all() for p in hasher.parameters())
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(tiny, pictures):
+@pytest.mark.parametrize("loss", list(LOSSES))
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_a_training_that_diverges_ends_with_one_line_for_every_loss(
+    small, pictures, loss, optimiser
+):
     images, labels = pictures(20)
-    with pytest.raises(HashprobeError, match=r"the loss became nan in epoch 1, step 2: lower lr"):
-        train(tiny(), images, labels, options(lr=1e38))
+    line = r"^the loss became nan in epoch 1, step 2: lower lr \(now 1e\+38\) or train in float32$"
+    with pytest.raises(HashprobeError, match=line):
+        train(small(), images, labels, options(lr=1e38, loss=loss, optimiser=optimiser))
+
+
+def test_weights_that_the_last_step_made_infinite_are_not_kept(tiny, pictures):
+    images, labels = pictures(20)
+    with pytest.raises(HashprobeError, match="the weights became inf in epoch 1, step 2: lower lr"):
+        train(tiny(), images, labels, options(lr=1e38, epochs=1))
 
 
 def test_minutes_stop_early(tiny, pictures, tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 from hashprobe.attacks.contract import Attack
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import jsonable
-from hashprobe.types import Budget
+from hashprobe.types import Budget, check_seed
 
 
 MODULES = ("_noise", "_p2p", "_dhta", "_bit_margin", "_feature", "_hag")
@@ -70,7 +70,7 @@ class AttackSpec:
     """What was asked of an attack: all that decides on its result beside victim and queries.
 
     Raises:
-        HashprobeError: an unknown name, options of another attack, or a seed below 0.
+        HashprobeError: an unknown name, options of another attack, or a seed out of range.
 
     Example:
         >>> spec = AttackSpec("noise", budget=Budget(8 / 255))
@@ -85,13 +85,12 @@ class AttackSpec:
     budget: Budget = field(default_factory=Budget)
     """How far a pixel may move."""
     seed: int = 0
-    """0 or above; with the query ids it decides on what is random."""
+    """From 0 to 2^63 - 1; with the query ids it decides on what is random."""
     function: Callable[..., Any] | None = field(default=None, compare=False)
     """The attack itself where it is not registered."""
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise HashprobeError(f"seed must be 0 or above; got {self.seed}")
+        check_seed(self.seed)
         if self.function is not None:
             return
         known = attack_named(self.name)

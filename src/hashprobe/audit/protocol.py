@@ -7,6 +7,7 @@ from hashprobe.data.crf import CRF, check_crf
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
+from hashprobe.types import check_seed
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Protocol:
     """H.264's constant rate factor, from 0 (finest) to 51 (coarsest)."""
 
     def __post_init__(self) -> None:
-        for name, least in (("queries", 1), ("seed", 0), ("minimum", 1), ("top", 1)):
+        check_seed(self.seed)
+        for name, least in (("queries", 1), ("minimum", 1), ("top", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise HashprobeError(f"{name} must be at least {least}; got {value}")

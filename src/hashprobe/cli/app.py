@@ -12,7 +12,10 @@ from cyclopts import App, CycloptsError, Parameter
 import hashprobe
 from hashprobe.cli.flags import Flag
 from hashprobe.cli.layout import Layout
+from hashprobe.cli.output import say
+from hashprobe.cli.values import check_values, path_text
 from hashprobe.errors import HashprobeError
+from hashprobe.text import shortened
 
 
 if TYPE_CHECKING:
@@ -63,11 +66,15 @@ def build_app() -> App:
         """
         try:
             check_command(tokens)
-            app.config = (*([] if config is None else [read_recipe(config)]), fill_preset)
+            app.config = (
+                *([] if config is None else [read_recipe(config)]),
+                fill_preset,
+                check_values,
+            )
             return app(tokens, exit_on_error=False, print_error=False)
         except (Exception, KeyboardInterrupt) as error:
             if debug:
-                traceback.print_exc()
+                say(traceback.format_exc(), error=True, end="")
             sys.exit(explain(error))
 
     return app
@@ -109,21 +116,22 @@ def read_recipe(path: Path) -> "Dict":
     Raises:
         HashprobeError: the file is missing or not plain YAML, or a section is not a command.
     """
-    import yaml  # type: ignore[import-untyped]
     from cyclopts.config import Dict
 
-    if not path.is_file():
+    from hashprobe.storage.files import read_bytes
+    from hashprobe.storage.plain_yaml import parse_yaml
+
+    path = Path(path_text("--config", str(path)))
+    if not path.exists():
         raise HashprobeError(f"no such recipe: {path}")
-    try:
-        content = yaml.safe_load(path.read_bytes()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HashprobeError(f"{path} is not plain YAML: {error}") from error
+    content = parse_yaml(read_bytes(path), str(path))
+    content = {} if content is None else content
     if not isinstance(content, dict):
         raise HashprobeError(f"{path} must hold options by command; got {content!r:.40}")
     for section in content:
         if section not in COMMANDS:
             raise HashprobeError(
-                f"{path} has a section {section!r}: sections are {', '.join(COMMANDS)}"
+                f"{path} has a section {section!r:.80}: sections are {', '.join(COMMANDS)}"
             )
     return Dict(content, source=str(path))
 
@@ -143,9 +151,9 @@ def fill_preset(app: App, commands: tuple[str, ...], arguments: Any) -> None:
 def explain(error: BaseException) -> int:
     """Prints in one line what went wrong, and returns the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        print(
+        say(
             "interrupted: finished work is kept; run the same command again to go on",
-            file=sys.stderr,
+            error=True,
         )
         return 130
     if isinstance(error, OSError) and not isinstance(error, HashprobeError):
@@ -153,13 +161,13 @@ def explain(error: BaseException) -> int:
 
         error = os_error(error, str(error.filename or "a file"))
     if isinstance(error, HashprobeError | CycloptsError):
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        say("error: " + shortened(" ".join(str(error).split())), error=True)
         return 2
     if isinstance(error, MemoryError):
-        print("error: out of memory: choose a smaller --batch-size", file=sys.stderr)
+        say("error: out of memory: choose a smaller --batch-size", error=True)
         return 2
-    text = " ".join(str(error).split())
-    print(f"error: {type(error).__name__}: {text} (--debug shows where)", file=sys.stderr)
+    text = shortened(" ".join(str(error).split()))
+    say(f"error: {type(error).__name__}: {text} (--debug shows where)", error=True)
     return 1
 
 

@@ -1,6 +1,7 @@
 """hashprobe attack: one sub-command for each registered attack, made from the attack's options."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from hashprobe.attacks.contract import Attack
 from hashprobe.attacks.registry import ATTACKS, DEFAULT, AttackSpec
 from hashprobe.audit.protocol import Protocol
 from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
+from hashprobe.cli.output import say
 from hashprobe.cli.presets import fill, non_defaults
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Budget, Precision, Space
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from hashprobe.evaluation.outcome import Evaluation
 
 PresetName: TypeAlias = Literal["paper", "paper-videos", "official-code"]
+NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?"
+EPS = re.compile(rf"{NUMBER}( */ *{NUMBER})?", re.IGNORECASE)
 
 
 def parse_eps(_: Any, tokens: tuple[Token, ...]) -> float:
@@ -32,13 +36,13 @@ def parse_eps(_: Any, tokens: tuple[Token, ...]) -> float:
         0.2
     """
     text = tokens[0].value
-    try:
-        top, _, bottom = text.partition("/")
-        eps = float(top) / (float(bottom) if bottom else 1.0)
-    except (ValueError, ZeroDivisionError):
-        eps = math.nan
+    if not EPS.fullmatch(text.strip()):
+        raise ValueError(f"must be a number such as 8/255 or 0.032; got {text!r:.80}")
+    top, _, bottom = text.partition("/")
+    below = float(bottom or 1)
+    eps = float(top) / below if below else math.inf
     if not math.isfinite(eps):
-        raise ValueError(f"must be a number such as 8/255 or 0.032; got {text!r}")
+        raise ValueError(f"must be a number such as 8/255 or 0.032; got {text!r:.80}")
     return eps
 
 
@@ -195,17 +199,17 @@ def show(result: "Evaluation") -> None:
         ("MAP untouched, after the codec", result.map_codec),
     ):
         if value is not None:
-            print(f"{label:30} {value}")
+            say(f"{label:30} {value}")
     visible = result.perceptibility
     if visible is not None:
-        print(
+        say(
             f"{'perceptibility':30} {visible.rmse:.2e}, largest change {visible.linf_255:.0f}/255, "
             f"PSNR {visible.psnr:.1f} dB, SSIM {visible.ssim:.4f}"
         )
         if visible.rmse_frames is not None:
-            print(f"{'perceptibility, changed frames':30} {visible.rmse_frames:.2e}")
+            say(f"{'perceptibility, changed frames':30} {visible.rmse_frames:.2e}")
     signed = result.map_attacked if result.achieved is None else result.achieved
     if signed is not None:
-        print(f"{'signature':30} {signed.signature}")
+        say(f"{'signature':30} {signed.signature}")
     if result.achieved_codec is not None:
-        print(f"{'signature after the codec':30} {result.achieved_codec.signature}")
+        say(f"{'signature after the codec':30} {result.achieved_codec.signature}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hashprobe.cli.flags import Flag
+from hashprobe.cli.output import say
 
 
 if TYPE_CHECKING:
@@ -105,15 +106,15 @@ def demo(
     train_run(
         run, DataOptions(it.data), Network(**it.network), TrainOptions(**it.training), runtime
     )
-    print(f"{'MAP of untouched queries':28} {encode_run(run, runtime=runtime)}")
+    say(f"{'MAP of untouched queries':28} {encode_run(run, runtime=runtime)}")
     for spec in specs:
         done = attack_run(run, spec, protocol=protocol, runtime=runtime, overwrite=True)
         if spec is specs[0]:
-            print(f"{'t-MAP of untouched queries':28} {done.floor}")
+            say(f"{'t-MAP of untouched queries':28} {done.floor}")
         title = f"t-MAP of {spec.attack.title}"
-        print(f"{title:28} {done.achieved}   target codes {done.ceiling}")
+        say(f"{title:28} {done.achieved}   target codes {done.ceiling}")
     where = report_run(run, notes=(it.why,), progress=runtime.progress)
-    print(f"{it.why}\nreport: {where.resolve()}")
+    say(f"{it.why}\nreport: {where.resolve()}")
 
 
 def is_shown(attack: "Attack") -> bool:

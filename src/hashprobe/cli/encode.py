@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
+from hashprobe.cli.output import say
 from hashprobe.types import Precision
 
 
@@ -49,4 +50,4 @@ def encode(
     from hashprobe.cli.terminal import Terminal
 
     result = encode_run(run, top=top, runtime=runtime.open(Terminal()))
-    print(f"MAP {result}  {result.signature}")
+    say(f"MAP {result}  {result.signature}")

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from hashprobe.cli.flags import Flag
+from hashprobe.cli.output import say
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
 
 
@@ -47,8 +48,8 @@ def evaluate(
         load_code_file(file), top=top, normaliser=normaliser, ties=ties, empty=empty
     )
     if json_:
-        print(json.dumps({name: score.to_json() for name, score in scores.items()}))
+        say(json.dumps({name: score.to_json() for name, score in scores.items()}))
         return
     titles = {"map": "MAP", "precision": "precision", "tmap": "t-MAP"}
     for name, score in scores.items():
-        print(f"{titles[name]:10} {score}  {score.signature}")
+        say(f"{titles[name]:10} {score}  {score.signature}")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hashprobe.cli.flags import Flag
+from hashprobe.cli.output import say
 
 
 def report(
@@ -33,7 +34,7 @@ def report(
     from hashprobe.cli.terminal import Terminal
 
     if markdown:
-        print(report_table(run), end="")
+        say(report_table(run), end="")
         return
     where = report_run(run, out=out, examples=examples, attack=attack, progress=Terminal())
-    print(f"report: {where}")
+    say(f"report: {where}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
+from hashprobe.cli.output import say
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Precision
 
@@ -111,7 +112,7 @@ def reproduce(
 
     loaded = setting.load()
     if show_list:
-        print(listing(loaded))
+        say(listing(loaded))
         return
     if not names:
         raise HashprobeError(
@@ -127,8 +128,8 @@ def reproduce(
     command = shlex.join(["hashprobe", *sys.argv[1:]])
     results = compute(recipes, loaded, out, command=command, runtime=runtime.open(terminal))
     for result in results:
-        print(markdown(result))
-    print(f"page: {page_path(recipes, loaded, out).resolve()}")
+        say(markdown(result))
+    say(f"page: {page_path(recipes, loaded, out).resolve()}")
 
 
 def listing(setting: "Setting") -> str:

@@ -14,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hashprobe.cli.output import showable
 from hashprobe.progress import Tick
 
 
@@ -25,11 +26,13 @@ class Terminal:
     """A `hashprobe.progress.Progress` on standard error; standard output holds results only."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Console(
+            stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False
+        )
 
     def log(self, text: str) -> None:
         """Shows one line that stays."""
-        self.console.print(text, markup=False)
+        self.console.print(showable(text, self.console.encoding))
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Tick]:
@@ -38,15 +41,15 @@ class Terminal:
             yield self.plain(title)
             return
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("left", markup=False),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(title, total=None)
+            task = progress.add_task(showable(title, self.console.encoding), total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
 
     def plain(self, title: str) -> Tick:

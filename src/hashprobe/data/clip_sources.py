@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from hashprobe.data.datasets.folder import is_image
-from hashprobe.data.sources import HEAD_BYTES, BadImage, FileSource
+from hashprobe.data.sources import BadImage, FileSource, file_digest
 from hashprobe.data.videos import check_extra, read_video
+from hashprobe.data.walk import is_image
 from hashprobe.errors import HashprobeError
+from hashprobe.text import name_bytes
 
 
 LIMIT = 40
@@ -132,20 +133,11 @@ class VideoFileSource:
         return read_video(self.root / self.paths[position], self.stride, self.limit)
 
     def fingerprint(self, position: int) -> bytes:
-        """A digest of the file's size and both ends, or of its name if it cannot be read."""
-        path = self.root / self.paths[position]
-        digest = hashlib.blake2b(digest_size=16)
-        try:
-            with path.open("rb") as file:
-                size = path.stat().st_size
-                digest.update(size.to_bytes(8, "little"))
-                digest.update(file.read(HEAD_BYTES))
-                # An index of all frames often stands at the end.
-                file.seek(max(0, size - HEAD_BYTES))
-                digest.update(file.read(HEAD_BYTES))
-        except OSError:
-            digest.update(str(path).encode())
-        return digest.digest()
+        """A digest of the file's size and both ends, or of its name if it cannot be read.
+
+        An index of all frames often stands at the end.
+        """
+        return file_digest(self.root / self.paths[position], tail=True)
 
     def take(self, positions: tuple[int, ...]) -> "VideoFileSource":
         """The clips at some positions, in that order."""
@@ -222,7 +214,7 @@ class FrameFolderSource:
             for path in (frames[0], frames[-1]):
                 digest.update(FileSource(path.parent, (path.name,)).fingerprint(0))
         except (BadImage, OSError):
-            digest.update(str(self.root / self.paths[position]).encode())
+            digest.update(name_bytes(str(self.root / self.paths[position])))
         return digest.digest()
 
     def take(self, positions: tuple[int, ...]) -> "FrameFolderSource":

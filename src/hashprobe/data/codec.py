@@ -133,8 +133,9 @@ def decode_h264(data: bytes, frames: int, height: int, width: int) -> UInt8[Tens
             found = [upright(frame) for frame in decoded(container, video_stream(container))]
     except Unreadable as error:
         raise HashprobeError(f"no mp4 that can be read: {error}") from error
-    except av.FFmpegError as error:
-        raise HashprobeError(f"no mp4 that can be read: {error.strerror}") from error
+    except (av.FFmpegError, AttributeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise HashprobeError(f"no mp4 that can be read: {reason}") from error
     even = (height + height % 2, width + width % 2, 3)
     if len(found) != frames or any(frame.shape != even for frame in found):
         seen = f"{len(found)} frames of {found[0].shape[:2] if found else 'nothing'}"

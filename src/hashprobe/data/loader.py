@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from hashprobe.data.cache import ClipCache, clip_key
 from hashprobe.data.clip_sources import ClipArraySource
 from hashprobe.data.sources import ArraySource, BadImage, ClipSource, Split
+from hashprobe.data.workers import LOOK_SECONDS, Whereabouts, watched
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import Tick
 from hashprobe.storage.environment import cores
@@ -24,6 +26,10 @@ from hashprobe.types import InputContract, Runtime
 
 BATCH = 256
 """Images, or frames of clips, of one batch where nothing else is asked for."""
+
+
+LONG = 8
+"""How many times longer than wide a picture is at most when it is resized for a crop."""
 
 
 def fit_image(
@@ -48,10 +54,25 @@ def fit_image(
     size = contract.size
     if image.shape[-2:] == (size, size):
         return image
+    if contract.fit == "crop":
+        image = without_far_ends(image)
     shape = [size, size] if contract.fit == "squash" else [size]
     mode = InterpolationMode(contract.filter)
     resized: Tensor = F.resize(image, shape, interpolation=mode, antialias=True)
     return F.center_crop(resized, [size, size]) if contract.fit == "crop" else resized
+
+
+def without_far_ends(image: UInt8[Tensor, "*t 3 h w"]) -> UInt8[Tensor, "*t 3 _ _"]:
+    """The middle of a picture that is much longer than wide, where the square of a crop lies.
+
+    Only pixels too far from this square to have an effect on it are cut off, the same number at
+    both ends; a picture of at most LONG times its width stays as it is.
+    """
+    height, width = image.shape[-2:]
+    most = LONG * min(height, width)
+    # Even numbers of rows keep the middle where `center_crop` rounds it to.
+    top, left = max(0, height - most) // 4 * 2, max(0, width - most) // 4 * 2
+    return image[..., top : height - top, left : width - left]
 
 
 @dataclass(frozen=True)
@@ -74,20 +95,28 @@ class Batch:
 class Decoded(Dataset[tuple[int, Tensor | BadImage]]):
     """Items of a split at the contract's size; a BadImage for one that cannot be decoded."""
 
-    def __init__(self, split: Split, contract: InputContract, cache: ClipCache | None) -> None:
+    def __init__(
+        self, split: Split, contract: InputContract, cache: ClipCache | None, workers: int = 0
+    ) -> None:
         self.split = split
         self.contract = contract
         self.cache = cache
+        self.where = Whereabouts(workers)
+        self.fatal: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, position: int) -> tuple[int, Tensor | BadImage]:
         source = self.split.source
+        if position in self.fatal:
+            reason = "the process that decoded it died"
+            return position, BadImage(name_of(self.split, position), reason)
         try:
-            if isinstance(source, ClipSource):
-                return position, self.clip(source, position)
-            return position, fit_image(source.read(position), self.contract)
+            with self.where.at(position):
+                if isinstance(source, ClipSource):
+                    return position, self.clip(source, position)
+                return position, fit_image(source.read(position), self.contract)
         except BadImage as bad:
             return position, bad
 
@@ -128,6 +157,12 @@ def worker_init(_: int) -> None:
     """
     gc.freeze()
     torch.set_num_threads(1)
+
+
+def name_of(split: Split, position: int) -> str:
+    """The path of an item that is a file or a folder, the id of any other."""
+    root, paths = (getattr(split.source, name, None) for name in ("root", "paths"))
+    return str(root / paths[position]) if root and paths else split.ids[position]
 
 
 def stream(
@@ -180,16 +215,24 @@ def stream(
         cache.check()
     if workers and split.video:
         gc.collect()  # see worker_init
-    loader = DataLoader(
-        Decoded(split, contract, cache),
-        batch_size=batch_size,
-        num_workers=min(workers, -(-len(split) // batch_size)),
-        collate_fn=partial(collate, frames=contract.frames),
-        worker_init_fn=worker_init,
-    )
+    decoded = Decoded(split, contract, cache, workers)
+
+    def load(start: int) -> "DataLoader[Any]":
+        processes = min(workers, -(-(len(split) - start) // batch_size))
+        return DataLoader(
+            decoded,
+            batch_size=batch_size,
+            sampler=range(start, len(split)),
+            num_workers=processes,
+            timeout=LOOK_SECONDS if processes else 0,
+            collate_fn=partial(collate, frames=contract.frames),
+            worker_init_fn=worker_init,
+        )
+
+    batches = watched(load, lambda b: len(b[0]) + len(b[3]), decoded.fatal, decoded.where, split)
     done = 0
     failures: list[BadImage] = []
-    for positions, pixels, lengths, bad in loader:
+    for positions, pixels, lengths, bad in batches:
         failures += bad
         for failure in bad if on_bad else []:
             assert on_bad is not None

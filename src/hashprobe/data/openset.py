@@ -6,6 +6,7 @@ import numpy as np
 
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
+from hashprobe.types import generator_of
 
 
 def hold_back(data: RetrievalData, unseen: int, seed: int) -> RetrievalData:
@@ -42,7 +43,7 @@ def hold_back(data: RetrievalData, unseen: int, seed: int) -> RetrievalData:
             f"unseen must be at least 1 and leave 2 of the {count} labels of {data.name}; "
             f"got {unseen}"
         )
-    hidden = np.sort(np.random.default_rng(seed).permutation(count)[:unseen])
+    hidden = np.sort(generator_of(seed).permutation(count)[:unseen])
     names = tuple(data.label_names[i] for i in hidden)
     splits = []
     for role, split in (("query", data.query), ("training", data.train)):

@@ -9,7 +9,7 @@ from jaxtyping import Integer
 
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Frames, Images, Images8, Lengths, Tensor
-from hashprobe.types import Labels
+from hashprobe.types import Labels, check_seed
 
 
 QueryIds: TypeAlias = Sequence[int] | Integer[np.ndarray, " q"]
@@ -139,8 +139,6 @@ def seed_of(seed: int, query_id: int, stream: int) -> np.random.SeedSequence:
     """The source of chance for one purpose and one query, whatever is computed beside it.
 
     Raises:
-        HashprobeError: a negative seed.
+        HashprobeError: a seed out of range.
     """
-    if seed < 0:
-        raise HashprobeError(f"seed must be 0 or above; got {seed}")
-    return np.random.SeedSequence([seed, query_id, stream])
+    return np.random.SeedSequence([check_seed(seed), query_id, stream])

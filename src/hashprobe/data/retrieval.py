@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from hashprobe.data.findings import Finding, check, unseen_labels, wrong_sizes
 from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
+from hashprobe.text import name_bytes
 from hashprobe.types import Labels
 
 
@@ -96,7 +97,7 @@ def checksum(splits: dict[str, Split], digests: dict[str, list[bytes]]) -> str:
     total = hashlib.sha256()
     for role, split in splits.items():
         total.update(f"{role} {len(split)} {split.labels.shape[1]}\n".encode())
-        total.update("\n".join(split.ids).encode())
+        total.update(name_bytes("\n".join(split.ids)))
         total.update(np.packbits(split.labels).tobytes())
         total.update(b"".join(digests[role]))
     return total.hexdigest()

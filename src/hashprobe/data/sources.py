@@ -1,8 +1,6 @@
 """A split: named images or clips, where their pixels come from, and their labels."""
 
 import hashlib
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,10 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from hashprobe.data.decoding import Undecodable, decode_picture
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.files import regular_size
+from hashprobe.text import name_bytes
 from hashprobe.types import Labels
 
 
@@ -129,45 +130,49 @@ class FileSource:
         return len(self.paths)
 
     def read(self, position: int) -> UInt8[Tensor, "3 h w"]:
-        """Decode one file to RGB, turned upright by its EXIF data.
+        """Decode one file to RGB, turned upright by its EXIF data (`decode_picture`).
 
         Raises:
-            BadImage: the file is missing, empty, truncated or no image.
+            BadImage: the file is missing, no regular file, too large, damaged or no image.
         """
-        from torchvision.io import ImageReadMode, decode_image, read_file
-
         path = self.root / self.paths[position]
         try:
-            with warnings.catch_warnings():
-                # torchvision 0.29 announces a successor that needs FFmpeg's libraries.
-                warnings.filterwarnings("ignore", ".*deprecated since torchvision")
-                image = decode_image(
-                    read_file(str(path)), mode=ImageReadMode.RGB, apply_exif_orientation=True
-                )
-        except (RuntimeError, OSError, ValueError) as error:
-            # The message begins with a place in the source of torchvision.
-            reason = re.sub(r"^.*\.cpp:\d+, ", "", str(error).splitlines()[0])
-            raise BadImage(str(path), reason if path.is_file() else "no such file") from None
-        if image.dtype == torch.uint16:
-            image = (image.float() / 257).round().to(torch.uint8)
-        pixels: Tensor = image[0] if image.ndim == 4 else image
-        return pixels
+            return decode_picture(path)
+        except Undecodable as error:
+            raise BadImage(str(path), str(error)) from None
 
     def fingerprint(self, position: int) -> bytes:
         """A digest of the file's size and first 64 KiB; or of its name if it cannot be read."""
-        path = self.root / self.paths[position]
-        digest = hashlib.blake2b(digest_size=16)
-        try:
-            with path.open("rb") as file:
-                digest.update(path.stat().st_size.to_bytes(8, "little"))
-                digest.update(file.read(HEAD_BYTES))
-        except OSError:
-            digest.update(str(path).encode())
-        return digest.digest()
+        return file_digest(self.root / self.paths[position])
 
     def take(self, positions: tuple[int, ...]) -> "FileSource":
         """The images at some positions, in that order."""
         return FileSource(self.root, tuple(self.paths[p] for p in positions))
+
+
+def file_digest(path: Path, *, tail: bool = False) -> bytes:
+    """A digest of a regular file's size and first 64 KiB, or of its name if it cannot be read.
+
+    Args:
+        path: the file.
+        tail: whether its last 64 KiB count too.
+
+    Example:
+        >>> len(file_digest(Path("no/such/file")))
+        16
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        size = regular_size(path)
+        with path.open("rb") as file:
+            digest.update(size.to_bytes(8, "little"))
+            digest.update(file.read(HEAD_BYTES))
+            if tail:
+                file.seek(max(0, size - HEAD_BYTES))
+                digest.update(file.read(HEAD_BYTES))
+    except (OSError, HashprobeError):
+        digest.update(name_bytes(str(path)))
+    return digest.digest()
 
 
 @dataclass(frozen=True)

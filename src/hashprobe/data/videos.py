@@ -11,6 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from hashprobe.data.decoding import MAX_PIXELS
 from hashprobe.data.sources import BadImage
 from hashprobe.errors import missing_extra
 
@@ -97,8 +98,9 @@ def read_video(path: Path, stride: int = 1, limit: int = 40) -> UInt8[Tensor, "t
                     break
     except Unreadable as error:
         raise BadImage(str(path), str(error)) from None
-    except (av.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except Exception as error:  # damaged files make PyAV raise errors of many types
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        reason = reason or type(error).__name__
         if getattr(error, "errno", None) == errno.EINVAL:
             reason = "the format is not supported"
         raise BadImage(str(path), f"no video that can be read: {reason}") from None
@@ -113,12 +115,20 @@ def video_stream(container: "InputContainer") -> "VideoStream":
     """The first video stream of a file that is no cover picture, decoded in this thread alone.
 
     Raises:
-        Unreadable: there is none.
+        Unreadable: there is none, its codec is unknown, or its frames are too large.
     """
     from av.stream import Disposition
 
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
+            # Damaged headers name codecs that nobody knows; there is no decoder then.
+            if stream.codec_context is None:
+                raise Unreadable("holds a video stream of an unknown codec")
+            if stream.width * stream.height > MAX_PIXELS:
+                raise Unreadable(
+                    f"claims frames of {stream.width} x {stream.height} pixels; at most "
+                    f"{MAX_PIXELS:,} are decoded"
+                )
             stream.codec_context.thread_count = 1
             return stream
     sound = " (sound alone)" if container.streams.audio else ""

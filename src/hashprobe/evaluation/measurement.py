@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.ranking import Empty
+from hashprobe.types import check_seed
 
 
 BLOCK_DRAWS = 1 << 14
@@ -22,7 +23,8 @@ class Bootstrap:
     """How an interval is drawn: the percentile bootstrap over queries.
 
     Raises:
-        HashprobeError: resamples is below 1, or confidence not between 0 and 1.
+        HashprobeError: resamples is below 1, or confidence not between 0 and 1, or a seed out of
+            range.
 
     Example:
         >>> Bootstrap(resamples=200).confidence
@@ -41,6 +43,7 @@ class Bootstrap:
             raise HashprobeError(f"the bootstrap needs at least 1 resample; got {self.resamples}")
         if not 0 < self.confidence < 1:
             raise HashprobeError(f"confidence must lie between 0 and 1; got {self.confidence}")
+        check_seed(self.seed)
 
     def interval(
         self, per_query: Float64[np.ndarray, "q p"]

@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any, Literal, get_args
 
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.plain_yaml import parse_yaml
 
 
 Role = Literal["original", "noise", "p2p", "dhta", "hag", "feature-sign", "feature-pgd"]
@@ -183,13 +184,11 @@ def load_recipe(name: str, preset: str = "paper", eps_scale: float = 1.0) -> Rec
         >>> load_recipe("table3", "default").rows[0].name
         '5 iterations'
     """
-    import yaml  # type: ignore[import-untyped]
-
     if name not in recipe_names():
         raise HashprobeError(f"unknown recipe {name!r}: choose from {', '.join(recipe_names())}")
     if preset not in PRESETS:
         raise HashprobeError(f"unknown attack preset {preset!r}: choose from {', '.join(PRESETS)}")
-    content = yaml.safe_load((folder() / f"{name}.yaml").read_text("utf-8"))
+    content = parse_yaml((folder() / f"{name}.yaml").read_bytes(), f"recipe {name}")
     return parse(name, content, preset, eps_scale)
 
 

@@ -13,6 +13,7 @@ from hashprobe.paper.running import Runner
 from hashprobe.paper.settings import Setting, check_places
 from hashprobe.paper.tables import as_csv, as_json, markdown
 from hashprobe.storage.files import write_bytes, write_json
+from hashprobe.text import writable
 from hashprobe.types import Runtime
 
 
@@ -131,7 +132,7 @@ def reproduce(
         write(result, drawings, folder)
         done.append((result, drawings))
         # The page grows with every recipe: a kill later loses nothing.
-        write_bytes(page_path(recipes, setting, out), page(done, command).encode())
+        write_bytes(page_path(recipes, setting, out), writable(page(done, command)))
     return [result for result, _ in done]
 
 
@@ -153,9 +154,9 @@ def write(result: Result, drawings: Sequence[Drawing], folder: Path) -> None:
     name = result.recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / f"{name}.json", as_json(result))
-    write_bytes(folder / f"{name}.csv", as_csv(result).encode())
+    write_bytes(folder / f"{name}.csv", writable(as_csv(result)))
     figures = [f"{drawing.name}.svg" for drawing in drawings]
-    write_bytes(folder / f"{name}.md", markdown(result, figures).encode())
+    write_bytes(folder / f"{name}.md", writable(markdown(result, figures)))
     for drawing in drawings:
-        write_bytes(folder / f"{drawing.name}.svg", drawing.svg.encode())
+        write_bytes(folder / f"{drawing.name}.svg", writable(drawing.svg))
         write_bytes(folder / f"{drawing.name}.png", drawing.png)

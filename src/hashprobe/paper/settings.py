@@ -14,8 +14,9 @@ from hashprobe.audit.protocol import Protocol
 from hashprobe.data.datasets.registry import DataOptions, data_set
 from hashprobe.errors import HashprobeError
 from hashprobe.paper.recipe import Cell, Recipe, Role, load_recipe
+from hashprobe.storage.plain_yaml import parse_yaml
 from hashprobe.training.options import TrainOptions
-from hashprobe.types import Budget
+from hashprobe.types import Budget, check_seed
 
 
 SCALES = ("paper", "bench")
@@ -80,6 +81,9 @@ class Setting:
     """What gradients of attacks are computed in."""
     long_steps: int | None = None
     """Steps of HAG and of the feature-space attack by projected gradient; None: the paper's."""
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     @property
     def kind(self) -> Literal["images", "videos"]:
@@ -301,10 +305,8 @@ def kind_of(data: str) -> Literal["images", "videos"]:
 @lru_cache
 def content() -> dict[str, Any]:
     """The file of data sets."""
-    import yaml  # type: ignore[import-untyped]
-
     file = resources.files("hashprobe.paper") / "datasets.yaml"
-    known: dict[str, Any] = yaml.safe_load(file.read_text("utf-8"))
+    known: dict[str, Any] = parse_yaml(file.read_bytes(), "datasets.yaml")
     return known
 
 

@@ -26,6 +26,7 @@ from hashprobe.report.pictures import (
 )
 from hashprobe.report.verdict import confidence, floor, headline, verdict
 from hashprobe.storage.files import write_bytes
+from hashprobe.text import writable
 
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def write_report(data: ReportData, path: str | PurePath) -> int:
         >>> write_report(ReportData("An audit"), path) == path.stat().st_size
         True
     """
-    content = render(data).encode()
+    content = writable(render(data))
     write_bytes(path, content)
     return len(content)
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from hashprobe.errors import HashprobeError
+from hashprobe.text import restorable
 
 
 __all__ = [
@@ -30,12 +32,16 @@ __all__ = [
     "read_bytes",
     "read_json",
     "read_npz",
+    "regular_size",
     "sha256_array",
     "sha256_file",
     "write_bytes",
     "write_json",
     "write_npz",
 ]
+
+MAX_BYTES = 1 << 30
+"""Bytes of the largest text or JSON file that is read."""
 
 SENTENCES = {
     errno.ENOSPC: "no space left on the disk for {}: free some and run the same command again",
@@ -165,7 +171,7 @@ def write_json(path: str | PurePath, value: object) -> None:
         {'bits': 32}
     """
     text = json.dumps(jsonable(value), indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, restorable(text + "\n"))
 
 
 def write_npz(path: str | PurePath, arrays: Mapping[str, np.ndarray]) -> None:
@@ -195,14 +201,42 @@ def write_npz(path: str | PurePath, arrays: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
+def regular_size(path: str | PurePath) -> int:
+    """The bytes of a regular file; pipes and devices, which may never end, are refused unopened.
+
+    Args:
+        path: the file, or a link to one.
+
+    Raises:
+        HashprobeError: it is missing, a folder, a pipe or a device, or its name cannot be one.
+
+    Example:
+        >>> regular_size("/dev/zero")
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: /dev/zero is no regular file (a pipe or a device)
+    """
+    try:
+        about = os.stat(path)
+    except OSError as error:
+        raise os_error(error, path) from error
+    except ValueError as error:
+        raise HashprobeError(f"{str(path)!r} cannot be the name of a file: {error}") from error
+    if stat.S_ISDIR(about.st_mode):
+        raise HashprobeError(SENTENCES[errno.EISDIR].format(path))
+    if not stat.S_ISREG(about.st_mode):
+        raise HashprobeError(f"{path} is no regular file (a pipe or a device)")
+    return about.st_size
+
+
 def read_bytes(path: str | PurePath) -> bytes:
-    """The content of a file.
+    """The content of a regular file of at most 1 GiB.
 
     Args:
         path: the file.
 
     Raises:
-        HashprobeError: it is missing, a folder, or may not be read.
+        HashprobeError: it is missing, no regular file, too large, or may not be read.
 
     Example:
         >>> read_bytes("no/such/file")
@@ -210,6 +244,8 @@ def read_bytes(path: str | PurePath) -> bytes:
         ...
         hashprobe.errors.HashprobeError: no/such/file does not exist
     """
+    if regular_size(path) > MAX_BYTES:
+        raise HashprobeError(f"{path} has more than {MAX_BYTES:,} bytes")
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -265,6 +301,7 @@ def read_npz(path: str | PurePath) -> dict[str, np.ndarray]:
         ...
         hashprobe.errors.HashprobeError: ...a.npz is no npz file or was cut off
     """
+    regular_size(path)
     try:
         with Path(path).open("rb") as stream:
             if not zipfile.is_zipfile(stream):
@@ -314,6 +351,7 @@ def sha256_file(path: str | PurePath) -> str:
         >>> sha256_file(path)[:16]
         'ba7816bf8f01cfea'
     """
+    regular_size(path)
     try:
         with Path(path).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -25,9 +25,11 @@ from hashprobe.storage.files import (
     jsonable,
     os_error,
     read_json,
+    regular_size,
     sha256_file,
     write_json,
 )
+from hashprobe.text import restorable
 
 
 __all__ = ["FORMAT", "Run"]
@@ -181,7 +183,7 @@ class Run:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         record = {"time": now, "event": event, **jsonable(values)}
         line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-        append_line(self.path / "metrics.jsonl", line.encode())
+        append_line(self.path / "metrics.jsonl", restorable(line))
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The events so far, in order, without an incomplete last line.
@@ -201,6 +203,7 @@ class Run:
         if not path.exists():
             return []
         try:
+            regular_size(path)
             lines = path.read_bytes().split(b"\n")
         except OSError as error:
             raise os_error(error, path) from error

@@ -242,6 +242,9 @@ class Training:
                 self.listeners.on_step(self.position, total, self.losses[-1])
             late = self.out_of_time(fabric)
             if step + 1 == per_epoch or late:
+                # The update of the last step changes no loss any more.
+                weights = sum(float(p.detach().abs().max()) for p in self.hasher.parameters())
+                self.check_finite("weights", weights, epoch, step)
                 self.end_epoch(fabric, epoch, optimiser.param_groups[-1]["lr"])
                 if step + 1 == per_epoch:
                     self.losses = []
@@ -275,17 +278,23 @@ class Training:
         slope = self.chosen.slope_at(self.position)
         codes = (slope * model(*self.inputs(pixels, rows, fabric.device)).float()).tanh()
         where = torch.from_numpy(mine).to(fabric.device)
+        # Some losses refuse NaN with an error of their own: codes are checked before any of them.
+        self.check_finite("loss", float(codes.detach().sum()), epoch, step)
         self.remember(fabric, where, codes.detach())
         loss = self.loss(codes, where)
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise HashprobeError(
-                f"the loss became {value} in epoch {epoch + 1}, step {step + 1}: lower lr "
-                f"(now {options.lr}) or train in float32"
-            )
+        self.check_finite("loss", value, epoch, step)
         fabric.backward(loss)
         optimiser.step()
         return value
+
+    def check_finite(self, what: str, value: float, epoch: int, step: int) -> None:
+        """Ends a training that diverged: in one line, the same for every loss."""
+        if not math.isfinite(value):
+            raise HashprobeError(
+                f"the {what} became {value} in epoch {epoch + 1}, step {step + 1}: lower lr "
+                f"(now {self.options.lr}) or train in float32"
+            )
 
     def loss(self, codes: Float[Tensor, "b k"], where: Int64[Tensor, " b"]) -> Float[Tensor, ""]:
         """The loss of a batch's codes, by its centres or by its pairs with all training items."""

@@ -1,10 +1,12 @@
 """How a hashing network is trained, as one frozen record; imports no torch."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from hashprobe.errors import HashprobeError
 from hashprobe.training.losses.registry import LOSSES, LossName
+from hashprobe.types import check_seed
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,10 @@ class TrainOptions:
         for name in (
             "lr", "backbone_lr", "momentum", "weight_decay", "warmup", "held_out", "save_seconds",
         ):  # fmt: skip
-            if not getattr(self, name) >= 0:
-                raise HashprobeError(f"{name} must not be negative; got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < inf:
+                raise HashprobeError(
+                    f"{name} must not be negative or infinite; got {getattr(self, name)}"
+                )
+        check_seed(self.seed)
         if self.minutes is not None and not self.minutes > 0:
             raise HashprobeError(f"minutes must be above 0; got {self.minutes}")

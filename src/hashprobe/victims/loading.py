@@ -38,7 +38,9 @@ def load_victim(source: str | Path, **contract: Any) -> Hasher:
         ...
         hashprobe.errors.HashprobeError: no victim at no/such/file.pt2: there is no such file
     """
-    text, path = str(source), Path(source)
+    text, path = str(source), Path(source).expanduser()
+    if not text.strip():
+        raise HashprobeError("an empty path names no victim")
     if ":" in text and not path.exists():
         network = from_factory(text)
         if isinstance(network, Hasher):

@@ -17,6 +17,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         HashprobeError: no such file, not a state dict, or a pickle that would run code.
     """
+    path = path.expanduser()
     if not path.is_file():
         raise HashprobeError(
             f"no weights file {path}: weights are none, imagenet, kinetics or the path of a state "

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from hashprobe.data.datasets.folder import per_class, read_tree
+from hashprobe.data.findings import Finding
 from hashprobe.data.retrieval import RetrievalData, one_hot
 from hashprobe.data.sources import ArraySource, Split, join
 from hashprobe.errors import HashprobeError
+from hashprobe.types import generator_of
 
 
 Convention = Literal["cifar10", "cifar10-1", "cifar10-2"]
@@ -53,27 +55,30 @@ test/ with one folder a class, or torchvision's cifar-10-batches-py (--download 
         raise HashprobeError(
             f"unknown convention {convention!r}: choose from {', '.join(get_args(Convention))}"
         )
-    train, test, names = read_both(root, download)
-    rng = np.random.default_rng(seed)
+    train, test, names, notes = read_both(root, download)
+    rng = generator_of(seed)
     if convention == "cifar10-2":
         query = test.take(rng.permutation(len(test)))
         database = train.take(rng.permutation(len(train)))
-        return RetrievalData(convention, query, database, database, names)
+        return RetrievalData(convention, query, database, database, names, notes=notes)
     whole = join(train, test)
     queries, training, rest = per_class(whole.labels, [QUERIES, TRAINING], rng, names)
     if convention == "cifar10-1":
         rest = rng.permutation(np.concatenate([training, rest]))
     return RetrievalData(
-        convention, whole.take(queries), whole.take(training), whole.take(rest), names
+        convention, whole.take(queries), whole.take(training), whole.take(rest), names, notes=notes
     )
 
 
-def read_both(root: Path, download: bool) -> tuple[Split, Split, tuple[str, ...]]:
-    """The published training and test images, from either layout."""
+def read_both(
+    root: Path, download: bool
+) -> tuple[Split, Split, tuple[str, ...], tuple[Finding, ...]]:
+    """The published training and test images, from either layout, and findings about them."""
     if (root / "train").is_dir() and (root / "test").is_dir():
-        whole, names = read_tree(root, ("train", "test"))
+        whole, names, notes = read_tree(root, ("train", "test"))
         is_train = np.array([p.startswith("train/") for p in whole.ids])
-        return whole.take(np.flatnonzero(is_train)), whole.take(np.flatnonzero(~is_train)), names
+        train, test = whole.take(np.flatnonzero(is_train)), whole.take(np.flatnonzero(~is_train))
+        return train, test, names, notes
     if not download and not (root / "cifar-10-batches-py").is_dir():
         raise HashprobeError(
             f"no CIFAR-10 in {root}: it must hold train/ and test/ with one folder a class, or "
@@ -82,18 +87,18 @@ def read_both(root: Path, download: bool) -> tuple[Split, Split, tuple[str, ...]
     from torchvision import datasets
 
     splits = []
-    for train in (True, False):
+    for training in (True, False):
         try:
             with warnings.catch_warnings():
                 # The published files were pickled by a numpy that wrote booleans as 0 and 1.
                 warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
-                raw = datasets.CIFAR10(root, train=train, download=download)
+                raw = datasets.CIFAR10(root, train=training, download=download)
         except (RuntimeError, OSError) as error:
             raise HashprobeError(f"CIFAR-10 in {root}: {str(error).splitlines()[0]}") from error
         pixels = torch.from_numpy(raw.data).permute(0, 3, 1, 2).contiguous()
-        part = "train" if train else "test"
+        part = "train" if training else "test"
         ids = tuple(f"{part}/{i:05d}" for i in range(len(pixels)))
         labels = one_hot(np.array(raw.targets, dtype=np.int64), 10)
         splits.append(Split(ids, ArraySource(pixels), labels))
         names = tuple(raw.classes)
-    return splits[0], splits[1], names
+    return splits[0], splits[1], names, ()

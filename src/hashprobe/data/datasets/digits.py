@@ -5,6 +5,7 @@ import torch
 
 from hashprobe.data.retrieval import RetrievalData, one_hot
 from hashprobe.data.sources import ArraySource, Split
+from hashprobe.types import generator_of
 
 
 QUERIES, TRAINING, DATABASE = 200, 250, 1347
@@ -32,7 +33,7 @@ def load_digits(seed: int = 0) -> RetrievalData:
     pixels = grey[:, None].expand(-1, 3, -1, -1).contiguous()
     names = tuple(f"digits/{i:04d}" for i in range(len(pixels)))
     whole = Split(names, ArraySource(pixels), one_hot(bunch.target.astype(np.int64), 10))
-    order = np.random.default_rng(seed).permutation(len(whole))
+    order = generator_of(seed).permutation(len(whole))
     parts = np.split(order, [QUERIES, QUERIES + TRAINING])
     query, train, database = (whole.take(part) for part in parts)
     return RetrievalData("digits", query, train, database, tuple("0123456789"))

@@ -1,17 +1,17 @@
 """Any tree of pictures with one folder a class."""
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
 
+from hashprobe.data.findings import Finding
 from hashprobe.data.retrieval import RetrievalData, one_hot
 from hashprobe.data.sources import FileSource, Split
+from hashprobe.data.walk import Tree
 from hashprobe.errors import HashprobeError
-from hashprobe.types import Labels
-
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
+from hashprobe.types import Labels, generator_of
 
 
 def class_folders(root: Path) -> tuple[str, ...]:
@@ -28,8 +28,10 @@ def class_folders(root: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_tree(root: Path, parts: tuple[str, ...] = ("",)) -> tuple[Split, tuple[str, ...]]:
-    """Every image below root/<part>/<class>, sorted by path, and the class names.
+def read_tree(
+    root: Path, parts: tuple[str, ...] = ("",)
+) -> tuple[Split, tuple[str, ...], tuple[Finding, ...]]:
+    """Every image below root/<part>/<class>, sorted by path, the class names, what was left out.
 
     Args:
         root: the folder.
@@ -39,39 +41,25 @@ def read_tree(root: Path, parts: tuple[str, ...] = ("",)) -> tuple[Split, tuple[
         HashprobeError: a folder is missing, holds no images, or parts disagree about classes.
     """
     names = class_folders(root / parts[0])
+    tree = Tree(root)
     paths: list[str] = []
     classes: list[int] = []
     for part in parts:
         if class_folders(root / part) != names:
             raise HashprobeError(f"{root / part} and {root / parts[0]} hold different classes")
+        tree.loose(part)
         for number, name in enumerate(names):
-            files = images_below(root / part / name, root)
+            files = tree.pictures(f"{part}/{name}" if part else name)
             paths += files
             classes += [number] * len(files)
     labels = one_hot(np.array(classes, dtype=np.int64), len(names))
-    return Split(tuple(paths), FileSource(root, tuple(paths)), labels), names
-
-
-def images_below(folder: Path, root: Path) -> list[str]:
-    """Paths, from the root, of every image below a folder, sorted.
-
-    Raises:
-        HashprobeError: there is none.
-    """
-    files = sorted(p.relative_to(root).as_posix() for p in folder.rglob("*") if is_image(p))
-    if not files:
-        raise HashprobeError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
-    return files
-
-
-def is_image(path: Path) -> bool:
-    """Whether a file's name is that of an image and not hidden."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    split = Split(tuple(paths), FileSource(root, tuple(paths)), labels)
+    return split, names, tree.left_out()
 
 
 def check_count(what: str, count: float) -> None:
     """Refuses a number of items that is neither whole nor a share."""
-    if not count > 0 or (count > 1 and count != int(count)):
+    if not 0 < count < inf or (count > 1 and count != int(count)):
         raise HashprobeError(
             f"{what} must be a whole number, or a share between 0 and 1; got {count:g}"
         )
@@ -157,7 +145,8 @@ def load_folder(
     protocol of ImageNet-100. Items are in random order, so ties do not follow class.
 
     Args:
-        root: root/<class>/**/*.{jpg,jpeg,png,webp,gif}.
+        root: root/<class>/**/*.{jpg,jpeg,jpe,jfif,png,webp,gif}. Files and folders whose
+            names begin with a dot are skipped; a finding counts other files. Links are followed.
         queries: items of each class that become queries: a whole number, or a share below 1.
         training: the same for training items.
         seed: seed of the split.
@@ -174,12 +163,17 @@ def load_folder(
     """
     for option, count in (("queries", queries), ("training", training)):
         check_count(f"{option} of each class", count)
-    whole, names = read_tree(root)
+    whole, names, notes = read_tree(root)
     if len(names) < 2:
         raise HashprobeError(f"{root} holds one class, {names[0]}: retrieval needs two or more")
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     query, train, rest = per_class(whole.labels, [queries, training], rng, names)
     database = rng.permutation(np.concatenate([train, rest]))
     return RetrievalData(
-        f"folder:{root.name}", whole.take(query), whole.take(train), whole.take(database), names
+        f"folder:{root.name}",
+        whole.take(query),
+        whole.take(train),
+        whole.take(database),
+        names,
+        notes=notes,
     )

@@ -11,6 +11,7 @@ from hashprobe.data.datasets.videofolder import read_clips
 from hashprobe.data.findings import Finding
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
+from hashprobe.types import generator_of
 
 
 SHARE = 0.3
@@ -61,8 +62,8 @@ def load_hmdb51(
     folder = next((place for place in places if place.is_dir()), None)
     if folder is None and (split or lists):
         raise HashprobeError(f"no split files of HMDB51 in {' or '.join(map(str, places))}")
-    whole, names = read_clips(root, skip=(LISTS,))
-    rng = np.random.default_rng(seed)
+    whole, names, notes = read_clips(root, skip=(LISTS,))
+    rng = generator_of(seed)
     if folder is None:
         query, train, rest = per_class(whole.labels, [SHARE, SHARE], rng, names, "clips")
         text = "no official split files were found: the split is random, 30% / 30% / rest"
@@ -72,7 +73,7 @@ def load_hmdb51(
             whole.take(train),
             whole.take(rest),
             names,
-            notes=(Finding("split", len(whole), text),),
+            notes=(Finding("split", len(whole), text), *notes),
         )
     number = split or 1
     use = uses_of(folder, number, whole.ids, names)
@@ -88,7 +89,7 @@ def load_hmdb51(
         known,
         names,
         sizes=SIZES,
-        notes=(note,) if left else (),
+        notes=((note,) if left else ()) + notes,
     )
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hashprobe.data.datasets.folder import class_folders, images_below, is_image, up_to_each
+from hashprobe.data.datasets.folder import class_folders, up_to_each
 from hashprobe.data.datasets.listfiles import read_lines, read_lists
 from hashprobe.data.retrieval import RetrievalData, one_hot
 from hashprobe.data.sources import FileSource, Split, join
+from hashprobe.data.walk import Tree, is_image
 from hashprobe.errors import HashprobeError
+from hashprobe.types import generator_of
 
 
 WNID = re.compile(r"n\d{8}")
@@ -80,11 +82,11 @@ train/<wnid>/*.JPEG, in the folder itself or below ILSVRC2012 or ILSVRC/Data/CLS
     ):
         if number < least:
             raise HashprobeError(f"{name} must be at least {least}; got {number}")
-    rng = np.random.default_rng(seed)
-    named = named_classes(lists)
+    rng = generator_of(seed)
+    tree, named = Tree(root), named_classes(lists)
     sizes = dict(SIZES)
     if lists is None or named:
-        query, train, database, names = from_folder(root, named, classes, queries, training, rng)
+        query, train, database, names = from_folder(tree, named, classes, queries, training, rng)
         seen = set(names)
     else:
         query, train, database, names = from_lists(lists, root, training, rng)
@@ -93,19 +95,29 @@ train/<wnid>/*.JPEG, in the folder itself or below ILSVRC2012 or ILSVRC/Data/CLS
         sizes["database"] = DATABASE
     hidden: tuple[str, ...] = ()
     if unseen:
-        hidden, extra = further(root, seen, unseen, len(names), rng)
+        hidden, extra = further(tree, seen, unseen, len(names), rng)
         width = len(names) + unseen
         query, train, database = (widen(split, width) for split in (query, train, database))
         database = join(database, extra)
         database = database.take(rng.permutation(len(database)))
         if "database" in sizes:
             sizes["database"] += len(extra)
-    return RetrievalData("imagenet100", query, train, database, names + hidden, hidden, sizes)
+    return RetrievalData(
+        "imagenet100",
+        query,
+        train,
+        database,
+        names + hidden,
+        hidden,
+        sizes,
+        notes=tree.left_out(),
+    )
 
 
 def named_classes(lists: Path | None) -> list[str]:
     """The classes of a classes.txt that is the only text file in its folder."""
-    if lists is None or [p.name for p in lists.glob("*.txt")] != ["classes.txt"]:
+    named = [] if lists is None else [p.name for p in lists.glob("*.txt") if p.name[0] != "."]
+    if lists is None or named != ["classes.txt"]:
         return []
     names = [line.split()[0] for line in read_lines(lists / "classes.txt")]
     strange = next((name for name in names if not WNID.fullmatch(name)), None)
@@ -130,7 +142,7 @@ def from_lists(lists: Path, root: Path, training: int, rng: np.random.Generator)
 
 
 def from_folder(
-    root: Path,
+    tree: Tree,
     named: list[str],
     classes: int,
     queries: int,
@@ -138,6 +150,7 @@ def from_folder(
     rng: np.random.Generator,
 ) -> Parts:
     """The paper's recipe on an ImageNet folder."""
+    root = tree.root
     train = train_folder(root)
     known = wnids(train)
     missing = next((name for name in named if name not in known), None)
@@ -146,19 +159,19 @@ def from_folder(
     if not named and len(known) < classes:
         raise HashprobeError(f"{train} holds {len(known)} classes, too few to draw {classes}")
     names = tuple(sorted(named or (known[i] for i in rng.permutation(len(known))[:classes])))
-    asked = labelled(root, validation(root, train.parent / "val", names), len(names))
+    asked = labelled(root, validation(tree, train.parent / "val", names), len(names))
     query = asked.take(up_to_each(asked.labels, queries, rng))
-    files = [images_below(train / name, root) for name in names]
+    files = [tree.pictures(tree.name(train / name)) for name in names]
     database = labelled(root, files, len(names))
     database = database.take(rng.permutation(len(database)))
     return query, database.take(up_to_each(database.labels, training, rng)), database, names
 
 
 def further(
-    root: Path, seen: set[str], unseen: int, first: int, rng: np.random.Generator
+    tree: Tree, seen: set[str], unseen: int, first: int, rng: np.random.Generator
 ) -> tuple[tuple[str, ...], Split]:
     """The names and the training images of classes that are not among those seen."""
-    train = train_folder(root)
+    train = train_folder(tree.root)
     if not seen:
         raise HashprobeError(
             "the paths of the lists have no folder with the name of a class (n01440764 or such): "
@@ -171,8 +184,8 @@ def further(
             f"for {unseen} unseen"
         )
     names = tuple(rest[i] for i in rng.permutation(len(rest))[:unseen])
-    files = [images_below(train / name, root) for name in names]
-    return names, labelled(root, files, first + unseen, first)
+    files = [tree.pictures(tree.name(train / name)) for name in names]
+    return names, labelled(tree.root, files, first + unseen, first)
 
 
 def train_folder(root: Path) -> Path:
@@ -191,10 +204,11 @@ def wnids(folder: Path) -> list[str]:
     return [name for name in class_folders(folder) if WNID.fullmatch(name)]
 
 
-def validation(root: Path, folder: Path, names: tuple[str, ...]) -> list[list[str]]:
+def validation(tree: Tree, folder: Path, names: tuple[str, ...]) -> list[list[str]]:
     """Paths of the validation images of each class, in folders by class or in one."""
     if any((folder / name).is_dir() for name in names):
-        return [images_below(folder / name, root) for name in names]
+        return [tree.pictures(tree.name(folder / name)) for name in names]
+    root = tree.root
     above = [root.absolute(), *root.absolute().parents[:3]]
     table = next((p / SOLUTION for p in above if (p / SOLUTION).is_file()), None)
     if table is None or not folder.is_dir():
@@ -209,7 +223,7 @@ def validation(root: Path, folder: Path, names: tuple[str, ...]) -> list[list[st
     class_of = {row["ImageId"]: (row["PredictionString"] or "").split(" ")[0] for row in rows}
     files: dict[str, list[str]] = {name: [] for name in names}
     for path in sorted(p for p in folder.iterdir() if is_image(p)):
-        files.get(class_of.get(path.stem, ""), []).append(path.relative_to(root).as_posix())
+        files.get(class_of.get(path.stem, ""), []).append(tree.name(path))
     return [files[name] for name in names]
 
 

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from hashprobe.data.datasets.folder import per_class
 from hashprobe.data.datasets.videofolder import read_clips
 from hashprobe.data.retrieval import RetrievalData
+from hashprobe.types import generator_of
 
 
 QUERIES, TRAINING = 10, 10
@@ -39,9 +38,15 @@ def load_jhmdb(root: Path, *, seed: int = 0) -> RetrievalData:
         hashprobe.errors.HashprobeError: no such folder: no/such/folder
     """
     clips = next((root / name for name in LAYOUTS if (root / name).is_dir()), root)
-    whole, names = read_clips(clips)
-    rng = np.random.default_rng(seed)
+    whole, names, notes = read_clips(clips)
+    rng = generator_of(seed)
     query, train, rest = per_class(whole.labels, [QUERIES, TRAINING], rng, names, "clips")
     return RetrievalData(
-        "jhmdb", whole.take(query), whole.take(train), whole.take(rest), names, sizes=SIZES
+        "jhmdb",
+        whole.take(query),
+        whole.take(train),
+        whole.take(rest),
+        names,
+        sizes=SIZES,
+        notes=notes,
     )

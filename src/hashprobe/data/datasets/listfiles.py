@@ -98,11 +98,17 @@ def read_pair(images: Path, labels: Path) -> tuple[tuple[str, ...], Labels]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not blank."""
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise HashprobeError(f"{path} is not a text file: {error.reason}") from error
+    """The lines of a text file that are not blank.
+
+    Bytes that are not UTF-8, as in names in Latin-1, stand for the same bytes in names of files.
+    """
+    data = read_bytes(path)
+    if b"\0" in data:
+        number = data[: data.index(b"\0")].count(b"\n") + 1
+        raise HashprobeError(
+            f"{path} is not a text file in UTF-8: it holds a NUL byte in line {number}"
+        )
+    text = data.decode("utf-8-sig", "surrogateescape")
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise HashprobeError(f"{path} is empty")

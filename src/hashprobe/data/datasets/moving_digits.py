@@ -8,6 +8,7 @@ from hashprobe.data.clip_sources import ClipArraySource
 from hashprobe.data.datasets.folder import per_class
 from hashprobe.data.retrieval import RetrievalData, one_hot
 from hashprobe.data.sources import Split
+from hashprobe.types import generator_of
 
 
 MOTIONS = ("right", "left", "down", "up", "clockwise", "anticlockwise", "growing", "shrinking")
@@ -40,7 +41,7 @@ def load_moving_digits(seed: int = 0) -> RetrievalData:
     """
     from sklearn import datasets
 
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     motion = np.repeat(np.arange(len(MOTIONS)), CLIPS)
     lengths = rng.integers(SHORTEST, LONGEST + 1, size=len(motion))
     scans = datasets.load_digits().images * (255 / 16)

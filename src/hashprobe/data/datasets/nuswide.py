@@ -12,7 +12,7 @@ from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import FileSource, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_bytes
-from hashprobe.types import Labels
+from hashprobe.types import Labels, generator_of
 
 
 CONCEPTS = 81
@@ -62,7 +62,7 @@ ImageList/Imagelist.txt
             raise HashprobeError(f"{lists}: {len(names)} label columns where {name} has {labels}")
         return RetrievalData(name, query, train, database, names, sizes=sizes)
     whole, names = read_official(root, labels)
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     order = rng.permutation(len(whole))
     if labels == 20:
         asking = order[: sizes["query"]]

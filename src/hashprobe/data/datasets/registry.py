@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from hashprobe.errors import HashprobeError
+from hashprobe.types import check_seed
 
 
 if TYPE_CHECKING:
@@ -302,6 +303,15 @@ class DataOptions:
     split 1 for hmdb51 (these two only)."""
     stride: int = 1
     """Only every stride-th frame of a clip is read, at most 40 frames (videofolder only)."""
+
+    def __post_init__(self) -> None:
+        check_seed(self.split_seed, "split_seed")
+        for option in ("root", "lists"):
+            place = getattr(self, option)
+            if isinstance(place, str):
+                if not place.strip():
+                    raise HashprobeError(f"{option} is an empty path: name a folder")
+                object.__setattr__(self, option, Path(place).expanduser())
 
     def load(self) -> RetrievalData:
         """The data set, checked.

@@ -11,7 +11,7 @@ from hashprobe.data.findings import Finding
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import FileSource, Split
 from hashprobe.errors import HashprobeError
-from hashprobe.types import Labels
+from hashprobe.types import Labels, generator_of
 
 
 PATH = "path"
@@ -73,7 +73,7 @@ def load_table(
     group_of = np.arange(len(kept))
     if group is not None:
         _, group_of = np.unique(np.array(columns[group])[kept], return_inverse=True)
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     asking, learning = draw_groups(csv, group_of, queries, training, rng)
     return RetrievalData(
         f"table:{csv.stem}",

@@ -11,6 +11,7 @@ from hashprobe.data.datasets.videofolder import read_clips
 from hashprobe.data.retrieval import RetrievalData, one_hot
 from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
+from hashprobe.types import generator_of
 
 
 STRIDE = 3
@@ -58,12 +59,18 @@ def load_ucf101(
     if split is not None and split not in OFFICIAL:
         raise HashprobeError(f"UCF-101 has the official splits 1, 2 and 3; got {split}")
     clips = root / "UCF-101" if (root / "UCF-101").is_dir() else root
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     if split is None:
-        whole, names = read_clips(clips, stride=STRIDE, skip=(LISTS,))
+        whole, names, notes = read_clips(clips, stride=STRIDE, skip=(LISTS,))
         query, train, rest = per_class(whole.labels, [QUERIES, TRAINING], rng, names, "clips")
         return RetrievalData(
-            "ucf101", whole.take(query), whole.take(train), whole.take(rest), names, sizes=SIZES
+            "ucf101",
+            whole.take(query),
+            whole.take(train),
+            whole.take(rest),
+            names,
+            sizes=SIZES,
+            notes=notes,
         )
     folder = lists or find_lists(root)
     tests = read_list(folder / f"testlist{split:02d}.txt")

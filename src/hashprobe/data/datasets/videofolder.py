@@ -7,12 +7,14 @@ import numpy as np
 from jaxtyping import Int64
 
 from hashprobe.data.clip_sources import LIMIT, FrameFolderSource, VideoFileSource
-from hashprobe.data.datasets.folder import check_count, class_folders, is_image, per_class
+from hashprobe.data.datasets.folder import check_count, class_folders, per_class
+from hashprobe.data.findings import Finding
 from hashprobe.data.retrieval import RetrievalData, one_hot
 from hashprobe.data.sources import Split
 from hashprobe.data.videos import VIDEO_SUFFIXES
+from hashprobe.data.walk import Tree, is_image
 from hashprobe.errors import HashprobeError
-from hashprobe.types import Labels
+from hashprobe.types import Labels, generator_of
 
 
 def load_videofolder(
@@ -56,13 +58,13 @@ def load_videofolder(
     """
     for option, count in (("queries", queries), ("training", training)):
         check_count(f"{option} of each class", count)
-    whole, names = read_clips(root, stride=stride, limit=limit)
+    whole, names, notes = read_clips(root, stride=stride, limit=limit)
     group_of = groups_of(whole.ids, group)
     strata: Labels = np.zeros((group_of.max() + 1, len(names)), dtype=bool)
     strata[group_of, whole.labels.argmax(1)] = True
     if (strata.sum(1) > 1).any():
         strata = np.ones((len(strata), 1), dtype=bool)
-    rng = np.random.default_rng(seed)
+    rng = generator_of(seed)
     classes = names if strata.shape[1] > 1 else ("(all together)",)
     what = "clips" if group is None else "groups of clips"
     asking, learning, _ = per_class(strata, [queries, training], rng, classes, what)
@@ -73,6 +75,7 @@ def load_videofolder(
         whole.take(rng.permutation(np.flatnonzero(is_train))),
         whole.take(rng.permutation(np.flatnonzero(~is_query))),
         names,
+        notes=notes,
     )
 
 
@@ -106,8 +109,8 @@ def clip_name(path: str) -> str:
 
 def read_clips(
     root: Path, *, stride: int = 1, limit: int = LIMIT, skip: tuple[str, ...] = ()
-) -> tuple[Split, tuple[str, ...]]:
-    """Every clip below root/<class>, sorted by path, and the class names.
+) -> tuple[Split, tuple[str, ...], tuple[Finding, ...]]:
+    """Every clip below root/<class>, sorted by path, the class names, and what was left out.
 
     Args:
         root: the folder.
@@ -123,7 +126,9 @@ def read_clips(
         raise HashprobeError(
             f"{root} holds one class, {''.join(names)}: retrieval needs two or more"
         )
-    found = [clips_below(root / name, root) for name in names]
+    tree = Tree(root)
+    tree.loose()
+    found = [clips_below(tree, name) for name in names]
     kinds = [[path for both in found for path in both[kind]] for kind in (0, 1)]
     if all(kinds):
         raise HashprobeError(
@@ -134,24 +139,22 @@ def read_clips(
     paths = tuple(kinds[0] or kinds[1])
     kind = VideoFileSource if kinds[0] else FrameFolderSource
     labels: Labels = one_hot(np.array(number_of, dtype=np.int64), len(names))
-    return Split(paths, kind(root, paths, stride, limit), labels), names
+    return Split(paths, kind(root, paths, stride, limit), labels), names, tree.left_out()
 
 
-def clips_below(folder: Path, root: Path) -> tuple[list[str], list[str]]:
+def clips_below(tree: Tree, name: str) -> tuple[list[str], list[str]]:
     """Paths, from the root, of the video files and of the folders of pictures in a class folder.
 
     Raises:
         HashprobeError: there are neither, or pictures are in the class folder itself.
     """
-    videos, frames = set(), set()
-    for path in folder.rglob("*"):
-        inside = path.relative_to(root)
-        if any(part.startswith(".") for part in inside.parts):
-            continue
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
-            videos.add(inside.as_posix())
-        elif is_image(path):
-            frames.add(path.parent)
+    folder, files = tree.root / name, tree.files(name)
+    videos = tree.take(
+        path for path in files if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+    )
+    pictures = [path for path in files if is_image(path)]
+    tree.take(pictures)
+    frames = {path.parent for path in pictures}
     if folder in frames:
         raise HashprobeError(
             f"{folder} holds pictures, but clips are expected: video files, or one folder of "
@@ -162,4 +165,4 @@ def clips_below(folder: Path, root: Path) -> tuple[list[str], list[str]]:
             f"{folder} holds no clips: neither video files ({', '.join(sorted(VIDEO_SUFFIXES))}) "
             "nor folders of pictures"
         )
-    return sorted(videos), sorted(path.relative_to(root).as_posix() for path in frames)
+    return videos, sorted(map(tree.name, frames))

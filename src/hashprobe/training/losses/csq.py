@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
 from hashprobe.errors import HashprobeError
-from hashprobe.types import Labels
+from hashprobe.types import Labels, check_seed
 
 
 LAMBDA = 1e-4
@@ -64,7 +64,7 @@ def csq_centres(labels: int, bits: int, seed: int) -> Int8[np.ndarray, "c k"]:
         >>> centres.shape, sorted({int(a @ b) for a in centres for b in centres})
         ((16, 8), [-8, 0, 8])
     """
-    draws = np.random.default_rng([seed, 2**30])
+    draws = np.random.default_rng([check_seed(seed), 2**30])
     if labels <= 2 * bits and bits & (bits - 1) == 0:
         matrix = np.ones((1, 1), np.int8)
         while len(matrix) < bits:
