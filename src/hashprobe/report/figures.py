@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hashprobe.report.content import Curve
+from hashprobe.text import visible
 
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -125,7 +126,7 @@ def curve_axes(
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     # A label that starts with an underscore would be left out of the legend.
-    labels = [re.sub("^_", "\u200b_", curve.label) for curve in curves]
+    labels = [re.sub("^_", "\u200b_", visible(curve.label)) for curve in curves]
     columns = 2 if max(map(len, labels)) <= 24 else 1
     figure.legend(
         lines, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3

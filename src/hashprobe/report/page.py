@@ -1,6 +1,5 @@
 """The page: one HTML file with its figures, pictures, style and script inside."""
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
@@ -26,7 +25,7 @@ from hashprobe.report.pictures import (
 )
 from hashprobe.report.verdict import confidence, floor, headline, verdict
 from hashprobe.storage.files import write_bytes
-from hashprobe.text import writable
+from hashprobe.text import visible
 
 
 if TYPE_CHECKING:
@@ -82,8 +81,8 @@ def render(data: ReportData) -> str:
         most_frames=most,
         most_result_frames=widest(r.image for e in data.examples for r in (*e.before, *e.after)),
     )
-    # XML and HTML both refuse these; a hostile file name may hold them.
-    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", page)
+    # XML and HTML both refuse control characters; a hostile file name may hold them.
+    return visible(page)
 
 
 def write_report(data: ReportData, path: str | PurePath) -> int:
@@ -106,7 +105,7 @@ def write_report(data: ReportData, path: str | PurePath) -> int:
         >>> write_report(ReportData("An audit"), path) == path.stat().st_size
         True
     """
-    content = writable(render(data))
+    content = render(data).encode()
     write_bytes(path, content)
     return len(content)
 

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hashprobe.errors import HashprobeError
+from hashprobe.text import UNDECODABLE
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -25,9 +26,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+            from safetensors.torch import load, load_file
 
-            return load_file(path)
+            # The library opens names in UTF-8 alone.
+            return load(path.read_bytes()) if UNDECODABLE.search(str(path)) else load_file(path)
         with warnings.catch_warnings():
             # It warns of pickles that others wrote, and then reads or refuses them.
             warnings.simplefilter("ignore")
