@@ -235,6 +235,35 @@ def test_playlists_in_disguise_open_nothing(write_video, levels, tmp_path):
             read_video(tmp_path / f"{name}.avi")
 
 
+def test_a_codec_that_nobody_knows_is_named(write_video, levels):
+    """Its stream has no decoder at all: the attribute is None."""
+    path = write_video("a.mkv", levels(3), codec="libx264", form="yuv420p")
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_QQQQQ/ISO/AVC"))
+    with pytest.raises(BadImage, match="holds a video stream of an unknown codec"):
+        read_video(path)
+
+
+def test_claims_of_very_large_frames_are_refused_before_decoding(write_video, levels, monkeypatch):
+    monkeypatch.setattr("hashprobe.data.videos.MAX_PIXELS", 255)
+    with pytest.raises(BadImage, match="claims frames of 16 x 16 pixels; at most 255 are decod"):
+        read_video(write_video("a.avi", levels(3)))
+
+
+@pytest.mark.parametrize("kind", sorted(LOSSY))
+def test_random_damage_is_an_error_of_one_line_or_none(write_video, levels, kind, tmp_path):
+    data = write_video(f"a.{kind}", levels(8), **LOSSY[kind]).read_bytes()
+    rng, path = np.random.default_rng(1), tmp_path / f"b.{kind}"
+    for round_ in range(40):
+        wrong = bytearray(data)
+        for place in rng.integers(len(data) if round_ % 2 else min(900, len(data)), size=6):
+            wrong[place] = rng.integers(256)
+        path.write_bytes(wrong)
+        try:
+            assert len(read_video(path)) >= 1
+        except BadImage as bad:
+            assert "\n" not in str(bad)
+
+
 def test_names_that_look_like_addresses_are_files(write_video, levels, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("http:x.avi", "100%d [a] #1, 'b'.avi", "-.avi"):

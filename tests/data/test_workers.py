@@ -76,6 +76,23 @@ def test_a_file_is_named_by_its_path(tmp_path, write_tree, monkeypatch):
     assert pixels.bad == (f"{tmp_path}/x/0004.png: the process that decoded it died",)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_corrupt_file_among_a_thousand_costs_that_file_only(tmp_path, write_tree, workers):
+    write_tree({"x": 1}, root=tmp_path)
+    first = tmp_path / "x" / "0000.png"
+    names = ["x/0000.png", *(f"x/{i:04d}.png" for i in range(1, 1000))]
+    for name in names[1:]:
+        os.link(first, tmp_path / name)
+    data = bytearray(first.read_bytes())
+    data[data.index(b"IDAT") + 6] ^= 0xFF
+    (tmp_path / names[500]).unlink()
+    (tmp_path / names[500]).write_bytes(data)
+    split = Split(tuple(names), FileSource(tmp_path, tuple(names)), np.ones((1000, 1), dtype=bool))
+    pixels = decode(split, InputContract(size=8), Runtime(workers=workers, skip_bad=True))
+    assert pixels.positions.tolist() == [i for i in range(1000) if i != 500]
+    assert pixels.bad == (f"{tmp_path}/x/0500.png: is damaged: a checksum is wrong",)
+
+
 def test_processes_that_always_die_at_no_item_end_the_decoding(monkeypatch):
     """As where the memory that processes share is full: at every batch, at no item."""
     monkeypatch.setattr("hashprobe.data.loader.collate", lambda items, frames: os._exit(1))

@@ -234,3 +234,34 @@ def test_checksums(tmp_path):
     assert files.sha256_array(a) != files.sha256_array(a.astype(np.int64))
     with pytest.raises(HashprobeError, match="Python objects"):
         files.sha256_array(np.array([None]))
+
+
+@pytest.mark.parametrize(
+    "read", [files.read_bytes, files.read_json, files.read_npz, files.sha256_file]
+)
+def test_only_regular_files_are_opened(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/zero"), Path("/dev/stdin")):
+        if path.is_file():
+            continue  # the standard input of the tests may be a file
+        with pytest.raises(HashprobeError, match=f"{path} is no regular file"):
+            read(path)
+    with pytest.raises(HashprobeError, match="cannot be the name of a file: embedded null"):
+        read("a\0b")
+    with pytest.raises(HashprobeError, match="is a folder; a file was expected"):
+        read(tmp_path)
+
+
+def test_files_of_text_that_are_too_large_are_refused_unread(tmp_path):
+    with (tmp_path / "a.json").open("wb") as stream:
+        stream.truncate(files.MAX_BYTES + 1)  # takes no place on the disk
+    with pytest.raises(HashprobeError, match="has more than 1,073,741,824 bytes"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_names_that_are_not_utf_8_survive_json(tmp_path):
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    files.write_json(tmp_path / "a.json", {name: [name, "é"]})
+    assert files.read_json(tmp_path / "a.json") == {name: [name, "é"]}
+    assert "é" in (tmp_path / "a.json").read_text("utf-8")

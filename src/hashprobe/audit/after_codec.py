@@ -15,7 +15,7 @@ from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import AfterCodec
 from hashprobe.progress import Progress
-from hashprobe.storage.files import write_bytes
+from hashprobe.storage.files import read_bytes, write_bytes
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import device_of, encode
 
@@ -89,8 +89,8 @@ def keep(folder: Path, query_id: int, data: bytes) -> None:
     """Writes an mp4 file unless it is there already, byte for byte."""
     path = folder / "mp4" / f"{query_id}.mp4"
     try:
-        found = path.read_bytes()
-    except OSError:
+        found = read_bytes(path)
+    except HashprobeError:
         # It is missing or no file: writing it says what is wrong.
         found = b""
     if found != data:

@@ -109,8 +109,8 @@ def repair_png(folder: Path, query_id: int, one: QueryRecord) -> None:
     """
     for path, wanted in pictures(folder, query_id, one).items():
         try:
-            found = path.read_bytes()
-        except OSError:
+            found = files.read_bytes(path)
+        except HashprobeError:
             # Missing, or no file at all: what is really wrong is said when it is written.
             found = b""
         if found != wanted:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hashprobe.data.sources import ClipSource
 from hashprobe.errors import HashprobeError
-from hashprobe.storage.files import atomic_path, os_error
+from hashprobe.storage.files import atomic_path, os_error, regular_size
 from hashprobe.types import InputContract
 
 
@@ -71,12 +71,13 @@ class ClipCache:
         """A clip that was put there, or None if it is missing or damaged."""
         path = self.folder / (key + SUFFIX)
         try:
+            regular_size(path)
             data = path.read_bytes()
             if digest_of(data[DIGEST:]) != data[:DIGEST]:
                 path.unlink()
                 return None
             os.utime(path)
-        except OSError:
+        except (OSError, HashprobeError):
             return None
         return torch.from_numpy(np.load(BytesIO(data[DIGEST:]), allow_pickle=False))
 

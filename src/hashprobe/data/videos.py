@@ -99,8 +99,7 @@ def read_video(path: Path, stride: int = 1, limit: int = 40) -> UInt8[Tensor, "t
     except Unreadable as error:
         raise BadImage(str(path), str(error)) from None
     except Exception as error:  # damaged files make PyAV raise errors of many types
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        reason = reason or type(error).__name__
+        reason = getattr(error, "strerror", None) or "its header is damaged"
         if getattr(error, "errno", None) == errno.EINVAL:
             reason = "the format is not supported"
         raise BadImage(str(path), f"no video that can be read: {reason}") from None

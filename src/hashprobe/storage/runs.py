@@ -319,6 +319,8 @@ def refuse_strangers(folder: Path) -> None:
 
 def append_line(path: Path, line: bytes) -> None:
     """Appends a whole line and flushes it; an incomplete last line is removed first."""
+    if path.exists():
+        regular_size(path)
     try:
         with path.open("a+b") as stream:
             end = stream.seek(0, os.SEEK_END)
