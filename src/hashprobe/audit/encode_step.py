@@ -120,11 +120,14 @@ def check_precision(run: Run, missing: list[str], precision: Precision) -> None:
 
 
 def few_workers(runtime: Runtime, split: Split, device: torch.device) -> Runtime:
-    """A runtime whose decoding processes leave most cores to a network on the CPU."""
+    """A runtime whose decoding processes leave most cores to a network on the CPU.
+
+    Videos are always decoded in a process of their own: a fault in FFmpeg ends that process alone.
+    """
     in_memory = isinstance(split.source, ArraySource | ClipArraySource)
     if runtime.workers is not None or in_memory or device.type != "cpu":
         return runtime
-    return replace(runtime, workers=cores() // 4)
+    return replace(runtime, workers=max(cores() // 4, int(split.video)))
 
 
 def encode_split(

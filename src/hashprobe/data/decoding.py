@@ -199,7 +199,9 @@ def grey_rgb(grey: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
 
 def to_eight_bits(values: np.ndarray) -> np.ndarray:
     """Values of 16 bits as the nearest of 8."""
-    return (values.astype(np.float32) / 257).round().astype(np.uint8)
+    table = ((np.arange(1 << 16) + 128) // 257).astype(np.uint8)
+    eight: np.ndarray = table[values]
+    return eight
 
 
 def orientation(image: Any) -> int:
