@@ -7,19 +7,20 @@ from hashprobe.attacks._dhta import inner_product_loss, unit_l2_step
 from hashprobe.data.queries import Queries
 from hashprobe.optim.attempts import solve
 from hashprobe.optim.rule import UpdateRule
+from hashprobe.types import Runtime
 
 
 @pytest.fixture
 def downhill():
     """Takes images to codes by unit-l2 steps on the inner product loss."""
 
-    def run(victim, images, targets, *, budget, steps=3, size=1.0, alpha=0.1):
+    def run(victim, images, targets, *, budget, steps=3, size=1.0, alpha=0.1, runtime=Runtime()):
         rule = UpdateRule(
             objective=lambda z, b, step: inner_product_loss(z, b, alpha),
             step=lambda gradient, step: unit_l2_step(gradient, size=size),
             steps=steps,
         )
-        return solve(victim, Queries(images), targets, rule, budget=budget)
+        return solve(victim, Queries(images), targets, rule, budget=budget, runtime=runtime)
 
     return run
 

@@ -15,6 +15,8 @@ from hashprobe.victims.passes import attend
 
 ENOUGH = 8
 """Queries without a gradient at their first step that end an attack; fewer are the queries' own."""
+LARGE = 10.0
+"""Mean size of outputs from which tanh has no gradient left."""
 MARGIN = 0.05
 """A code counts as reached when its weakest bit has this share of the mean |logit| behind it."""
 
@@ -69,10 +71,14 @@ class Best:
     def check_moved(self) -> None:
         """Refuses an attack in which no query had a gradient at any step so far."""
         if not self.moved:
+            why = "look for a step function, detach() or dead units in the network"
+            if self.size > LARGE:
+                why = (
+                    f"outputs of a mean size of {self.size:.3g} saturate the attack's tanh: divide "
+                    "them by it"
+                )
             raise HashprobeError(
-                "the gradient of the loss is 0 at every query, so that nothing is attacked: the "
-                f"victim's outputs have a mean size of {self.size:.3g}; far above 1 they saturate "
-                "the attack's tanh: divide them by it"
+                f"the gradient of the loss is 0 at every query, so that nothing is attacked: {why}"
             )
 
     def begin(self, steps: int, retry_narrow: bool) -> None:
