@@ -90,7 +90,7 @@ def test_killed_after_any_step(run, tmp_path, step, optimiser):
     assert_same(resumed, run(optimiser=optimiser))
 
 
-@pytest.mark.parametrize("step", [2, 3, 5, 6])
+@pytest.mark.parametrize("step", [3, 6])
 def test_the_slope_of_hashnet_goes_on_where_it_was(run, tmp_path, monkeypatch, step):
     """It grows with all steps done, not with those of an epoch or of this process."""
     hashnet = import_module("hashprobe.training.losses.hashnet")

@@ -49,10 +49,14 @@ def outputs_of(
                 layout(victim, queries.pixels)
             )
             pixels, *lengths = part.given
-            with attend(rows), hash_layer_input(victim) as seen:
-                logits = victim(in_own_dtype(victim, pixels), *lengths)
-            features = compared == "features"
-            parts.append(features_of(seen, len(part)).to(part.pixels) if features else logits)
+            given = in_own_dtype(victim, pixels), *lengths
+            with attend(rows):
+                if compared == "features":
+                    with hash_layer_input(victim) as seen:
+                        victim(*given)
+                    parts.append(features_of(seen, len(part)).to(part.pixels))
+                else:
+                    parts.append(victim(*given))
     return torch.cat(parts)
 
 

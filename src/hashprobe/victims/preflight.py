@@ -36,7 +36,15 @@ OUTPUTS = 64
 """Outputs of a query that tell how a victim behaves."""
 PUSH = 0.5
 """How far pixels are moved to see whether any bit turns over."""
-TORCH_ERRORS = (RuntimeError, TypeError, IndexError, AttributeError, NotImplementedError)
+TORCH_ERRORS = (
+    AssertionError,
+    AttributeError,
+    IndexError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """What torch raises for pictures that a network cannot take."""
 
 
