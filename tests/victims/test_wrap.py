@@ -123,3 +123,20 @@ def test_torchscript_is_encoded_and_attacked(net, pictures, goal, tmp_path):
     assert victim.encode(pictures).packed == plain.encode(pictures).packed
     one, two = (hp.attack(v, pictures, goal, eps=0.2, steps=3) for v in (victim, plain))
     assert one.codes == two.codes
+    with pytest.raises(HashprobeError, match="TorchScript does not compute in bfloat16"):
+        hp.attack(victim, pictures, goal, runtime=Runtime(precision="bfloat16"))
+
+
+def test_a_network_that_reads_weights_of_modules_it_does_not_call_is_one_line(pictures, goal):
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(192, BITS)
+
+        def forward(self, images):
+            return nn.functional.linear(images.flatten(1) - 0.5, self.layer.weight)
+
+    victim = hp.Victim(Reads(), bits=BITS, size=8)
+    with pytest.raises(HashprobeError, match=r"cannot be computed in bfloat16.*precision float32"):
+        hp.attack(victim, pictures, goal, runtime=Runtime(precision="bfloat16"))
+    assert len(hp.attack(victim, pictures, goal, steps=3)) == 5

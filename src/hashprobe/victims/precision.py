@@ -32,10 +32,6 @@ def in_precision(victim: Hasher, precision: Precision) -> Hasher:
     return victim if precision == "float32" else Bfloat16Model(victim)
 
 
-PROGRAMS = (torch.fx.GraphModule, torch.jit.ScriptModule)
-"""Modules that run as a whole, without calling those inside them."""
-
-
 class Bfloat16Model(Hasher):
     """A copy of a hasher that computes in bfloat16, its weights held in it.
 
@@ -43,7 +39,7 @@ class Bfloat16Model(Hasher):
     its pixels before (its normalisation) stays in float32, where grey levels are still told apart.
 
     Raises:
-        HashprobeError: the hasher cannot be copied.
+        HashprobeError: the hasher cannot be copied, or is TorchScript.
 
     Example:
         >>> from hashprobe.victims import ImageHasher
@@ -64,8 +60,13 @@ class Bfloat16Model(Hasher):
         for module in self.inner.modules():
             module.training = False  # programs of torch.export refuse eval()
         self.inner.requires_grad_(False)
-        # A program runs as a whole: modules inside it are not called.
-        programs = [module for module in self.inner.modules() if isinstance(module, PROGRAMS)]
+        if any(isinstance(module, torch.jit.ScriptModule) for module in self.inner.modules()):
+            raise HashprobeError(
+                "TorchScript cannot be computed in bfloat16: use precision float32"
+            )
+        # A program of torch.export runs as a whole: modules inside it are not called.
+        graphs = torch.fx.GraphModule
+        programs = [module for module in self.inner.modules() if isinstance(module, graphs)]
         inside = {each for program in programs for each in program.modules()}
         for module in self.inner.modules():
             if module in inside:
