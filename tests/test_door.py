@@ -1,5 +1,6 @@
 """The public door: the lines of the README on digits, every form of input, and what is refused."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -12,7 +13,12 @@ import torch
 from sklearn.datasets import load_digits
 
 import hashprobe as hp
+from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS
+from hashprobe.codes.packed import paired_hamming
+from hashprobe.data.queries import Queries
+from hashprobe.evaluation.measures import targeted_mean_average_precision
+from hashprobe.victims.encoding import encode
 
 
 README = Path(__file__).parents[1] / "README.md"
@@ -269,6 +275,68 @@ def test_a_function_of_ones_own_is_an_attack(victim, digits, goal, database):
     # An attack never decides on its budget.
     most = hp.attack(victim, images, goal, overstep, eps=EPS).images8[:].int()
     assert (most - torch.from_numpy(images).int()).abs().max() == 64
+
+
+@pytest.mark.parametrize("given", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_float64_images_are_attacked_on_a_float32_victim(name, given, victim, digits, goal):
+    """The functions of the attacks take either; the network keeps its own precision."""
+    attack = ATTACKS[name]
+    options = attack.options()
+    if hasattr(options, "steps"):
+        options = dataclasses.replace(options, steps=8)
+    images = torch.from_numpy(digits[0][QUERIES]).to(given) / 255
+    aim = goal if attack.goal == "targeted" else Goal.untargeted()
+    if "target images" in attack.needs:
+        aim = dataclasses.replace(goal, images=Queries(images.flip(-1)))
+    moved = attack.run(victim, Queries(images), aim, budget=hp.Budget(EPS), options=options)
+    assert moved.dtype == given and moved.shape == images.shape
+    change = (moved - images).abs()
+    assert 0.01 < change.max() <= EPS + 1e-6 and moved.min() >= 0 and moved.max() <= 1
+    if given == torch.float64:
+        again = attack.run(
+            victim, Queries(images.float()), aim, budget=hp.Budget(EPS), options=options
+        )
+        assert ((moved - again).abs() < 1e-3).float().mean() > 0.95
+
+
+def test_float64_clips_are_attacked_on_a_float32_victim(
+    clip_hasher, own_clip_hasher, clips8, lengths
+):
+    clips = clips8.double() / 255
+    queries = Queries(clips, lengths=lengths)
+    goal = Goal.targeted(torch.ones(5, 16))
+    for victim in (clip_hasher(), own_clip_hasher()):
+        for name in ("bit-margin", "dhta"):
+            for rule in ({}, {"frames": 2}, {"shared": True}):
+                moved = ATTACKS[name].run(
+                    victim, queries, goal, budget=hp.Budget(EPS, **rule),
+                    options=dataclasses.replace(ATTACKS[name].options(), steps=12),
+                )  # fmt: skip
+                assert moved.dtype == torch.float64
+                assert 0.01 < (moved - clips).abs().max() <= EPS + 1e-6
+    assert encode(clip_hasher(), queries) == encode(
+        clip_hasher(), Queries(clips.float(), lengths=lengths)
+    )
+
+
+@pytest.mark.parametrize("n_t", [2, 4])
+def test_tied_bits_count_as_plus_one_where_they_are_measured(n_t, victim, digits, database):
+    images, classes = digits[0][QUERIES], digits[1][QUERIES]
+    goal = hp.targets(database, avoid=classes, n_t=n_t, tie="zero")
+    plus = hp.targets(database, avoid=classes, n_t=n_t, tie="plus")
+    tied = goal.codes == 0
+    assert tied.any() and (plus.codes[tied] == 1).all() and (plus.codes == goal.codes)[~tied].all()
+    done = hp.evaluate(
+        hp.attack(victim, images, goal, "dhta", eps=EPS, steps=3, n_t=n_t, tie="zero"), database
+    )
+    right = hp.PackedCodes.from_signs(plus.codes)
+    wrong = paired_hamming(done.attacked.codes, right)
+    np.testing.assert_array_equal(done.wrong.per_query, wrong)
+    same = hp.evaluate(dataclasses.replace(done.attacked, target_codes=plus.codes), database)
+    np.testing.assert_array_equal(done.ceiling.per_query, same.ceiling.per_query)
+    ceiling = targeted_mean_average_precision(right, database.packed, goal.labels, database.labels)
+    np.testing.assert_allclose(done.ceiling.per_query, ceiling.per_query)
 
 
 # Results

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hashprobe.codes.index.flat import FlatIndex
 from hashprobe.codes.packed import (
     PackedCodes,
     as_codes,
@@ -216,10 +217,16 @@ def test_distances_do_not_depend_on_the_block(monkeypatch):
     np.testing.assert_array_equal(hamming(a, b), whole)
 
 
-def test_long_distances_do_not_wrap():
-    a, b = np.ones((1, 4096)), np.zeros((1, 4096))
-    words = [as_words(PackedCodes.from_signs(x).data) for x in (a, b)]
-    assert word_distances(*words).tolist() == [[4096]]
+@pytest.mark.parametrize("bits", [248, 249, 255, 256, 257, 320, 511, 512, 513, 4096])
+def test_long_distances_do_not_wrap(bits):
+    """A byte ends at 255, and words of eight bytes at 256."""
+    a, b = (PackedCodes.from_signs(np.full((1, bits), value)) for value in (1, -1))
+    assert word_distances(as_words(a.data), as_words(b.data)).tolist() == [[bits]]
+    assert hamming(a, b).tolist() == [[bits]] and paired_hamming(a, b).tolist() == [bits]
+    index = FlatIndex(bits)
+    index.add(PackedCodes.concatenate([b, a]))
+    distances, places = index.search(a, 2)
+    assert (distances.tolist(), places.tolist()) == ([[0, bits]], [[1, 0]])
 
 
 @given(st.data())

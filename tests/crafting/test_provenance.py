@@ -129,7 +129,8 @@ def test_a_recipe_of_format_1_is_accepted_and_goes_on(work, tmp_path):
     handle = work.victim.register_forward_hook(hook)
     again = attack(work, out=tmp_path, batch_size=1)
     handle.remove()
-    assert sum(attacked) == 5  # five steps of the one query that is missing
+    # Seven pictures that the victim is probed on, and five steps of the one query that is missing.
+    assert sum(attacked) == 7 + 5
     assert_same(whole, again)
     assert AttackResult.load(tmp_path).recipe["version"] == "0.1.0"
     with pytest.raises(HashprobeError, match="seed: 0 there, 1 here"):

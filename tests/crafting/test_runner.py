@@ -1,6 +1,8 @@
 """Attacks over many queries: chunks, what is kept, kills, resuming, refusals."""
 
 import dataclasses
+import functools
+import json
 import sys
 import tracemalloc
 
@@ -19,6 +21,7 @@ from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Normalising
+from hashprobe.victims.wrap import Victim
 
 from .work import BUDGET, OPTIONS, Killed, Told, assert_same, attack, contents, quick
 
@@ -329,6 +332,84 @@ class Plain(Normalising):
 
     def forward(self, images):
         return (images - self.shift).flatten(1) @ self.weight
+
+
+class Scaled(Plain):
+    """Its outputs are scaled, which changes gradients and no code."""
+
+    def __init__(self, scale):
+        super().__init__(0.5)
+        self.scale = scale
+
+    def forward(self, images):
+        return self.scale * super().forward(images)
+
+
+def test_the_same_codes_by_other_outputs_are_those_of_another_victim(work, tmp_path):
+    Plain.CONTRACT = work.victim.contract
+    first = attack(work.but(victim=Scaled(0.1)), out=tmp_path)
+    other = attack(work.but(victim=Scaled(3.0)))
+    assert first.clean_codes == other.clean_codes and not torch.equal(first.images[:], other.images)
+    with pytest.raises(HashprobeError, match=r"another victim: its outputs for clean queries"):
+        attack(work.but(victim=Scaled(3.0)), out=tmp_path)
+    assert_same(first, attack(work.but(victim=Scaled(0.1 + 1e-6)), out=tmp_path))
+    again = attack(work.but(victim=Scaled(3.0)), out=tmp_path, overwrite=True)
+    assert_same(again, other)
+    # A record from before outputs were kept says nothing of them.
+    index = tmp_path / "attack.json"
+    content = json.loads(index.read_text())
+    del content["recipe"]["behaviour"]
+    index.write_text(json.dumps(content))
+    attack(work.but(victim=Scaled(3.0)), out=tmp_path)
+
+
+def test_a_folder_without_a_finished_query_is_that_of_the_victim_that_comes(work, tmp_path):
+    Plain.CONTRACT = work.victim.contract
+    attack(work.but(victim=Scaled(0.1)), out=tmp_path)
+    for path in tmp_path.glob("queries/*.npz"):
+        path.unlink()
+    other = attack(work.but(victim=Scaled(3.0)), out=tmp_path)
+    assert_same(other, attack(work.but(victim=Scaled(3.0)), out=tmp_path))
+    with pytest.raises(HashprobeError, match="another victim"):
+        attack(work.but(victim=Scaled(0.1)), out=tmp_path)
+
+
+def test_outputs_that_are_read_in_another_way_are_another_victim(work, tmp_path):
+    def squashed(images):
+        logits = (images - 0.5).flatten(1)[:, :16]
+        return logits.tanh(), 0.9 * logits
+
+    def victim(**reading):
+        return Victim(squashed, bits=16, size=8, **reading)
+
+    wide = work.but(pixels=torch.cat([work.queries.pixels] * 2, 3)[..., :8])
+    attack(wide.but(victim=victim(output=0)), out=tmp_path)
+    with pytest.raises(HashprobeError, match=r"reading\.output: 0 there, 1 here"):
+        attack(wide.but(victim=victim(output=1)), out=tmp_path)
+    with pytest.raises(HashprobeError, match=r"reading\.activation: nothing there, .tanh. here"):
+        attack(wide.but(victim=victim(output=0, activation="tanh")), out=tmp_path)
+
+
+@dataclasses.dataclass
+class Lighter:
+    """A function of one's own with something to choose."""
+
+    by: float
+
+    def __call__(self, victim, queries, goal, *, budget, **_):
+        return (queries.pixels + self.by * budget.eps).clamp(0, 1)
+
+
+def lighter(victim, queries, goal, *, by, budget, **_):
+    return Lighter(by)(victim, queries, goal, budget=budget)
+
+
+@pytest.mark.parametrize("build", [Lighter, lambda by: functools.partial(lighter, by=by)])
+def test_functions_that_hold_other_values_are_other_attacks(build, work, tmp_path):
+    first = attack(work, build(0.5), None, out=tmp_path)
+    assert_same(first, attack(work, build(0.5), None, out=tmp_path))
+    with pytest.raises(HashprobeError, match=r"bound.*by=0\.5.*by=1\.0"):
+        attack(work, build(1.0), None, out=tmp_path)
 
 
 def test_the_same_weights_with_another_normalisation_are_another_victim(work, tmp_path):

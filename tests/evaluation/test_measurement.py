@@ -117,6 +117,18 @@ def test_a_paired_interval_leaves_out_what_both_share():
     assert a.high - a.low > 0.1
 
 
+def test_paired_differences_are_those_of_each_query_in_order():
+    """Sorted before they are subtracted, the mean is the same and the spread is another one."""
+    a, b = measured([0.9, 0.1, 0.5, 0.2]), measured([0.2, 0.8, 0.4, 0.9])
+    lift = paired_difference(a, b)
+    np.testing.assert_allclose(lift.per_query, [0.7, -0.7, 0.1, -0.7])
+    random = np.random.default_rng(0)
+    base = random.random(100)
+    opposed = paired_difference(measured(base), measured(base[::-1]))
+    assert opposed.value == pytest.approx(0, abs=1e-9)
+    assert opposed.high - opposed.low > 1.2 * (measured(base).high - measured(base).low)
+
+
 def test_a_pair_of_which_one_is_skipped_does_not_count():
     lift = measured([0.9, 0.5, np.nan]) - measured([0.1, np.nan, 0.3])
     assert lift.value == pytest.approx(0.8)

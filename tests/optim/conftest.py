@@ -8,19 +8,20 @@ from hashprobe.data.queries import Queries
 from hashprobe.optim.attempts import solve
 from hashprobe.optim.rule import UpdateRule
 from hashprobe.optim.steps import SignStep, UnitL2Step
+from hashprobe.types import Runtime
 
 
 @pytest.fixture
 def downhill():
     """Takes images to codes by unit-l2 steps on the inner product loss."""
 
-    def run(victim, images, targets, *, budget, steps=3, size=1.0, alpha=0.1):
+    def run(victim, images, targets, *, budget, steps=3, size=1.0, alpha=0.1, runtime=Runtime()):
         rule = UpdateRule(
             objective=lambda z, b, step: inner_product_loss(z, b, alpha),
             step=UnitL2Step(size),
             steps=steps,
         )
-        return solve(victim, Queries(images), targets, rule, budget=budget)
+        return solve(victim, Queries(images), targets, rule, budget=budget, runtime=runtime)
 
     return run
 

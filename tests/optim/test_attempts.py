@@ -215,6 +215,19 @@ def test_random_starts_fill_the_box_and_are_alike_where_frames_are():
             assert not torch.equal(random_start(box, *other), start)
 
 
+@pytest.mark.parametrize("eight_bit", [False, True])
+def test_restarts_are_drawn_evenly_from_the_whole_box(eight_bit):
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    box = Box.around(images, Budget(0.3), InputContract(), eight_bit=eight_bit)
+    for start in range(1, 4):
+        for row in range(2):
+            drawn = random_start(box, (7, 9), 3, start, row)
+            share = (drawn[0] - box.low[row]) / (box.high[row] - box.low[row])
+            deciles = torch.histc(share, 10, 0, 1) / share.numel()
+            assert share.min() >= 0 and share.max() <= 1
+            assert ((deciles > 0.07) & (deciles < 0.13)).all()
+
+
 def test_restarts_stay_in_the_chosen_frames(
     clip_hasher, clips8, lengths, random_signs, changed_frames, assert_alike
 ):

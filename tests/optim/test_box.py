@@ -187,6 +187,25 @@ def test_projection_takes_back_what_is_beyond_a_rule_and_leaves_padding_clean():
     torch.testing.assert_close(change, wanted)
 
 
+@pytest.mark.parametrize("level", [-7, -1, 1, 7])
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_shared_change_of_either_sign_passes_by_a_frame_that_is_closed(closed, level):
+    """A closed frame changes by 0, which is more than a change towards black, but not in size."""
+    clean = torch.tensor([100.0, 120, 140]).view(1, 3, 1, 1, 1).expand(1, 3, 3, 2, 2) / 255
+    budget, contract = Budget(8 / 255, shared=True), InputContract(frames=3)
+    open = torch.arange(3)[None] != closed
+    box = Box.around(clean, budget, contract, eight_bit=True).within(clean, open)
+    moved = box.clip(255 * clean + level)
+    out = (255 * (box.show(moved, torch.empty_like(clean)) - clean)).round()
+    wanted = [0 if frame == closed else level for frame in range(3)]
+    assert out[0, :, 0, 0, 0].tolist() == wanted
+    # The same of what an attack returns, where a rule of two frames closes the third.
+    change = torch.where(open[:, :, None, None, None], level / 255, 0.0).expand_as(clean)
+    rule = Budget(8 / 255, frames=2, shared=True)
+    back = (255 * (project(clean + change, clean, rule, contract) - clean)).round()
+    assert back[0, :, 0, 0, 0].tolist() == wanted
+
+
 def test_halves_are_rounded_alike_in_all_frames_of_a_shared_change():
     """Each by itself, 102.5 would become 102 and 103.5 become 104."""
     clean = torch.tensor([100, 101, 254], dtype=torch.uint8).view(1, 3, 1, 1, 1)

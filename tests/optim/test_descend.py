@@ -47,11 +47,50 @@ def test_steps_equal_the_update_computed_by_hand(linear, random_signs, downhill)
     assert inside.float().mean() > 0.1  # not everything sits at the budget, so steps show
 
 
-def test_zero_gradient_leaves_the_image(linear, random_signs, downhill):
-    images = torch.full((2, 3, 4, 4), 0.5)
-    victim = linear(torch.zeros(8, 48))
-    moved = downhill(victim, images, random_signs(2, 8, dtype=torch.float32), budget=Budget(0.1))
-    assert torch.equal(moved, images)
+class Gate(Hasher):
+    """z = W x, and 0 for dark images, where the gradient is 0, too."""
+
+    def __init__(self):
+        super().__init__(8, InputContract(size=4))
+        chance = torch.Generator().manual_seed(0)
+        self.weight = torch.nn.Parameter(torch.randn(8, 48, generator=chance))
+
+    def forward(self, images):
+        bright = images.flatten(1).mean(1, keepdim=True) > 0.25
+        return images.flatten(1) @ self.weight.T * bright
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_zero_gradient_leaves_an_image_among_others(size, random_signs, downhill):
+    images = torch.full((3, 3, 4, 4), 0.5)
+    images[0] = 0.1
+    targets = random_signs(3, 8, dtype=torch.float32)
+    moved = downhill(Gate(), images, targets, budget=Budget(0.1), runtime=Runtime(batch_size=size))
+    assert torch.equal(moved[0], images[0])
+    assert (moved[1:] != images[1:]).flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("count", [1, 3, 20])
+def test_a_gradient_of_zero_at_every_image_is_refused(count, random_signs, downhill):
+    images, targets = torch.full((count, 3, 4, 4), 0.1), -torch.ones(count, 8)
+    for size in (1, 7):
+        with pytest.raises(HashprobeError, match="gradient of the loss is 0 at every query"):
+            downhill(Gate(), images, targets, budget=Budget(0.1), runtime=Runtime(batch_size=size))
+    # Where every bit is right there is nothing to move.
+    assert torch.equal(downhill(Gate(), images, -targets, budget=Budget(0.1)), images)
+
+
+def test_outputs_that_saturate_the_objective_are_refused_at_the_first_step(linear, random_signs):
+    victim, steps = linear(torch.full((8, 48), 1e4)), []
+    rule = UpdateRule(
+        objective=lambda z, b, step: steps.append(int(step.max())) or -(b * z.tanh()).mean(1),
+        step=lambda gradient, step: -gradient.sign() / 255,
+        steps=50,
+    )
+    with pytest.raises(HashprobeError, match=r"mean size of 2.4e\+05.*tanh: divide them by it"):
+        solve(victim, Queries(torch.full((9, 3, 4, 4), 0.5)), -torch.ones(9, 8), rule,
+              budget=Budget(0.1), runtime=Runtime(batch_size=8))  # fmt: skip
+    assert set(steps) == {0}
 
 
 @pytest.mark.parametrize("raw", [False, True])

@@ -13,6 +13,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.optim.frames import check_frame_rule, keep_rule, kept_frames, largest
 from hashprobe.types import Budget, InputContract
 from hashprobe.victims.base import Hasher
+from hashprobe.victims.clip import FramewiseHasher
 
 
 EPS = 64 / 255
@@ -69,6 +70,38 @@ def test_where_frames_are_not_seen_by_themselves_their_pixels_decide(
     loss = bit_margin_loss(victim(pixels, lengths), targets, SOFT)
     (gradient,) = torch.autograd.grad(loss.sum(), pixels)
     assert_chosen(victim, clips, targets, gradient.abs().sum((2, 3, 4)))
+
+
+class Weighted(FramewiseHasher):
+    """Each feature of a frame is one of its pixels, and weighs what a table says."""
+
+    def __init__(self, weight):
+        super().__init__(1, InputContract(size=2, frames=3))
+        self.weight = torch.nn.Parameter(weight)
+
+    def features(self, frames):
+        return frames.flatten(1)
+
+    def code(self, features, lengths):
+        return (features * self.weight).sum((1, 2)).unsqueeze(1) - 30
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_l1_norm_decides_and_not_the_largest_value(whole, changed_frames):
+    """Frame 0 has the largest single gradient, frame 1 the largest l1 norm, frame 2 the l2 norm."""
+    weight = torch.zeros(3, 12)
+    weight[0, 0], weight[1], weight[2, :4] = 10.0, 1.5, 4.2
+    assert weight.abs().sum(1).argmax() == 1 and weight.abs().amax(1).argmax() == 0
+    victim = Weighted(weight)
+    clips, lengths = torch.full((1, 3, 3, 2, 2), 0.5), torch.tensor([3])
+    moved = bit_margin(
+        Whole(victim) if whole else victim,
+        Queries(clips, lengths=lengths),
+        Goal.targeted(torch.ones(1, 1)),
+        budget=Budget(EPS, frames=1),
+        options=BitMarginOptions(steps=3),
+    )
+    assert changed_frames(moved, clips)[0].tolist() == [False, True, False]
 
 
 def test_more_frames_than_a_clip_has_are_all_of_them(clip_hasher, clips8, lengths, random_signs):

@@ -4,6 +4,7 @@ import resource
 import signal
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -87,6 +88,24 @@ def test_killed_after_any_step(run, tmp_path, step, optimiser):
     assert state.is_file() == (step > 1)
     resumed = run(state, weights=99 if step > 1 else 0, optimiser=optimiser)
     assert_same(resumed, run(optimiser=optimiser))
+
+
+@pytest.mark.parametrize("step", [3, 6])
+def test_the_slope_of_hashnet_goes_on_where_it_was(run, tmp_path, monkeypatch, step):
+    """It grows with all steps done, not with those of an epoch or of this process."""
+    hashnet = import_module("hashprobe.training.losses.hashnet")
+    slopes, known = [], hashnet.hashnet_slope
+    monkeypatch.setattr(hashnet, "EVERY", 1)
+    monkeypatch.setattr(hashnet, "GAMMA", 1.0)
+    monkeypatch.setattr(hashnet, "hashnet_slope", lambda at: slopes.append(known(at)) or slopes[-1])
+    wanted = [(1 + position) ** 0.5 for position in range(STEPS)]
+    whole = run(loss="hashnet")
+    assert slopes == wanted
+    with pytest.raises(Killed):
+        run(tmp_path / "state.pt", killed_at(step), loss="hashnet")
+    slopes.clear()
+    assert_same(run(tmp_path / "state.pt", loss="hashnet"), whole)
+    assert slopes == wanted[step - 1 :]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -135,7 +136,26 @@ class AttackSpec:
                 "seed": self.seed,
             }
         )
-        return record
+        bound = bound_to(self.function)
+        return {**record, "bound": bound} if bound else record
+
+
+def bound_to(function: Any) -> list[str]:
+    """What a function of one's own holds fast: arguments of a partial, or fields of a dataclass.
+
+    Example:
+        >>> from functools import partial
+        >>> bound_to(partial(print, 1, end="")), bound_to(print)
+        (['1', "end=''"], [])
+    """
+    held: list[str] = []
+    while isinstance(function, partial):
+        held += map(repr, function.args)
+        held += [f"{name}={value!r}" for name, value in sorted(function.keywords.items())]
+        function = function.func
+    if is_dataclass(function) and not isinstance(function, type):
+        held += [f"{one.name}={getattr(function, one.name)!r}" for one in fields(function)]
+    return held
 
 
 for module in MODULES:

@@ -15,7 +15,7 @@ from hashprobe.audit.after_codec import Film, film
 from hashprobe.audit.protocol import Protocol as Protocol
 from hashprobe.audit.results import RESULT
 from hashprobe.audit.run_io import EncodedRun, open_run, pick_device, say_precision
-from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.runner import craft
 from hashprobe.data.codec import check_h264
@@ -29,8 +29,13 @@ from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.storage.schema import AttackRecord, Cost
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
+from hashprobe.victims.encoding import device_of, encode
 
 
+PROBED = 16
+"""Queries whose stored codes are compared with those that the network gives."""
+OTHER = 0.05
+"""Bits of these that may differ: in bfloat16, or on another machine, logits near 0 turn over."""
 CLEAN_BYTES = 1 << 28
 """Clean queries larger than this are held in a file while they are attacked."""
 
@@ -105,6 +110,7 @@ def attack_run(
             (folder / RESULT).unlink(missing_ok=True)
         hasher.to(device)
         lay_channels_last(hasher)
+        check_stored(hasher, clean, victim.query.codes[rows], victim.run.path)
         attacked = craft(
             hasher, clean, goal, spec, runtime=runtime, out=folder, overwrite=overwrite
         )
@@ -115,6 +121,18 @@ def attack_run(
         result = measure(attacked, victim, rows, protocol, seen_after)
     keep(victim, attacked, protocol, folder, result)
     return result
+
+
+def check_stored(hasher: Hasher, clean: Queries, codes: PackedCodes, path: Path) -> None:
+    """Refuses a network that gives other codes for some queries than those that are stored."""
+    some = min(PROBED, len(clean))
+    here = encode(hasher, clean.take(slice(some)).on(device_of(hasher)))
+    wrong, bits = int(paired_hamming(here, codes[:some]).sum()), some * here.bits
+    if wrong > max(1, OTHER * bits):
+        raise HashprobeError(
+            f"the codes of {path} are not those that its network gives here: {wrong} of {bits} "
+            f"bits of {some} queries differ: remove {path / 'codes'} and run hashprobe encode again"
+        )
 
 
 def keep(

@@ -20,7 +20,7 @@ from hashprobe.audit.shards import Part, Parts
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.provenance import sha256_weights
 from hashprobe.data.clip_sources import ClipArraySource
-from hashprobe.data.loader import Batch, stream
+from hashprobe.data.loader import Batch, decode, stream
 from hashprobe.data.queries import Queries
 from hashprobe.data.sources import ArraySource, BadImage, Split
 from hashprobe.errors import HashprobeError
@@ -34,8 +34,11 @@ from hashprobe.types import Precision, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.encoding import device_of, encode
 from hashprobe.victims.precision import in_precision
+from hashprobe.victims.preflight import preflight
 
 
+PROBED = 4
+"""Queries that the network is probed on."""
 PART_SECONDS = 30.0
 """Seconds of encoding after which finished codes are saved."""
 
@@ -87,6 +90,7 @@ def encode_run(
         data, hasher, _ = reopen(run)
         hasher.eval().to(where)
         lay_channels_last(hasher)
+        probe(hasher, data.query, runtime)
         made_by = fingerprint({"weights": sha256_weights(hasher), "precision": precision})
         fast = in_precision(hasher, precision)
         for role, name in CODES.items():
@@ -105,6 +109,18 @@ def encode_run(
     )
     run.log("encoded", queries=len(query), database=len(database), map=result.to_json())
     return result
+
+
+def probe(hasher: Hasher, split: Split, runtime: Runtime) -> None:
+    """Refuses a network whose codes cannot be trusted, before anything is encoded."""
+    rows = np.unique(np.linspace(0, len(split) - 1, PROBED).astype(int))
+    some = replace(runtime, workers=0, skip_bad=True)
+    try:
+        pixels = decode(split.take(rows), hasher.contract, some)
+    except HashprobeError:
+        return  # none of them can be decoded: which, is said where all are
+    lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
+    preflight(hasher, Queries(pixels.images, lengths=lengths), batch_size=runtime.batch_size)
 
 
 def check_precision(run: Run, missing: list[str], precision: Precision) -> None:

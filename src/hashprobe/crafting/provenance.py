@@ -1,7 +1,7 @@
 """How an attack was made, as JSON: what decides whether finished queries may be kept."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,17 @@ import torch
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.data.queries import Queries
+from hashprobe.errors import HashprobeError
 from hashprobe.storage.compare import Difference, differences
 from hashprobe.storage.files import jsonable, sha256_array
 from hashprobe.types import Precision
 from hashprobe.victims.base import Hasher
 
+
+BEHAVIOUR = "behaviour"
+"""The part of a recipe that holds the victim's first outputs for clean queries."""
+ALIKE = 0.01
+"""Difference of outputs, in units of their mean size, that another machine may make."""
 
 NOUNS = {
     "query_ids": "query ids",
@@ -48,6 +54,9 @@ def recipe_of(
     recipe |= {name: sha256_array(as_array(part)) for name, part in given.items()}
     recipe |= {"bits": victim.bits, "hasher": sha256_weights(victim)}
     recipe |= {"contract": jsonable(victim.contract)}
+    # How outputs are read, where a victim has a choice: not by default only.
+    reading = getattr(victim, "reading", {})
+    recipe |= {"reading": jsonable(reading)} if reading else {}
     return recipe
 
 
@@ -65,15 +74,65 @@ def same_attack(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
 def what_differs(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[Difference]:
     """What is not the same in two recipes, in words."""
     silent = {"attack_version": 1, "bits": here["bits"]}
-    known = {name: part for name, part in there.items() if name != "version"}
-    return differences({**silent, **known}, here, nouns=NOUNS)
+    known = {name: part for name, part in there.items() if name not in ("version", BEHAVIOUR)}
+    asked = {name: part for name, part in here.items() if name != BEHAVIOUR}
+    return differences({**silent, **known}, asked, nouns=NOUNS)
+
+
+def behave_alike(there: Any, here: Any) -> bool:
+    """Whether two victims gave the same outputs; records from before there were some say nothing.
+
+    Example:
+        >>> behave_alike([[1.0, -2.0]], [[1.0, -2.01]])
+        True
+        >>> behave_alike([[1.0, -2.0]], [[10.0, -20.0]])
+        False
+    """
+    if not there:
+        return True
+    one, other = np.array(there, np.float64), np.array(here, np.float64)
+    if one.shape != other.shape:
+        return False
+    return bool(np.abs(one - other).max() <= ALIKE * np.abs(one).mean())
 
 
 def sha256_weights(victim: Hasher) -> str:
     """The SHA-256 of a victim's weights and buffers, whatever device they are on."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(victim.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+    for name, value in sorted(victim.state_dict().items()):
+        for place, one in parts_of(value, name):
+            if isinstance(one, torch.Tensor):
+                update(digest, place, one)
+            else:
+                digest.update(f"{place} {one!r}".encode())
     return digest.hexdigest()
+
+
+def parts_of(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The tensors and constants of one entry of a state dict, which holds others if quantised.
+
+    Raises:
+        HashprobeError: an entry of another type.
+    """
+    if isinstance(value, tuple | list):
+        for place, each in enumerate(value):
+            yield from parts_of(each, f"{name}.{place}")
+    elif isinstance(value, torch.Tensor):
+        if value.is_quantized:
+            yield f"{name}.dtype", value.dtype
+            value = value.dequantize()
+        yield name, value
+    elif value is None or isinstance(value, bool | int | float | str | bytes | torch.dtype):
+        yield name, value
+    else:
+        raise HashprobeError(
+            f"entry {name} of the victim's state is a {type(value).__name__}, not a tensor: let "
+            "get_extra_state return tensors or numbers, so that results can be kept under it"
+        )
+
+
+def update(digest: Any, name: str, tensor: torch.Tensor) -> None:
+    """Adds a tensor to a digest."""
+    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")

@@ -5,35 +5,29 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
+from hashprobe.crafting.attack_folder import check_behaviour, check_victim, open_folder
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.judge import judge
-from hashprobe.crafting.provenance import recipe_of, same_attack, what_differs
-from hashprobe.crafting.query_files import (
-    QueryRecord,
-    clear,
-    read_query,
-    repair_png,
-    without_pixels,
-    write_query,
-)
+from hashprobe.crafting.provenance import BEHAVIOUR, recipe_of
+from hashprobe.crafting.query_files import QueryRecord, clear, without_pixels, write_query
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.frames import check_frame_rule
 from hashprobe.progress import Tick
+from hashprobe.storage.files import jsonable
 from hashprobe.storage.schema import AttackRecord
 from hashprobe.tensors import Images
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.checks import check_images8
-from hashprobe.victims.encoding import device_of, encode
+from hashprobe.victims.encoding import device_of
 from hashprobe.victims.passes import PassCounter
+from hashprobe.victims.preflight import guarded, preflight
 
 
 CHUNK_BYTES = 64 << 20
@@ -42,10 +36,6 @@ PATIENCE = 20.0
 """Seconds after which finished queries are kept even if they are few."""
 JUDGED = 32
 """Queries encoded at once: plenty for a processor, little for a memory."""
-PROBED = 16
-"""Finished queries whose clean codes are compared before a folder is used again."""
-PROBE_SHARE = 0.01
-"""Bits of these codes that rounding on another machine may change."""
 
 
 def craft(
@@ -94,37 +84,44 @@ def craft(
         (2, True)
     """
     check_work(victim, queries, goal, spec)
+    gradients = "gradients" in spec.attack.needs
+    found = preflight(victim, queries, gradients=gradients, batch_size=runtime.batch_size)
+    for note in found.notes:
+        runtime.progress.log(note)
     recipe = recipe_of(victim, queries, goal, spec, runtime.precision)
+    recipe |= {BEHAVIOUR: jsonable(found.outputs)}
     done: dict[int, QueryRecord] = {}
-    if out is not None:
-        fresh = recipe
-        recipe, done = open_folder(out, fresh, queries.ids, overwrite)
-        try:
-            check_victim(victim, queries, done, out)
-        except HashprobeError:
-            if not overwrite:
-                raise
-            clear(out)
-            AttackRecord(fresh, queries.ids).write(out)
-            recipe, done = fresh, {}
-    pending = [row for row, query_id in enumerate(queries.ids) if query_id not in done]
-    if done:
-        runtime.progress.log(f"{len(done)} of {len(queries)} queries are finished already")
+    with guarded(victim, found):
+        if out is not None:
+            fresh = recipe
+            recipe, done = open_folder(out, fresh, queries.ids, overwrite)
+            try:
+                check_victim(victim, queries, done, out)
+                check_behaviour(recipe, fresh, out)
+            except HashprobeError:
+                if not overwrite:
+                    raise
+                clear(out)
+                AttackRecord(fresh, queries.ids).write(out)
+                recipe, done = fresh, {}
+        pending = [row for row, query_id in enumerate(queries.ids) if query_id not in done]
+        if done:
+            runtime.progress.log(f"{len(done)} of {len(queries)} queries are finished already")
 
-    def keep(finished: dict[int, QueryRecord]) -> None:
-        for query_id, one in finished.items():
-            if out is not None:
-                write_query(out, recipe, query_id, one)
-                one = without_pixels(one)
-            done[query_id] = one
+        def keep(finished: dict[int, QueryRecord]) -> None:
+            for query_id, one in finished.items():
+                if out is not None:
+                    write_query(out, recipe, query_id, one)
+                    one = without_pixels(one)
+                done[query_id] = one
 
-    size = max(runtime.batch_size or 1, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
-    with runtime.progress.bar(f"{spec.name}: query steps") as tick:
-        for start in range(0, len(pending), size):
-            rows = pending[start : start + size]
-            told = shared_out(tick, start, len(rows), len(pending))
-            chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, keep, told)
-            chunk.attack(runtime)
+        size = max(runtime.batch_size or 1, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
+        with runtime.progress.bar(f"{spec.name}: query steps") as tick:
+            for start in range(0, len(pending), size):
+                rows = pending[start : start + size]
+                told = shared_out(tick, start, len(rows), len(pending))
+                chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, keep, told)
+                chunk.attack(runtime)
     records = [done[query_id] for query_id in queries.ids]
     own = queries.labels if queries.labels is not None else goal.own_labels
     return AttackResult.collect(
@@ -276,54 +273,3 @@ def check_target_images(queries: Queries, goal: Goal, spec: AttackSpec) -> None:
     there, here = goal.images.pixels.shape, queries.pixels.shape
     if (there[:1], len(there), there[-3:]) != (here[:1], len(here), here[-3:]):
         raise HashprobeError(f"target images have shape {tuple(there)}, the queries {tuple(here)}")
-
-
-def open_folder(
-    out: Path, recipe: dict[str, Any], ids: tuple[int, ...], overwrite: bool
-) -> tuple[dict[str, Any], dict[int, QueryRecord]]:
-    """Claims a folder for this attack; the recipe that marks its files, and what is finished."""
-    found = None
-    try:
-        found = AttackRecord.read(out)
-    except HashprobeError:
-        if not overwrite:
-            raise
-    same = found is not None and same_attack(found.recipe, recipe)
-    if found is not None and not same and not overwrite:
-        reasons = "; ".join(map(str, what_differs(found.recipe, recipe)))
-        raise HashprobeError(
-            f"{out} holds another attack ({reasons}): use another folder or overwrite"
-        )
-    if found is not None and same:
-        recipe = dict(found.recipe)
-    else:
-        clear(out)
-        AttackRecord(recipe, ids).write(out)
-    done = {}
-    for query_id in ids:
-        try:
-            one = read_query(out, recipe, query_id)
-        except HashprobeError:
-            # Missing, cut off or somebody else's: it is attacked again and replaced.
-            continue
-        repair_png(out, query_id, one)
-        done[query_id] = without_pixels(one)
-    return recipe, done
-
-
-def check_victim(victim: Hasher, queries: Queries, done: dict[int, QueryRecord], out: Path) -> None:
-    """Refuses finished queries whose clean codes this victim does not give."""
-    rows = [row for row, query_id in enumerate(queries.ids) if query_id in done][:PROBED]
-    if not rows:
-        return
-    some = queries.take(rows)
-    there = np.stack([done[query_id].clean_code for query_id in some.ids])
-    here = encode(victim, some.on(device_of(victim))).data
-    if here.shape != there.shape:
-        raise HashprobeError(f"{out} holds an attack on a victim of another code length")
-    wrong, bits = int(np.bitwise_count(here ^ there).sum()), len(rows) * victim.bits
-    if wrong > max(1, PROBE_SHARE * bits):
-        raise HashprobeError(
-            f"{out} holds an attack on another victim: of {bits} bits of {len(rows)} clean queries "
-            f"{wrong} differ. Was its normalisation changed? Use another folder or overwrite"
-        )

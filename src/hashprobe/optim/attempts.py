@@ -20,7 +20,7 @@ from hashprobe.optim.problem import FrameSubset, Problem
 from hashprobe.optim.rule import UpdateRule
 from hashprobe.tensors import Images, Targets
 from hashprobe.types import Budget, Runtime
-from hashprobe.victims.base import Hasher, frozen_eval
+from hashprobe.victims.base import Hasher, frozen_eval, in_own_dtype
 from hashprobe.victims.checks import check_images, check_targets
 from hashprobe.victims.clip import FramewiseHasher, gathered, spread_out
 from hashprobe.victims.passes import attend, note
@@ -123,6 +123,7 @@ def solve(
         rows = list(range(len(queries)))
         for attempt in attempts:
             rows = work.run(attempt, rows, best)
+        best.check_moved()
     return best.images
 
 
@@ -201,7 +202,7 @@ class Work:
         if isinstance(self.whole.judge, FramewiseHasher):
             for row in torch.split(chosen, 1):
                 with torch.no_grad():
-                    frames = gathered(self.queries.pixels[row], own[row])
+                    frames = gathered(in_own_dtype(fast, self.queries.pixels[row]), own[row])
                     seen = spread_out(fast.features(frames), own[row])  # type: ignore[operator]
                 features = (
                     seen.new_zeros(*own.shape, seen.shape[2]) if features is None else features

@@ -6,11 +6,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from hashprobe.errors import HashprobeError
 from hashprobe.optim.problem import Problem, Rows
+from hashprobe.optim.rule import Compared
 from hashprobe.tensors import Images, Logits, Targets
 from hashprobe.victims.passes import attend
 
 
+ENOUGH = 8
+"""Queries without a gradient at their first step that end an attack; fewer are the queries' own."""
+LARGE = 10.0
+"""Mean size of outputs from which tanh has no gradient left."""
 MARGIN = 0.05
 """A code counts as reached when its weakest bit has this share of the mean |logit| behind it."""
 
@@ -44,6 +50,36 @@ class Best:
         self.spent = 0
         self.steps_left = most
         self.retry_narrow = False
+        self.moved = False
+        self.size = 0.0
+
+    def see(self, rows: Rows, outputs: Tensor, gradient: Images, compared: Compared) -> None:
+        """Notes whether any query has a gradient; a zero gradient is no robustness.
+
+        Raises:
+            HashprobeError: none of many queries, or of all, has one.
+        """
+        targets = self.targets[rows].to(outputs)
+        away = outputs != targets
+        if compared == "codes":
+            away = (torch.where(outputs >= 0, 1.0, -1.0).to(targets) != targets) & (targets != 0)
+        self.moved = bool(gradient.any() or not away.any())
+        self.size = float(outputs.double().abs().mean())
+        if len(rows) >= min(ENOUGH, len(self.images)):
+            self.check_moved()
+
+    def check_moved(self) -> None:
+        """Refuses an attack in which no query had a gradient at any step so far."""
+        if not self.moved:
+            why = "look for a step function, detach() or dead units in the network"
+            if self.size > LARGE:
+                why = (
+                    f"outputs of a mean size of {self.size:.3g} saturate the attack's tanh: divide "
+                    "them by it"
+                )
+            raise HashprobeError(
+                f"the gradient of the loss is 0 at every query, so that nothing is attacked: {why}"
+            )
 
     def begin(self, steps: int, retry_narrow: bool) -> None:
         """Begins an attempt of so many steps.

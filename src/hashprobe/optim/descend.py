@@ -76,6 +76,8 @@ def descend(
     pool = Pool(problem, best.targets, rule, min(size, len(rows)))
     while pool.fill(queue, start):
         logits, gradient = pool.gradient()
+        if not best.moved:
+            best.see(pool.rows, logits, gradient, rule.compared)
         reached = torch.zeros_like(pool.rows, dtype=torch.bool)
         if rule.eight_bit:
             reached = best.look(problem, pool.rows, pool.shown, logits)

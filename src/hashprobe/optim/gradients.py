@@ -12,7 +12,7 @@ from hashprobe.optim.problem import layout
 from hashprobe.optim.rule import Compared, Steps, UpdateRule
 from hashprobe.tensors import Logits, Targets
 from hashprobe.types import Runtime
-from hashprobe.victims.base import Hasher, frozen_eval
+from hashprobe.victims.base import Hasher, frozen_eval, in_own_dtype
 from hashprobe.victims.features import hash_layer_input
 from hashprobe.victims.memory import fitting, saved_bytes
 from hashprobe.victims.passes import attend
@@ -48,10 +48,15 @@ def outputs_of(
             part = queries.take(slice(rows.start, rows.stop)).laid_out(
                 layout(victim, queries.pixels)
             )
-            with attend(rows), hash_layer_input(victim) as seen:
-                logits = victim(*part.given)
-            features = compared == "features"
-            parts.append(features_of(seen, len(part)).to(part.pixels) if features else logits)
+            pixels, *lengths = part.given
+            given = in_own_dtype(victim, pixels), *lengths
+            with attend(rows):
+                if compared == "features":
+                    with hash_layer_input(victim) as seen:
+                        victim(*given)
+                    parts.append(features_of(seen, len(part)).to(part.pixels))
+                else:
+                    parts.append(victim(*given))
     return torch.cat(parts)
 
 
@@ -59,7 +64,8 @@ def rows_that_fit(victim: Hasher, queries: Queries) -> int:
     """How many queries go through a victim at once, as memory allows; a longest clip decides."""
     longest = 0 if queries.lengths is None else int(queries.lengths.argmax())
     with attend([]):
-        each = saved_bytes(victim, *queries.take([longest]).given)
+        pixels, *lengths = queries.take([longest]).given
+        each = saved_bytes(victim, in_own_dtype(victim, pixels), *lengths)
     return fitting(each, queries.pixels.device)
 
 

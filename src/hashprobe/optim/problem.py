@@ -7,7 +7,7 @@ from torch import Tensor
 from hashprobe.data.queries import Queries
 from hashprobe.optim.box import Box, snapped
 from hashprobe.tensors import Clips, Frames, Images, Logits
-from hashprobe.victims.base import Hasher
+from hashprobe.victims.base import Hasher, dtype_of
 from hashprobe.victims.memory import fitting, saved_bytes
 from hashprobe.victims.passes import attend, note
 
@@ -36,7 +36,7 @@ class Problem:
     """The same before padding is closed."""
 
     def __init__(self, victim: Hasher, judge: Hasher, queries: Queries, box: Box) -> None:
-        self.victim, self.judge = victim, judge
+        self.victim, self.judge, self.dtype = victim, judge, dtype_of(judge)
         self.start, self.lengths = queries.pixels, queries.lengths
         self.open = queries.own if queries.pixels.ndim == 5 else None
         self.room = box
@@ -55,7 +55,8 @@ class Problem:
         return logits
 
     def given(self, rows: Rows, queries: Images) -> tuple[Tensor, ...]:
-        """What a victim is called with: pixels and, of clips, their lengths."""
+        """What a victim is called with: pixels in its own dtype and, of clips, their lengths."""
+        queries = queries.to(self.dtype or queries.dtype)
         return (queries,) if self.lengths is None else (queries, self.lengths[rows])
 
     def paste(self, rows: Rows, pixels: Images) -> Images:
@@ -105,7 +106,7 @@ class FrameSubset(Problem):
         # The places of open frames in their order, and then those of the others.
         order = (~open).to(torch.int8).argsort(dim=1, stable=True)[:, :most]
         rows = torch.arange(len(open), device=open.device).unsqueeze(1)
-        self.victim, self.judge = victim, judge
+        self.victim, self.judge, self.dtype = victim, judge, dtype_of(judge)
         self.start, self.open = queries.pixels[rows, order], open[rows, order]
         chosen = box.bounded(box.low[rows, order], box.high[rows, order])
         self.box = chosen.within(self.start, self.open)
@@ -121,7 +122,8 @@ class FrameSubset(Problem):
         assert isinstance(self.lengths, Tensor)
         places = self.places[rows]
         row, column = (places >= 0).nonzero(as_tuple=True)
-        seen = self.victim.features(pixels[row, column])  # type: ignore[operator]
+        frames = pixels[row, column].to(self.dtype or pixels.dtype)
+        seen = self.victim.features(frames)  # type: ignore[operator]
         features = self.features[rows].to(seen).index_put((row, places[row, column]), seen)
         logits = self.victim.code(features, self.lengths[rows])  # type: ignore[operator]
         note(logits)

@@ -78,6 +78,29 @@ def check_range(pixels: Tensor, what: str) -> None:
         )
 
 
+def dtype_of(victim: nn.Module) -> torch.dtype | None:
+    """What pixels a victim takes: float64 if it holds such values, else float32; None if none.
+
+    Example:
+        >>> dtype_of(nn.Linear(2, 2))
+        torch.float32
+    """
+    held = {each.dtype for each in (*victim.parameters(), *victim.buffers())}
+    if not any(dtype.is_floating_point for dtype in held):
+        return None
+    return torch.float64 if torch.float64 in held else torch.float32
+
+
+def in_own_dtype(victim: nn.Module, pixels: Tensor) -> Tensor:
+    """Pixels as a victim takes them; as they are for one that holds no values.
+
+    Example:
+        >>> in_own_dtype(nn.Linear(2, 2), torch.zeros(1, 2, dtype=torch.float64)).dtype
+        torch.float32
+    """
+    return pixels.to(dtype_of(victim) or pixels.dtype)
+
+
 def check_clips(
     clips: Tensor, lengths: Int64[Tensor, " n"] | None, contract: InputContract
 ) -> Int64[Tensor, " n"]:

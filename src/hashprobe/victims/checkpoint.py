@@ -14,7 +14,7 @@ from hashprobe.types import InputContract
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.clip3d import Conv3dHasher, clip_hasher
 from hashprobe.victims.image import ImageHasher
-from hashprobe.victims.weights import load_matching
+from hashprobe.victims.weights import check_tensors, load_matching
 
 
 AnyHasher: TypeAlias = ImageHasher | VideoHasher | Conv3dHasher
@@ -60,7 +60,7 @@ def save_checkpoint(folder: Path, hasher: AnyHasher, card: ModelCard) -> None:
         card: what to say about it.
 
     Raises:
-        HashprobeError: the folder cannot be written.
+        HashprobeError: the folder cannot be written, or the network holds more than tensors.
 
     Example:
         >>> import tempfile
@@ -69,7 +69,9 @@ def save_checkpoint(folder: Path, hasher: AnyHasher, card: ModelCard) -> None:
         >>> load_checkpoint(folder)[1].bits
         16
     """
-    weights = {k: v.detach().cpu().contiguous() for k, v in hasher.state_dict().items()}
+    state = hasher.state_dict()
+    check_tensors(state, f"the network for {folder}")
+    weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     write_bytes(folder / WEIGHTS, save(weights))
     write_json(folder / CARD, {"format": FORMAT, "hashprobe": version("hashprobe"), **asdict(card)})
 

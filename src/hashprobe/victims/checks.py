@@ -1,4 +1,7 @@
-"""What is refused at the door of an attack; each error is one line with the observed value."""
+"""What is refused of pixels, targets and outputs; each error is one line with what was seen."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,6 +105,72 @@ def check_targets(targets: Tensor, n: int, bits: int) -> None:
         )
 
 
-def name(dtype: torch.dtype) -> str:
-    """A dtype as users write it."""
+def check_logits(logits: Any, count: int, bits: int | None) -> None:
+    """Refuses outputs of a network that are no dense real tensor of one row a picture.
+
+    Args:
+        logits: what the network gave.
+        count: how many pictures it was given.
+        bits: code length K; None where any is right.
+
+    Raises:
+        HashprobeError: several outputs, a tensor of another layout, shape or dtype.
+
+    Example:
+        >>> check_logits((torch.zeros(2, 8), None), 2, 8)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: the network gave a tuple of 2, not a tensor of (N, K) ...
+    """
+    if not isinstance(logits, Tensor):
+        raise HashprobeError(several_outputs(logits))
+    if logits.layout != torch.strided or logits.is_nested:
+        kind, remedy = name(logits.layout), "let it return .to_dense()"
+        if logits.is_nested:
+            kind, remedy = "nested", "let it return one (N, K) tensor"
+        raise HashprobeError(f"the network gave a {kind} tensor, not dense (N, K) logits: {remedy}")
+    if logits.is_quantized:
+        raise HashprobeError(
+            f"the network gave a quantised tensor ({name(logits.dtype)}): let it return "
+            ".dequantize()"
+        )
+    shape = tuple(logits.shape)
+    if logits.ndim != 2 or len(logits) != count or bits not in (None, shape[1]):
+        wanted = f"({count}, {'K' if bits is None else bits})"
+        raise HashprobeError(
+            f"the network gave outputs of shape {shape} for {count} pictures; wanted is {wanted}"
+            f"{shape_hint(shape, count, bits)}"
+        )
+    if not logits.is_floating_point():
+        hint = "hand over the real outputs that they are made of"
+        if logits.is_complex():
+            hint = "let it return a real part of them"
+        raise HashprobeError(f"the network gave {name(logits.dtype)}, not real logits: {hint}")
+
+
+def several_outputs(given: Any) -> str:
+    """What is wrong with outputs that are no tensor, and what to do about it."""
+    kind, known = type(given).__name__, "a function around it that returns the (N, K) logits"
+    if isinstance(given, Mapping) and given:
+        keys = [key for key in given if isinstance(given[key], Tensor)] or list(given)
+        known = f"hashprobe.Victim(..., output={keys[0]!r}), the one of them that holds the logits"
+        kind += f" with {', '.join(map(repr, list(given)[:6]))}"
+    elif isinstance(given, list | tuple) and given:
+        places = [i for i, each in enumerate(given) if isinstance(each, Tensor)] or [0]
+        known = f"hashprobe.Victim(..., output={places[0]}), the one of them that holds the logits"
+        kind += f" of {len(given)}"
+    return f"the network gave a {kind}, not a tensor of (N, K) logits: say {known}"
+
+
+def shape_hint(shape: tuple[int, ...], count: int, bits: int | None) -> str:
+    """What to do about outputs of a wrong shape, where it can be guessed."""
+    if shape[:1] != (count,):
+        return ": a network must give one row a picture, for any number of pictures"
+    if len(shape) > 2 and all(side == 1 for side in shape[2:]) and bits in (None, shape[1]):
+        return ": end it with torch.nn.Flatten()"
+    return f": say bits={shape[1]}?" if len(shape) == 2 else ""
+
+
+def name(dtype: torch.dtype | torch.layout) -> str:
+    """A dtype or a layout as users write it."""
     return str(dtype).removeprefix("torch.")

@@ -13,9 +13,14 @@ from hashprobe.data.arrays import as_pixels
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Pixels
-from hashprobe.victims.base import Hasher, frozen_eval
+from hashprobe.types import Labels
+from hashprobe.victims.base import Hasher, frozen_eval, in_own_dtype
 from hashprobe.victims.clip import FramewiseHasher, gathered, spread_out
 from hashprobe.victims.passes import note
+
+
+MANY = 32
+"""Items of which some must differ in their codes."""
 
 
 def encode(victim: Hasher, queries: Queries) -> PackedCodes:
@@ -40,7 +45,8 @@ def encode(victim: Hasher, queries: Queries) -> PackedCodes:
         16
     """
     with judging(victim, queries.pixels.device):
-        return PackedCodes.from_logits(victim(*queries.given))
+        pixels, *lengths = queries.given
+        return PackedCodes.from_logits(victim(in_own_dtype(victim, pixels), *lengths))
 
 
 def encode_both(victim: Hasher, queries: Queries, moved: Images) -> tuple[PackedCodes, PackedCodes]:
@@ -72,10 +78,12 @@ def encode_both(victim: Hasher, queries: Queries, moved: Images) -> tuple[Packed
     with judging(victim, queries.pixels.device):
         own, lengths = queries.own, queries.lengths
         changed = own & (queries.pixels != moved).flatten(2).any(2)
-        before = spread_out(victim.features(gathered(queries.pixels, own)), own)
+        # A copy, as all that a network is given: it may write into it.
+        frames = in_own_dtype(victim, gathered(queries.pixels, own).clone())
+        before = spread_out(victim.features(frames), own)
         after = before.clone()
         if changed.any():
-            seen = victim.features(moved[changed])
+            seen = victim.features(in_own_dtype(victim, moved[changed]))
             after = before.to(seen).index_put((changed,), seen)
         logits = [victim.code(features, lengths) for features in (before, after)]
         for each in logits:
@@ -85,15 +93,39 @@ def encode_both(victim: Hasher, queries: Queries, moved: Images) -> tuple[Packed
 
 def encode_all(victim: Hasher, images: Any, labels: Any, batch_size: int) -> Codes:
     """Codes of many images, some at a time, with their labels."""
+    from hashprobe.victims.preflight import guarded, preflight
+
     pixels, device = as_pixels(images), device_of(victim)
     if batch_size < 1:
         raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
-    parts = []
-    for start in range(0, len(pixels), batch_size):
-        part = as_given(pixels[start : start + batch_size])
-        parts.append(encode(victim, part.on(device)))
     known = None if labels is None else as_labels(labels)
-    return Codes(PackedCodes.concatenate(parts), known, pixels)
+    found = preflight(victim, as_given(pixels), batch_size=batch_size)
+    parts = []
+    with guarded(victim, found):
+        for start in range(0, len(pixels), batch_size):
+            part = as_given(pixels[start : start + batch_size])
+            parts.append(encode(victim, part.on(device)))
+    codes = PackedCodes.concatenate(parts)
+    check_codes_differ(codes, known)
+    return Codes(codes, known, pixels)
+
+
+def check_codes_differ(codes: PackedCodes, labels: Labels | None) -> None:
+    """Refuses many items of several classes that all have one code.
+
+    Args:
+        codes: of N items.
+        labels: theirs; None where they are not known.
+
+    Raises:
+        HashprobeError: a network whose bits are all constant.
+    """
+    several = labels is None or bool((labels != labels[:1]).any())
+    if len(codes) >= MANY and several and bool((codes.data == codes.data[:1]).all()):
+        raise HashprobeError(
+            f"all {len(codes)} items have the same code: all {codes.bits} bits are constant: train "
+            "the network further, or check its weights and its normalisation"
+        )
 
 
 def as_given(pixels: Pixels) -> Queries:

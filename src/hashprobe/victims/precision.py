@@ -39,7 +39,7 @@ class Bfloat16Model(Hasher):
     its pixels before (its normalisation) stays in float32, where grey levels are still told apart.
 
     Raises:
-        HashprobeError: the hasher cannot be copied.
+        HashprobeError: the hasher cannot be copied, or is TorchScript.
 
     Example:
         >>> from hashprobe.victims import ImageHasher
@@ -57,11 +57,25 @@ class Bfloat16Model(Hasher):
                 f"bfloat16 needs a copy of the victim, and it cannot be copied ({error}): "
                 "use precision float32"
             ) from error
-        self.inner.eval().requires_grad_(False)
         for module in self.inner.modules():
-            if holds_weights(module):
+            module.training = False  # programs of torch.export refuse eval()
+        self.inner.requires_grad_(False)
+        if any(isinstance(module, torch.jit.ScriptModule) for module in self.inner.modules()):
+            raise HashprobeError(
+                "TorchScript cannot be computed in bfloat16: use precision float32"
+            )
+        # A program of torch.export runs as a whole: modules inside it are not called.
+        graphs = torch.fx.GraphModule
+        programs = [module for module in self.inner.modules() if isinstance(module, graphs)]
+        inside = {each for program in programs for each in program.modules()}
+        for module in self.inner.modules():
+            if module in inside:
+                convert(module)
+            elif holds_weights(module):
                 convert(module)
                 module.register_forward_pre_hook(cast_inputs, with_kwargs=True)
+        for program in programs:
+            program.register_forward_pre_hook(cast_inputs, with_kwargs=True)
         lay_channels_last(self.inner)
 
     def features(self, frames: Images) -> Tensor:
@@ -81,7 +95,15 @@ class Bfloat16Model(Hasher):
 
     def forward(self, images: Images, *more: Tensor) -> Logits:
         """Logits of images or clips in [0, 1], given back in float32."""
-        logits: Tensor = self.inner(images.float(), *more)
+        try:
+            logits: Tensor = self.inner(images.float(), *more)
+        except RuntimeError as error:
+            if "BFloat16" not in str(error) and "bfloat16" not in str(error):
+                raise
+            raise HashprobeError(
+                f"the network cannot be computed in bfloat16 ({str(error).splitlines()[0]}): use "
+                "precision float32"
+            ) from error
         return logits.float()
 
 

@@ -2,7 +2,9 @@
 
 import pickle
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -10,6 +12,9 @@ from torch import Tensor, nn
 
 from hashprobe.errors import HashprobeError
 from hashprobe.text import UNDECODABLE
+
+
+QUANTISED = "save the float network, before it is quantised"
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -44,9 +49,45 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if isinstance(error, OSError | RuntimeError | SafetensorError):
             reason = str(error).splitlines()[0]
         raise HashprobeError(f"{path} is no readable state dict: {reason}") from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise HashprobeError(f"{path} is no state dict: a dict from names to tensors is expected")
+    if not isinstance(state, dict):
+        raise HashprobeError(
+            f"{path} is no state dict: it holds a {type(state).__name__}, and a dict from names to "
+            "tensors is expected"
+        )
+    check_tensors(state, str(path))
     return state
+
+
+def check_tensors(state: Mapping[str, Any], where: str) -> None:
+    """Refuses a state dict whose entries are not all plain tensors.
+
+    Args:
+        state: from names to tensors.
+        where: what an error calls it.
+
+    Raises:
+        HashprobeError: an entry of another type, such as the packed weights of a quantised network.
+
+    Example:
+        >>> check_tensors({"head": torch.zeros(2), "epoch": 3}, "model.pt")
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: model.pt: entry epoch is an int, not a tensor: ...
+    """
+    for name, value in state.items():
+        if isinstance(value, Tensor) and not value.is_quantized:
+            continue
+        kind = type(value).__name__
+        if isinstance(value, Tensor):
+            kind, hint = f"tensor in {str(value.dtype).removeprefix('torch.')}", QUANTISED
+        elif "_packed_params" in name or isinstance(value, torch.dtype):
+            hint = QUANTISED
+        else:
+            inner = [key for key, each in state.items() if isinstance(each, Mapping)]
+            alone = f"the entry {inner[0]!r}" if inner else "network.state_dict()"
+            hint = f"save {alone} by itself"
+        article = "an" if kind[0] in "aeiouAEIOU" else "a"
+        raise HashprobeError(f"{where}: entry {name} is {article} {kind}, not a tensor: {hint}")
 
 
 def load_matching(network: nn.Module, path: Path, *, head: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """Any torch module as a victim."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,14 @@ from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Lengths, Logits
 from hashprobe.types import Filter, Fit, InputContract
 from hashprobe.victims.base import Hasher, Normalising, frozen_eval
+from hashprobe.victims.checks import check_logits
+
+
+Activation: TypeAlias = Literal["none", "sigmoid", "tanh"]
+"""What outputs have been through."""
+
+TINY, CLOSE = 1e-300, 2.0**-26
+"""How near to 0 and to 1 outputs count as saturated: beyond float32."""
 
 
 class Victim(Normalising):
@@ -25,9 +34,14 @@ class Victim(Normalising):
         filter: how pictures of another size are resized: bilinear, bicubic or nearest.
         fit: `squash` both sides to size, or `crop` the centre of the resized picture.
         frames: most frames of a clip; 0 for a network of images.
+        output: which of several outputs holds the logits: a place in a tuple or list, or a key of a
+            mapping; None for a network that gives one tensor.
+        activation: what its outputs have been through, `sigmoid` or `tanh`: it is undone, so that
+            the code is the sign of what was there before; `none` for logits.
 
     Raises:
-        HashprobeError: a code length that does not fit, a std that is not above 0, no network.
+        HashprobeError: a code length that does not fit, a std that is not above 0, no network, an
+            unknown activation.
 
     Example:
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 12))
@@ -47,7 +61,11 @@ class Victim(Normalising):
         filter: Filter = "bilinear",
         fit: Fit = "squash",
         frames: int = 0,
+        output: int | str | None = None,
+        activation: Activation = "none",
     ) -> None:
+        if isinstance(network, torch.export.ExportedProgram):
+            network = network.module()
         if not callable(network):
             raise HashprobeError(
                 f"a victim needs a torch module or a function; got {type(network).__name__}"
@@ -57,8 +75,30 @@ class Victim(Normalising):
         )
         if min(contract.std) <= 0:
             raise HashprobeError(f"std must be above 0 in every channel; got {contract.std}")
+        if activation not in get_args(Activation):
+            known = ", ".join(get_args(Activation))
+            raise HashprobeError(f"activation must be one of {known}; got {activation!r}")
         super().__init__(bits, contract)
-        self.network = network
+        self.network, self.output, self.activation = network, output, activation
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How outputs are read, as far as it is not by default: part of an attack's recipe."""
+        said = {"output": self.output, "activation": self.activation}
+        return {name: value for name, value in said.items() if value not in (None, "none")}
+
+    def train(self, mode: bool = True) -> "Victim":
+        """Switches the mode, of programs of `torch.export` too, which refuse `train` and `eval`.
+
+        Args:
+            mode: whether to train.
+        """
+        try:
+            super().train(mode)
+        except NotImplementedError:
+            for module in self.modules():
+                module.training = mode
+        return self
 
     def forward(self, images: Images, lengths: Lengths | None = None) -> Logits:
         """Logits of images or clips in [0, 1].
@@ -80,28 +120,56 @@ class Victim(Normalising):
                 f"the victim takes {size}x{size} pixels; got {height}x{width}: resize the pictures "
                 "or say size="
             )
-        given = (
-            (self.normalised(images),) if lengths is None else (self.normalised(images), lengths)
-        )
-        logits = self.network(*given)
-        self.check_logits(logits, len(images))
-        return logits  # type: ignore[no-any-return]
+        # Both are fresh: the network may write into them.
+        given = [self.normalised(images)] + ([] if lengths is None else [lengths.clone()])
+        outputs = self.network(*given)
+        logits = outputs if self.output is None else picked(outputs, self.output)
+        check_logits(logits, len(images), self.bits)
+        return before(logits, self.activation)
 
-    def check_logits(self, logits: Any, count: int) -> None:
-        """Refuses outputs that are no (N, K) real tensor."""
-        if not isinstance(logits, Tensor):
-            raise HashprobeError(
-                f"the network gave a {type(logits).__name__}, not a tensor of logits: wrap it in a "
-                "function that picks the (N, K) outputs"
-            )
-        if logits.ndim != 2 or tuple(logits.shape) != (count, self.bits):
-            raise HashprobeError(
-                f"the network gave outputs of shape {tuple(logits.shape)}; wanted is "
-                f"({count}, {self.bits}): say bits={logits.shape[-1]}?"
-            )
-        if not logits.is_floating_point():
-            kind = str(logits.dtype).removeprefix("torch.")
-            raise HashprobeError(f"the network gave {kind}, not real logits: attack what is before")
+
+def picked(outputs: Any, which: int | str) -> Any:
+    """One of several outputs.
+
+    Raises:
+        HashprobeError: there is only one, or none of that place or name.
+    """
+    if isinstance(outputs, Tensor):
+        raise HashprobeError(
+            f"output={which!r} picks one of several outputs and the network gave one tensor: leave "
+            "output out"
+        )
+    try:
+        return outputs[which]
+    except (IndexError, KeyError, TypeError) as error:
+        there = list(outputs) if isinstance(outputs, Mapping) else range(len(outputs))
+        known = ", ".join(map(repr, there))
+        raise HashprobeError(
+            f"the network gave a {type(outputs).__name__} without output={which!r}: it has {known}"
+        ) from error
+
+
+def before(outputs: Tensor, activation: Activation) -> Logits:
+    """What outputs were before an activation; those that are saturated get no gradient.
+
+    Example:
+        >>> before(torch.tensor([[0.5, 1.0]]), "sigmoid")
+        tensor([[ 0.0000, 18.0218]])
+    """
+    if activation == "none":
+        return outputs
+    low = 0.0 if activation == "sigmoid" else -1.0
+    if outputs.numel() and not (outputs.amin() >= low and outputs.amax() <= 1):
+        raise HashprobeError(
+            f"activation={activation!r} and outputs outside [{low:.0f}, 1] (from "
+            f"{float(outputs.detach().amin()):.3g} to {float(outputs.detach().amax()):.3g}): say "
+            "activation='none'?"
+        )
+    # float64: next to 1 the gradient is that of one part in 2^24.
+    wide = outputs.double()
+    if activation == "sigmoid":
+        return torch.logit(wide.clamp(TINY, 1 - CLOSE)).to(outputs.dtype)
+    return torch.atanh(wide.clamp(CLOSE - 1, 1 - CLOSE)).to(outputs.dtype)
 
 
 def per_channel(values: Any, name: str) -> tuple[float, float, float]:
@@ -133,6 +201,8 @@ def as_victim(network: Any, pixels: Tensor) -> Hasher:
     """
     if isinstance(network, Hasher):
         return network
+    if isinstance(network, torch.export.ExportedProgram):
+        network = network.module()
     if not isinstance(network, nn.Module):
         raise HashprobeError(
             f"a victim is a torch module, or hashprobe.Victim(...) around it; got "
@@ -144,9 +214,5 @@ def as_victim(network: Any, pixels: Tensor) -> Hasher:
     weight = next((w for w in network.parameters() if w.is_floating_point()), None)
     with frozen_eval(network), torch.no_grad():
         logits = network(one if weight is None else one.to(weight.device))
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise HashprobeError(
-            f"the network gave a {type(logits).__name__}, not (N, K) logits: wrap it in "
-            "hashprobe.Victim with a function that picks them"
-        )
+    check_logits(logits, 1, None)
     return Victim(network, bits=logits.shape[1], size=pixels.shape[-1])
