@@ -5,7 +5,23 @@ import os
 import platform
 import re
 import sys
-from typing import Any
+from typing import Any, TypedDict
+
+
+class Environment(TypedDict, total=False):
+    """What environment.json holds.
+
+    Example:
+        >>> Environment(python="3.11.7")["python"]
+        '3.11.7'
+    """
+
+    python: str
+    platform: str
+    machine: str
+    cpus: int
+    packages: dict[str, str]
+    torch: dict[str, Any]
 
 
 def cores() -> int:

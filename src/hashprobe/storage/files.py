@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and checksums; a leaf: standard library and numpy.
+"""Files that appear whole or not at all, and checksums.
 
 A file is written to a sibling that ends in `.part`, flushed to the disk and renamed. A process that
 is killed half-way leaves a `.part` file that nothing reads, never half a result.
@@ -12,7 +12,6 @@ import os
 import secrets
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
@@ -21,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.archive import read_archive
+from hashprobe.storage.strict_json import parse_json
 from hashprobe.text import restorable
 
 
@@ -42,6 +43,8 @@ __all__ = [
 
 MAX_BYTES = 1 << 30
 """Bytes of the largest text or JSON file that is read."""
+MAX_JSON_BYTES = 1 << 28
+"""Bytes of the largest JSON file that is read."""
 
 SENTENCES = {
     errno.ENOSPC: "no space left on the disk for {}: free some and run the same command again",
@@ -256,10 +259,10 @@ def read_json(path: str | PurePath) -> Any:
     """The value in a JSON file.
 
     Args:
-        path: the file, in UTF-8.
+        path: the file, in UTF-8, at most 256 MiB.
 
     Raises:
-        HashprobeError: it is missing, may not be read, or is not JSON (for example truncated).
+        HashprobeError: it is missing, may not be read, is too large, or as `parse_json`.
 
     Example:
         >>> import tempfile
@@ -270,14 +273,15 @@ def read_json(path: str | PurePath) -> Any:
         ...
         hashprobe.errors.HashprobeError: ...a.json is no JSON or was cut off: line 1, column 11
     """
-    data = read_bytes(path)
     try:
-        return json.loads(data)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise HashprobeError(f"{path} is no JSON or was cut off: {where}") from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise HashprobeError(f"{path} is no JSON") from error
+        size = Path(path).stat().st_size
+    except OSError as error:
+        raise os_error(error, path) from error
+    if size > MAX_JSON_BYTES:
+        raise HashprobeError(
+            f"{path} has {size:,} bytes; a JSON file may have at most {MAX_JSON_BYTES:,}"
+        )
+    return parse_json(read_bytes(path), path)
 
 
 def read_npz(path: str | PurePath) -> dict[str, np.ndarray]:
@@ -290,7 +294,7 @@ def read_npz(path: str | PurePath) -> dict[str, np.ndarray]:
         Name to array, in the order of the file.
 
     Raises:
-        HashprobeError: it is missing, truncated, not an npz file, or holds Python objects.
+        HashprobeError: it is missing, or as `read_archive`.
 
     Example:
         >>> import tempfile
@@ -304,35 +308,11 @@ def read_npz(path: str | PurePath) -> dict[str, np.ndarray]:
     regular_size(path)
     try:
         with Path(path).open("rb") as stream:
-            if not zipfile.is_zipfile(stream):
-                raise HashprobeError(f"{path} is no npz file or was cut off")
-            stream.seek(0)
-            with np.load(stream, allow_pickle=False) as archive:
-                return {name: as_array(archive[name], name, path) for name in archive.files}
-    except HashprobeError:
-        raise
+            return read_archive(stream, path)
     except OSError as error:
         if error.errno is None:
             raise HashprobeError(f"{path} is damaged: {error}") from error
         raise os_error(error, path) from error
-    except MemoryError as error:
-        raise HashprobeError(f"{path} holds more than fits into memory") from error
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise HashprobeError(
-                f"{path} holds Python objects (a pickle), which hashprobe does not load: "
-                "save plain numeric arrays"
-            ) from error
-        raise HashprobeError(f"{path} is damaged: {error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-        raise HashprobeError(f"{path} is damaged or was cut off") from error
-
-
-def as_array(value: object, name: str, path: str | PurePath) -> np.ndarray:
-    """Refuses zip members that are not arrays (numpy returns them as bytes)."""
-    if not isinstance(value, np.ndarray):
-        raise HashprobeError(f"{path} holds {name!r}, which is no numpy array")
-    return value
 
 
 def sha256_file(path: str | PurePath) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.compare import differences
@@ -29,6 +29,8 @@ from hashprobe.storage.files import (
     sha256_file,
     write_json,
 )
+from hashprobe.storage.records import as_record, read_record, record_in
+from hashprobe.storage.strict_json import parse_json, shown_short
 from hashprobe.text import restorable
 
 
@@ -36,6 +38,31 @@ __all__ = ["FORMAT", "Run"]
 
 FORMAT = 1
 """The version of the folder's layout that this hashprobe writes and reads."""
+
+
+class RunFile(TypedDict, total=False):
+    """What run.json holds.
+
+    Example:
+        >>> RunFile(format=1, config={"train": {"bits": 32}})["format"]
+        1
+    """
+
+    format: Required[int]
+    hashprobe: str
+    created: str
+    config: dict[str, dict[str, Any]]
+
+
+class EventLine(TypedDict):
+    """What every line of metrics.jsonl holds.
+
+    Example:
+        >>> EventLine(event="epoch")["event"]
+        'epoch'
+    """
+
+    event: str
 
 
 @dataclass(frozen=True)
@@ -128,16 +155,15 @@ class Run:
         if not isinstance(content, dict) or "format" not in content:
             raise HashprobeError(f"{folder / 'run.json'} is not of a run: it states no format")
         if content["format"] != FORMAT:
+            there = shown_short(content["format"])
             raise HashprobeError(
-                f"{folder} has run format {content['format']!r}, written by hashprobe "
-                f"{content.get('hashprobe', 'unknown')}; hashprobe {hashprobe_version()} reads "
-                f"format {FORMAT}: use that version, or run again"
+                f"{folder} has run format {there}, written by hashprobe "
+                f"{content.get('hashprobe', 'unknown')!s:.20}; hashprobe {hashprobe_version()} "
+                f"reads format {FORMAT}: use that version, or run again"
             )
-        config = content.get("config", {})
-        if not isinstance(config, dict):
-            raise HashprobeError(f"{folder / 'run.json'} is damaged: its config is not an object")
-        created, version = content.get("created", ""), content.get("hashprobe", "")
-        return cls(folder, config, str(created), str(version))
+        kept: RunFile = record_in(folder / "run.json", content, RunFile)
+        created, version = kept.get("created", ""), kept.get("hashprobe", "")
+        return cls(folder, content.get("config", {}), created, version)
 
     def saved(self, config: Mapping[str, Any]) -> "Run":
         """This run with another configuration, on the disk as well.
@@ -185,11 +211,12 @@ class Run:
         line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
         append_line(self.path / "metrics.jsonl", restorable(line))
 
-    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+    def events(self, kind: str | None = None, of: Any = dict[str, Any]) -> list[dict[str, Any]]:
         """The events so far, in order, without an incomplete last line.
 
         Args:
             kind: only events of this kind; None gives all.
+            of: what each of them must be, such as a typed dictionary.
 
         Raises:
             HashprobeError: a line before the last is damaged, or the file may not be read.
@@ -210,11 +237,15 @@ class Run:
         events = []
         for number, line in enumerate(lines, 1):
             try:
-                events.append(json.loads(line))
-            except ValueError as error:
+                event = parse_json(line, "it")
+                known: EventLine = as_record(event, EventLine)
+                if kind is None or known["event"] == kind:
+                    as_record(event, of)
+                    events.append(event)
+            except HashprobeError as error:
                 if number < len(lines):
-                    raise HashprobeError(f"{path} is damaged in line {number}") from error
-        return [event for event in events if kind is None or event.get("event") == kind]
+                    raise HashprobeError(f"{path} is damaged in line {number}: {error}") from error
+        return events
 
     def seal(self, *names: str) -> None:
         """Adds the SHA-256 of files of this run to checksums.json.
@@ -296,10 +327,8 @@ class Run:
         path = self.path / "checksums.json"
         if not path.exists():
             return {}
-        content = read_json(path)
-        if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):
-            raise HashprobeError(f"{path} is damaged: it should map names to checksums")
-        return content
+        sums: dict[str, str] = read_record(path, dict[str, str])
+        return sums
 
 
 def refuse_strangers(folder: Path) -> None:

@@ -1,19 +1,28 @@
 """The one record of an attack on disk, which every part of the package reads and writes."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Required, TypedDict
+
+import msgspec
 
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import jsonable, os_error, read_json, write_json
-from hashprobe.types import Budget
+from hashprobe.storage.records import Count, Name, as_record
+from hashprobe.storage.strict_json import shown_short
+from hashprobe.types import Budget, Precision
 
 
 RECORD, OLD_SETTINGS = "attack.json", "settings.json"
 """The file of a record, and the second file that records of format 1 had."""
 FORMAT = 2
 """The format that is written; format 1 is still read."""
+
+
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+"""A number from 0."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +34,67 @@ class Cost:
         20.0
     """
 
-    seconds: float
+    seconds: Amount
     """Time spent in the attack itself, over all queries."""
-    forwards: float
+    forwards: Amount
     """Forward passes of the victim, the mean over queries."""
-    backwards: float
+    backwards: Amount
     """Backward passes of the victim, the mean over queries."""
+
+
+class Recipe(TypedDict, total=False):
+    """What the package itself reads of a recipe; there may be more in it.
+
+    Example:
+        >>> Recipe(attack="noise", budget=Budget(0.1), seed=0)["attack"]
+        'noise'
+    """
+
+    attack: Required[Name]
+    options: dict[str, Any] | None
+    budget: Required[Budget]
+    seed: Required[Annotated[int, msgspec.Meta(ge=0)]]
+    precision: Precision
+    bits: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+
+
+class AttackParts(TypedDict, total=False):
+    """The parts of a record that have no type of their own.
+
+    Example:
+        >>> sorted(AttackParts.__required_keys__)
+        ['query_ids', 'recipe']
+    """
+
+    recipe: Required[Recipe]
+    query_ids: Required[Annotated[tuple[Count, ...], msgspec.Meta(min_length=1)]]
+    protocol: dict[str, Any] | None
+
+
+class AttackFile(AttackParts, total=False):
+    """What attack.json holds.
+
+    Example:
+        >>> sorted(AttackFile.__optional_keys__)
+        ['cost', 'protocol']
+    """
+
+    format: Required[int]
+    cost: Cost | None
+
+
+class OldSettings(TypedDict):
+    """What settings.json holds beside an attack.json of format 1.
+
+    Example:
+        >>> sorted(OldSettings.__required_keys__)
+        ['backwards', 'forwards', 'protocol', 'seconds']
+    """
+
+    protocol: dict[str, Any]
+    seconds: Amount
+    forwards: Amount
+    backwards: Amount
 
 
 @dataclass(frozen=True)
@@ -58,9 +122,11 @@ class AttackRecord:
     """What the attack took; None until it is measured."""
 
     def __post_init__(self) -> None:
-        for name, good, wanted in CHECKS:
-            if not good(self):
-                raise HashprobeError(f"{name} must be {wanted}")
+        parts = {"recipe": self.recipe, "query_ids": self.query_ids, "protocol": self.protocol}
+        as_record(parts, AttackParts)
+        twice, times = Counter(self.query_ids).most_common(1)[0]
+        if times > 1:
+            raise HashprobeError(f"query_ids holds {twice} {times} times")
         try:
             _ = self.budget
         except (HashprobeError, TypeError, ValueError) as error:
@@ -120,14 +186,19 @@ class AttackRecord:
         if not isinstance(content, dict) or "format" not in content:
             raise HashprobeError(f"{path} does not describe an attack: it has no format")
         if content["format"] not in (1, FORMAT):
+            there = shown_short(content["format"])
             raise HashprobeError(
-                f"{path} has format {content['format']!r}; this hashprobe reads 1 and {FORMAT}: "
+                f"{path} has format {there}; this hashprobe reads 1 and {FORMAT}: "
                 "use the version that wrote it, or attack again"
             )
-        if content["format"] == 1:
-            content, path = with_old_settings(folder, content)
         try:
-            return from_json(content)
+            file: AttackFile = as_record(content, AttackFile)
+            protocol, cost = file.get("protocol"), file.get("cost")
+            if content["format"] == 1:
+                path = folder / OLD_SETTINGS
+                protocol, cost = old_settings(path)
+                path = folder / RECORD
+            return cls(content["recipe"], file["query_ids"], protocol=protocol, cost=cost)
         except HashprobeError as error:
             raise HashprobeError(f"{path} is damaged: {error}; attack again") from error
 
@@ -172,60 +243,10 @@ class AttackRecord:
         return record
 
 
-def whole(value: Any) -> bool:
-    """Whether a value is a whole number from 0."""
-    return type(value) is int and value >= 0
-
-
-def object_or_none(value: Any) -> bool:
-    """Whether a value is an object of JSON, or missing."""
-    return value is None or isinstance(value, Mapping)
-
-
-CHECKS: tuple[tuple[str, Callable[[AttackRecord], bool], str], ...] = (
-    ("recipe", lambda r: isinstance(r.recipe, Mapping), "an object"),
-    ("recipe.attack", lambda r: isinstance(r.recipe.get("attack"), str), "a name"),
-    ("recipe.options", lambda r: object_or_none(r.recipe.get("options")), "an object"),
-    ("recipe.budget", lambda r: isinstance(r.recipe.get("budget"), Mapping), "an object"),
-    ("recipe.seed", lambda r: whole(r.recipe.get("seed")), "a whole number from 0"),
-    (
-        "query_ids",
-        lambda r: len(r.query_ids) > 0 and all(whole(i) for i in r.query_ids),
-        "a list of one or more whole numbers from 0",
-    ),
-    ("protocol", lambda r: object_or_none(r.protocol), "an object"),
-)
-"""A field, what it must satisfy, and how that is said."""
-
-
-def from_json(content: Mapping[str, Any]) -> AttackRecord:
-    """The record in the content of a file of format 2."""
-    ids, cost = content.get("query_ids"), content.get("cost")
-    if not isinstance(ids, list):
-        raise HashprobeError("query_ids must be a list of one or more whole numbers from 0")
-    names = ("seconds", "forwards", "backwards")
-    if cost is not None:
-        if not isinstance(cost, Mapping):
-            raise HashprobeError("cost must be an object")
-        for name in names:
-            if type(cost.get(name)) not in (int, float):
-                raise HashprobeError(f"cost.{name} must be a number")
-        cost = Cost(**{name: float(cost[name]) for name in names})
-    return AttackRecord(
-        content.get("recipe"),  # type: ignore[arg-type]
-        tuple(ids),
-        protocol=content.get("protocol"),
-        cost=cost,
-    )
-
-
-def with_old_settings(folder: Path, content: dict[str, Any]) -> tuple[dict[str, Any], Path]:
-    """The content of both files of format 1 as one of format 2, and the file read last."""
-    path = folder / OLD_SETTINGS
+def old_settings(path: Path) -> tuple[dict[str, Any] | None, Cost | None]:
+    """The protocol and the cost of an attack of format 1, which have a file of their own."""
     if not path.exists():
-        return content, folder / RECORD
-    settings = read_json(path)
-    if not isinstance(settings, dict) or "protocol" not in settings:
-        raise HashprobeError(f"{path} is damaged: protocol is missing; attack again")
-    cost = {name: settings.get(name) for name in ("seconds", "forwards", "backwards")}
-    return {**content, "protocol": settings["protocol"], "cost": cost}, path
+        return None, None
+    settings: OldSettings = as_record(read_json(path), OldSettings)
+    cost = Cost(settings["seconds"], settings["forwards"], settings["backwards"])
+    return settings["protocol"], cost
