@@ -255,8 +255,8 @@ def test_only_regular_files_are_opened(tmp_path, read):
 
 def test_files_of_text_that_are_too_large_are_refused_unread(tmp_path):
     with (tmp_path / "a.json").open("wb") as stream:
-        stream.truncate(files.MAX_BYTES + 1)  # takes no place on the disk
-    with pytest.raises(HashprobeError, match="has more than 1,073,741,824 bytes"):
+        stream.truncate(files.MAX_JSON_BYTES + 1)  # takes no place on the disk
+    with pytest.raises(HashprobeError, match="at most 268,435,456 are read"):
         files.read_json(tmp_path / "a.json")
 
 

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 MAX_BYTES = 1 << 30
-"""Bytes of the largest text or JSON file that is read."""
+"""Bytes of the largest text file that is read."""
 MAX_JSON_BYTES = 1 << 28
 """Bytes of the largest JSON file that is read."""
 
@@ -232,11 +232,12 @@ def regular_size(path: str | PurePath) -> int:
     return about.st_size
 
 
-def read_bytes(path: str | PurePath) -> bytes:
-    """The content of a regular file of at most 1 GiB.
+def read_bytes(path: str | PurePath, most: int = MAX_BYTES) -> bytes:
+    """The content of a regular file that is not too large.
 
     Args:
         path: the file.
+        most: the largest number of bytes.
 
     Raises:
         HashprobeError: it is missing, no regular file, too large, or may not be read.
@@ -247,8 +248,9 @@ def read_bytes(path: str | PurePath) -> bytes:
         ...
         hashprobe.errors.HashprobeError: no/such/file does not exist
     """
-    if regular_size(path) > MAX_BYTES:
-        raise HashprobeError(f"{path} has more than {MAX_BYTES:,} bytes")
+    size = regular_size(path)
+    if size > most:
+        raise HashprobeError(f"{path} has {size:,} bytes; at most {most:,} are read")
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -273,15 +275,7 @@ def read_json(path: str | PurePath) -> Any:
         ...
         hashprobe.errors.HashprobeError: ...a.json is no JSON or was cut off: line 1, column 11
     """
-    try:
-        size = Path(path).stat().st_size
-    except OSError as error:
-        raise os_error(error, path) from error
-    if size > MAX_JSON_BYTES:
-        raise HashprobeError(
-            f"{path} has {size:,} bytes; a JSON file may have at most {MAX_JSON_BYTES:,}"
-        )
-    return parse_json(read_bytes(path), path)
+    return parse_json(read_bytes(path, MAX_JSON_BYTES), path)
 
 
 def read_npz(path: str | PurePath) -> dict[str, np.ndarray]:
