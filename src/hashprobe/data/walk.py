@@ -14,6 +14,10 @@ PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp",
 """Suffixes of pictures in small letters."""
 
 
+BROKEN, SPECIAL = "broken link", "special file"
+"""What a file is called that is none, and one that is no regular file (a pipe or a device)."""
+
+
 def is_image(path: Path) -> bool:
     """Whether a path is a regular file, or a link to one, with the name of a picture.
 
@@ -97,7 +101,10 @@ class Tree:
         if not left:
             return ()
         counts = Counter(kind_of(self.root / name) for name in left)
-        kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(counts.items()))
+        kinds = ", ".join(
+            f"{n:,} {kind}{'s' if n > 1 and kind in (BROKEN, SPECIAL) else ''}"
+            for kind, n in sorted(counts.items())
+        )
         text = f"{len(left):,} {'file was' if len(left) == 1 else 'files were'} left out ({kinds})"
         return (Finding("left out", len(left), text, tuple(left[:3])),)
 
@@ -109,9 +116,9 @@ class Tree:
 def kind_of(path: Path) -> str:
     """The suffix of a file that was left out, or what else it is."""
     if not path.exists():
-        return "broken links"
+        return BROKEN
     if not path.is_file():
-        return "pipes or devices"
+        return SPECIAL
     return path.suffix.lower() or "without a suffix"
 
 
