@@ -13,9 +13,10 @@ from jaxtyping import Bool
 from hashprobe.codes.labels import as_labels, check_classes
 from hashprobe.codes.packed import PackedCodes, as_codes
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
 from hashprobe.evaluation.curves import precision_at
 from hashprobe.evaluation.measure_options import MeasureOptions
-from hashprobe.evaluation.measurement import BOOTSTRAP, Bootstrap, Measurement
+from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
 from hashprobe.storage.files import read_npz
@@ -118,7 +119,7 @@ def score_codes(
         normaliser: what AP is divided by, `hits`, `min` or `relevant`.
         ties: order of equal distances, also for the precision; None for the normaliser's default.
         empty: how a query without a value is counted.
-        bootstrap: how the intervals are drawn.
+        bootstrap: how the intervals are computed.
 
     Returns:
         `map`; `precision`, P@N with N = top (100 without one, and at most the size of the

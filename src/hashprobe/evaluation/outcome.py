@@ -94,8 +94,8 @@ class Evaluation:
         >>> database = Codes.of(codes, [0, 1])
         >>> attack = AttackCodes(query=codes[:1], attacked=codes[1:])
         >>> print(evaluate_attack(attack, database, query_labels=[0]))
-        MAP clean                      1.000 [1.000, 1.000]
-        MAP attacked                   0.500 [0.500, 0.500]
+        MAP clean                      1.000 (too few queries for an interval)
+        MAP attacked                   0.500 (too few queries for an interval)
         signature                      MAP@all|norm:hits|ties:stable|empty:zero|...
     """
 

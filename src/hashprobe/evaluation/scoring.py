@@ -11,14 +11,9 @@ from hashprobe.codes.labelled import Codes
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
 from hashprobe.evaluation.measure_options import DEFAULTS, MeasureOptions
-from hashprobe.evaluation.measurement import (
-    BOOTSTRAP,
-    Bootstrap,
-    Measurement,
-    paired_difference,
-    sign,
-)
+from hashprobe.evaluation.measurement import Measurement, paired_difference, sign
 from hashprobe.evaluation.measures import score_average_precision
 from hashprobe.evaluation.outcome import AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import Perceptibility
@@ -60,7 +55,7 @@ def evaluate_attack(
         query_labels: the queries' own labels, (Q, C) multi-hot or (Q,) classes below C, as an
             array, a tensor or a list; None if not known.
         target_labels: the label that each attack aims at, in the same forms; None without one.
-        options: T, normaliser, ties, the policy for empty queries, and how intervals are drawn.
+        options: T, normaliser, ties, the policy for empty queries, and how intervals are computed.
         perceptibility: how visible the rounded result is.
         perceptibility_float: how visible the result before rounding is.
 
@@ -204,7 +199,7 @@ def wrong_bits(
         codes: Q codes of K bits.
         target_codes: Q codes of K bits.
         rounding: how the attacked pixels were stored, for the signature.
-        bootstrap: how the interval is drawn.
+        bootstrap: how the interval is computed.
 
     Returns:
         Bits in 0..K with their interval.
@@ -219,4 +214,4 @@ def wrong_bits(
     """
     distances = paired_hamming(codes, target_codes).astype(np.float64)
     signature = sign("wrong bits", q=len(codes), bits=codes.bits, round=rounding)
-    return Measurement.of(distances, signature, bootstrap)
+    return Measurement.of(distances, signature, bootstrap, (0.0, float(codes.bits)))

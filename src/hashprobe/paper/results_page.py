@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from hashprobe.paper.claims import verdicts
 from hashprobe.paper.plots import Drawing
 from hashprobe.paper.result import Entry, Result
 from hashprobe.paper.tables import published_rows, signatures, unit
@@ -48,7 +49,7 @@ def part(result: Result, drawings: Sequence[Drawing]) -> dict[str, Any]:
     """One recipe as the template takes it; figures of pictures show no table."""
     from markupsafe import Markup
 
-    recipe, verdicts = result.recipe, result.verdicts()
+    recipe, said = result.recipe, verdicts(result)
     number = recipe.source.split(",", 1)[-1].split("(")[0].strip()
     pictures = recipe.show in ("examples", "pictures")
     rows = [
@@ -68,8 +69,8 @@ def part(result: Result, drawings: Sequence[Drawing]) -> dict[str, Any]:
         "rows": [] if pictures else rows,
         "published": published_rows(result),
         "unit": unit(result),
-        "claims": verdicts,
-        "held": sum(verdict.holds for verdict in verdicts),
+        "claims": said,
+        "held": sum(verdict.holds for verdict in said),
         "signatures": signatures(result),
     }
 

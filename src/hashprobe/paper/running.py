@@ -23,11 +23,12 @@ from hashprobe.evaluation.measures import mean_average_precision
 from hashprobe.evaluation.perceptibility import compare_pixels
 from hashprobe.paper.recipe import Cell, Recipe
 from hashprobe.paper.result import Entry, Result, VictimFacts
+from hashprobe.paper.retrieval_curves import retrieval_curves
 from hashprobe.paper.settings import Setting
 from hashprobe.storage.files import fingerprint, jsonable, read_json
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
-from hashprobe.types import Runtime
+from hashprobe.types import Budget, Runtime
 
 
 PLACES = ("root", "lists")
@@ -153,8 +154,8 @@ class Runner:
             twin = attacked.images8[row : row + 1]
             roots[row] = compare_pixels(clean.images, twin, clean.lengths).rmse
         signature = sign("RMSE", q=len(roots), round="uint8")
-        measured = Measurement.of(1000 * roots, signature)
-        return Entry(measured.value, measured.low, measured.high, signature, measured.per_query)
+        bounds = 0.0, 1000 * largest_change(done.budget, victim.hasher.contract.std)
+        return Entry.over(1000 * roots, signature, bounds)
 
     def map_of_codes(self, cell: Cell, folder: Path) -> Measurement:
         """MAP by own labels of the codes that an attack aims at.
@@ -206,7 +207,21 @@ class Runner:
             grid[place] = self.entry(cell, attacks[place])
             victims.setdefault(self.path_of(cell), cell)
         facts = tuple(facts_of(path, cell) for path, cell in victims.items())
-        return Result(recipe, self.setting, grid, attacks, facts)
+        curves = {}
+        if recipe.show == "curves":
+            curves = retrieval_curves(recipe, attacks, self.victim(cells[0, 0]))
+        return Result(recipe, self.setting, grid, attacks, facts, curves)
+
+
+def largest_change(budget: Budget, std: tuple[float, float, float]) -> float:
+    """What a pixel value may change by at most, in [0, 1] units.
+
+    Example:
+        >>> largest_change(Budget(0.1), (0.5, 0.5, 0.5)), largest_change(Budget(0.1, "normalised"),
+        ...     (0.25, 0.5, 0.4))
+        (0.1, 0.05)
+    """
+    return budget.eps if budget.space == "pixel" else budget.eps * max(std)
 
 
 def accelerator(device: str) -> Any:
