@@ -8,6 +8,7 @@ from .curves import precision_curve as precision_curve
 from .curves import precision_recall_curve as precision_recall_curve
 from .curves import precision_within_radius as precision_within_radius
 from .curves import recall_curve as recall_curve
+from .exclusion import Exclusion as Exclusion
 from .measure_options import MeasureOptions as MeasureOptions
 from .measurement import Curve as Curve
 from .measurement import Measurement as Measurement

@@ -54,6 +54,13 @@ def precision_at(
         0.5
     """
     ranking = Ranking(query_codes, database_codes, query_labels, database_labels)
+    return score_precision(n, ranking, ties, rounding, bootstrap)
+
+
+def score_precision(
+    n: int, ranking: Ranking, ties: Ties, rounding: str | None, bootstrap: Bootstrap
+) -> Measurement:
+    """Averages P@N over the queries of a ranking."""
     values = listed_hits(ranking, check_lengths([n], ranking), ties)[:, 0] / n
     signature = sign(f"P@{n}", ties=ties, **ranking.parts(rounding))
     return Measurement.of(values, signature, bootstrap)

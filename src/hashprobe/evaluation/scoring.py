@@ -12,6 +12,7 @@ from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
+from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.evaluation.measure_options import DEFAULTS, MeasureOptions
 from hashprobe.evaluation.measurement import Measurement, paired_difference, sign
 from hashprobe.evaluation.measures import score_average_precision
@@ -35,6 +36,7 @@ def evaluate_attack(
     options: MeasureOptions = DEFAULTS,
     perceptibility: Perceptibility | None = None,
     perceptibility_float: Perceptibility | None = None,
+    exclusion: Exclusion | None = None,
 ) -> Evaluation:
     """Measures an attack from codes and labels (the protocol of DHTA, section 4.1).
 
@@ -58,6 +60,7 @@ def evaluate_attack(
         options: T, normaliser, ties, the policy for empty queries, and how intervals are computed.
         perceptibility: how visible the rounded result is.
         perceptibility_float: how visible the result before rounding is.
+        exclusion: database items that MAP and t-MAP leave out; the signature says which.
 
     Returns:
         The record; every measured part has an interval and a signature.
@@ -85,10 +88,11 @@ def evaluate_attack(
     parts: dict[str, Measurement] = {}
     if query_labels is not None:
         own = read_labels(query_labels, "query", database)
-        parts |= own_parts(codes, LabelSearch("MAP", "query", database, own, options))
+        parts |= own_parts(codes, LabelSearch("MAP", "query", database, own, options, exclusion))
     if target_labels is not None:
         wanted = read_labels(target_labels, "target", database)
-        parts |= target_parts(codes, LabelSearch("tMAP", "target", database, wanted, options))
+        search = LabelSearch("tMAP", "target", database, wanted, options, exclusion)
+        parts |= target_parts(codes, search)
     if codes.target is not None:
         parts |= bit_parts(codes, codes.target, options.bootstrap)
     return Evaluation(
@@ -117,6 +121,7 @@ class LabelSearch:
     database: Codes
     labels: Labels
     options: MeasureOptions
+    exclusion: Exclusion | None = None
 
     def score(
         self, codes: PackedCodes, rounding: str | None = None, empty: Empty | None = None
@@ -124,7 +129,7 @@ class LabelSearch:
         """MAP of codes under a policy, or the 0 of `zero` where `skip` would leave no query."""
         assert self.database.labels is not None
         arrays = codes, self.database.packed, self.labels, self.database.labels
-        ranking = Ranking(*arrays, self.asked)
+        ranking = Ranking(*arrays, self.asked, self.exclusion)
         options = replace(self.options, empty=self.options.empty if empty is None else empty)
         if options.empty == "skip":
             counted = replace(options, empty="zero")
