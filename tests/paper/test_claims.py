@@ -92,13 +92,13 @@ def test_around_takes_the_mean_over_the_columns(mean, expected):
 def test_a_true_gain_that_few_queries_show_is_open():
     """A true gain of 2 points over 100 queries: it is never called wrong."""
     words = []
-    for seed in range(60):
+    for seed in range(30):
         random = np.random.default_rng(seed)
         clean = random.beta(6, 3, 100)
         moved = np.clip(clean + random.normal(0.02, 0.2, 100), 0, 1)
         grid = {(0, 0): over(100 * moved), (1, 0): over(100 * clean)}
         words.append(word("above", 0, result_of(grid)))
-    assert words.count(FAILS) <= 1 and words.count(OPEN) > 40
+    assert words.count(FAILS) <= 1 and words.count(OPEN) > 20
 
 
 def test_one_column_does_not_speak_for_another():

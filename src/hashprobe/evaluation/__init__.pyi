@@ -26,3 +26,4 @@ from .ranking import Ranking as Ranking
 from .ranking import Ties as Ties
 from .scoring import evaluate_attack as evaluate_attack
 from .scoring import wrong_bits as wrong_bits
+from .spread import between_runs as between_runs

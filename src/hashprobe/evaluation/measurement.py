@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.bootstrap import BOOTSTRAP, BOUNDS, Bootstrap, Method
+from hashprobe.evaluation.bootstrap import BOOTSTRAP, BOUNDS, Bootstrap
 from hashprobe.evaluation.ranking import Empty
 
 
@@ -203,7 +203,7 @@ def sign(name: str, **parts: object) -> str:
     return "|".join([name, *given, f"v:{release}"])
 
 
-def with_method(signature: str, method: Method) -> str:
+def with_method(signature: str, method: str) -> str:
     """A signature that names the method of the interval, before the version at its end.
 
     Example:

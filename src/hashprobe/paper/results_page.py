@@ -30,6 +30,8 @@ def page(results: Sequence[tuple[Result, Sequence[Drawing]]], command: str) -> s
         ("Scale", setting.scale),
         ("Attacks", setting.preset),
         ("Queries", str(setting.queries)),
+        ("Runs of each attack", str(setting.repeats)),
+        ("Attacks computed", computed(results[0][0])),
         ("List length T", "whole database" if setting.top is None else f"{setting.top:,}"),
         ("Training and attacks", f"{sum(seconds.values()) / 60:.0f} min in all"),
     ]
@@ -43,6 +45,13 @@ def page(results: Sequence[tuple[Result, Sequence[Drawing]]], command: str) -> s
         version=hashprobe_version(),
         machine=f"{environment()['cpus']} cores, {environment()['platform']}",
     )
+
+
+def computed(result: Result) -> str:
+    """In which mode the attacks were computed, by their records."""
+    modes = [done.record.recipe.get("deterministic") for done in result.attacks.values()]
+    known = {f"in batches of {m['batch_size']} by {m['threads']} threads" for m in modes if m}
+    return "; ".join(sorted(known)) or "in batches as the memory allowed"
 
 
 def part(result: Result, drawings: Sequence[Drawing]) -> dict[str, Any]:

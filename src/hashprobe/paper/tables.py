@@ -161,6 +161,8 @@ def as_json(result: Result) -> dict[str, Any]:
             "paper": paper_figure(result, i, j),
             "signature": entry.signature,
             "before_rounding": entry.before_rounding,
+            "runs": None if entry.runs is None else [entry.runs.low, entry.runs.high],
+            "deterministic": result.attacks[i, j].record.recipe.get("deterministic"),
             "attack": str(result.attacks[i, j].folder),
         }
         for (i, j), entry in sorted(result.grid.items())

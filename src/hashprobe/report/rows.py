@@ -91,6 +91,7 @@ def attack_row(
         kind,
         budget=budget,
         tmap=result.achieved,
+        tmap_runs=result.achieved_runs,
         tmap_float=result.achieved_float,
         floor=result.floor,
         ceiling=result.ceiling,
