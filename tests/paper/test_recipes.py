@@ -312,3 +312,60 @@ def test_columns_can_be_chosen():
     assert one.claims and all(claim.check != "grows along" for claim in one.claims)
     with pytest.raises(HashprobeError, match="figure3 has no column of 16 bits"):
         load_recipe("figure3").only([16])
+
+
+def test_table8_says_what_its_eps_counts_in():
+    """The released code counts in normalised units, where 0.01 allows no grey level."""
+    released = load_setting("imagenet100", "paper", "official-code")
+    text = released.recipe("table8").text
+    assert "normalised units" in text and "no grey level" in text and "pixels" not in text
+    cell = released.recipe("table8").all_cells()[0]
+    budget = released.budget_of(cell)
+    assert (budget.eps, budget.space) == (0.01, "normalised")
+    assert 255 * budget.eps * 0.229 < 1
+    for preset in ("paper", "default"):
+        text = load_setting("imagenet100", "paper", preset).recipe("table8").text
+        assert "eps in [0, 1] pixels" in text
+
+
+def test_expectations_of_ours_are_not_put_into_the_papers_mouth():
+    ours = {
+        claim.say for name in recipe_names() for claim in load_recipe(name).claims if claim.ours
+    }
+    assert "noise moves nothing (less than 2 points)" in ours
+    assert "DHTA competes with HAG (at most 5 points above it)" in ours
+    assert {
+        f"DHTA is more than {n}"
+        for n in ("49 points above the untouched queries", "12 points above P2P")
+    } <= ours
+    theirs = [c for name in recipe_names() for c in load_recipe(name).claims if not c.ours]
+    bounds = {(c.check, c.by) for c in theirs if c.by > 5}
+    # Section 4.2: 40, 63, 16; 4.3: 59, 21; 4.4: 50, 70; 4.5: 50; appendix E: 7, around 40 and 20.
+    assert bounds == {
+        ("above", 40), ("above", 63), ("above", 16), ("above", 59), ("above", 21),
+        ("exceeds", 50), ("exceeds", 70), ("above", 7), ("around", 40), ("around", 20),
+    }  # fmt: skip
+
+
+def test_claims_about_columns_are_about_those_that_are_there():
+    recipe = load_recipe("table3").only([16])
+    assert not [claim for claim in recipe.claims if claim.by == 70]
+    (claim,) = [claim for claim in load_recipe("table3").only([16, 64]).claims if claim.by == 70]
+    assert claim.columns == ("48 bits", "64 bits")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"columns": ["24 bits"]}, "a claim is about an unknown column '24 bits'"),
+        ({"strength": 3}, "a claim has an unknown key 'strength'"),
+    ],
+)
+def test_claims_that_make_no_sense_are_refused(change, words):
+    content = {
+        "title": "t", "source": "s", "text": "x",
+        "rows": [{"name": "a"}], "columns": [{"name": "16 bits", "bits": 16}],
+        "claims": [{"say": "x", "check": "exceeds", "rows": ["a"], **change}],
+    }  # fmt: skip
+    with pytest.raises(HashprobeError, match=words):
+        parse("mine", content, "paper")

@@ -155,8 +155,8 @@ class Setting:
             return "in [0, 1] pixels"
         return (
             "in normalised units, after (x - mean) / std, as in the released code: with ImageNet's "
-            "std 0.01 is at most 0.58/255, which allows no grey level after rounding to 8 bits, and "
-            "0.05 is 2.9/255"
+            "std 0.01 is at most 0.58/255, which allows no grey level after rounding to 8 bits, "
+            "and 0.05 is 2.9/255"
         )
 
     def attack_of(self, cell: Cell) -> tuple[str, Any]:
