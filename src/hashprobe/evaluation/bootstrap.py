@@ -41,8 +41,8 @@ class Bootstrap:
     less often than it says.
 
     Raises:
-        HashprobeError: resamples is below 1, confidence not between 0 and 1, a seed out of range, or
-            an unknown method.
+        HashprobeError: resamples is below 1, confidence not between 0 and 1, a seed out of range,
+            or an unknown method.
 
     Example:
         >>> Bootstrap(resamples=200).confidence
