@@ -16,7 +16,7 @@ from common import Results, arguments, median
 from hashprobe.codes.index import FlatIndex
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.evaluation.measurement import Bootstrap
+from hashprobe.evaluation.bootstrap import Bootstrap
 from hashprobe.evaluation.measures import mean_average_precision
 
 

@@ -126,3 +126,16 @@ def test_no_query_reaches_the_code_of_the_overhead_benchmark(benchmark):
     victim = overhead.Unreachable(overhead.DctHash(32))
     logits = victim(torch.rand(3, 3, 32, 32))
     assert logits.shape == (3, 72) and (logits[:, -8:] == -1).all()
+
+
+def test_intervals_hold_the_mean_as_often_as_they_say(benchmark, capsys):
+    """The short form of the simulation, and its table."""
+    coverage = benchmark("coverage")
+    cases = (coverage.CASES[0], coverage.CASES[2], coverage.CASES[3])
+    coverage.simulate(benchmark("common").Results("coverage"), 200, cases, (16,))
+    out = capsys.readouterr().out
+    assert "| Beta(8, 2) | 16 |" in out
+    for case in cases:
+        held, width = coverage.coverage(case, 16, coverage.METHODS[0], 200)
+        assert held >= 0.93 and 0 < width < 0.3
+    assert coverage.coverage(coverage.CASES[3], 16, coverage.METHODS[1], 200)[0] < 0.8

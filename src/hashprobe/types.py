@@ -186,8 +186,12 @@ class InputContract:
 class Runtime:
     """How something is computed: where, in which precision, how much at once, and who is told.
 
-    Batch size, workers, cache and progress play no part in a result, beyond the rounding of a
-    network's own kernels; the precision of gradients does, and is kept with the result.
+    Workers, cache and progress play no part in a result. The precision of gradients does, and is
+    kept with the result. The batch size and the number of threads decide in which order a network's
+    kernels sum, and so on the last bits of a gradient. Over many steps that difference grows: the
+    same attack in another batch ends at other pixels for many queries, with a mean over the queries
+    that is about the same. `deterministic` fixes both, so that the same machine gives the same
+    pixels again.
 
     Raises:
         HashprobeError: an unknown precision, a batch size below 1 or workers below 0.
@@ -204,7 +208,8 @@ class Runtime:
     precision: Precision = "float32"
     """What gradients are computed in; judgement is always in float32."""
     batch_size: int | None = None
-    """Queries, or images, in the network at once; None chooses by the machine's memory."""
+    """Queries, or images, in the network at once; None chooses by the machine's memory, or, if
+    deterministic, by the size of a query alone."""
     workers: int | None = None
     """Decoding processes; None chooses by the number of cores, 0 decodes in this process."""
     skip_bad: bool = False
@@ -213,6 +218,9 @@ class Runtime:
     """A `ClipCache` that keeps decoded clips for the next time, or None."""
     progress: Progress = field(default_factory=Silent)
     """Who is told."""
+    deterministic: bool = False
+    """Whether attacks are computed in fixed batches, by a fixed number of threads, with kernels
+    that give the same result each time where there are such; it is kept with the result."""
     watch: Any = None
     """Who keeps queries as an attack finishes them, see `hashprobe.optim.Watch`; or None."""
 

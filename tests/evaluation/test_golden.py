@@ -14,6 +14,7 @@ import pytest
 
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.evaluation.bootstrap import Bootstrap
 from hashprobe.evaluation.curves import (
     precision_at,
     precision_curve,
@@ -37,6 +38,8 @@ SETTINGS = [
     )
     if (normaliser, ties) != ("hits", "expected")
 ]
+PERCENTILE = Bootstrap(1000, method="percentile")
+"""How intervals were computed then."""
 PROBLEMS = [(16, False), (16, True), (64, False), (64, True)]
 
 
@@ -78,7 +81,7 @@ def test_an_evaluation_is_what_it_was(drawn, problem, setting):
         Codes(database, labels[0]),
         query_labels=labels[1],
         target_labels=labels[2],
-        options=MeasureOptions(*setting),
+        options=MeasureOptions(*setting, bootstrap=PERCENTILE),
     )
     expected = GOLDEN["evaluations"]["/".join(map(str, (*problem, *setting)))]
     found = done.to_json()
@@ -91,17 +94,17 @@ def test_curves_are_what_they_were(drawn, problem):
     (database, query, *_), labels = drawn[problem]
     arrays = query, database, labels[1], labels[0]
     measured = {
-        "p5": precision_at(5, *arrays),
-        "p5w": precision_at(5, *arrays, ties="worst"),
-        "radius": precision_within_radius(*arrays, radius=problem[0] // 3),
+        "p5": precision_at(5, *arrays, bootstrap=PERCENTILE),
+        "p5w": precision_at(5, *arrays, ties="worst", bootstrap=PERCENTILE),
+        "radius": precision_within_radius(*arrays, radius=problem[0] // 3, bootstrap=PERCENTILE),
     }
     found = {
         name: {**value.to_json(), "per_query": value.per_query.tolist()}
         for name, value in measured.items()
     }
     curves = {
-        "pcurve": precision_curve([1, 5, 20], *arrays),
-        "rcurve": recall_curve([1, 5, 20], *arrays),
+        "pcurve": precision_curve([1, 5, 20], *arrays, bootstrap=PERCENTILE),
+        "rcurve": recall_curve([1, 5, 20], *arrays, bootstrap=PERCENTILE),
     }
     for name, curve in curves.items():
         lists = {"value": curve.value.tolist(), "low": curve.low.tolist()}

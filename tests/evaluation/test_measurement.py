@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.measurement import Bootstrap, Curve, Measurement, paired_difference
+from hashprobe.evaluation.bootstrap import Bootstrap
+from hashprobe.evaluation.measurement import (
+    Curve,
+    Measurement,
+    measure_of,
+    paired_difference,
+    with_method,
+)
 
 
 def measured(values, signature="P@2|v:0.1", **options):
@@ -24,66 +31,39 @@ def test_it_prints_its_value_and_interval():
     }
 
 
-def test_the_interval_of_many_queries_is_the_normal_one():
-    """The percentile bootstrap of a mean agrees with mean +- 1.96 standard errors."""
-    values = np.random.default_rng(0).random(2000)
-    found = measured(values, resamples=4000)
-    error = values.std() / np.sqrt(len(values))
-    assert found.low == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error)
-    assert found.high == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
-
-
-def test_the_interval_is_that_of_a_loop():
-    values = np.random.default_rng(1).random(30)
-    random = np.random.default_rng(7)
-    means = [values[random.integers(30, size=30)].mean() for _ in range(200)]
-    found = measured(values, resamples=200, seed=7, confidence=0.9)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.05, 0.95])))
-    assert found.confidence == 0.9
-
-
-def test_the_interval_does_not_depend_on_the_block(monkeypatch):
-    values = np.random.default_rng(1).random(31)
-    whole = measured(values)
-    monkeypatch.setattr("hashprobe.evaluation.measurement.BLOCK_DRAWS", 100)
-    assert measured(values).to_json() == whole.to_json()
-
-
-def test_a_wider_interval_holds_a_narrower_one():
-    values = np.random.default_rng(1).random(50)
-    narrow, wide = measured(values, confidence=0.5), measured(values, confidence=0.99)
-    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
-
-
-def test_the_same_seed_gives_the_same_interval():
-    values = np.random.default_rng(1).random(50)
-    assert measured(values).to_json() == measured(values).to_json()
-    assert measured(values, seed=1).low != measured(values).low
-
-
-def test_one_query_has_no_spread():
-    found = measured([0.4])
-    assert (found.value, found.low, found.high) == (0.4, 0.4, 0.4)
-
-
 def test_skipped_queries_do_not_count():
-    found = measured([0.2, np.nan, 0.4])
+    values = np.tile([0.2, np.nan, 0.4], 6)
+    found, without = measured(values), measured(values[~np.isnan(values)])
     assert found.value == pytest.approx(0.3)
-    assert found.low >= 0.2
-    assert len(found.per_query) == 3
+    assert (found.low, found.high) == (without.low, without.high)
+    assert len(found.per_query) == 18
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"resamples": 0}, "at least 1 resample; got 0"),
-        ({"confidence": 1.0}, "between 0 and 1; got 1.0"),
-        ({"confidence": 0.0}, "between 0 and 1; got 0.0"),
-    ],
-)
-def test_intervals_that_cannot_be_drawn_are_refused(options, words):
-    with pytest.raises(HashprobeError, match=words):
-        Bootstrap(**options)
+def test_too_few_queries_have_no_interval():
+    """Nine count; the others were skipped."""
+    found = measured([0.5] * 9 + [np.nan] * 9)
+    assert (found.value, found.low, found.high) == (0.5, None, None)
+    assert str(found) == "0.500 (too few queries for an interval)"
+    assert json.loads(json.dumps(found.to_json()))["low"] is None
+    assert measured([0.5] * 10).low is not None
+
+
+def test_the_signature_names_the_method_of_the_interval():
+    values = np.linspace(0, 1, 20)
+    assert measured(values).signature == "P@2|ci:gaffke|v:0.1"
+    assert measured(values, method="percentile").signature == "P@2|v:0.1"
+    lift = measured(values) - measured(values[::-1])
+    assert lift.signature == "difference:P@2|ci:gaffke|v:0.1"
+    assert with_method("wrong bits", "gaffke") == "wrong bits|ci:gaffke"
+    assert measure_of(with_method("P@2|v:0.1", "gaffke")) == "P@2|v:0.1"
+
+
+def test_numbers_with_other_intervals_are_compared():
+    """How an interval is computed does not change the number."""
+    values = np.linspace(0, 1, 20)
+    old, new = measured(values, method="percentile"), measured(values / 2)
+    assert (old - new).value == pytest.approx(0.25)
+    assert old > new
 
 
 def test_numbers_of_different_signatures_are_not_compared():
@@ -107,14 +87,19 @@ def test_numbers_of_one_signature_are_ordered():
 
 
 def test_a_paired_interval_leaves_out_what_both_share():
-    random = np.random.default_rng(0)
-    base = random.random(100)
-    a, b = measured(base + 0.1 + random.normal(0, 0.001, 100)), measured(base)
-    lift = paired_difference(a, b)
-    assert lift.value == pytest.approx(a.value - b.value)
-    assert lift.signature == "difference:P@2|v:0.1"
-    assert 0.099 < lift.low < lift.high < 0.101
-    assert a.high - a.low > 0.1
+    base = np.random.default_rng(0).uniform(0, 0.9, 100)
+    lift = paired_difference(measured(base + 0.1), measured(base))
+    assert lift.value == pytest.approx(0.1)
+    # All differences are 0.1: what is left is the chance of a rare one at an end of the range.
+    unseen = 1 - 0.025 ** (1 / 100)
+    assert lift.low == pytest.approx(0.1 - 1.1 * unseen, abs=0.01)
+    assert lift.high == pytest.approx(0.1 + 0.9 * unseen, abs=0.01)
+
+
+def test_the_range_of_a_difference_is_that_of_both():
+    bits = Measurement.of(np.full(50, 8.0), "wrong bits", bounds=(0.0, 32.0))
+    assert (bits - bits).bounds == (-32.0, 32.0)
+    assert -32 * 0.08 < (bits - bits).low < 0
 
 
 def test_paired_differences_are_those_of_each_query_in_order():
@@ -141,7 +126,7 @@ def test_a_curve_goes_into_a_file():
     assert json.loads(json.dumps(curve.to_json())) == {
         "at": [1, 2],
         "value": [1.0, 0.5],
-        "low": [1.0, 0.5],
-        "high": [1.0, 0.5],
-        "signature": "P@N|v:0.1",
+        "low": [None, None],
+        "high": [None, None],
+        "signature": "P@N|ci:gaffke|v:0.1",
     }

@@ -110,13 +110,13 @@ def test_the_lift_counts_empty_queries_as_zero_under_every_policy(evaluate):
 def test_signatures_tell_rounded_from_float(attack, evaluate):
     done = evaluate(attack, attacked_float=attack["attacked"], top=50, normaliser="min")
     shared = "norm:min|ties:expected|empty:zero|rel:any|q:20|db:200|bits:16"
-    assert done.map_clean.signature == f"MAP@50|{shared}|v:0.1"
-    assert done.map_attacked.signature == f"MAP@50|{shared}|round:uint8|v:0.1"
-    assert done.floor.signature == done.ceiling.signature == f"tMAP@50|{shared}|v:0.1"
-    assert done.achieved.signature == f"tMAP@50|{shared}|round:uint8|v:0.1"
-    assert done.achieved_float.signature == f"tMAP@50|{shared}|round:none|v:0.1"
-    assert done.lift.signature == f"difference:tMAP@50|{shared}|round:uint8|v:0.1"
-    assert done.wrong.signature == "wrong bits|q:20|bits:16|round:uint8|v:0.1"
+    assert done.map_clean.signature == f"MAP@50|{shared}|ci:gaffke|v:0.1"
+    assert done.map_attacked.signature == f"MAP@50|{shared}|round:uint8|ci:gaffke|v:0.1"
+    assert done.floor.signature == done.ceiling.signature == f"tMAP@50|{shared}|ci:gaffke|v:0.1"
+    assert done.achieved.signature == f"tMAP@50|{shared}|round:uint8|ci:gaffke|v:0.1"
+    assert done.achieved_float.signature == f"tMAP@50|{shared}|round:none|ci:gaffke|v:0.1"
+    assert done.lift.signature == f"difference:tMAP@50|{shared}|round:uint8|ci:gaffke|v:0.1"
+    assert done.wrong.signature == "wrong bits|q:20|bits:16|round:uint8|ci:gaffke|v:0.1"
     with pytest.raises(HashprobeError, match="different measures"):
         done.achieved - done.achieved_float
 

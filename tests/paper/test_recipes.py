@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from hashprobe.attacks._bit_margin import BitMarginOptions
@@ -12,10 +11,10 @@ from hashprobe.attacks._hag import HagOptions
 from hashprobe.attacks._p2p import P2pOptions
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.measurement import Measurement
-from hashprobe.paper.recipe import PRESETS, Claim, load_recipe, parse, recipe_names
+from hashprobe.paper.claims import check
+from hashprobe.paper.recipe import PRESETS, load_recipe, parse, recipe_names
 from hashprobe.paper.reproduction import ENCODE_MINUTES, chosen, expected_minutes
-from hashprobe.paper.result import Entry, Result, check
+from hashprobe.paper.result import Entry, Result
 from hashprobe.paper.settings import dataset_names, load_setting
 from hashprobe.storage.files import fingerprint
 from hashprobe.types import Budget
@@ -110,9 +109,10 @@ def test_claims_about_published_rows_hold_on_them(name):
         }
         result = Result(recipe, setting, grid, {}, ())
         for claim in recipe.claims:
-            if all((i, 0) in grid for i in claim.rows):
+            elsewhere = "(JHMDB)" in claim.say and dataset != "jhmdb"
+            if all((i, 0) in grid for i in claim.rows) and not elsewhere:
                 verdict = check(claim, result)
-                assert verdict.holds, verdict
+                assert verdict.met, verdict
 
 
 def test_the_papers_scale_is_the_papers():
@@ -204,7 +204,8 @@ def test_claims_and_published_figures_of_the_other_kind_are_left_out():
     }
     only = "DHTA leaves a lower MAP than HAG at most code lengths"
     assert only in said["images"] and only not in said["videos"]
-    only = "the feature-space attack is below DHTA at every code length, sign steps"
+    gap = "the gap between the feature-space attack and DHTA is around"
+    only = f"{gap} 20 points (give or take 10), sign steps"
     assert only in said["videos"] and only not in said["images"]
     assert "DHTA competes with HAG (at most 5 points above it)" in said["images"] & said["videos"]
     assert set(images.recipe("table5").published) == {"imagenet100"}
@@ -313,109 +314,58 @@ def test_columns_can_be_chosen():
         load_recipe("figure3").only([16])
 
 
-def numbers(*rows):
-    """A result whose grid holds these numbers, each over two queries around it."""
-    recipe = load_recipe("table1")
-    grid = {
-        (i, j): Entry(value, value - 1, value + 1, "x", np.array([value - 1.0, value + 1.0]))
-        for i, row in enumerate(rows)
-        for j, value in enumerate(row)
+def test_table8_says_what_its_eps_counts_in():
+    """The released code counts in normalised units, where 0.01 allows no grey level."""
+    released = load_setting("imagenet100", "paper", "official-code")
+    text = released.recipe("table8").text
+    assert "normalised units" in text and "no grey level" in text and "pixels" not in text
+    cell = released.recipe("table8").all_cells()[0]
+    budget = released.budget_of(cell)
+    assert (budget.eps, budget.space) == (0.01, "normalised")
+    assert 255 * budget.eps * 0.229 < 1
+    for preset in ("paper", "default"):
+        text = load_setting("imagenet100", "paper", preset).recipe("table8").text
+        assert "eps in [0, 1] pixels" in text
+
+
+def test_expectations_of_ours_are_not_put_into_the_papers_mouth():
+    ours = {
+        claim.say for name in recipe_names() for claim in load_recipe(name).claims if claim.ours
     }
-    recipe = replace(recipe, columns=recipe.columns[: len(rows[0])])
-    setting = load_setting("digits", "bench")
-    return Result(recipe, setting, grid, {}, ())
+    assert "noise moves nothing (less than 2 points)" in ours
+    assert "DHTA competes with HAG (at most 5 points above it)" in ours
+    assert {
+        f"DHTA is more than {n}"
+        for n in ("49 points above the untouched queries", "12 points above P2P")
+    } <= ours
+    theirs = [c for name in recipe_names() for c in load_recipe(name).claims if not c.ours]
+    bounds = {(c.check, c.by) for c in theirs if c.by > 5}
+    # Section 4.2: 40, 63, 16; 4.3: 59, 21; 4.4: 50, 70; 4.5: 50; appendix E: 7, around 40 and 20.
+    assert bounds == {
+        ("above", 40), ("above", 63), ("above", 16), ("above", 59), ("above", 21),
+        ("exceeds", 50), ("exceeds", 70), ("above", 7), ("around", 40), ("around", 20),
+    }  # fmt: skip
+
+
+def test_claims_about_columns_are_about_those_that_are_there():
+    recipe = load_recipe("table3").only([16])
+    assert not [claim for claim in recipe.claims if claim.by == 70]
+    (claim,) = [claim for claim in load_recipe("table3").only([16, 64]).claims if claim.by == 70]
+    assert claim.columns == ("48 bits", "64 bits")
 
 
 @pytest.mark.parametrize(
-    ("kind", "by", "rows", "holds"),
+    ("change", "words"),
     [
-        ("above", 0, [[50, 60], [40, 59]], True),
-        ("above", 0, [[50, 60], [40, 60]], False),
-        ("above", 5, [[50, 60], [40, 54]], True),
-        ("above", 5, [[50, 60], [40, 55]], False),
-        ("above", -5, [[50, 60], [54, 60]], True),
-        ("above", -5, [[50, 60], [56, 60]], False),
-        ("mostly above", 0, [[5, 6, 7], [4, 5, 9]], True),
-        ("mostly above", 0, [[5, 6], [4, 9]], False),
-        ("near", 2, [[5, 6], [4, 7.5]], True),
-        ("near", 2, [[5, 6], [4, 8.5]], False),
-        ("halves", 0, [[5, 6], [11, 13]], True),
-        ("halves", 0, [[5, 6], [11, 12]], False),
-        ("exceeds", 5, [[5.1, 6], [0, 0]], True),
-        ("exceeds", 5, [[5, 6], [0, 0]], False),
-        ("grows down", 0, [[5, 6], [5.5, 7]], True),
-        ("grows down", 0, [[5, 6], [5, 7]], False),
-        ("grows down", 0, [[5, 6], [6, 5.9]], False),
-        ("grows along", 0, [[5, 6, 6.5], [0, 0, 0]], True),
-        ("grows along", 0, [[5, 6.5, 6], [0, 0, 0]], False),
-        ("grows along", 1, [[5, 6.5, 6], [0, 0, 0]], True),
-        ("grows along", 1, [[5, 7.5, 6], [0, 0, 0]], False),
-        ("grows along", 1, [[5, 6, 5], [0, 0, 0]], False),
-        ("falls along", 0, [[5, 4, 3], [0, 0, 0]], True),
-        ("falls along", 0, [[5, 5, 5], [0, 0, 0]], False),
-        ("falls along", 0, [[5, 4, 4.1], [0, 0, 0]], False),
+        ({"columns": ["24 bits"]}, "a claim is about an unknown column '24 bits'"),
+        ({"strength": 3}, "a claim has an unknown key 'strength'"),
     ],
 )
-def test_checks(kind, by, rows, holds):
-    verdict = check(Claim("it is so", kind, (0, 1), by), numbers(*rows))
-    assert verdict.holds is holds
-    assert verdict.say == "it is so" and verdict.numbers
-    assert verdict.word.startswith("holds" if holds else "does not hold")
-
-
-def test_a_claim_says_where_chance_may_be_behind_it():
-    """The gap is 1 for one query and 3 for the other, or -1 and 5."""
-    for clear, gaps in ((True, [1.0, 3.0]), (False, [-1.0, 5.0])):
-        grid = dict(numbers([50], [48]).grid)
-        grid[0, 0] = Entry(50.0, 0, 100, "x", 48.0 + np.array(gaps))
-        grid[1, 0] = Entry(48.0, 0, 100, "x", np.array([48.0, 48.0]))
-        verdict = check(
-            Claim("it is so", "above", (0, 1), 0), replace(numbers([50], [48]), grid=grid)
-        )
-        assert verdict.holds and verdict.clear is clear
-        assert verdict.word == ("holds" if clear else "holds, not beyond chance")
-
-
-@pytest.mark.parametrize(
-    ("kind", "by", "one", "other", "clear"),
-    [
-        ("near", 2, [10.0, 10.0], [9.0, 9.5], True),
-        ("near", 2, [10.0, 10.0], [7.0, 13.0], False),
-        ("halves", 0, [4.0, 4.0], [9.0, 11.0], True),
-        ("halves", 0, [4.0, 4.0], [6.0, 14.0], False),
-        ("exceeds", 5, [6.0, 7.0], [0.0, 0.0], True),
-        ("exceeds", 5, [0.0, 13.0], [0.0, 0.0], False),
-    ],
-)
-def test_every_kind_of_claim_knows_what_chance_leaves_open(kind, by, one, other, clear):
-    grid = {
-        (i, 0): Entry(float(np.mean(v)), min(v), max(v), "x", np.array(v))
-        for i, v in enumerate((one, other))
-    }
-    verdict = check(Claim("it is so", kind, (0, 1), by), replace(numbers([0], [0]), grid=grid))
-    assert verdict.holds and verdict.clear is clear
-
-
-def test_every_row_but_the_last_is_compared_with_it():
-    claim = Claim("it is so", "above", (0, 1, 2), 0)
-    assert check(claim, numbers([5], [6], [4])).holds
-    assert not check(claim, numbers([5], [4], [4])).holds
-
-
-def test_queries_that_were_left_out_count_nought_in_differences():
-    def entry(values):
-        return Entry.of(Measurement.of(np.array(values), "tMAP|empty:skip"))
-
-    one, other = entry([0.9, np.nan, 0.5]), entry([0.7, 0.7, np.nan])
-    assert (one.value, other.value) == pytest.approx((70, 70))
-    assert one.minus(other).value == pytest.approx(100 * (0.2 - 0.7 + 0.5) / 3)
-    never = entry([np.nan, 0.5]).minus(entry([0.5, np.nan]))
-    assert never.value == pytest.approx(0)
-
-
-def test_differences_are_paired():
-    one = Entry(50.0, 0.0, 100.0, "a", np.array([0.0, 100.0]))
-    other = Entry(49.0, 0.0, 99.0, "b", np.array([-1.0, 99.0]))
-    gap = one.minus(other)
-    assert (gap.value, gap.low, gap.high) == (1.0, 1.0, 1.0)
-    assert one.minus(Entry(49.0, None, None, "b")).low is None
+def test_claims_that_make_no_sense_are_refused(change, words):
+    content = {
+        "title": "t", "source": "s", "text": "x",
+        "rows": [{"name": "a"}], "columns": [{"name": "16 bits", "bits": 16}],
+        "claims": [{"say": "x", "check": "exceeds", "rows": ["a"], **change}],
+    }  # fmt: skip
+    with pytest.raises(HashprobeError, match=words):
+        parse("mine", content, "paper")

@@ -8,24 +8,27 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
-from hashprobe.attacks.targets import draw_target_codes, draw_target_labels
 from hashprobe.audit.after_codec import Film, film
+from hashprobe.audit.drawing import draw_goal, draw_queries
+from hashprobe.audit.exclusions import exclusion_of
 from hashprobe.audit.protocol import Protocol as Protocol
 from hashprobe.audit.results import RESULT
 from hashprobe.audit.run_io import EncodedRun, open_run, pick_device, say_precision
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.deterministic import fixed_batches
 from hashprobe.crafting.runner import craft
 from hashprobe.data.codec import check_h264
 from hashprobe.data.loader import decode
 from hashprobe.data.queries import Queries
 from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import compare_pixels
 from hashprobe.evaluation.scoring import evaluate_attack
+from hashprobe.evaluation.spread import between_runs
 from hashprobe.storage.schema import AttackRecord, Cost
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
@@ -36,6 +39,8 @@ PROBED = 16
 """Queries whose stored codes are compared with those that the network gives."""
 OTHER = 0.05
 """Bits of these that may differ: in bfloat16, or on another machine, logits near 0 turn over."""
+RUN_SEED = 1_000_003
+"""What the seeds of repeated runs are apart."""
 CLEAN_BYTES = 1 << 28
 """Clean queries larger than this are held in a file while they are attacked."""
 
@@ -48,6 +53,7 @@ def attack_run(
     name: str | None = None,
     runtime: Runtime = Runtime(),
     overwrite: bool = False,
+    repeats: int = 1,
 ) -> Evaluation:
     """Attack queries of an encoded run, keep the adversarial queries, and measure.
 
@@ -60,6 +66,9 @@ def attack_run(
         name: of the folder under attacks/; by default from attack, budget and seed.
         runtime: device, precision of gradients, batch size, decoding, who is told.
         overwrite: whether to throw away another attack of the same name.
+        repeats: runs of the attack on the same queries and targets, each in another batch size and
+            with other random numbers of its own; from two on the evaluation says how far they
+            spread. They are kept below attacks/NAME/runs.
 
     Returns:
         The evaluation, also in attacks/NAME/evaluation.json.
@@ -82,6 +91,8 @@ def attack_run(
         >>> result.perceptibility.linf_255 <= 8, [p.name for p in folder.glob("attacks/*")]
         (True, ['noise-8of255-seed0'])
     """
+    if repeats < 1:
+        raise HashprobeError(f"repeats must be 1 or more; got {repeats}")
     spec = replace(spec, seed=protocol.seed)
     device, progress = pick_device(runtime.device), runtime.progress
     say_precision(progress, runtime.precision, device)
@@ -97,6 +108,7 @@ def attack_run(
         # What is on the disk while it is attacked goes when the block ends.
         reader = Reader(victim, runtime, scratch)
         goal = draw_goal(victim, rows, spec, protocol)
+        left_out = exclusion_of(victim, goal.members, protocol)
         if "target images" in spec.attack.needs:
             assert goal.members is not None
             first = victim.database.positions[goal.members[:, 0]]
@@ -118,7 +130,21 @@ def attack_run(
         if clean.lengths is not None:
             plan = Film(protocol.crf, judged=protocol.codec != "none")
             seen_after = film(attacked, clean, hasher, folder, plan, progress)
-        result = measure(attacked, victim, rows, protocol, seen_after)
+        result = measure(attacked, victim, rows, protocol, seen_after, left_out)
+        runs = [result]
+        for number in range(2, repeats + 1):
+            progress.log(f"run {number} of {repeats}")
+            again = craft(
+                hasher,
+                clean,
+                goal,
+                replace(spec, seed=spec.seed + number * RUN_SEED),
+                runtime=another_batch(runtime, clean, number),
+                out=folder / "runs" / str(number),
+                overwrite=True,
+            )
+            runs.append(measure(again, victim, rows, protocol, None, left_out))
+        result = with_spread(result, runs)
     keep(victim, attacked, protocol, folder, result)
     return result
 
@@ -133,6 +159,26 @@ def check_stored(hasher: Hasher, clean: Queries, codes: PackedCodes, path: Path)
             f"the codes of {path} are not those that its network gives here: {wrong} of {bits} "
             f"bits of {some} queries differ: remove {path / 'codes'} and run hashprobe encode again"
         )
+
+
+def another_batch(runtime: Runtime, clean: Queries, number: int) -> Runtime:
+    """The runtime of a repeated run: its batch is smaller than that of the run before it."""
+    size = fixed_batches(replace(runtime, deterministic=True), clean.pixels).batch_size or 1
+    # Sizes repeat where batches are small; seeds do not.
+    return replace(runtime, batch_size=1 + (size - number) % size)
+
+
+def with_spread(result: Evaluation, runs: list[Evaluation]) -> Evaluation:
+    """An evaluation with the spread of t-MAP and MAP between runs, if there are several."""
+    if len(runs) < 2:
+        return result
+    achieved = [run.achieved for run in runs if run.achieved is not None]
+    attacked = [run.map_attacked for run in runs if run.map_attacked is not None]
+    return replace(
+        result,
+        achieved_runs=between_runs(achieved) if achieved else None,
+        map_runs=between_runs(attacked) if attacked else None,
+    )
 
 
 def keep(
@@ -190,70 +236,13 @@ class Reader:
         return Queries(pixels.images, lengths=lengths)
 
 
-def draw_queries(available: int, protocol: Protocol) -> np.ndarray:
-    """Rows of the encoded queries to attack, drawn without replacement, in order."""
-    if protocol.queries > available:
-        raise HashprobeError(
-            f"queries must be from 1 to {available}, the encoded ones; got {protocol.queries}"
-        )
-    rng = np.random.default_rng([protocol.seed, 0])
-    return np.sort(rng.choice(available, protocol.queries, replace=False))
-
-
-def draw_goal(victim: EncodedRun, rows: np.ndarray, spec: AttackSpec, protocol: Protocol) -> Goal:
-    """Target labels and codes of some queries; an untargeted attack is only scored with them."""
-    data, database = victim.data, victim.database
-    labels, ids = victim.query.labels[rows], victim.query.positions[rows]
-    n_t = getattr(spec.options, "n_t", 1)
-    target, needed = None, max(protocol.minimum, n_t)
-    if protocol.target is not None:
-        if protocol.target not in data.label_names:
-            known = ", ".join(data.label_names[:12]) + (
-                ", ..." if len(data.label_names) > 12 else ""
-            )
-            raise HashprobeError(f"unknown target label {protocol.target!r}: choose from {known}")
-        target = data.label_names.index(protocol.target)
-        only = np.arange(len(data.label_names)) == target
-        count = int((database.labels == only).all(1).sum())
-        if count < needed:
-            raise HashprobeError(
-                f"target label {protocol.target!r} has {count} database items that carry it alone; "
-                f"n_t or minimum ask for {needed}"
-            )
-    among = None
-    if protocol.pool == "unseen":
-        if not data.unseen:
-            raise HashprobeError(
-                f"{data.name} holds no class back: pool unseen needs data with unseen classes"
-            )
-        among = np.isin(data.label_names, data.unseen)
-    chosen = draw_target_labels(
-        labels,
-        database.labels,
-        pool="disjoint" if protocol.pool == "unseen" else protocol.pool,
-        target=target,
-        among=among,
-        minimum=needed,
-        seed=protocol.seed,
-        query_ids=ids,
-    )
-    return draw_target_codes(
-        database.codes,
-        database.labels,
-        chosen,
-        n_t=n_t,
-        tie=getattr(spec.options, "tie", "plus"),
-        seed=protocol.seed,
-        query_ids=ids,
-    )
-
-
 def measure(
     attacked: AttackResult,
     victim: EncodedRun,
     rows: np.ndarray,
     protocol: Protocol,
     after_codec: AfterCodec | None,
+    left_out: Exclusion | None,
 ) -> Evaluation:
     """The evaluation of one attack, from its codes and pictures."""
     assert attacked.clean is not None and attacked.target_codes is not None
@@ -273,6 +262,7 @@ def measure(
         options=protocol.measures(),
         perceptibility=compare_pixels(clean, attacked.images8, frames),
         perceptibility_float=compare_pixels(clean, attacked.images, frames),
+        exclusion=left_out,
     )
 
 

@@ -78,7 +78,7 @@ def encode_run(
         >>> run = train_run(folder, DataOptions("digits"), Network("small", 8, size=8),
         ...                 TrainOptions(epochs=1, batch_size=125))
         >>> encode_run(folder, top=100).signature.split("|v:")[0]
-        'MAP@100|norm:hits|ties:stable|empty:zero|rel:any|q:200|db:1347|bits:8'
+        'MAP@100|norm:hits|ties:stable|empty:zero|rel:any|q:200|db:1347|bits:8|ci:gaffke'
     """
     progress, precision = runtime.progress, runtime.precision
     where = pick_device(runtime.device)

@@ -48,6 +48,11 @@ class Protocol:
     (videos only)."""
     crf: int = CRF
     """H.264's constant rate factor, from 0 (finest) to 51 (coarsest)."""
+    exclude_voters: bool = False
+    """Leave out of the search, for each query, the database items whose codes voted for its target
+    code."""
+    exclude_training: bool = False
+    """Leave the training items that stand in the database out of the search."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -67,11 +72,14 @@ class Protocol:
         return MeasureOptions(self.top, self.normaliser, self.ties, self.empty)
 
     def to_json(self) -> dict[str, Any]:
-        """What goes into files: the options by name, those of the codec only with a codec.
+        """What goes into files: the options by name, those of codec and exclusion only if used.
 
-        Files of attacks without a codec are the same as before codecs existed.
+        Files of attacks without them are the same as before they existed.
         """
         kept = asdict(self)
         if self.codec == "none":
             del kept["codec"], kept["crf"]
+        for name in ("exclude_voters", "exclude_training"):
+            if not kept[name]:
+                del kept[name]
         return kept

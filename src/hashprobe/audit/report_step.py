@@ -5,13 +5,17 @@ from typing import Any
 
 from hashprobe.audit.commands import commands_of
 from hashprobe.audit.examples import choice, make_examples
+from hashprobe.audit.exclusions import measured_without, training_items
 from hashprobe.audit.results import Finished, finished_attacks
-from hashprobe.audit.run_io import Encoded, load_codes, reopen
+from hashprobe.audit.run_io import Encoded, EncodedRun, load_codes, open_run, reopen
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.measures import mean_average_precision
+from hashprobe.evaluation.exclusion import Exclusion
+from hashprobe.evaluation.measure_options import MeasureOptions
+from hashprobe.evaluation.measures import score_average_precision
+from hashprobe.evaluation.ranking import Ranking
 from hashprobe.progress import Progress, Silent
 from hashprobe.report.content import AttackRow, Curve, ReportData
 from hashprobe.report.markdown import markdown_table
@@ -41,6 +45,8 @@ def report_run(
     attack: str | None = None,
     commands: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
+    exclude_voters: bool = False,
+    exclude_training: bool = False,
     progress: Progress = Silent(),  # noqa: B008
 ) -> Path:
     """Writes the page of a run: table, curves and pictures.
@@ -53,6 +59,8 @@ def report_run(
             with the highest t-MAP.
         commands: what to type to get this page again; by default derived from the run.
         notes: sentences that a reader needs beside the numbers.
+        exclude_voters: whether every attack is measured again without the items that voted.
+        exclude_training: whether it is measured again without the training items.
         progress: who is told what happens.
 
     Returns:
@@ -82,22 +90,29 @@ def report_run(
     run = Run.open(path)
     query, database = load_codes(run, "query"), load_codes(run, "database")
     attacks = finished_attacks(run)
-    shown = choose(attacks, attack, path)
     data, hasher, card = reopen(run)
+    if exclude_voters or exclude_training:
+        victim = EncodedRun(run, data, hasher, query, database)
+        attacks = without(attacks, victim, exclude_voters, exclude_training)
+    shown = choose(attacks, attack, path)
     pr, precision = curves([f for f in attacks if comparable(f, shown)], database)
     with progress.bar("searching for the examples") as tick:
         pictures = make_examples(shown, examples, data, hasher, database)
         tick(1, 1)
     names = ("top", "normaliser", "ties", "empty")
     protocol = shown.record.protocol or {}
-    measures: Any = {name: protocol[name] for name in names}
+    options = MeasureOptions(**{name: protocol[name] for name in names})
+    training = None
+    if protocol.get("exclude_training"):
+        training = Exclusion(training=training_items(data, database.positions))
+    ranking = Ranking(
+        query.codes, database.codes, query.labels, database.labels, exclusion=training
+    )
     page = ReportData(
         title=f"hashprobe: {card.backbone} on {data.name}, {card.bits} bits",
         facts=facts(card, data),
         bits=card.bits,
-        clean=mean_average_precision(
-            query.codes, database.codes, query.labels, database.labels, **measures
-        ),
+        clean=score_average_precision("MAP", ranking, options),
         findings=tuple(str(finding) for finding in data.findings if not finding.harmless),
         rows=tuple(table(attacks)),
         pr_curves=pr,
@@ -115,11 +130,23 @@ def report_run(
     return where
 
 
-def report_table(path: Path) -> str:
-    """The table of a run's attacks as Markdown; opens neither pictures nor network.
+def without(
+    attacks: list[Finished], victim: EncodedRun, voters: bool, training: bool
+) -> list[Finished]:
+    """Every attack, measured again without some database items."""
+    return [measured_without(one, victim, voters=voters, training=training) for one in attacks]
+
+
+def report_table(
+    path: Path, *, exclude_voters: bool = False, exclude_training: bool = False
+) -> str:
+    """The table of a run's attacks as Markdown; opens neither pictures nor network for it.
 
     Args:
         path: the run folder.
+        exclude_voters: whether every attack is measured again without the items that voted, for
+            which the run is opened.
+        exclude_training: whether it is measured again without the training items.
 
     Raises:
         HashprobeError: no attack on it is finished.
@@ -135,6 +162,8 @@ def report_table(path: Path) -> str:
     """
     attacks = finished_attacks(Run.open(path))
     choose(attacks, None, path)
+    if exclude_voters or exclude_training:
+        attacks = without(attacks, open_run(path), exclude_voters, exclude_training)
     return markdown_table(table(attacks))
 
 

@@ -75,6 +75,8 @@ class AttackRuntime(RuntimeFlags):
     precision: Precision = "float32"
     """What gradients are computed in. bfloat16 is faster if the processor supports it. Results are
     always judged in float32."""
+    deterministic: Flag = False
+    """Attack in fixed batches with two threads: the same machine gives the same pixels again."""
     device: str = "auto"
     """auto (the GPU if there is one), cpu, cuda, cuda:1, ..."""
 
@@ -128,6 +130,7 @@ def build(attack: Attack) -> Callable[..., None]:
         name: str | None = None,
         runtime: Annotated[AttackRuntime, FLAT] = AttackRuntime(),
         overwrite: Flag = False,
+        repeats: int = 1,
     ) -> None:
         from hashprobe.audit.attack_step import attack_run
         from hashprobe.cli.terminal import Terminal
@@ -140,6 +143,7 @@ def build(attack: Attack) -> Callable[..., None]:
             name=name,
             runtime=runtime.open(Terminal()),
             overwrite=overwrite,
+            repeats=repeats,
         )
         show(result)
 
@@ -156,6 +160,9 @@ def build(attack: Attack) -> Callable[..., None]:
         Name of the folder under attacks/; by default made of attack, budget and seed.
     overwrite
         Replace another attack in this folder.
+    repeats
+        Runs of the attack on the same queries and targets, in other batches and with other random
+        numbers of its own; from 2 on the spread between runs is a second interval.
     """
     command.__annotations__["options"] = Annotated[attack.options | None, FLAT]
     return command
@@ -187,12 +194,14 @@ def show(result: "Evaluation") -> None:
     """Prints the numbers of one attack, one on each line."""
     for label, value in (
         ("t-MAP after 8 bits", result.achieved),
+        ("t-MAP, between runs", result.achieved_runs),
         ("t-MAP before rounding", result.achieved_float),
         ("t-MAP untouched (floor)", result.floor),
         ("t-MAP target codes (ceiling)", result.ceiling),
         ("lift", result.lift),
         ("MAP by own label, untouched", result.map_clean),
         ("MAP by own label, attacked", result.map_attacked),
+        ("MAP attacked, between runs", result.map_runs),
         ("bits still wrong", result.wrong),
         ("t-MAP after the codec", result.achieved_codec),
         ("bits wrong after the codec", result.wrong_codec),

@@ -1,6 +1,7 @@
 """hashprobe report"""
 
 from pathlib import Path
+from typing import Any
 
 from hashprobe.cli.flags import Flag
 from hashprobe.cli.output import say
@@ -14,6 +15,8 @@ def report(
     examples: int = 8,
     attack: str | None = None,
     markdown: Flag = False,
+    exclude_voters: Flag = False,
+    exclude_training: Flag = False,
 ) -> None:
     """Write a run's report as one self-contained HTML page.
 
@@ -29,12 +32,22 @@ def report(
         Folder name of the attack whose curves and examples are shown; by default the strongest.
     markdown
         Only print the table of all attacks as Markdown.
+    exclude_voters
+        Measure every attack again without the database items whose codes voted for its targets.
+    exclude_training
+        Measure every attack again without the training items that stand in the database.
     """
     from hashprobe.audit.report_step import report_run, report_table
     from hashprobe.cli.terminal import Terminal
 
+    left_out: dict[str, Any] = {
+        "exclude_voters": exclude_voters,
+        "exclude_training": exclude_training,
+    }
     if markdown:
-        say(report_table(run), end="")
+        say(report_table(run, **left_out), end="")
         return
-    where = report_run(run, out=out, examples=examples, attack=attack, progress=Terminal())
+    where = report_run(
+        run, out=out, examples=examples, attack=attack, progress=Terminal(), **left_out
+    )
     say(f"report: {where}")

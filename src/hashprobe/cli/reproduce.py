@@ -49,6 +49,14 @@ class SettingFlags:
     """Seed of queries, targets and noise."""
     precision: Precision = "float32"
     """What gradients of attacks are computed in."""
+    repeats: int = 1
+    """Runs of each attack, in other batches and with other random numbers of its own; from 2 on
+    tables show where another run would lie as a second interval."""
+    exclude_voters: Flag = False
+    """Leave out of the search, for each query, the database items whose codes voted for its target
+    code. Finished attacks are only measured again."""
+    exclude_training: Flag = False
+    """Leave the training items that stand in the database out of the search."""
 
     def load(self) -> "Setting":
         """The setting."""
@@ -63,7 +71,14 @@ class SettingFlags:
         )
         queries = setting.queries if self.queries is None else self.queries
         return replace(
-            setting, queries=queries, seed=self.seed, precision=self.precision, pool=self.pool
+            setting,
+            queries=queries,
+            seed=self.seed,
+            precision=self.precision,
+            pool=self.pool,
+            repeats=self.repeats,
+            exclude_voters=self.exclude_voters,
+            exclude_training=self.exclude_training,
         )
 
 
@@ -73,6 +88,8 @@ class ReproduceRuntime(RuntimeFlags):
 
     device: str = "auto"
     """auto (the GPU if there is one), cpu, cuda, cuda:1, ...; for cuda, training takes any GPU."""
+    deterministic: bool = True
+    """Compute in fixed batches with two threads: the same machine gives the same numbers again."""
     skip_bad: Flag = False
     """Leave out images or clips that cannot be decoded, and print how many."""
 

@@ -1,8 +1,9 @@
 """Runs an attack over many queries: in chunks, keeping what is finished, and resuming."""
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.crafting.attack_folder import check_behaviour, check_victim, open_folder
 from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.deterministic import fixed_batches, repeatable, said
 from hashprobe.crafting.judge import judge
 from hashprobe.crafting.provenance import BEHAVIOUR, recipe_of
 from hashprobe.crafting.query_files import QueryRecord, clear, without_pixels, write_query
@@ -53,8 +55,11 @@ def craft(
     Whatever the attack returns is projected onto the budget and [0, 1], rounded to 8 bits within
     the budget, and encoded again in float32 by the hard sign: an attack never decides that it
     won. With `out`, finished queries are soon on the disk, one file and one PNG each, and their
-    pixels leave the memory; the same call with the same folder, in any batch size, goes on where
-    it stopped and attacks again only what is missing or damaged.
+    pixels leave the memory; the same call with the same folder goes on where it stopped and attacks
+    again only what is missing or damaged. In another batch size it goes on, too; the queries that
+    it attacks then may end at other pixels than they would have in the first (see `Runtime`). In
+    the deterministic mode the batch size belongs to the attack, and batches are made of the same
+    queries whether it was stopped or not: one that is not whole is attacked again.
 
     Args:
         victim: in float32; left as it was. Queries go to its device.
@@ -88,7 +93,8 @@ def craft(
     found = preflight(victim, queries, gradients=gradients, batch_size=runtime.batch_size)
     for note in found.notes:
         runtime.progress.log(note)
-    recipe = recipe_of(victim, queries, goal, spec, runtime.precision)
+    runtime = fixed_batches(runtime, queries.pixels)
+    recipe = recipe_of(victim, queries, goal, spec, runtime.precision) | said(runtime)
     recipe |= {BEHAVIOUR: jsonable(found.outputs)}
     done: dict[int, QueryRecord] = {}
     with guarded(victim, found):
@@ -115,18 +121,32 @@ def craft(
                     one = without_pixels(one)
                 done[query_id] = one
 
-        size = max(runtime.batch_size or 1, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
-        with runtime.progress.bar(f"{spec.name}: query steps") as tick:
-            for start in range(0, len(pending), size):
-                rows = pending[start : start + size]
-                told = shared_out(tick, start, len(rows), len(pending))
+        with repeatable(runtime), runtime.progress.bar(f"{spec.name}: query steps") as tick:
+            start, parts = 0, list(batches(pending, queries, runtime))
+            for rows in parts:
+                told = shared_out(tick, start, len(rows), sum(map(len, parts)))
                 chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, keep, told)
                 chunk.attack(runtime)
+                start += len(rows)
     records = [done[query_id] for query_id in queries.ids]
     own = queries.labels if queries.labels is not None else goal.own_labels
     return AttackResult.collect(
         records, queries.ids, recipe, out, spec=spec, clean=queries, own_labels=own
     )
+
+
+def batches(pending: list[int], queries: Queries, runtime: Runtime) -> Iterator[list[int]]:
+    """The queries that are on the device together; if deterministic whole batches, always alike."""
+    if runtime.deterministic:
+        size, missing = runtime.batch_size or 1, set(pending)
+        for start in range(0, len(queries), size):
+            rows = list(range(start, min(start + size, len(queries))))
+            if missing.intersection(rows):
+                yield rows
+        return
+    size = max(runtime.batch_size or 1, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
+    for start in range(0, len(pending), size):
+        yield pending[start : start + size]
 
 
 def shared_out(tick: Tick, before: int, here: int, queries: int) -> Tick:
@@ -161,12 +181,14 @@ class Chunk:
         self.waiting: dict[int, Images] = {}
         self.kept: set[int] = set()
         self.last = time.perf_counter()
-        self.most = JUDGED
+        self.most, self.patience = JUDGED, PATIENCE
 
     def attack(self, runtime: Runtime) -> None:
         """Attacks the queries."""
         device, attack, spec = device_of(self.victim), self.spec.attack, self.spec
         self.most = min(JUDGED, runtime.batch_size or JUDGED)
+        if runtime.deterministic:  # judged together at the end, in their order
+            self.most, self.patience = len(self.queries8) + 1, math.inf
         queries = self.queries8.on(device)
         goal = self.goal if attack.goal == "targeted" else Goal.untargeted()
         if goal.images is not None:
@@ -205,14 +227,14 @@ class Chunk:
                 "with all queries; other calls take Runtime() instead"
             )
         self.waiting.update(zip(rows, images.detach().clone(), strict=True))
-        if len(self.waiting) >= self.most or time.perf_counter() - self.last > PATIENCE:
+        if len(self.waiting) >= self.most or time.perf_counter() - self.last > self.patience:
             self.flush()
 
     def flush(self) -> None:
         """Judges and keeps the queries that are waiting."""
         # The attack's own time so far, shared out among the queries that it has finished.
         seconds = (time.perf_counter() - self.last) / len(self.waiting)
-        rows = list(self.waiting)
+        rows = list(self.waiting) if math.isfinite(self.patience) else sorted(self.waiting)
         for start in range(0, len(rows), JUDGED):
             some = rows[start : start + JUDGED]
             images = torch.stack([self.waiting.pop(row) for row in some])

@@ -1,3 +1,4 @@
+from .bootstrap import Bootstrap as Bootstrap
 from .codefile import CodeFile as CodeFile
 from .codefile import load_code_file as load_code_file
 from .codefile import score_codes as score_codes
@@ -7,8 +8,8 @@ from .curves import precision_curve as precision_curve
 from .curves import precision_recall_curve as precision_recall_curve
 from .curves import precision_within_radius as precision_within_radius
 from .curves import recall_curve as recall_curve
+from .exclusion import Exclusion as Exclusion
 from .measure_options import MeasureOptions as MeasureOptions
-from .measurement import Bootstrap as Bootstrap
 from .measurement import Curve as Curve
 from .measurement import Measurement as Measurement
 from .measurement import paired_difference as paired_difference
@@ -25,3 +26,4 @@ from .ranking import Ranking as Ranking
 from .ranking import Ties as Ties
 from .scoring import evaluate_attack as evaluate_attack
 from .scoring import wrong_bits as wrong_bits
+from .spread import between_runs as between_runs

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from hashprobe.codes.labels import as_labels, check_classes
 from hashprobe.codes.packed import PackedCodes, as_codes
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.curves import precision_at
+from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
+from hashprobe.evaluation.curves import score_precision
+from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.evaluation.measure_options import MeasureOptions
-from hashprobe.evaluation.measurement import BOOTSTRAP, Bootstrap, Measurement
-from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision
+from hashprobe.evaluation.measurement import Measurement
+from hashprobe.evaluation.measures import score_average_precision
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
 from hashprobe.storage.files import read_npz
 from hashprobe.types import Labels
@@ -48,6 +48,29 @@ class CodeFile:
     """Multi-hot (Q, C)."""
     target_labels: Bool[np.ndarray, "t _"] | None = None
     """Multi-hot (Q, C); None if the file has no targets."""
+    voters: Int64[np.ndarray, "q m"] | None = None
+    """(Q, M) database positions whose codes voted for a query's target code, -1 for none."""
+    training: Bool[np.ndarray, " n"] | None = None
+    """(N,) which database items the network was trained on."""
+
+    def exclusion(self, exclude_voters: bool, exclude_training: bool) -> Exclusion | None:
+        """What is left out of the search.
+
+        Raises:
+            HashprobeError: the file does not say which items these are.
+        """
+        for name, asked, items, shape in (
+            ("voters", exclude_voters, self.voters, "(Q, M) database positions"),
+            ("training", exclude_training, self.training, "(N,) bool"),
+        ):
+            if asked and items is None:
+                raise HashprobeError(
+                    f"the file does not say which items to leave out: it lacks {name}, {shape}"
+                )
+        if not exclude_voters and not exclude_training:
+            return None
+        voters = self.voters if exclude_voters else None
+        return Exclusion(voters, self.training if exclude_training else None)
 
 
 def load_code_file(path: str | Path) -> CodeFile:
@@ -56,7 +79,8 @@ def load_code_file(path: str | Path) -> CodeFile:
     Keys: `database_codes` and `query_codes`, (N, K) in -1/+1, 0/1 or bool, or packed uint8
     (N, ceil(K / 8)), most significant bit first, together with a scalar `bits` = K;
     `database_labels`, `query_labels` and optionally `target_labels` (one for each query), (N,)
-    integers or (N, C) multi-hot.
+    integers or (N, C) multi-hot. Optionally `voters`, (Q, M) database positions, -1 for none, and
+    `training`, (N,) bool: what a score can leave out.
 
     Args:
         path: the file to read.
@@ -92,8 +116,17 @@ def load_code_file(path: str | Path) -> CodeFile:
             labels["database_labels"],
             labels["query_labels"],
             labels.get("target_labels"),
+            None if "voters" not in arrays else read_voters(arrays["voters"]),
+            None if "training" not in arrays else read_training(arrays["training"]),
         )
-        Ranking(file.query_codes, file.database_codes, file.query_labels, file.database_labels)
+        both = file.voters is not None, file.training is not None
+        Ranking(
+            file.query_codes,
+            file.database_codes,
+            file.query_labels,
+            file.database_labels,
+            exclusion=file.exclusion(*both),
+        )
         if file.target_labels is not None:
             check_targets(file, arrays["target_labels"])
     except HashprobeError as error:
@@ -108,6 +141,8 @@ def score_codes(
     normaliser: Normaliser = "hits",
     ties: Ties | None = None,
     empty: Empty = "zero",
+    exclude_voters: bool = False,
+    exclude_training: bool = False,
     bootstrap: Bootstrap = BOOTSTRAP,
 ) -> dict[str, Measurement]:
     """Scores the queries of a code file against its database.
@@ -118,7 +153,9 @@ def score_codes(
         normaliser: what AP is divided by, `hits`, `min` or `relevant`.
         ties: order of equal distances, also for the precision; None for the normaliser's default.
         empty: how a query without a value is counted.
-        bootstrap: how the intervals are drawn.
+        exclude_voters: whether the items that voted for a query's target code are left out for it.
+        exclude_training: whether the items that the network was trained on are left out.
+        bootstrap: how the intervals are computed.
 
     Returns:
         `map`; `precision`, P@N with N = top (100 without one, and at most the size of the
@@ -134,33 +171,38 @@ def score_codes(
         >>> {name: score.value for name, score in scores.items()}
         {'map': 1.0, 'precision': 0.5, 'tmap': 0.5}
     """
-    order = MeasureOptions(top, normaliser, ties, empty).order
-    shared: dict[str, Any] = {
-        "top": top,
-        "normaliser": normaliser,
-        "ties": order,
-        "empty": empty,
-        "bootstrap": bootstrap,
-    }
+    options = MeasureOptions(top, normaliser, ties, empty, bootstrap)
+    exclusion = file.exclusion(exclude_voters, exclude_training)
 
-    def searched(measure: Callable[..., Measurement], labels: Labels) -> Measurement:
-        return measure(
-            file.query_codes, file.database_codes, labels, file.database_labels, **shared
+    def ranking(labels: Labels, asked: str = "query") -> Ranking:
+        return Ranking(
+            file.query_codes, file.database_codes, labels, file.database_labels, asked, exclusion
         )
 
-    scores = {"map": searched(mean_average_precision, file.query_labels)}
-    scores["precision"] = precision_at(
-        min(top or PRECISION_LENGTH, len(file.database_codes)),
-        file.query_codes,
-        file.database_codes,
-        file.query_labels,
-        file.database_labels,
-        ties=order,
-        bootstrap=bootstrap,
-    )
+    own = ranking(file.query_labels)
+    n = min(top or PRECISION_LENGTH, len(own.database_codes))
+    scores = {"map": score_average_precision("MAP", own, options)}
+    scores["precision"] = score_precision(n, own, options.order, None, bootstrap)
     if file.target_labels is not None:
-        scores["tmap"] = searched(targeted_mean_average_precision, file.target_labels)
+        targets = ranking(file.target_labels, "target")
+        scores["tmap"] = score_average_precision("tMAP", targets, options)
     return scores
+
+
+def read_voters(array: np.ndarray) -> Int64[np.ndarray, "q m"]:
+    """Positions of the items that voted."""
+    if array.ndim != 2 or array.dtype.kind not in "iu":
+        seen = f"{array.dtype} of shape {array.shape}"
+        raise HashprobeError(f"voters must be database positions, integers (Q, M); got {seen}")
+    return array.astype(np.int64)
+
+
+def read_training(array: np.ndarray) -> Bool[np.ndarray, " n"]:
+    """Which items the network was trained on."""
+    if array.ndim != 1 or not np.isin(array, (0, 1)).all():
+        seen = f"{array.dtype} of shape {array.shape}"
+        raise HashprobeError(f"training must be one bool, or 0 or 1, an item (N,); got {seen}")
+    return array.astype(bool)
 
 
 def read_bits(arrays: dict[str, np.ndarray]) -> int | None:

@@ -13,14 +13,8 @@ from jaxtyping import Float64, Int64
 from hashprobe.codes.labels import AnyLabels
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.measurement import (
-    BOOTSTRAP,
-    Bootstrap,
-    Curve,
-    Measurement,
-    fill_empty,
-    sign,
-)
+from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
+from hashprobe.evaluation.measurement import Curve, Measurement, fill_empty, sign
 from hashprobe.evaluation.ranking import Empty, Ranking, Ties, check_choice, hits_within
 
 
@@ -45,7 +39,7 @@ def precision_at(
         database_labels: multi-hot or classes, over the database.
         ties: order of equal distances.
         rounding: how the query's pixels were stored, for the signature.
-        bootstrap: how the interval is drawn.
+        bootstrap: how the interval is computed.
 
     Returns:
         Mean precision in [0, 1] with its interval, and that of each query (Q,).
@@ -60,6 +54,13 @@ def precision_at(
         0.5
     """
     ranking = Ranking(query_codes, database_codes, query_labels, database_labels)
+    return score_precision(n, ranking, ties, rounding, bootstrap)
+
+
+def score_precision(
+    n: int, ranking: Ranking, ties: Ties, rounding: str | None, bootstrap: Bootstrap
+) -> Measurement:
+    """Averages P@N over the queries of a ranking."""
     values = listed_hits(ranking, check_lengths([n], ranking), ties)[:, 0] / n
     signature = sign(f"P@{n}", ties=ties, **ranking.parts(rounding))
     return Measurement.of(values, signature, bootstrap)
@@ -86,7 +87,7 @@ def precision_curve(
         database_labels: multi-hot or classes, over the database.
         ties: order of equal distances.
         rounding: how the query's pixels were stored, for the signature.
-        bootstrap: how the intervals are drawn.
+        bootstrap: how the intervals are computed.
 
     Returns:
         A point with its interval for each N.
@@ -130,7 +131,7 @@ def recall_curve(
         ties: order of equal distances.
         empty: how a query with R = 0 is counted.
         rounding: how the query's pixels were stored, for the signature.
-        bootstrap: how the intervals are drawn.
+        bootstrap: how the intervals are computed.
 
     Returns:
         A point with its interval for each N.
@@ -177,7 +178,7 @@ def precision_within_radius(
         radius: largest distance that counts, 0..K.
         empty: how a query with nothing within the radius is counted.
         rounding: how the query's pixels were stored, for the signature.
-        bootstrap: how the interval is drawn.
+        bootstrap: how the interval is computed.
 
     Returns:
         Mean precision in [0, 1] with its interval, and that of each query (Q,).

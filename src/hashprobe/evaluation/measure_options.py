@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.measurement import BOOTSTRAP, Bootstrap
+from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties, check_choice
 
 
@@ -31,7 +31,7 @@ class MeasureOptions:
     empty: Empty = "zero"
     """How a query without a value is counted: `zero`, `skip` or `error`."""
     bootstrap: Bootstrap = BOOTSTRAP
-    """How the interval is drawn."""
+    """How the interval is computed."""
 
     def __post_init__(self) -> None:
         check_choice("normaliser", self.normaliser, Normaliser)

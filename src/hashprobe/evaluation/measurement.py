@@ -10,79 +10,27 @@ import numpy as np
 from jaxtyping import Float64
 
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.bootstrap import BOOTSTRAP, BOUNDS, Bootstrap
 from hashprobe.evaluation.ranking import Empty
-from hashprobe.types import check_seed
 
 
-BLOCK_DRAWS = 1 << 14
-"""Values drawn at once, so that the intervals need little memory."""
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """How an interval is drawn: the percentile bootstrap over queries.
-
-    Raises:
-        HashprobeError: resamples is below 1, or confidence not between 0 and 1, or a seed out of
-            range.
-
-    Example:
-        >>> Bootstrap(resamples=200).confidence
-        0.95
-    """
-
-    resamples: int = 1000
-    """How many times the queries are drawn, with replacement."""
-    confidence: float = 0.95
-    """Share of the resampled means that the interval holds, in (0, 1)."""
-    seed: int = 0
-    """Seed of the draws: the same values give the same interval."""
-
-    def __post_init__(self) -> None:
-        if self.resamples < 1:
-            raise HashprobeError(f"the bootstrap needs at least 1 resample; got {self.resamples}")
-        if not 0 < self.confidence < 1:
-            raise HashprobeError(f"confidence must lie between 0 and 1; got {self.confidence}")
-        check_seed(self.seed)
-
-    def interval(
-        self, per_query: Float64[np.ndarray, "q p"]
-    ) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, " p"]]:
-        """Bounds of the mean over queries, the same draws for each of P columns.
-
-        Args:
-            per_query: float64 (Q, P), without NaN.
-
-        Returns:
-            Lower and upper bounds, float64 (P,) each.
-        """
-        random = np.random.default_rng(self.seed)
-        means = np.empty((self.resamples, per_query.shape[1]))
-        step = max(1, BLOCK_DRAWS // per_query.size)
-        for start in range(0, self.resamples, step):
-            draws = min(step, self.resamples - start)
-            drawn = random.integers(len(per_query), size=(draws, len(per_query)))
-            means[start : start + draws] = per_query[drawn].mean(axis=1)
-        tail = (1 - self.confidence) / 2
-        low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-        return low, high
-
-
-BOOTSTRAP = Bootstrap()
-"""1,000 resamples, 95 %, seed 0."""
+TOO_FEW = "too few queries for an interval"
+"""What is printed in the place of the interval."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """A mean over queries with its interval; compared only with one of the same signature.
+    """A mean over queries with its interval; compared only with one of the same measure.
 
     Example:
-        >>> a = Measurement.of(np.array([1.0, 0.5]), "P@2|v:0.1")
-        >>> print(a)
-        0.750 [0.500, 1.000]
-        >>> (a - Measurement.of(np.array([0.5, 0.0]), "P@2|v:0.1")).value
-        0.5
-        >>> a - Measurement.of(np.array([0.5, 0.0]), "R@2|v:0.1")
+        >>> a = Measurement.of(np.linspace(0.5, 1, 20), "P@2|v:0.1")
+        >>> print(a, a.signature)
+        0.750 [0.611, 0.827] P@2|ci:gaffke|v:0.1
+        >>> print(Measurement.of(np.array([1.0, 0.5]), "P@2|v:0.1"))
+        0.750 (too few queries for an interval)
+        >>> round((a - Measurement.of(np.linspace(0, 1, 20), "P@2|v:0.1")).value, 3)
+        0.25
+        >>> a - Measurement.of(np.linspace(0, 1, 20), "R@2|v:0.1")
         Traceback (most recent call last):
         ...
         hashprobe.errors.HashprobeError: different measures: P@2|v:0.1 and R@2|v:0.1
@@ -90,27 +38,34 @@ class Measurement:
 
     value: float
     """Mean over the queries that count."""
-    low: float
-    """Lower bound of the interval."""
-    high: float
-    """Upper bound of the interval."""
+    low: float | None
+    """Lower bound of the interval; None with too few queries for one."""
+    high: float | None
+    """Upper bound of the interval; None with too few queries for one."""
     signature: str
-    """How the number was computed, `key:value` parts joined by `|`."""
+    """How the number was computed, `key:value` parts joined by `|`; `ci` names its interval."""
     per_query: Float64[np.ndarray, " q"]
     """float64 (Q,); NaN where the query was skipped."""
     confidence: float
-    """Share that the interval holds, in (0, 1)."""
+    """How often the interval is to hold the mean, in (0, 1)."""
+    bounds: tuple[float, float] = BOUNDS
+    """The range of the values."""
 
     @classmethod
     def of(
-        cls, per_query: Float64[np.ndarray, " q"], signature: str, bootstrap: Bootstrap = BOOTSTRAP
+        cls,
+        per_query: Float64[np.ndarray, " q"],
+        signature: str,
+        bootstrap: Bootstrap = BOOTSTRAP,
+        bounds: tuple[float, float] = BOUNDS,
     ) -> Measurement:
         """Averages values over queries.
 
         Args:
             per_query: float64 (Q,); NaN leaves the query out.
-            signature: how the values were computed.
-            bootstrap: how the interval is drawn.
+            signature: how the values were computed; the method of the interval is added.
+            bootstrap: how the interval is computed.
+            bounds: the range of the values; values beyond it widen it.
 
         Returns:
             The mean and its interval.
@@ -121,11 +76,15 @@ class Measurement:
         counted = per_query[~np.isnan(per_query)]
         if not counted.size:
             raise HashprobeError(f"no query is left to average in {signature}: all were skipped")
-        low, high = bootstrap.interval(counted[:, None])
-        value, bounds = float(counted.mean()), (float(low[0]), float(high[0]))
-        return cls(value, *bounds, signature, per_query, bootstrap.confidence)
+        ends = (float(end[0]) for end in bootstrap.interval(counted[:, None], bounds))
+        low, high = (None if np.isnan(end) else end for end in ends)
+        signature = with_method(signature, bootstrap.method)
+        value = float(counted.mean())
+        return cls(value, low, high, signature, per_query, bootstrap.confidence, bounds)
 
     def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f} ({TOO_FEW})"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def __sub__(self, other: Measurement) -> Measurement:
@@ -160,9 +119,9 @@ class Curve:
     value: Float64[np.ndarray, " p"]
     """Means over queries."""
     low: Float64[np.ndarray, " p"]
-    """Lower bounds."""
+    """Lower bounds; NaN with too few queries for an interval."""
     high: Float64[np.ndarray, " p"]
-    """Upper bounds."""
+    """Upper bounds; NaN with too few queries for an interval."""
     signature: str
     """How the numbers were computed."""
     confidence: float
@@ -185,12 +144,16 @@ class Curve:
         if not len(counted):
             raise HashprobeError(f"no query is left to average in {signature}: all were skipped")
         low, high = bootstrap.interval(counted)
+        signature = with_method(signature, bootstrap.method)
         return cls(at, counted.mean(axis=0), low, high, signature, bootstrap.confidence)
 
     def to_json(self) -> dict[str, Any]:
         """What goes into a file: lists of at, value, low and high, and the signature."""
         names = ("at", "value", "low", "high")
-        lists: dict[str, Any] = {name: getattr(self, name).tolist() for name in names}
+        lists: dict[str, Any] = {
+            name: [None if np.isnan(v) else v for v in getattr(self, name).tolist()]
+            for name in names
+        }
         return {**lists, "signature": self.signature}
 
 
@@ -201,29 +164,33 @@ def paired_difference(
 
     Args:
         a: a measurement over Q queries.
-        b: one of the same signature over the same queries in the same order.
-        bootstrap: how the interval is drawn.
+        b: one of the same measure over the same queries in the same order.
+        bootstrap: how the interval is computed.
 
     Returns:
         a - b; a query that one of them skipped is left out.
 
     Raises:
-        HashprobeError: the signatures or the numbers of queries differ, or no query is left.
+        HashprobeError: the measures or the numbers of queries differ, or no query is left.
 
     Example:
-        >>> a = Measurement.of(np.array([0.9, 0.4]), "P@2|v:0.1")
-        >>> b = Measurement.of(np.array([0.8, 0.3]), "P@2|v:0.1")
+        >>> values = np.linspace(0, 0.8, 100)
+        >>> a = Measurement.of(values + 0.1, "P@2|v:0.1")
+        >>> b = Measurement.of(values, "P@2|v:0.1")
         >>> print(paired_difference(a, b))
-        0.100 [0.100, 0.100]
+        0.100 [0.062, 0.131]
     """
     check_comparable(a, b)
-    return Measurement.of(a.per_query - b.per_query, f"difference:{a.signature}", bootstrap)
+    bounds = a.bounds[0] - b.bounds[1], a.bounds[1] - b.bounds[0]
+    signature = f"difference:{a.signature}"
+    return Measurement.of(a.per_query - b.per_query, signature, bootstrap, bounds)
 
 
 def check_comparable(a: Measurement, b: Measurement) -> None:
-    """Refuses two numbers that were not computed in the same way."""
-    if a.signature != b.signature:
-        raise HashprobeError(f"different measures: {a.signature} and {b.signature}")
+    """Refuses two numbers that were not computed in the same way; their intervals may differ."""
+    one, other = measure_of(a.signature), measure_of(b.signature)
+    if one != other:
+        raise HashprobeError(f"different measures: {one} and {other}")
     if len(a.per_query) != len(b.per_query):
         seen = f"{len(a.per_query)} and {len(b.per_query)}"
         raise HashprobeError(f"these numbers are over different queries: {seen}")
@@ -234,6 +201,30 @@ def sign(name: str, **parts: object) -> str:
     given = [f"{key}:{value}" for key, value in parts.items() if value is not None]
     release = ".".join(version("hashprobe").split(".")[:2])
     return "|".join([name, *given, f"v:{release}"])
+
+
+def with_method(signature: str, method: str) -> str:
+    """A signature that names the method of the interval, before the version at its end.
+
+    Example:
+        >>> with_method("MAP@all|q:5|v:0.1", "gaffke"), with_method("MAP@all|v:0.1", "percentile")
+        ('MAP@all|q:5|ci:gaffke|v:0.1', 'MAP@all|v:0.1')
+    """
+    measure = measure_of(signature)
+    if method == "percentile":  # signatures of then name no method
+        return measure
+    head, mark, version = measure.rpartition("|v:")
+    return f"{head or version}|ci:{method}{mark if head else ''}{version if head else ''}"
+
+
+def measure_of(signature: str) -> str:
+    """A signature without the method of the interval, which does not change the number itself.
+
+    Example:
+        >>> measure_of("MAP@all|q:5|ci:gaffke|v:0.1")
+        'MAP@all|q:5|v:0.1'
+    """
+    return "|".join(part for part in signature.split("|") if not part.startswith("ci:"))
 
 
 def fill_empty(

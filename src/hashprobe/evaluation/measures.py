@@ -25,8 +25,9 @@ import numpy as np
 from hashprobe.codes.labels import AnyLabels
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.evaluation.average import average_precision, harmonic
+from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
 from hashprobe.evaluation.measure_options import MeasureOptions
-from hashprobe.evaluation.measurement import BOOTSTRAP, Bootstrap, Measurement, fill_empty, sign
+from hashprobe.evaluation.measurement import Measurement, fill_empty, sign
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
 
 
@@ -57,7 +58,7 @@ def mean_average_precision(
         ties: order of equal distances; None for the normaliser's default.
         empty: how a query without a value is counted.
         rounding: how the query's pixels were stored, for the signature.
-        bootstrap: how the interval is drawn.
+        bootstrap: how the interval is computed.
 
     Returns:
         MAP in [0, 1] with its interval, and AP of each query (Q,).
@@ -71,7 +72,7 @@ def mean_average_precision(
         >>> labels = np.array([[True, False], [False, True], [True, False]])
         >>> found = mean_average_precision(codes[:1], codes, labels[:1], labels)
         >>> print(round(found.value, 4), found.signature.split("|v")[0])
-        0.8333 MAP@all|norm:hits|ties:stable|empty:zero|rel:any|q:1|db:3|bits:8
+        0.8333 MAP@all|norm:hits|ties:stable|empty:zero|rel:any|q:1|db:3|bits:8|ci:gaffke
     """
     ranking = Ranking(query_codes, database_codes, query_labels, database_labels)
     options = MeasureOptions(top, normaliser, ties, empty, bootstrap)
@@ -103,7 +104,7 @@ def targeted_mean_average_precision(
         ties: order of equal distances; None for the normaliser's default.
         empty: how a query without a value is counted.
         rounding: how the attacked pixels were stored, for the signature.
-        bootstrap: how the interval is drawn.
+        bootstrap: how the interval is computed.
 
     Returns:
         t-MAP in [0, 1] with its interval, and the AP of each query (Q,).

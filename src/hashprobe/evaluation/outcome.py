@@ -94,8 +94,8 @@ class Evaluation:
         >>> database = Codes.of(codes, [0, 1])
         >>> attack = AttackCodes(query=codes[:1], attacked=codes[1:])
         >>> print(evaluate_attack(attack, database, query_labels=[0]))
-        MAP clean                      1.000 [1.000, 1.000]
-        MAP attacked                   0.500 [0.500, 0.500]
+        MAP clean                      1.000 (too few queries for an interval)
+        MAP attacked                   0.500 (too few queries for an interval)
         signature                      MAP@all|norm:hits|ties:stable|empty:zero|...
     """
 
@@ -129,6 +129,10 @@ class Evaluation:
     """`wrong` after a video codec."""
     map_codec: Measurement | None = None
     """`map_clean` after the same codec: what the codec alone does."""
+    achieved_runs: Measurement | None = None
+    """`achieved` over repeated runs: their mean, and where another run would lie."""
+    map_runs: Measurement | None = None
+    """`map_attacked` over repeated runs."""
 
     def __str__(self) -> str:
         """The known parts, one a line, the signatures last."""
@@ -137,9 +141,11 @@ class Evaluation:
             ("t-MAP before rounding", self.achieved_float),
             ("t-MAP clean (floor)", self.floor),
             ("t-MAP target codes (ceiling)", self.ceiling),
+            ("t-MAP, between runs", self.achieved_runs),
             ("lift", self.lift),
             ("MAP clean", self.map_clean),
             ("MAP attacked", self.map_attacked),
+            ("MAP attacked, between runs", self.map_runs),
             ("bits wrong clean", self.wrong_clean),
             ("bits wrong attacked", self.wrong),
             ("t-MAP after the codec", self.achieved_codec),

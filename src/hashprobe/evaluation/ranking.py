@@ -21,6 +21,7 @@ from hashprobe.codes.labels import AnyLabels
 from hashprobe.codes.packed import PackedCodes, as_words, check_same_bits, word_distances
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.counting import Distances, count_distances, nearest
+from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.evaluation.relevance import Relevance, check_labels
 from hashprobe.storage.environment import cores
 
@@ -93,6 +94,10 @@ class Ranking:
     """Multi-hot (N, C) or classes (N,)."""
     asked: str = "query"
     """What the queries' labels are called in messages, `query` or `target`."""
+    exclusion: Exclusion | None = None
+    """Database items that are left out; after construction codes and labels lack training items."""
+    voters: Int64[np.ndarray, "q m"] | None = field(init=False, repr=False, default=None)
+    """Positions of the items that are left out for one query each, -1 for none."""
     words: UInt[np.ndarray, "w n"] = field(init=False, repr=False)
     """The database codes, regrouped for bitwise work."""
     relevance: Relevance = field(init=False, repr=False)
@@ -112,6 +117,12 @@ class Ranking:
                 f"{self.asked} labels have {widths[0]} classes, database labels {widths[1]}: "
                 "both must be over the same classes"
             )
+        if self.exclusion is not None:
+            arrays = len(self.query_codes), self.database_codes, self.database_labels
+            codes, labels, voters = self.exclusion.applied(*arrays)
+            object.__setattr__(self, "database_codes", codes)
+            object.__setattr__(self, "database_labels", labels)
+            object.__setattr__(self, "voters", voters)
         object.__setattr__(self, "words", as_words(self.database_codes.data))
         between = Relevance.between(self.query_labels, self.database_labels)
         object.__setattr__(self, "relevance", between)
@@ -136,48 +147,83 @@ class Ranking:
                 some = blocks[start : start + ahead]
                 yield from zip(some, pool.map(work, some), strict=True)
 
-    def chunks(self, rows: slice) -> Iterator[tuple[Distances, Bool[np.ndarray, "q n"]]]:
-        """Distances of some queries to the database and which items are relevant, by chunks."""
+    def chunks(
+        self, rows: slice
+    ) -> Iterator[tuple[Distances, Bool[np.ndarray, "q n"], tuple[np.ndarray, np.ndarray]]]:
+        """Distances of some queries to the database, what is relevant, and what is left out.
+
+        Items that are left out are given by row and column; they are not relevant.
+        """
         queries = as_words(self.query_codes.data[rows])
         for start in range(0, len(self.database_codes), CHUNK_ITEMS):
             items = slice(start, start + CHUNK_ITEMS)
-            near = word_distances(queries, self.words[:, items])
-            yield near, self.relevance.of(rows, items)
+            near, good = (
+                word_distances(queries, self.words[:, items]),
+                self.relevance.of(rows, items),
+            )
+            out = self.left_out(rows, start, near.shape[1])
+            good[out] = False
+            yield near, good, out
+
+    def left_out(self, rows: slice, start: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of the items of a chunk that some queries leave out, each once."""
+        if self.voters is None:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        column = np.sort(self.voters[rows], axis=1) - start
+        inside = (column >= 0) & (column < width)
+        inside[:, 1:] &= column[:, 1:] != column[:, :-1]
+        row, place = np.nonzero(inside)
+        return row, column[row, place]
 
     def counts(self, rows: slice) -> Counts:
         """Counts of items by their distance to some queries."""
-        bits = self.query_codes.bits
-        parts = (count_distances(near, good, bits) for near, good in self.chunks(rows))
-        both: np.ndarray = sum(parts)  # type: ignore[assignment]
+        both = np.zeros((len(self.query_codes.data[rows]), 2, self.query_codes.bits + 1), np.int64)
+        for near, good, (row, column) in self.chunks(rows):
+            both += count_distances(near, good, self.query_codes.bits)
+            np.subtract.at(both[:, 0], (row, near[row, column]), 1)
         return Counts(both.sum(axis=1), both[:, 1])
 
     def first_hits(
         self, rows: slice, top: int
     ) -> tuple[Bool[np.ndarray, "q t"], Int64[np.ndarray, " q"]]:
-        """Which of the first T places in search order are relevant, and R of the whole database."""
+        """Which of the first T places in search order are relevant, and R of the whole database.
+
+        The list of a query for which items are left out may end before T: nothing is there.
+        """
         held: list[list[tuple[np.ndarray, np.ndarray]]] = []
         known = np.zeros(len(self.query_codes.data[rows]), np.int64)
-        for near, good in self.chunks(rows):
+        for near, good, out in self.chunks(rows):
             known += np.array([np.count_nonzero(row) for row in good])
+            there = np.ones(near.shape, bool) if len(out[0]) else None
+            if there is not None:
+                there[out] = False
             held = held or [[] for _ in near]
             for row, parts in enumerate(held):
                 # Among equal distances the earlier position comes first, so only strictly
                 # nearer items can enter a full list.
                 full = len(parts) == 1 and len(parts[0][0]) == top
                 nearer = near[row] < parts[0][0][-1] if full else np.ones(len(near[row]), bool)
+                nearer = nearer if there is None else nearer & there[row]
                 parts.append((near[row][nearer], good[row][nearer]))
                 if sum(len(part) for part, _ in parts) >= top:
                     all_near, all_good = (
                         np.concatenate(column) for column in zip(*parts, strict=True)
                     )
                     parts[:] = [nearest(all_near, all_good, top)]
-        return np.stack([parts[0][1] for parts in held]), known
+        hits = np.zeros((len(held), top), bool)
+        for row, parts in enumerate(held):
+            all_near, all_good = (np.concatenate(column) for column in zip(*parts, strict=True))
+            if len(all_near) != top or len(parts) > 1:
+                all_good = nearest(all_near, all_good, top)[1] if len(all_near) else all_good
+            hits[row, : len(all_good)] = all_good
+        return hits, known
 
     def parts(self, rounding: str | None) -> dict[str, object]:
         """The parts that end every signature."""
         queries, database = len(self.query_codes), len(self.database_codes)
         sizes = {"q": queries, "db": database, "bits": self.query_codes.bits}
-        return {"rel": "any", **sizes, "round": rounding}
+        without = None if self.exclusion is None else self.exclusion.name
+        return {"rel": "any", "without": without, **sizes, "round": rounding}
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:

@@ -11,14 +11,10 @@ from hashprobe.codes.labelled import Codes
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
+from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.evaluation.measure_options import DEFAULTS, MeasureOptions
-from hashprobe.evaluation.measurement import (
-    BOOTSTRAP,
-    Bootstrap,
-    Measurement,
-    paired_difference,
-    sign,
-)
+from hashprobe.evaluation.measurement import Measurement, paired_difference, sign
 from hashprobe.evaluation.measures import score_average_precision
 from hashprobe.evaluation.outcome import AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import Perceptibility
@@ -40,6 +36,7 @@ def evaluate_attack(
     options: MeasureOptions = DEFAULTS,
     perceptibility: Perceptibility | None = None,
     perceptibility_float: Perceptibility | None = None,
+    exclusion: Exclusion | None = None,
 ) -> Evaluation:
     """Measures an attack from codes and labels (the protocol of DHTA, section 4.1).
 
@@ -60,9 +57,10 @@ def evaluate_attack(
         query_labels: the queries' own labels, (Q, C) multi-hot or (Q,) classes below C, as an
             array, a tensor or a list; None if not known.
         target_labels: the label that each attack aims at, in the same forms; None without one.
-        options: T, normaliser, ties, the policy for empty queries, and how intervals are drawn.
+        options: T, normaliser, ties, the policy for empty queries, and how intervals are computed.
         perceptibility: how visible the rounded result is.
         perceptibility_float: how visible the result before rounding is.
+        exclusion: database items that MAP and t-MAP leave out; the signature says which.
 
     Returns:
         The record; every measured part has an interval and a signature.
@@ -90,10 +88,11 @@ def evaluate_attack(
     parts: dict[str, Measurement] = {}
     if query_labels is not None:
         own = read_labels(query_labels, "query", database)
-        parts |= own_parts(codes, LabelSearch("MAP", "query", database, own, options))
+        parts |= own_parts(codes, LabelSearch("MAP", "query", database, own, options, exclusion))
     if target_labels is not None:
         wanted = read_labels(target_labels, "target", database)
-        parts |= target_parts(codes, LabelSearch("tMAP", "target", database, wanted, options))
+        search = LabelSearch("tMAP", "target", database, wanted, options, exclusion)
+        parts |= target_parts(codes, search)
     if codes.target is not None:
         parts |= bit_parts(codes, codes.target, options.bootstrap)
     return Evaluation(
@@ -122,6 +121,7 @@ class LabelSearch:
     database: Codes
     labels: Labels
     options: MeasureOptions
+    exclusion: Exclusion | None = None
 
     def score(
         self, codes: PackedCodes, rounding: str | None = None, empty: Empty | None = None
@@ -129,7 +129,7 @@ class LabelSearch:
         """MAP of codes under a policy, or the 0 of `zero` where `skip` would leave no query."""
         assert self.database.labels is not None
         arrays = codes, self.database.packed, self.labels, self.database.labels
-        ranking = Ranking(*arrays, self.asked)
+        ranking = Ranking(*arrays, self.asked, self.exclusion)
         options = replace(self.options, empty=self.options.empty if empty is None else empty)
         if options.empty == "skip":
             counted = replace(options, empty="zero")
@@ -204,7 +204,7 @@ def wrong_bits(
         codes: Q codes of K bits.
         target_codes: Q codes of K bits.
         rounding: how the attacked pixels were stored, for the signature.
-        bootstrap: how the interval is drawn.
+        bootstrap: how the interval is computed.
 
     Returns:
         Bits in 0..K with their interval.
@@ -219,4 +219,4 @@ def wrong_bits(
     """
     distances = paired_hamming(codes, target_codes).astype(np.float64)
     signature = sign("wrong bits", q=len(codes), bits=codes.bits, round=rounding)
-    return Measurement.of(distances, signature, bootstrap)
+    return Measurement.of(distances, signature, bootstrap, (0.0, float(codes.bits)))

@@ -185,7 +185,7 @@ class Pool:
         """Outputs and gradient of some queries of the pool."""
         rows = self.rows[part]
         with attend(rows.tolist()):
-            return gradient_of(
+            outputs, gradient = gradient_of(
                 lambda shown: self.problem.forward(rows, shown),
                 self.shown[part],
                 self.targets[rows],
@@ -193,6 +193,9 @@ class Pool:
                 self.steps[part],
                 self.problem.victim,
             )
+        # The layout of a clip's gradient depends on the clips beside it, and a norm that is summed
+        # in another order differs in its last bit.
+        return outputs, gradient.contiguous(memory_format=self.problem.layout)
 
     def parts(self, size: int) -> Iterator[slice]:
         """The queries of the pool, some at a time."""

@@ -1,3 +1,5 @@
+from .claims import Verdict as Verdict
+from .claims import verdicts as verdicts
 from .recipe import Cell as Cell
 from .recipe import Recipe as Recipe
 from .recipe import load_recipe as load_recipe
@@ -7,7 +9,6 @@ from .reproduction import expected_minutes as expected_minutes
 from .reproduction import reproduce as reproduce
 from .result import Entry as Entry
 from .result import Result as Result
-from .result import Verdict as Verdict
 from .settings import Setting as Setting
 from .settings import dataset_names as dataset_names
 from .settings import load_setting as load_setting

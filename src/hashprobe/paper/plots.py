@@ -5,8 +5,8 @@ from typing import Any
 
 from hashprobe.audit.examples import make_examples
 from hashprobe.audit.run_io import EncodedRun
-from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.paper.result import Result
+from hashprobe.paper.retrieval_curves import row_codes
 from hashprobe.paper.running import Runner
 from hashprobe.report.content import Curve, Example, Picture
 from hashprobe.report.figures import curve_figure, curve_png
@@ -82,16 +82,8 @@ def level(result: Result, row: int) -> str:
 def curves(result: Result, victim: EncodedRun) -> list[Drawing]:
     """Precision over recall, and precision at N; `original` by own labels, as in the paper."""
     recipe, database, sets = result.recipe, victim.database, []
-    rows = {int(p): row for row, p in enumerate(victim.query.positions)}
     for i, row in enumerate(recipe.rows):
-        cell = recipe.cell(row, recipe.columns[0])
-        attacked = AttackResult.load(result.attacks[i, 0].folder)
-        codes, labels = attacked.codes, attacked.target_labels
-        assert labels is not None  # every attack of a run is scored with target labels
-        if cell.attack == "original":
-            codes = attacked.clean_codes
-            labels = victim.query.labels[[rows[int(q)] for q in attacked.query_ids]]
-        sets.append((row.name, codes, labels))
+        sets.append((row.name, *row_codes(recipe, i, result.attacks[i, 0], victim)))
     pr, precision = curves_of(sets, database.codes, database.labels)
     drawn = []
     for name, caption, found, x_label, log_x in (

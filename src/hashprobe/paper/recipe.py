@@ -16,7 +16,16 @@ Data = Literal["images", "videos", "both"]
 """What kind of data something is about."""
 Show = Literal["table", "curves", "lines", "examples", "pictures"]
 Check = Literal[
-    "above", "mostly above", "near", "halves", "exceeds", "grows down", "grows along", "falls along"
+    "above",
+    "mostly above",
+    "near",
+    "around",
+    "halves",
+    "exceeds",
+    "grows down",
+    "grows along",
+    "falls along",
+    "curves above",
 ]
 PRESETS = ("paper", "official-code", "default")
 """Names of attack presets."""
@@ -67,7 +76,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the paper that can be checked on the numbers."""
+    """A sentence that can be checked on the numbers: the paper's, or an expectation of ours."""
 
     say: str
     """In words."""
@@ -76,10 +85,16 @@ class Claim:
     rows: tuple[int, ...]
     """Which rows."""
     by: float = 0.0
-    """Points of per cent: by how much at least (above, exceeds), at most (near), or how far a
-    neighbour may fall where the whole grows."""
+    """Points of per cent: by how much at least (above, exceeds), at most (near), about (around), or
+    how far a neighbour may fall before it speaks against growth."""
     data: Data = "both"
     """What it is said of."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns that it is about; none for all."""
+    within: float = 0.0
+    """How far from `by` a difference may be (around)."""
+    ours: bool = False
+    """Whether it is an expectation of ours: the paper does not say so, or not with this number."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +155,14 @@ class Recipe:
             data: {row: [figures[i] for i in kept] for row, figures in rows.items()}
             for data, rows in (self.published or {}).items()
         }
-        claims = self.claims
-        if len(kept) < 2:
-            claims = tuple(claim for claim in claims if not claim.check.endswith("along"))
         columns = tuple(self.columns[i] for i in kept)
+        names = {column.name for column in columns}
+        claims = tuple(
+            claim
+            for claim in self.claims
+            if (len(kept) > 1 or not claim.check.endswith("along"))
+            and (not claim.columns or names & set(claim.columns))
+        )
         return replace(self, columns=columns, published=published, claims=claims)
 
 
@@ -207,7 +226,7 @@ def parse(name: str, content: dict[str, Any], preset: str, eps_scale: float = 1.
         raise HashprobeError(f"recipe {name}: {content['show']} have one column")
     check_data(name, content)
     check_settings(name, content.get("cells", {}))
-    claims = tuple(claim(name, one, rows) for one in content.get("claims", ()))
+    claims = tuple(claim(name, one, rows, columns) for one in content.get("claims", ()))
     return Recipe(
         **{
             **content,
@@ -245,8 +264,17 @@ def check_settings(recipe: str, settings: Mapping[str, Any]) -> None:
             raise HashprobeError(f"recipe {recipe}: {key} must be one of {choices}; got {value!r}")
 
 
-def claim(recipe: str, content: dict[str, Any], rows: tuple[Line, ...]) -> Claim:
+def claim(
+    recipe: str, content: dict[str, Any], rows: tuple[Line, ...], columns: tuple[Line, ...]
+) -> Claim:
     """A claim with its rows by number."""
+    if unknown := set(content) - {one.name for one in fields(Claim)}:
+        raise HashprobeError(f"recipe {recipe}: a claim has an unknown key {sorted(unknown)[0]!r}")
+    about = tuple(content.get("columns", ()))
+    if strange := set(about) - {column.name for column in columns}:
+        raise HashprobeError(
+            f"recipe {recipe}: a claim is about an unknown column {sorted(strange)[0]!r}"
+        )
     names = [row.name for row in rows]
     numbers = []
     for row in content["rows"]:
@@ -256,8 +284,8 @@ def claim(recipe: str, content: dict[str, Any], rows: tuple[Line, ...]) -> Claim
     if content["check"] not in get_args(Check):
         raise HashprobeError(f"recipe {recipe}: unknown check {content['check']!r}")
     check_data(recipe, content)
-    optional = {key: content[key] for key in ("by", "data") if key in content}
-    return Claim(content["say"], content["check"], tuple(numbers), **optional)
+    optional = {k: content[k] for k in ("by", "data", "within", "ours") if k in content}
+    return Claim(content["say"], content["check"], tuple(numbers), **optional, columns=about)
 
 
 def check_data(recipe: str, content: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hashprobe.attacks.registry import DEFAULT
+from hashprobe.crafting.deterministic import repeatable
 from hashprobe.errors import HashprobeError
 from hashprobe.paper.plots import Drawing, draw
 from hashprobe.paper.recipe import Recipe, recipe_names
@@ -84,7 +85,8 @@ def expected_minutes(recipes: Sequence[Recipe], setting: Setting) -> float:
             name, options = setting.attack_of(cell)
             steps = float(getattr(options, "steps", 0)) * (REACHED if name == DEFAULT else 1)
             key = (*victim, cell.pool, name, options, setting.budget_of(cell))
-            attacks[key] = setting.queries * steps * setting.step_ms / 60_000
+            each = setting.queries * setting.repeats
+            attacks[key] = each * steps * setting.step_ms / 60_000
     return len(victims) * (setting.minutes + ENCODE_MINUTES) + sum(attacks.values())
 
 
@@ -123,6 +125,14 @@ def reproduce(
         True
     """
     check_places(setting)
+    with repeatable(runtime):
+        return computed(recipes, setting, out, command, runtime)
+
+
+def computed(
+    recipes: Sequence[Recipe], setting: Setting, out: Path, command: str, runtime: Runtime
+) -> list[Result]:
+    """Computes recipes and writes them."""
     runner = Runner(setting, out / "victims", runtime)
     folder = results_folder(setting, out)
     done: list[tuple[Result, list[Drawing]]] = []

@@ -1,16 +1,16 @@
-"""The numbers of a recipe, each with its interval, and what they say of the paper's claims."""
+"""The numbers of a recipe, each with its interval."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from hashprobe.audit.results import Finished
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.bootstrap import BOOTSTRAP
 from hashprobe.evaluation.measurement import Measurement
-from hashprobe.paper.recipe import Claim, Recipe
+from hashprobe.paper.recipe import Recipe
 from hashprobe.paper.settings import Setting
 
 
@@ -31,38 +31,78 @@ class Entry:
     """The value of each query, for differences in pairs."""
     before_rounding: float | None = None
     """The same of the pixels that the attack gave, as papers report it."""
+    bounds: tuple[float, float] = (0.0, 100.0)
+    """The range of the value of a query."""
+    runs: "Entry | None" = None
+    """The mean over repeated runs and where another run would lie; None of one run."""
 
     @classmethod
-    def of(cls, measurement: Measurement | None, before_rounding: float | None = None) -> "Entry":
+    def of(
+        cls,
+        measurement: Measurement | None,
+        before_rounding: float | None = None,
+        runs: Measurement | None = None,
+    ) -> "Entry":
         """A measurement in per cent; a query that was left out of it counts 0 in differences."""
         if measurement is None:
             raise HashprobeError("a recipe asks for a number that was not measured: attack again")
+        low, high = measurement.low, measurement.high
         return cls(
             100 * measurement.value,
-            100 * measurement.low,
-            100 * measurement.high,
+            None if low is None else 100 * low,
+            None if high is None else 100 * high,
             measurement.signature,
             100 * np.nan_to_num(measurement.per_query),
             before_rounding,
+            (100 * measurement.bounds[0], 100 * measurement.bounds[1]),
+            None if runs is None else cls.of(runs),
         )
 
+    @classmethod
+    def over(
+        cls, per_query: Float64[np.ndarray, " q"], signature: str, bounds: tuple[float, float]
+    ) -> "Entry":
+        """The mean over queries, in the units of the table."""
+        found = Measurement.of(per_query, signature, bounds=bounds)
+        return cls(found.value, found.low, found.high, found.signature, per_query, bounds=bounds)
+
     def __str__(self) -> str:
-        if self.low is None or self.high is None:
-            return f"{self.value:.2f}"
-        return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
+        text = f"{self.value:.2f}" if self.per_query is None else f"{self.value:.1f}"
+        if self.low is not None and self.high is not None:
+            text = f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
+        if self.runs is None or self.runs.low is None or self.runs.high is None:
+            return text
+        return f"{text}, runs {self.runs.low:.1f} to {self.runs.high:.1f}"
 
     def halved(self) -> "Entry":
         """Half of it, query by query."""
         half = None if self.per_query is None else self.per_query / 2
-        return Entry(self.value / 2, None, None, self.signature, half)
+        bounds = self.bounds[0] / 2, self.bounds[1] / 2
+        return Entry(self.value / 2, None, None, self.signature, half, bounds=bounds)
 
     def minus(self, other: "Entry") -> "Entry":
         """The difference, with a paired interval where both know their queries."""
         value, signature = self.value - other.value, f"{self.signature} less {other.signature}"
+        bounds = self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0]
         if self.per_query is None or other.per_query is None:
-            return Entry(value, None, None, signature)
-        paired = Measurement.of(self.per_query - other.per_query, signature)
-        return Entry(paired.value, paired.low, paired.high, signature, paired.per_query)
+            return Entry(value, None, None, signature, bounds=bounds)
+        return Entry.over(self.per_query - other.per_query, signature, bounds)
+
+    def doubts(self, at: float) -> tuple[float, float] | None:
+        """p-values of the claims that the mean is above, and below, a value; None if unknown."""
+        if self.per_query is None:
+            return None
+        return BOOTSTRAP.doubts(self.per_query, at, self.bounds)
+
+
+def mean_of(entries: Sequence[Entry]) -> Entry:
+    """The mean of several numbers over the same queries, query by query."""
+    signature, bounds = f"mean of {entries[0].signature}", entries[0].bounds
+    parts = [entry.per_query for entry in entries if entry.per_query is not None]
+    if len(parts) < len(entries):
+        value = float(np.mean([entry.value for entry in entries]))
+        return Entry(value, None, None, signature, bounds=bounds)
+    return Entry.over(np.mean(parts, axis=0), signature, bounds)
 
 
 @dataclass(frozen=True)
@@ -78,28 +118,24 @@ class VictimFacts:
     """MAP of all its queries."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the numbers say of one claim.
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Precision by list length, query by query, and mean precision over mean recall of one row.
 
     Example:
-        >>> Verdict("DHTA is above P2P", True, "32 bits: +8.2 [+4.1, +12.5]").holds
-        True
+        >>> one = np.ones(1)
+        >>> Curves(np.array([1]), np.ones((20, 1)), one, one).precision.shape
+        (20, 1)
     """
 
-    say: str
-    holds: bool
-    numbers: str
-    """The comparisons behind it, column by column."""
-    clear: bool = True
-    """Whether all of them are beyond chance: the intervals leave nothing open."""
-
-    @property
-    def word(self) -> str:
-        """The verdict in words."""
-        if not self.holds:
-            return "does not hold"
-        return "holds" if self.clear else "holds, not beyond chance"
+    lengths: Int64[np.ndarray, " p"]
+    """List lengths N."""
+    precision: Float64[np.ndarray, "q p"]
+    """Precision at each N of each query, in [0, 1]."""
+    mean_recall: Float64[np.ndarray, " d"]
+    """Mean recall within Hamming radius 0..K."""
+    mean_precision: Float64[np.ndarray, " d"]
+    """Mean precision within the same radius."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +148,8 @@ class Result:
         >>> grid = {(0, 0): Entry(82.4, 80.0, 85.0, "tMAP@1000|v:0.1")}
         >>> result = Result(
         ...     load_recipe("figure8"), load_setting("digits", "bench"), grid, {}, ())
-        >>> result.verdicts()
-        []
+        >>> result.seconds()
+        {}
     """
 
     recipe: Recipe
@@ -122,106 +158,11 @@ class Result:
     attacks: Mapping[tuple[int, int], Finished]
     """The attack behind each number."""
     victims: tuple[VictimFacts, ...]
+    curves: Mapping[int, "Curves"] = field(default_factory=dict)
+    """Row to its curves, of recipes that show curves."""
 
     def seconds(self) -> dict[str, float]:
         """How long each network and each attack took when it was computed, by name."""
         trained = {victim.name: victim.seconds for victim in self.victims}
         costs = {str(done.folder): done.record.cost for done in self.attacks.values()}
         return trained | {name: cost.seconds if cost else 0.0 for name, cost in costs.items()}
-
-    def verdicts(self) -> list[Verdict]:
-        """What the numbers say of the recipe's claims."""
-        return [check(claim, self) for claim in self.recipe.claims]
-
-
-def check(claim: Claim, result: Result) -> Verdict:
-    """One claim on the numbers: it holds where every comparison behind it does.
-
-    `above`: every row but the last is above the last by more than `by`. `grows`: the last is above
-    the first, and no neighbour falls by more than `by`. Queries without a hit count 0.
-
-    Args:
-        claim: the claim.
-        result: the numbers.
-    """
-    grid, columns = result.grid, range(len(result.recipe.columns))
-    names = [column.name for column in result.recipe.columns]
-    rows, by = claim.rows, claim.by
-    seen: list[Comparison]
-    if claim.check in ("above", "mostly above"):
-        labels = [f"{result.recipe.rows[i].name}, " if len(rows) > 2 else "" for i in rows]
-        seen = [
-            beyond(grid[i, j].minus(grid[rows[-1], j]), by, f"{label}{names[j]}")
-            for i, label in zip(rows[:-1], labels, strict=False)
-            for j in columns
-        ]
-    elif claim.check == "near":
-        gaps = [grid[rows[0], j].minus(grid[rows[1], j]) for j in columns]
-        seen = [within(gap, by, name) for gap, name in zip(gaps, names, strict=True)]
-    elif claim.check == "halves":
-        pairs = [(grid[rows[0], j], grid[rows[1], j]) for j in columns]
-        seen = [
-            replace(
-                beyond(other.halved().minus(one), 0, name),
-                text=f"{name}: {one.value:.1f} of {other.value:.1f}",
-            )
-            for (one, other), name in zip(pairs, names, strict=True)
-        ]
-    elif claim.check == "exceeds":
-        entries = [grid[rows[0], j] for j in columns]
-        seen = [
-            replace(beyond(entry, by, name), text=f"{name}: {entry}")
-            for entry, name in zip(entries, names, strict=True)
-        ]
-    elif claim.check == "grows down":
-        seen = [growth([grid[i, j] for i in rows], by, f"{names[j]}: ") for j in columns]
-    else:
-        values = [grid[rows[0], j] for j in columns]
-        back = claim.check == "falls along"
-        ends = f"from {names[-1]} to {names[0]}: " if back else ""
-        seen = [growth(values[::-1] if back else values, by, ends)]
-    met = sum(one.holds for one in seen)
-    holds = met > len(seen) / 2 if claim.check == "mostly above" else met == len(seen)
-    clear = all(one.clear for one in seen if one.holds)
-    return Verdict(claim.say, holds, "; ".join(one.text for one in seen), clear)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One comparison behind a claim."""
-
-    holds: bool
-    clear: bool
-    """Whether chance cannot explain it."""
-    text: str
-
-
-def beyond(gap: Entry, by: float, name: str) -> Comparison:
-    """Whether a difference is above a bound, and its interval, too."""
-    clear = gap.low is not None and gap.low > by
-    return Comparison(gap.value > by, clear, f"{name}: {signed(gap)}")
-
-
-def within(gap: Entry, by: float, name: str) -> Comparison:
-    """Whether a difference is smaller than a bound either way, and its interval, too."""
-    inside = gap.low is not None and gap.high is not None and -by < gap.low and gap.high < by
-    return Comparison(abs(gap.value) < by, inside, f"{name}: {signed(gap)}")
-
-
-def growth(values: Sequence[Entry], slack: float, name: str) -> Comparison:
-    """Whether the last is above the first and no neighbour falls by more than the slack."""
-    whole = values[-1].minus(values[0])
-    steps = [b.minus(a) for a, b in pairwise(values)]
-    worst = min(steps, key=lambda gap: gap.value)
-    text = name + " → ".join(f"{entry.value:.1f}" for entry in values) + f", {signed(whole)}"
-    if worst.value < 0:
-        text += f", largest fall {signed(worst)}"
-    holds = whole.value > 0 and worst.value >= -slack
-    return Comparison(holds, whole.low is not None and whole.low > 0, text)
-
-
-def signed(gap: Entry) -> str:
-    """A difference with its sign and interval."""
-    if gap.low is None or gap.high is None:
-        return f"{gap.value:+.1f}"
-    return f"{gap.value:+.1f} [{gap.low:+.1f}, {gap.high:+.1f}]"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from hashprobe.paper.claims import verdicts
 from hashprobe.paper.plots import Drawing
 from hashprobe.paper.result import Entry, Result
 from hashprobe.paper.tables import published_rows, signatures, unit
@@ -29,6 +30,8 @@ def page(results: Sequence[tuple[Result, Sequence[Drawing]]], command: str) -> s
         ("Scale", setting.scale),
         ("Attacks", setting.preset),
         ("Queries", str(setting.queries)),
+        ("Runs of each attack", str(setting.repeats)),
+        ("Attacks computed", computed(results[0][0])),
         ("List length T", "whole database" if setting.top is None else f"{setting.top:,}"),
         ("Training and attacks", f"{sum(seconds.values()) / 60:.0f} min in all"),
     ]
@@ -44,11 +47,18 @@ def page(results: Sequence[tuple[Result, Sequence[Drawing]]], command: str) -> s
     )
 
 
+def computed(result: Result) -> str:
+    """In which mode the attacks were computed, by their records."""
+    modes = [done.record.recipe.get("deterministic") for done in result.attacks.values()]
+    known = {f"in batches of {m['batch_size']} by {m['threads']} threads" for m in modes if m}
+    return "; ".join(sorted(known)) or "in batches as the memory allowed"
+
+
 def part(result: Result, drawings: Sequence[Drawing]) -> dict[str, Any]:
     """One recipe as the template takes it; figures of pictures show no table."""
     from markupsafe import Markup
 
-    recipe, verdicts = result.recipe, result.verdicts()
+    recipe, said = result.recipe, verdicts(result)
     number = recipe.source.split(",", 1)[-1].split("(")[0].strip()
     pictures = recipe.show in ("examples", "pictures")
     rows = [
@@ -68,8 +78,8 @@ def part(result: Result, drawings: Sequence[Drawing]) -> dict[str, Any]:
         "rows": [] if pictures else rows,
         "published": published_rows(result),
         "unit": unit(result),
-        "claims": verdicts,
-        "held": sum(verdict.holds for verdict in verdicts),
+        "claims": said,
+        "held": sum(verdict.holds for verdict in said),
         "signatures": signatures(result),
     }
 

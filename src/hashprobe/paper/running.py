@@ -9,25 +9,30 @@ import numpy as np
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.audit.attack_step import attack_run
 from hashprobe.audit.encode_step import encode_run
+from hashprobe.audit.exclusions import exclusion_of, measured_without, voters_of
 from hashprobe.audit.network import Network
+from hashprobe.audit.protocol import Protocol
 from hashprobe.audit.results import Finished, finished_attack
 from hashprobe.audit.run_io import EncodedRun, open_run
 from hashprobe.audit.train_step import train_run
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.deterministic import THREADS
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement, sign
-from hashprobe.evaluation.measures import mean_average_precision
+from hashprobe.evaluation.measures import score_average_precision
 from hashprobe.evaluation.perceptibility import compare_pixels
+from hashprobe.evaluation.ranking import Ranking
 from hashprobe.paper.recipe import Cell, Recipe
 from hashprobe.paper.result import Entry, Result, VictimFacts
+from hashprobe.paper.retrieval_curves import retrieval_curves
 from hashprobe.paper.settings import Setting
 from hashprobe.storage.files import fingerprint, jsonable, read_json
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
-from hashprobe.types import Runtime
+from hashprobe.types import Budget, Runtime
 
 
 PLACES = ("root", "lists")
@@ -101,6 +106,10 @@ class Runner:
             "protocol": protocol.to_json(),
             "precision": setting.precision,
         }
+        if self.runtime.deterministic:
+            asked["deterministic"] = THREADS
+        if setting.repeats > 1:
+            asked["repeats"] = setting.repeats
 
         def folder_of(run: Run) -> Path:
             # The checksums of model and codes are part of it: a new victim has other ones.
@@ -110,7 +119,7 @@ class Runner:
         if (path / "run.json").exists():
             done = finished_attack(folder_of(Run.open(path)))
             if done is not None:
-                return done
+                return self.as_measured(cell, done)
         victim = self.victim(cell)
         folder = folder_of(victim.run)
         precision: Any = setting.precision
@@ -120,10 +129,18 @@ class Runner:
             protocol=protocol,
             name=folder.name,
             runtime=replace(self.runtime, precision=precision),
+            repeats=setting.repeats,
         )
         done = finished_attack(folder)
         assert done is not None
-        return done
+        return self.as_measured(cell, done)
+
+    def as_measured(self, cell: Cell, done: Finished) -> Finished:
+        """An attack by the setting's measures; what they leave out changes no attack."""
+        voters, training = self.setting.exclude_voters, self.setting.exclude_training
+        if not voters and not training:
+            return done
+        return measured_without(done, self.victim(cell), voters=voters, training=training)
 
     def entry(self, cell: Cell, done: Finished) -> Entry:
         """The number of a cell."""
@@ -131,16 +148,19 @@ class Runner:
         untouched = cell.attack == "original"
         if cell.measure == "t-MAP" and not untouched:
             raw = evaluation.achieved_float
-            return Entry.of(evaluation.achieved, None if raw is None else 100 * raw.value)
+            before = None if raw is None else 100 * raw.value
+            return Entry.of(evaluation.achieved, before, evaluation.achieved_runs)
         if cell.measure == "t-MAP":
             return Entry.of(evaluation.floor)
         if cell.measure == "MAP":
-            return Entry.of(evaluation.map_clean if untouched else evaluation.map_attacked)
+            if untouched:
+                return Entry.of(evaluation.map_clean)
+            return Entry.of(evaluation.map_attacked, runs=evaluation.map_runs)
         if cell.measure == "ceiling":
             return Entry.of(evaluation.ceiling)
         if cell.measure == "perceptibility":
             return self.perceptibility(cell, done)
-        return Entry.of(self.map_of_codes(cell, done.folder))
+        return Entry.of(self.map_of_codes(cell, done))
 
     def perceptibility(self, cell: Cell, done: Finished) -> Entry:
         """The root mean squared change of each query, in thousandths."""
@@ -153,33 +173,34 @@ class Runner:
             twin = attacked.images8[row : row + 1]
             roots[row] = compare_pixels(clean.images, twin, clean.lengths).rmse
         signature = sign("RMSE", q=len(roots), round="uint8")
-        measured = Measurement.of(1000 * roots, signature)
-        return Entry(measured.value, measured.low, measured.high, signature, measured.per_query)
+        bounds = 0.0, 1000 * largest_change(done.budget, victim.hasher.contract.std)
+        return Entry.over(1000 * roots, signature, bounds)
 
-    def map_of_codes(self, cell: Cell, folder: Path) -> Measurement:
+    def map_of_codes(self, cell: Cell, done: Finished) -> Measurement:
         """MAP by own labels of the codes that an attack aims at.
 
         An untargeted attack has no target code: the farthest it can get is the opposite of a
         query's own code.
         """
-        victim, attacked = self.victim(cell), AttackResult.load(folder)
+        victim, attacked = self.victim(cell), AttackResult.load(done.folder)
         name, _ = self.setting.attack_of(cell)
         codes = attacked.target_codes
         if codes is None or ATTACKS[name].goal == "untargeted":
             codes = -attacked.clean_codes.signs()
         position = {int(p): row for row, p in enumerate(victim.query.positions)}
         rows = np.array([position[int(i)] for i in attacked.query_ids])
-        protocol = self.setting.protocol_of(cell)
-        return mean_average_precision(
+        protocol = Protocol(**(done.record.protocol or {}))
+        members = None
+        if protocol.exclude_voters:
+            members = voters_of(done, attacked, victim, rows, protocol)
+        ranking = Ranking(
             PackedCodes.from_signs(np.where(codes >= 0, 1, -1)),
             victim.database.codes,
             victim.query.labels[rows],
             victim.database.labels,
-            top=protocol.top,
-            normaliser=protocol.normaliser,
-            ties=protocol.ties,
-            empty=protocol.empty,
+            exclusion=exclusion_of(victim, members, protocol),
         )
+        return score_average_precision("MAP", ranking, protocol.measures())
 
     def run(self, recipe: Recipe) -> Result:
         """Every number of a recipe; cells of one victim are done together.
@@ -206,7 +227,21 @@ class Runner:
             grid[place] = self.entry(cell, attacks[place])
             victims.setdefault(self.path_of(cell), cell)
         facts = tuple(facts_of(path, cell) for path, cell in victims.items())
-        return Result(recipe, self.setting, grid, attacks, facts)
+        curves = {}
+        if recipe.show == "curves":
+            curves = retrieval_curves(recipe, attacks, self.victim(cells[0, 0]))
+        return Result(recipe, self.setting, grid, attacks, facts, curves)
+
+
+def largest_change(budget: Budget, std: tuple[float, float, float]) -> float:
+    """What a pixel value may change by at most, in [0, 1] units.
+
+    Example:
+        >>> largest_change(Budget(0.1), (0.5, 0.5, 0.5)), largest_change(Budget(0.1, "normalised"),
+        ...     (0.25, 0.5, 0.4))
+        (0.1, 0.05)
+    """
+    return budget.eps if budget.space == "pixel" else budget.eps * max(std)
 
 
 def accelerator(device: str) -> Any:

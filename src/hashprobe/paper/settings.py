@@ -79,6 +79,12 @@ class Setting:
     """What eps is multiplied by: pictures of few pixels need larger changes."""
     precision: str = "float32"
     """What gradients of attacks are computed in."""
+    repeats: int = 1
+    """Runs of each attack; from two on tables show how far they spread."""
+    exclude_voters: bool = False
+    """Whether measures leave out the database items that voted for a query's target code."""
+    exclude_training: bool = False
+    """Whether measures leave out the training items that stand in the database."""
     long_steps: int | None = None
     """Steps of HAG and of the feature-space attack by projected gradient; None: the paper's."""
 
@@ -138,7 +144,20 @@ class Setting:
             if data in PAPER_DATA[self.kind]
         }
         claims = tuple(claim for claim in whole.claims if claim.data in (self.kind, "both"))
-        return replace(whole, published=published, claims=claims)
+        text = whole.text.replace("{units}", self.eps_units)
+        return replace(whole, text=text, published=published, claims=claims)
+
+    @property
+    def eps_units(self) -> str:
+        """What the eps of a recipe counts in, in words."""
+        preset = PUBLISHED.get(self.preset)
+        if preset is None or preset.budget.space == "pixel":
+            return "in [0, 1] pixels"
+        return (
+            "in normalised units, after (x - mean) / std, as in the released code: with ImageNet's "
+            "std 0.01 is at most 0.58/255, which allows no grey level after rounding to 8 bits, "
+            "and 0.05 is 2.9/255"
+        )
 
     def attack_of(self, cell: Cell) -> tuple[str, Any]:
         """Name and options of a cell's attack under the preset.
@@ -246,6 +265,9 @@ class Setting:
             )
         if self.pool is not None:
             found.append(f"Target labels: {self.pool}.")
+        left_out = ["voters"] * self.exclude_voters + ["training items"] * self.exclude_training
+        if left_out:
+            found.append(f"Measures leave out {' and '.join(left_out)} of the database.")
         if self.precision != "float32":
             found.append(f"Gradients of attacks are computed in {self.precision}.")
         if (self.queries, self.seed) != (100, 0):
@@ -266,6 +288,9 @@ class Setting:
         words += [f"{self.queries}queries"] if self.queries != usual else []
         words += [f"seed{self.seed}"] if self.seed else []
         words += [self.precision] if self.precision != "float32" else []
+        words += [f"{self.repeats}runs"] if self.repeats > 1 else []
+        words += ["without-voters"] * self.exclude_voters
+        words += ["without-training"] * self.exclude_training
         return "-".join(words)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from hashprobe.evaluation.measurement import TOO_FEW
+from hashprobe.paper.claims import verdicts
 from hashprobe.paper.result import Entry, Result
 from hashprobe.paper.settings import dataset_title
 from hashprobe.storage.files import jsonable
@@ -40,9 +42,10 @@ def markdown(result: Result, figures: Sequence[str] = ()) -> str:
     lines += [f"![{recipe.title}]({figure})" for figure in figures] + [""] * bool(figures)
     if recipe.show not in ("examples", "pictures"):
         lines += [*grid(head, rows), "", unit(result), ""]
-    for verdict in result.verdicts():
-        mark = verdict.word if verdict.holds else f"**{verdict.word}**"
-        lines.append(f"- {verdict.say}: {mark} ({verdict.numbers})")
+    for verdict in verdicts(result):
+        mark = f"**{verdict.word}**" if verdict.word == "does not hold" else verdict.word
+        say = f"{verdict.say} (our expectation, not the paper's)" if verdict.ours else verdict.say
+        lines.append(f"- {say}: {mark} ({verdict.numbers})")
     lines += [""] if recipe.claims else []
     lines += [f"- `{signature}`" for signature in signatures(result)]
     return "\n".join(lines) + "\n"
@@ -71,7 +74,10 @@ def published_rows(result: Result) -> list[tuple[str, str, list[str]]]:
 
 def unit(result: Result) -> str:
     """What the numbers count in."""
-    intervals = "with 95 % bootstrap intervals over the queries"
+    few = all(entry.low is None for entry in result.grid.values())
+    intervals = TOO_FEW if few else "with 95 % intervals over the queries"
+    if any(entry.runs is not None for entry in result.grid.values()):
+        intervals += "; after `runs` where another run of the attack would lie (95 %)"
     if any(cell.measure == "perceptibility" for cell in result.recipe.all_cells()):
         return f"In thousandths of [0, 1], {intervals}."
     return f"In per cent, {intervals}."
@@ -155,6 +161,8 @@ def as_json(result: Result) -> dict[str, Any]:
             "paper": paper_figure(result, i, j),
             "signature": entry.signature,
             "before_rounding": entry.before_rounding,
+            "runs": None if entry.runs is None else [entry.runs.low, entry.runs.high],
+            "deterministic": result.attacks[i, j].record.recipe.get("deterministic"),
             "attack": str(result.attacks[i, j].folder),
         }
         for (i, j), entry in sorted(result.grid.items())
@@ -176,7 +184,7 @@ def as_json(result: Result) -> dict[str, Any]:
             "changes": result.setting.changes(),
             "numbers": numbers,
             "published": result.recipe.published,
-            "claims": [asdict(verdict) for verdict in result.verdicts()],
+            "claims": [{**asdict(v), "holds": v.holds} for v in verdicts(result)],
             "victims": victims,
             "seconds": sum(result.seconds().values()),
         }

@@ -119,6 +119,13 @@ COLUMNS: tuple[Column, ...] = (
         scale=True,
     ),
     Column(
+        "t-MAP between runs",
+        "Mean t-MAP over repeated runs of the attack on the same queries, and the interval in "
+        "which another run would lie. The other intervals are about other queries.",
+        lambda r: percent(r.tmap_runs),
+        lambda r: [r.tmap_runs],
+    ),
+    Column(
         "t-MAP, float",
         "The same before the queries are rounded to 8 bits, as papers report it. No picture file "
         "holds such pixels.",

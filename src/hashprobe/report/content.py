@@ -70,6 +70,8 @@ class AttackRow:
     """As text, such as 8/255; empty for untouched queries."""
     tmap: Number | None = None
     """t-MAP of the 8-bit pictures."""
+    tmap_runs: Number | None = None
+    """Mean t-MAP over repeated runs, and where another run would lie."""
     tmap_float: Number | None = None
     """t-MAP of the same pictures before they were rounded to 8 bits."""
     floor: Number | None = None

@@ -166,8 +166,8 @@ def place(value: float | None) -> str:
 
 
 INTERVAL = (
-    "Where the value would lie for other queries of the same kind, from resampling the queries "
-    "(bootstrap)."
+    "Where the value would lie for all queries of this kind. The signature names the method (ci); "
+    "there is no interval for fewer than 10 queries."
 )
 DISTANCE = "Number of bits in which two codes differ (Hamming). Results are sorted by it."
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool
 
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.evaluation.curves import precision_curve, precision_recall_curve
+from hashprobe.evaluation.measurement import measure_of
 from hashprobe.evaluation.outcome import Evaluation
 from hashprobe.report.content import AttackRow, Curve, Kind
 from hashprobe.storage.schema import Cost
@@ -40,7 +41,7 @@ def untouched_rows(evaluations: Iterable[Evaluation]) -> list[AttackRow]:
     by_tmap, by_map = set[str](), set[str]()
     for result in sorted(evaluations, key=lambda one: one.floor is None):
         if result.floor is not None:
-            known = result.floor.signature in by_tmap
+            known = signature(result.floor) in by_tmap
         else:
             known = signature(result.map_clean) in by_map
         row = AttackRow(
@@ -58,8 +59,8 @@ def untouched_rows(evaluations: Iterable[Evaluation]) -> list[AttackRow]:
 
 
 def signature(number: object) -> str:
-    """The signature of a number that may be missing."""
-    return str(getattr(number, "signature", ""))
+    """The measure behind a number that may be missing, whatever its interval."""
+    return measure_of(str(getattr(number, "signature", "")))
 
 
 def attack_row(
@@ -90,6 +91,7 @@ def attack_row(
         kind,
         budget=budget,
         tmap=result.achieved,
+        tmap_runs=result.achieved_runs,
         tmap_float=result.achieved_float,
         floor=result.floor,
         ceiling=result.ceiling,
@@ -123,6 +125,16 @@ def budget_text(budget: Budget) -> str:
     return budget.size.removesuffix(" in pixels").split(" (")[0] + budget.where
 
 
+def list_lengths(size: int) -> list[int]:
+    """The list lengths of a precision curve over a database of some size.
+
+    Example:
+        >>> list_lengths(3)
+        [1, 2, 3]
+    """
+    return sorted({int(n) for n in np.geomspace(1, min(LONGEST, size), POINTS)})
+
+
 def curves_of(
     sets: Sequence[tuple[str, PackedCodes, Multihot]], database: PackedCodes, labels: Multihot
 ) -> tuple[tuple[Curve, ...], tuple[Curve, ...]]:
@@ -143,8 +155,7 @@ def curves_of(
         >>> precision[0].y.tolist()
         [1.0, 1.0]
     """
-    last = min(LONGEST, len(database))
-    lengths = sorted({int(n) for n in np.geomspace(1, last, POINTS)})
+    lengths = list_lengths(len(database))
     pr, precision = [], []
     for name, codes, right in sets:
         both = precision_recall_curve(codes, database, right, labels)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hashprobe.evaluation.measurement import TOO_FEW, measure_of
 from hashprobe.report.content import AttackRow, Number, ReportData
 
 
@@ -178,17 +179,17 @@ def strength(row: AttackRow) -> float:
 
 
 def group(row: AttackRow) -> tuple[str, str]:
-    """Budget and signature: rows that differ in one of them are not compared."""
+    """Budget and measure: rows that differ in one of them are not compared."""
     measure = row.tmap or row.own_map or row.bits_wrong
-    return row.budget, measure.signature if measure else ""
+    return row.budget, measure_of(measure.signature) if measure else ""
 
 
 def untouched_of(row: AttackRow, rows: Sequence[AttackRow]) -> AttackRow | None:
     """The untouched queries by the measures of a row; the first ones where it names no measure."""
     untouched = [r for r in rows if r.kind == "untouched"]
     if row.floor is not None:
-        wanted = row.floor.signature
-        untouched = [r for r in untouched if r.tmap and r.tmap.signature == wanted]
+        wanted = measure_of(row.floor.signature)
+        untouched = [r for r in untouched if r.tmap and measure_of(r.tmap.signature) == wanted]
     elif row.tmap is None and row.own_map is not None:
         wanted = unrounded(row.own_map)
         untouched = [r for r in untouched if r.own_map and unrounded(r.own_map) == wanted]
@@ -197,7 +198,8 @@ def untouched_of(row: AttackRow, rows: Sequence[AttackRow]) -> AttackRow | None:
 
 def unrounded(number: Number) -> str:
     """A signature without what it says of rounding, in which untouched and attacked differ."""
-    return "|".join(part for part in number.signature.split("|") if not part.startswith("round:"))
+    parts = measure_of(number.signature).split("|")
+    return "|".join(part for part in parts if not part.startswith("round:"))
 
 
 def floor(row: AttackRow, rows: Sequence[AttackRow]) -> Number | None:
@@ -259,5 +261,5 @@ def confidence(data: ReportData) -> str:
 def interval(number: Number, data: ReportData) -> str:
     """The interval of a measure in words."""
     if number.low is None or number.high is None:
-        return ""
+        return f" ({TOO_FEW})"
     return f" ({confidence(data)} interval {100 * number.low:.1f} to {100 * number.high:.1f})"
