@@ -120,7 +120,9 @@ def probe(hasher: Hasher, split: Split, runtime: Runtime) -> None:
     except HashprobeError:
         return  # none of them can be decoded: which, is said where all are
     lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
-    preflight(hasher, Queries(pixels.images, lengths=lengths), batch_size=runtime.batch_size)
+    queries = Queries(pixels.images, lengths=lengths)
+    for note in preflight(hasher, queries, batch_size=runtime.batch_size).notes:
+        runtime.progress.log(note)
 
 
 def check_precision(run: Run, missing: list[str], precision: Precision) -> None:

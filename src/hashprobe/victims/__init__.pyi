@@ -15,4 +15,6 @@ from .encoding import encode_both as encode_both
 from .features import hash_layer_input as hash_layer_input
 from .image import ImageHasher as ImageHasher
 from .loading import load_victim as load_victim
+from .preflight import Preflight as Preflight
+from .preflight import preflight as preflight
 from .wrap import Victim as Victim

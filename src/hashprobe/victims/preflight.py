@@ -231,7 +231,7 @@ def probe(
     there = logits[logits.isfinite().all(1)]
     notes = check_gradient(there, slope, clean) if gradients else []
     if is_suspicious(there):
-        check_bits_turn(there, pushed(passes, pixels, lengths))
+        notes += check_bits_turn(there, pushed(passes, pixels, lengths), gradients)
     if gradients and not notes:
         check_saturation(there)
     shown = tuple(tuple(row[:OUTPUTS].tolist()) for row in logits[: min(2, clean)])
