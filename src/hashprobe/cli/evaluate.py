@@ -24,8 +24,8 @@ def evaluate(
     """Score codes from an .npz file: MAP, precision and, with targets, t-MAP.
 
     The file holds database_codes and query_codes, (N, K) in -1/+1, 0/1 or bool, or packed uint8
-    with a scalar bits; database_labels and query_labels, (N,) integers or (N, C) multi-hot; and,
-    for t-MAP, target_labels, one for each query.
+    with a scalar bits; database_labels and query_labels, (N,) or (N, 1) integers, or (N, C)
+    multi-hot; and, for t-MAP, target_labels, one for each query.
 
     Parameters
     ----------
