@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -227,8 +229,39 @@ def data_set(name: str) -> DataSet:
         'videos'
     """
     if name not in DATA_SETS:
-        raise HashprobeError(f"unknown data {name!r}: choose from {', '.join(DATA_SETS)}")
+        raise HashprobeError(
+            f"unknown data {name!r}: {nearest(name)}choose from {', '.join(DATA_SETS)}"
+        )
     return DATA_SETS[name]
+
+
+def nearest(name: str) -> str:
+    """What was probably meant by a name that is no data set: a folder, a table or a misspelt name.
+
+    Example:
+        >>> nearest("diggits")
+        'did you mean digits? Otherwise '
+    """
+    place = Path(name)
+    if place.is_dir():
+        return f"to use that folder, say {kind_of_tree(place)} --root {name}. Otherwise "
+    if place.is_file() and place.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return f"to use that file, say table --lists {name} --root FOLDER. Otherwise "
+    close = get_close_matches(name, DATA_SETS, 1)
+    return f"did you mean {close[0]}? Otherwise " if close else ""
+
+
+def kind_of_tree(folder: Path) -> str:
+    """The data set for a folder: `videofolder` where its first classes hold clips, else `folder`."""
+    from hashprobe.data.videos import VIDEO_SUFFIXES
+
+    try:
+        classes = [each for each in sorted(folder.iterdir()) if each.is_dir()][:3]
+        inside = [file for each in classes for file in islice(each.iterdir(), 100)]
+    except OSError:
+        return "folder"
+    videos = any(file.suffix.lower() in VIDEO_SUFFIXES for file in inside)
+    return "videofolder" if videos else "folder"
 
 
 def data_names(kind: Kind | None = None) -> tuple[str, ...]:
@@ -296,7 +329,8 @@ class DataOptions:
     group: str | None = None
     """What must not be divided between queries and other items: the column whose values are equal
     (table), or a regular expression whose first group finds the same text in the names of clips,
-    as '^(.*)_' (videofolder)."""
+    as '^(.*)_', or, where it finds nothing in any name, in their paths from the root, as
+    '/(S[0-9]+)_' (videofolder)."""
 
     official_split: int | None = None
     """Number of the official split, 1 to 3; by default the protocol of the paper for ucf101, and
