@@ -1,10 +1,15 @@
 """Who is told while something is computed; a leaf: standard library alone."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeAlias, runtime_checkable
 
 
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Characters that a terminal would obey, or could not show."""
 Tick: TypeAlias = Callable[[int, int], None]
 """Called with (done, in all)."""
 
@@ -18,6 +23,56 @@ class Progress(Protocol):
 
     def bar(self, title: str) -> AbstractContextManager[Tick]:
         """Shows a progress bar while the context lasts."""
+
+
+def shown(text: str) -> str:
+    r"""A text as a terminal may get it: what would move its cursor or turn letters is spelt out.
+
+    Names of files, classes and attacks may hold anything: control characters (terminal escapes
+    begin with one), marks that change the direction of writing, halves of surrogate pairs.
+
+    Args:
+        text: any text; line feeds and tabs stay.
+
+    Example:
+        >>> shown("cat\x1b[2J, caf\xe9")
+        'cat\\x1b[2J, caf\xe9'
+    """
+    return UNSAFE.sub(lambda found: found[0].encode("ascii", "backslashreplace").decode(), text)
+
+
+def note_kept(stop: KeyboardInterrupt, kept: bool, text: str) -> None:
+    """Adds to an interrupt what of its step is finished.
+
+    Args:
+        stop: the interrupt, to be raised again.
+        kept: whether anything is, so that the same call goes on from it.
+        text: how much of how much.
+
+    Example:
+        >>> stop = KeyboardInterrupt()
+        >>> note_kept(stop, False, "0 of 6 queries")
+        >>> print(interruption(stop))
+        nothing of this step is finished yet (0 of 6 queries); run the same command again
+    """
+    notes = getattr(stop, "kept", [])
+    stop.kept = [*notes, (kept, text)]  # type: ignore[attr-defined]
+
+
+def interruption(stop: KeyboardInterrupt) -> str:
+    """What is said of an interrupt, by the notes of `note_kept`.
+
+    Example:
+        >>> interruption(KeyboardInterrupt())
+        'run the same command again'
+    """
+    notes = getattr(stop, "kept", [])
+    if not notes:
+        return "run the same command again"
+    words = "; ".join(text for _, text in notes)
+    if any(kept for kept, _ in notes):
+        return f"finished work is kept ({words}); run the same command again to go on"
+    return f"nothing of this step is finished yet ({words}); run the same command again"
 
 
 class Silent:

@@ -26,6 +26,8 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import compare_pixels
 from hashprobe.evaluation.scoring import evaluate_attack
+from hashprobe.storage.files import remove
+from hashprobe.storage.lock import SCRATCH, hold, refuse_held
 from hashprobe.storage.schema import AttackRecord, Cost
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
@@ -66,7 +68,8 @@ def attack_run(
 
     Raises:
         HashprobeError: the run is not encoded, a target label is unknown or has too few items,
-            the folder holds another attack, or images are to be judged after a video codec.
+            the folder holds another attack, another process holds the run, or images are to be
+            judged after a video codec.
 
     Example:
         >>> import tempfile
@@ -89,12 +92,14 @@ def attack_run(
     if name in ("", "..") or Path(name).name != name:
         raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
     victim = run if isinstance(run, EncodedRun) else open_run(run)
+    refuse_held(victim.run.path)
     hasher, folder = victim.hasher, victim.run.path / "attacks" / name
     check_codec(protocol, hasher, victim.run.path)
     rows = draw_queries(len(victim.query), protocol)
     ids = victim.query.positions[rows]
     with ExitStack() as scratch:
         # What is on the disk while it is attacked goes when the block ends.
+        scratch.enter_context(hold(victim.run.path))
         reader = Reader(victim, runtime, scratch)
         goal = draw_goal(victim, rows, spec, protocol)
         if "target images" in spec.attack.needs:
@@ -107,7 +112,7 @@ def attack_run(
         progress.log(f"{spec.name} at {both}; {len(ids)} queries -> {folder}")
         if overwrite:
             # Numbers of what is being replaced must not outlive it.
-            (folder / RESULT).unlink(missing_ok=True)
+            remove(folder / RESULT)
         hasher.to(device)
         lay_channels_last(hasher)
         check_stored(hasher, clean, victim.query.codes[rows], victim.run.path)
@@ -119,7 +124,7 @@ def attack_run(
             plan = Film(protocol.crf, judged=protocol.codec != "none")
             seen_after = film(attacked, clean, hasher, folder, plan, progress)
         result = measure(attacked, victim, rows, protocol, seen_after)
-    keep(victim, attacked, protocol, folder, result)
+        keep(victim, attacked, protocol, folder, result)
     return result
 
 
@@ -147,7 +152,7 @@ def keep(
         cost=cost,
     )
     # A kill between the two must not leave the numbers of other settings.
-    (folder / RESULT).unlink(missing_ok=True)
+    remove(folder / RESULT)
     record.write(folder)
     result.save(folder / RESULT)
     said = {"attack": record.attack, "budget": record.recipe["budget"], "options": record.options}
@@ -182,7 +187,7 @@ class Reader:
         contract, into = self.victim.hasher.contract, None
         some = split.take(positions)
         if len(some) * 3 * max(1, contract.frames) * contract.size**2 > CLEAN_BYTES:
-            temporary = TemporaryDirectory(prefix="clean-", dir=self.victim.run.path)
+            temporary = TemporaryDirectory(prefix=SCRATCH, dir=self.victim.run.path)
             into = Path(self.scratch.enter_context(temporary)) / "pixels.npy"
         with self.runtime.progress.bar("decoding queries") as tick:
             pixels = decode(some, contract, self.runtime, on_progress=tick, into=into)

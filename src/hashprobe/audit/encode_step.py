@@ -10,6 +10,7 @@ import torch
 
 from hashprobe.audit.run_io import (
     CODES,
+    check_trained,
     load_codes,
     pick_device,
     reopen,
@@ -26,9 +27,10 @@ from hashprobe.data.sources import ArraySource, BadImage, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.measures import mean_average_precision
-from hashprobe.progress import Tick
+from hashprobe.progress import Tick, note_kept
 from hashprobe.storage.environment import cores
 from hashprobe.storage.files import fingerprint, write_npz
+from hashprobe.storage.lock import hold
 from hashprobe.storage.runs import Run
 from hashprobe.types import Precision, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
@@ -66,7 +68,8 @@ def encode_run(
         MAP of all queries, normalised by hits, stable ties.
 
     Raises:
-        HashprobeError: the run is not trained, its data have changed, or images are bad.
+        HashprobeError: the run is not trained, its data have changed, another process holds it, or
+            images are bad.
 
     Example:
         >>> import tempfile
@@ -84,6 +87,14 @@ def encode_run(
     where = pick_device(runtime.device)
     say_precision(progress, precision, where)
     run = Run.open(path)
+    check_trained(run)
+    with hold(path):
+        return encode_held(run, top, runtime, where)
+
+
+def encode_held(run: Run, top: int | None, runtime: Runtime, where: torch.device) -> Measurement:
+    """Encodes what is missing of a run that this process holds, and measures its MAP."""
+    progress, precision, path = runtime.progress, runtime.precision, run.path
     missing = [role for role, name in CODES.items() if not run.finished(name)]
     if missing:
         check_precision(run, missing, precision)
@@ -157,11 +168,15 @@ def encode_split(
     start = done[-1].stop if done else 0
     if start:
         progress.log(f"{start} of {len(split)} {role} items are encoded already")
-    with progress.bar(f"encoding {role}") as tick:
-        for part in encode_parts(hasher, split, start, runtime, tick):
-            parts.write(start, part)
-            done.append(part)
-            start = part.stop
+    try:
+        with progress.bar(f"encoding {role}") as tick:
+            for part in encode_parts(hasher, split, start, runtime, tick):
+                parts.write(start, part)
+                done.append(part)
+                start = part.stop
+    except KeyboardInterrupt as stop:
+        note_kept(stop, start > 0, f"{start} of {len(split)} {role} items")
+        raise
     bad = tuple(failure for part in done for failure in part.bad)
     kept = np.concatenate([part.positions for part in done])
     if not len(kept):

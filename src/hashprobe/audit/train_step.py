@@ -1,6 +1,7 @@
 """Train a network into a run folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from hashprobe.data.loader import Pixels, decode
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import Split
 from hashprobe.evaluation.measures import mean_average_precision
-from hashprobe.progress import Progress
+from hashprobe.progress import Progress, note_kept
+from hashprobe.storage.files import remove
+from hashprobe.storage.lock import hold, refuse_held
 from hashprobe.storage.runs import Run, refuse_strangers
 from hashprobe.training.loop import Epoch, train
 from hashprobe.training.losses.csq import csq_centres
@@ -59,7 +62,7 @@ def train_run(
         The run.
 
     Raises:
-        HashprobeError: the data, the options or the folder are wrong.
+        HashprobeError: the data, the options or the folder are wrong, or another process holds it.
 
     Example:
         >>> import tempfile
@@ -80,14 +83,33 @@ def train_run(
             return run
     else:
         refuse_strangers(path)
+    refuse_held(path)
     data = source.load()
     torch.manual_seed(options.seed)
     hasher = build(network, data.video)
+    centres_of(options, len(data.label_names), network.bits)  # what it refuses leaves no folder
+    with hold(path):
+        run = Run.create(path, config)
+        if run.finished(*CHECKPOINT):
+            progress.log(f"{path} was trained by another process")
+            return run
+        return train_held(run, data, hasher, network, options, runtime)
+
+
+def train_held(
+    run: Run,
+    data: RetrievalData,
+    hasher: AnyHasher,
+    network: Network,
+    options: TrainOptions,
+    runtime: Runtime,
+) -> Run:
+    """Trains a network into a run that this process holds, from the start or a saved state."""
+    path, progress = run.path, runtime.progress
     centres = centres_of(options, len(data.label_names), network.bits)
-    run = Run.create(path, config)
     for name in CODES.values():
         # Codes of a checkpoint that was removed are of no use.
-        (path / name).unlink(missing_ok=True)
+        remove(path / name)
     keep_data(run, data, progress)
     with progress.bar("decoding training images") as tick:
         into = path / PIXELS if large(data.train, hasher) else None
@@ -97,7 +119,7 @@ def train_run(
     if part is not hasher:
         options = replace(options, augment="none")  # features cannot be cropped
     epochs = EpochLog(run, progress, {event.get("number") for event in run.events("epoch")})
-    with progress.bar("training") as tick:
+    with saying_what_is_kept(run, options), progress.bar("training") as tick:
         history = train(
             part,
             given,
@@ -119,9 +141,21 @@ def train_run(
     save_checkpoint(path / "model", hasher, replace(card, training=training))
     run.seal(*CHECKPOINT)
     for name in ("training.pt", PIXELS):
-        (path / name).unlink(missing_ok=True)
+        remove(path / name)
     progress.log(f"trained: {path / 'model'}")
     return run
+
+
+@contextmanager
+def saying_what_is_kept(run: Run, options: TrainOptions) -> Iterator[None]:
+    """Adds to an interrupt how many epochs are finished, and whether a state of them is kept."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        done = len({event.get("number") for event in run.events("epoch")})
+        saved = (run.path / "training.pt").exists()
+        note_kept(stop, saved, f"{done} of {options.epochs} epochs")
+        raise
 
 
 def hasher_and_inputs(
@@ -165,6 +199,27 @@ class EpochLog:
             f"epoch {epoch.number}/{epoch.epochs}: loss {epoch.loss:.4f}{score}, "
             f"{epoch.seconds:.0f} s"
         )
+
+
+def epochs_of(run: Run) -> list[dict[str, Any]]:
+    """The epochs of a run's training, in order, as its log holds them but for the time of day.
+
+    Args:
+        run: a trained run.
+
+    Example:
+        >>> import tempfile
+        >>> run = Run.create(Path(tempfile.mkdtemp()), {})
+        >>> run.log("epoch", number=1, loss=0.5)
+        >>> epochs_of(run)
+        [{'number': 1, 'loss': 0.5}]
+    """
+    # An epoch that a limit in minutes cut short has a second event once it is whole.
+    last = {event.get("number"): event for event in run.events("epoch")}
+    return [
+        {name: value for name, value in event.items() if name not in ("time", "event")}
+        for event in last.values()
+    ]
 
 
 def card_of(network: Network, hasher: AnyHasher, data: RetrievalData, skipped: int) -> ModelCard:

@@ -13,7 +13,7 @@ from hashprobe.attacks._dhta import PRESETS
 from hashprobe.attacks.contract import Attack
 from hashprobe.attacks.registry import ATTACKS, DEFAULT, AttackSpec
 from hashprobe.audit.protocol import Protocol
-from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
+from hashprobe.cli.flags import FLAT, Flag, Json, RuntimeFlags, print_json
 from hashprobe.cli.output import say
 from hashprobe.cli.presets import fill, non_defaults
 from hashprobe.errors import HashprobeError
@@ -128,6 +128,7 @@ def build(attack: Attack) -> Callable[..., None]:
         name: str | None = None,
         runtime: Annotated[AttackRuntime, FLAT] = AttackRuntime(),
         overwrite: Flag = False,
+        json_: Json = False,
     ) -> None:
         from hashprobe.audit.attack_step import attack_run
         from hashprobe.cli.terminal import Terminal
@@ -141,6 +142,9 @@ def build(attack: Attack) -> Callable[..., None]:
             runtime=runtime.open(Terminal()),
             overwrite=overwrite,
         )
+        if json_:
+            print_json(result.to_json())
+            return
         show(result)
 
     command.__doc__ = f"""{attack.summary}
@@ -156,6 +160,8 @@ def build(attack: Attack) -> Callable[..., None]:
         Name of the folder under attacks/; by default made of attack, budget and seed.
     overwrite
         Replace another attack in this folder.
+    json_
+        Print one JSON object and nothing else: what evaluation.json of the attack holds.
     """
     command.__annotations__["options"] = Annotated[attack.options | None, FLAT]
     return command

@@ -1,12 +1,8 @@
 """hashprobe evaluate"""
 
-import json
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from hashprobe.cli.flags import Flag
+from hashprobe.cli.flags import Json, print_json
 from hashprobe.cli.output import say
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
 
@@ -19,7 +15,7 @@ def evaluate(
     normaliser: Normaliser = "hits",
     ties: Ties | None = None,
     empty: Empty = "zero",
-    json_: Annotated[Flag, Parameter(name="--json")] = False,
+    json_: Json = False,
 ) -> None:
     """Score codes from an .npz file: MAP, precision and, with targets, t-MAP.
 
@@ -48,7 +44,7 @@ def evaluate(
         load_code_file(file), top=top, normaliser=normaliser, ties=ties, empty=empty
     )
     if json_:
-        say(json.dumps({name: score.to_json() for name, score in scores.items()}))
+        print_json({name: score.to_json() for name, score in scores.items()})
         return
     titles = {"map": "MAP", "precision": "precision", "tmap": "t-MAP"}
     for name, score in scores.items():

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
 from hashprobe.cli.output import say
 from hashprobe.errors import HashprobeError
+from hashprobe.progress import shown
 from hashprobe.types import Precision
 
 

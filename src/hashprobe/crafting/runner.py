@@ -2,9 +2,11 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,12 +16,19 @@ from hashprobe.crafting.attack_folder import check_behaviour, check_victim, open
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.judge import judge
 from hashprobe.crafting.provenance import BEHAVIOUR, recipe_of
-from hashprobe.crafting.query_files import QueryRecord, clear, without_pixels, write_query
+from hashprobe.crafting.query_files import (
+    QueryRecord,
+    clear,
+    query_path,
+    without_pixels,
+    write_query,
+)
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.frames import check_frame_rule
-from hashprobe.progress import Tick
+from hashprobe.progress import Tick, note_kept
 from hashprobe.storage.files import jsonable
+from hashprobe.storage.lock import hold
 from hashprobe.storage.schema import AttackRecord
 from hashprobe.tensors import Images
 from hashprobe.types import Runtime
@@ -90,43 +99,74 @@ def craft(
         runtime.progress.log(note)
     recipe = recipe_of(victim, queries, goal, spec, runtime.precision)
     recipe |= {BEHAVIOUR: jsonable(found.outputs)}
+    with nullcontext() if out is None else hold(out), guarded(victim, found):
+        return craft_into(out, recipe, Work(victim, queries, goal, spec), runtime, overwrite)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is asked of an attack, checked."""
+
+    victim: Hasher
+    queries: Queries
+    goal: Goal
+    spec: AttackSpec
+
+
+def craft_into(
+    out: Path | None, recipe: dict[str, Any], work: Work, runtime: Runtime, overwrite: bool
+) -> AttackResult:
+    """Attacks the queries that are not finished yet in a folder, or all of them without one."""
+    victim, queries, goal, spec = work.victim, work.queries, work.goal, work.spec
     done: dict[int, QueryRecord] = {}
-    with guarded(victim, found):
-        if out is not None:
-            fresh = recipe
-            recipe, done = open_folder(out, fresh, queries.ids, overwrite)
-            try:
-                check_victim(victim, queries, done, out)
-                check_behaviour(recipe, fresh, out)
-            except HashprobeError:
-                if not overwrite:
-                    raise
-                clear(out)
-                AttackRecord(fresh, queries.ids).write(out)
-                recipe, done = fresh, {}
-        pending = [row for row, query_id in enumerate(queries.ids) if query_id not in done]
-        if done:
-            runtime.progress.log(f"{len(done)} of {len(queries)} queries are finished already")
+    if out is not None:
+        fresh = recipe
+        recipe, done = open_folder(out, fresh, queries.ids, overwrite)
+        try:
+            check_victim(victim, queries, done, out)
+            check_behaviour(recipe, fresh, out)
+        except HashprobeError:
+            if not overwrite:
+                raise
+            clear(out)
+            AttackRecord(fresh, queries.ids).write(out)
+            recipe, done = fresh, {}
+    pending = [row for row, query_id in enumerate(queries.ids) if query_id not in done]
+    if done:
+        runtime.progress.log(f"{len(done)} of {len(queries)} queries are finished already")
 
-        def keep(finished: dict[int, QueryRecord]) -> None:
-            for query_id, one in finished.items():
-                if out is not None:
-                    write_query(out, recipe, query_id, one)
-                    one = without_pixels(one)
-                done[query_id] = one
+    def keep(finished: dict[int, QueryRecord]) -> None:
+        for query_id, one in finished.items():
+            if out is not None:
+                write_query(out, recipe, query_id, one)
+                one = without_pixels(one)
+            done[query_id] = one
 
-        size = max(runtime.batch_size or 1, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
-        with runtime.progress.bar(f"{spec.name}: query steps") as tick:
-            for start in range(0, len(pending), size):
-                rows = pending[start : start + size]
-                told = shared_out(tick, start, len(rows), len(pending))
-                chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, keep, told)
-                chunk.attack(runtime)
+    size = max(runtime.batch_size or 1, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
+    bar = runtime.progress.bar(f"{spec.name}: query steps")
+    with saying_what_is_kept(queries.ids, out), bar as tick:
+        for start in range(0, len(pending), size):
+            rows = pending[start : start + size]
+            told = shared_out(tick, start, len(rows), len(pending))
+            chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, keep, told)
+            chunk.attack(runtime)
     records = [done[query_id] for query_id in queries.ids]
     own = queries.labels if queries.labels is not None else goal.own_labels
     return AttackResult.collect(
         records, queries.ids, recipe, out, spec=spec, clean=queries, own_labels=own
     )
+
+
+@contextmanager
+def saying_what_is_kept(ids: tuple[int, ...], out: Path | None) -> Iterator[None]:
+    """Adds to an interrupt how many queries are finished and kept."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if out is not None:
+            done = sum(query_path(out, query_id).exists() for query_id in ids)
+            note_kept(stop, done > 0, f"{done} of {len(ids)} queries")
+        raise
 
 
 def shared_out(tick: Tick, before: int, here: int, queries: int) -> Tick:

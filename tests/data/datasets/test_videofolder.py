@@ -123,7 +123,7 @@ def test_a_pattern_about_folders_is_looked_for_in_the_path_that_is_shown(pattern
 
 def test_a_pattern_that_fits_some_names_must_fit_all():
     ids = ("a/S1_x.avi", "b_/T2.avi")
-    with pytest.raises(HashprobeError, match=r"group '\(\\w\)_' finds nothing in 'T2' of clip b_/T2"):
+    with pytest.raises(HashprobeError, match=r"'\(\\w\)_' finds nothing in 'T2' of clip b_/T2"):
         groups_of(ids, r"(\w)_")
 
 

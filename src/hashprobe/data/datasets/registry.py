@@ -252,7 +252,7 @@ def nearest(name: str) -> str:
 
 
 def kind_of_tree(folder: Path) -> str:
-    """The data set for a folder: `videofolder` where its first classes hold clips, else `folder`."""
+    """The data set for a folder: `videofolder` if its first classes hold clips, else `folder`."""
     from hashprobe.data.videos import VIDEO_SUFFIXES
 
     try:

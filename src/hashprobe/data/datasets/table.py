@@ -52,9 +52,9 @@ def load_table(
         seed: seed of the split and of the order.
 
     Raises:
-        HashprobeError: a column is missing, malformed or nearly a label column, fewer than two label
-            columns, too few groups, a path that leaves the root, or a count that is neither whole
-            nor a share.
+        HashprobeError: a column is missing, malformed or nearly a label column, fewer than two
+            label columns, too few groups, a path that leaves the root, or a count that is neither
+            whole nor a share.
 
     Example:
         >>> load_table(Path("no/labels.csv"), Path("."))
