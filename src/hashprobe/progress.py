@@ -38,7 +38,7 @@ def shown(text: str) -> str:
         >>> shown("cat\x1b[2J, caf\xe9")
         'cat\\x1b[2J, caf\xe9'
     """
-    return UNSAFE.sub(lambda found: found[0].encode("ascii", "backslashreplace").decode(), text)
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def note_kept(stop: KeyboardInterrupt, kept: bool, text: str) -> None:

@@ -108,7 +108,8 @@ def report_run(
         choice=choice(len(pictures), card.contract.frames) if pictures else "",
         commands=commands or tuple(commands_of(path, run, attacks)),
         environment=environment_facts(read_json(run.path / "environment.json")),
-        notes=notes + tuple(f"{finding}." for finding in data.findings if finding.harmless),
+        by_design=tuple(str(finding) for finding in data.findings if finding.harmless),
+        notes=notes,
         version=run.version,
         created=run.created,
     )
