@@ -23,6 +23,9 @@ class DataFlags(DataOptions):
     name: Annotated[str, Parameter(parse=False)] = ""
     download: Flag = False
     """Let torchvision download CIFAR-10 into the root."""
+    outside_root: Flag = False
+    """Allow paths in list files and tables that lead out of the root (listfiles, table, imagenet100
+    and nuswide only)."""
 
     def of(self, name: str) -> DataOptions:
         """The options of the data set of a name, with absolute folders."""

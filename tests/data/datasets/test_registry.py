@@ -159,6 +159,7 @@ def test_the_name_of_a_nuswide_has_its_number_of_labels(labels):
         ({"group": "product"}, "--group is for data table and videofolder only, not digits"),
         ({"official_split": 1}, "--official-split is for data ucf101 and hmdb51 only, not digits"),
         ({"stride": 2}, "--stride is for data videofolder only, not digits"),
+        ({"outside_root": True}, "--outside-root is for data listfiles, imagenet100, nuswide-20, "),
     ],
 )
 def test_options_of_some_data_are_refused_elsewhere(option, message):

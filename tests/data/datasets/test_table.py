@@ -226,3 +226,13 @@ def test_a_column_of_another_kind_is_no_label(tmp_path, values):
     csv = tmp_path / "t.csv"
     csv.write_text(column_of(values))
     assert load_table(csv, tmp_path).label_names == ("x", "y")
+
+
+def test_a_path_that_leads_out_of_the_root_is_refused_unless_it_is_allowed(tmp_path):
+    csv = tmp_path / "t.csv"
+    csv.write_text(column_of(["0"] * 6).replace("4.jpg", "../4.jpg"))
+    with pytest.raises(
+        HashprobeError, match=r"row 5: \.\./4\.jpg leads out of the root .*--outside"
+    ):
+        load_table(csv, tmp_path)
+    assert len(load_table(csv, tmp_path, outside_root=True).database) > 0

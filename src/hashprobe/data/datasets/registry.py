@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["images", "videos"]
 
-EXCLUSIVE = ("labels", "group", "official_split", "stride")
+EXCLUSIVE = ("labels", "group", "official_split", "stride", "outside_root")
 """Options that are refused where a data set does not take them; others are without effect there."""
 PARAMETERS = {"split_seed": "seed", "official_split": "split"}
 """Options whose parameter has another name in every loader."""
@@ -135,6 +135,7 @@ DATA_SETS: dict[str, DataSet] = {
             f"{_HERE}.listfiles:load_listfiles",
             "Pictures by query, training and database lists as the field publishes them.",
             needs={**PICTURES, "lists": "the folder of the list files"},
+            takes=("outside_root",),
         ),
         DataSet(
             "imagenet100",
@@ -142,7 +143,7 @@ DATA_SETS: dict[str, DataSet] = {
             f"{_HERE}.imagenet:load_imagenet100",
             "100 classes of ILSVRC 2012, by the published lists or by the paper's recipe.",
             needs=PICTURES,
-            takes=("lists", "unseen", "split_seed"),
+            takes=("lists", "unseen", "split_seed", "outside_root"),
         ),
         DataSet(
             "nuswide-20",
@@ -150,7 +151,7 @@ DATA_SETS: dict[str, DataSet] = {
             _NUSWIDE,
             "NUS-WIDE with its 20 most frequent concepts, by the protocol of the DHTA paper.",
             needs=PICTURES,
-            takes=("lists", "split_seed"),
+            takes=("lists", "split_seed", "outside_root"),
             fixed={"labels": 20},
         ),
         DataSet(
@@ -159,7 +160,7 @@ DATA_SETS: dict[str, DataSet] = {
             _NUSWIDE,
             "NUS-WIDE with its 21 most frequent concepts, by the protocol of ProS-GAN and THA.",
             needs=PICTURES,
-            takes=("lists", "split_seed"),
+            takes=("lists", "split_seed", "outside_root"),
             fixed={"labels": 21},
         ),
         DataSet(
@@ -168,7 +169,7 @@ DATA_SETS: dict[str, DataSet] = {
             f"{_HERE}.table:load_table",
             "Pictures that a CSV file lists, with columns of labels.",
             needs={**PICTURES, "lists": "the CSV file"},
-            takes=("labels", "group", *DRAWN),
+            takes=("labels", "group", *DRAWN, "outside_root"),
             renamed={"lists": "csv"},
         ),
         DataSet(
@@ -319,6 +320,9 @@ class DataOptions:
     """Seed of the split and of the database order."""
     download: bool = False
     """Let torchvision download CIFAR-10 into the root."""
+    outside_root: bool = False
+    """Allow paths in list files and tables that lead out of the root (listfiles, table, imagenet100
+    and nuswide only)."""
 
     unseen: int = 0
     """Classes that the network never sees; their items stay in the database as targets (open

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hashprobe.data.datasets.folder import check_count, count_of
-from hashprobe.data.datasets.listfiles import read_lines
+from hashprobe.data.datasets.listfiles import read_lines, refuse_outside
 from hashprobe.data.findings import Finding
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import FileSource, Split
@@ -32,6 +32,7 @@ def load_table(
     queries: float = 0.1,
     training: float = 0.3,
     seed: int = 0,
+    outside_root: bool = False,
 ) -> RetrievalData:
     """Pictures that a CSV file lists, multi-label, split at random by item or by group.
 
@@ -50,6 +51,7 @@ def load_table(
             without `group`, each item is its own.
         training: the same for training items, drawn from the other groups.
         seed: seed of the split and of the order.
+        outside_root: whether paths may lead out of the root.
 
     Raises:
         HashprobeError: a column is missing, malformed or nearly a label column, fewer than two
@@ -73,6 +75,8 @@ def load_table(
         if "" in columns[needed]:
             row = columns[needed].index("") + 1
             raise HashprobeError(f"{csv}, row {row}: column {needed!r} is empty")
+    if not outside_root:
+        refuse_outside(csv, root, columns[PATH], "row")
     names = label_columns(csv, columns, labels, {PATH, group})
     table: Labels = np.array([columns[name] for name in names]).T == "1"
     kept = np.flatnonzero(table.any(1))
