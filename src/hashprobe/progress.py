@@ -1,15 +1,10 @@
 """Who is told while something is computed; a leaf: standard library alone."""
 
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeAlias, runtime_checkable
 
 
-UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-"""Characters that a terminal would obey, or could not show."""
 Tick: TypeAlias = Callable[[int, int], None]
 """Called with (done, in all)."""
 
@@ -23,22 +18,6 @@ class Progress(Protocol):
 
     def bar(self, title: str) -> AbstractContextManager[Tick]:
         """Shows a progress bar while the context lasts."""
-
-
-def shown(text: str) -> str:
-    r"""A text as a terminal may get it: what would move its cursor or turn letters is spelt out.
-
-    Names of files, classes and attacks may hold anything: control characters (terminal escapes
-    begin with one), marks that change the direction of writing, halves of surrogate pairs.
-
-    Args:
-        text: any text; line feeds and tabs stay.
-
-    Example:
-        >>> shown("cat\x1b[2J, caf\xe9")
-        'cat\\x1b[2J, caf\xe9'
-    """
-    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def note_kept(stop: KeyboardInterrupt, kept: bool, text: str) -> None:

@@ -30,7 +30,6 @@ def test_off_a_terminal_progress_is_a_line_now_and_then(monkeypatch, capsys):
     ]
 
 
-<<<<<<< HEAD
 NAMES = {
     "d/dog :dog: :+1:": "d/dog :dog: :+1:",
     "[bold]x[/bold] [/]": "[bold]x[/bold] [/]",
@@ -71,15 +70,8 @@ def test_long_errors_keep_both_ends(hashprobe):
     assert said.error.startswith("unknown data 'xxx")
     assert said.error.endswith("jhmdb, hmdb51")
     assert len(said.err) < 2100
-=======
-def test_what_a_terminal_would_obey_is_spelt_out(capsys):
-    terminal = screen.Terminal()
-    terminal.log("class \x1b[2J :dog: [red]x[/red] \u202egnp.exe caf\xe9 \x9b1m")
-    said = capsys.readouterr().err
-    assert said == "class \\x1b[2J :dog: [red]x[/red] \\u202egnp.exe caf\xe9 \\x9b1m\n"
 
 
-def test_errors_spell_it_out_too(hashprobe, tmp_path):
+def test_errors_spell_escapes_out(hashprobe, tmp_path):
     error = hashprobe("evaluate", tmp_path / "\x1b[31mred.npz").error
     assert "\x1b" not in error and "\\x1b[31mred.npz does not exist" in error
->>>>>>> b21e11c (The verdict speaks relative to the ceiling and in absolute words; a page's policy allows its own style and script alone; names stay text in Markdown, CSV and terminal)

@@ -12,11 +12,13 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import draw_target_codes, draw_target_labels
 from hashprobe.audit.after_codec import Film, film
+from hashprobe.audit.expected import attack_seconds, say_expected
 from hashprobe.audit.protocol import Protocol as Protocol
 from hashprobe.audit.results import RESULT
 from hashprobe.audit.run_io import EncodedRun, open_run, pick_device, say_precision
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.query_files import query_path
 from hashprobe.crafting.runner import craft
 from hashprobe.data.codec import check_h264
 from hashprobe.data.loader import decode
@@ -32,6 +34,7 @@ from hashprobe.storage.schema import AttackRecord, Cost
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.encoding import device_of, encode
+from hashprobe.victims.memory import keep_freed_memory
 
 
 PROBED = 16
@@ -88,6 +91,7 @@ def attack_run(
     spec = replace(spec, seed=protocol.seed)
     device, progress = pick_device(runtime.device), runtime.progress
     say_precision(progress, runtime.precision, device)
+    keep_freed_memory()
     name = default_name(spec.name, spec.budget, spec.seed) if name is None else name
     if name in ("", "..") or Path(name).name != name:
         raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
@@ -116,6 +120,9 @@ def attack_run(
         hasher.to(device)
         lay_channels_last(hasher)
         check_stored(hasher, clean, victim.query.codes[rows], victim.run.path)
+        finished = 0 if overwrite else sum(query_path(folder, i).exists() for i in clean.ids)
+        seconds = attack_seconds(hasher, clean, spec.options, finished)
+        say_expected(progress, f"{spec.name}, if it takes all of its steps,", seconds)
         attacked = craft(
             hasher, clean, goal, spec, runtime=runtime, out=folder, overwrite=overwrite
         )

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Int8
-from torch import Tensor
 
+from hashprobe.audit.expected import in_words, say_expected, training_seconds
 from hashprobe.audit.network import Network
-from hashprobe.audit.run_io import CHECKPOINT, CODES, keep_data, pick_device, say_bad
+from hashprobe.audit.run_io import CHECKPOINT, CODES, keep_data, say_bad
+from hashprobe.audit.trained_part import check_frozen, hasher_and_inputs, lengths_of
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.datasets.registry import DataOptions
-from hashprobe.data.loader import Pixels, decode
+from hashprobe.data.loader import decode
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import Split
 from hashprobe.evaluation.measures import mean_average_precision
@@ -30,9 +31,10 @@ from hashprobe.training.options import TrainOptions
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.checkpoint import AnyHasher, ModelCard, save_checkpoint
-from hashprobe.victims.clip import FeatureHasher, VideoHasher, clip_features
+from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.clip3d import clip_hasher
 from hashprobe.victims.image import ImageHasher
+from hashprobe.victims.memory import keep_freed_memory
 
 
 PIXELS = "pixels.npy"
@@ -84,9 +86,11 @@ def train_run(
     else:
         refuse_strangers(path)
     refuse_held(path)
+    keep_freed_memory()
     data = source.load()
     torch.manual_seed(options.seed)
     hasher = build(network, data.video)
+    check_frozen(network, hasher)
     centres_of(options, len(data.label_names), network.bits)  # what it refuses leaves no folder
     with hold(path):
         run = Run.create(path, config)
@@ -118,6 +122,8 @@ def train_held(
     part, given = hasher_and_inputs(hasher, pixels, network, options, progress)
     if part is not hasher:
         options = replace(options, augment="none")  # features cannot be cropped
+    seconds, forward = training_seconds(part, given, lengths_of(pixels), options)
+    say_expected(progress, "training", seconds, faster(part, network, options, forward))
     epochs = EpochLog(run, progress, {event.get("number") for event in run.events("epoch")})
     with saying_what_is_kept(run, options), progress.bar("training") as tick:
         history = train(
@@ -136,6 +142,7 @@ def train_held(
         **asdict(options),
         "seconds": history[-1].seconds,
         "weights": network.weights,
+        **({"frozen": True} if network.frozen else {}),
         **centres,
     }
     save_checkpoint(path / "model", hasher, replace(card, training=training))
@@ -156,30 +163,6 @@ def saying_what_is_kept(run: Run, options: TrainOptions) -> Iterator[None]:
         saved = (run.path / "training.pt").exists()
         note_kept(stop, saved, f"{done} of {options.epochs} epochs")
         raise
-
-
-def hasher_and_inputs(
-    hasher: AnyHasher,
-    pixels: Pixels,
-    network: Network,
-    options: TrainOptions,
-    progress: Progress,
-) -> tuple[Hasher, Tensor]:
-    """The part of a network that is trained, and its inputs: pixels, or features of clips."""
-    lengths = lengths_of(pixels)
-    if not isinstance(hasher, VideoHasher) or lengths is None or not stands_still(network):
-        return hasher, pixels.images
-    hasher.network.requires_grad_(False)
-    hasher.to(pick_device("cpu" if options.accelerator == "cpu" else "auto"))
-    with progress.bar("computing features") as tick:
-        features = clip_features(hasher, pixels.images, lengths, tick)
-    hasher.to("cpu")
-    return FeatureHasher(hasher), features
-
-
-def lengths_of(pixels: Pixels) -> Tensor | None:
-    """The lengths of clips as a tensor; None for images."""
-    return None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
 
 
 @dataclass(frozen=True)
@@ -222,6 +205,19 @@ def epochs_of(run: Run) -> list[dict[str, Any]]:
     ]
 
 
+def faster(part: Hasher, network: Network, options: TrainOptions, forward: float) -> str:
+    """What is suggested on a CPU where the whole of an image network is trained."""
+    if not isinstance(part, ImageHasher) or on_gpu(options):
+        return ""
+    with_weights = "" if network.weights != "none" else "a backbone with weights and "
+    return f"{with_weights}--frozen, the hash layer alone, takes about {in_words(forward)}"
+
+
+def on_gpu(options: TrainOptions) -> bool:
+    """Whether a training runs on a GPU."""
+    return options.accelerator != "cpu" and torch.cuda.is_available()
+
+
 def card_of(network: Network, hasher: AnyHasher, data: RetrievalData, skipped: int) -> ModelCard:
     """The card of a trained network, without its training."""
     return ModelCard(
@@ -247,11 +243,6 @@ def large(split: Split, hasher: Hasher) -> bool:
     """Whether training clips are held in a file instead of in memory (UCF-101 takes 18 GB)."""
     contract = hasher.contract
     return len(split) * 3 * contract.frames * contract.size**2 > CLIP_BYTES
-
-
-def stands_still(network: Network) -> bool:
-    """Whether the backbone of a video network is not trained: it has weights and is not tuned."""
-    return network.weights != "none" and not network.tune
 
 
 def build(network: Network, video: bool) -> AnyHasher:

@@ -101,8 +101,8 @@ def demo(
     run = out or it.out
     runtime = Runtime(progress=Terminal())
     protocol = Protocol(queries=it.queries if queries is None else queries)
-    chosen = [attack for attack in ATTACKS.values() if is_shown(attack)]
-    specs = [spec_of(attack, it.steps if steps is None else steps) for attack in chosen]
+    shown = [attack for attack in ATTACKS.values() if is_shown(attack)]
+    specs = [spec_of(attack, it.steps if steps is None else steps) for attack in shown]
     train_run(
         run, DataOptions(it.data), Network(**it.network), TrainOptions(**it.training), runtime
     )

@@ -26,7 +26,9 @@ def print_json(record: Any) -> None:
     """Prints a record of plain JSON on one line."""
     import json
 
-    print(json.dumps(record, allow_nan=False))
+    from hashprobe.cli.output import say
+
+    say(json.dumps(record, allow_nan=False))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from cyclopts import Parameter
 from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
 from hashprobe.cli.output import say
 from hashprobe.errors import HashprobeError
-from hashprobe.progress import shown
 from hashprobe.types import Precision
 
 
@@ -123,7 +122,7 @@ def reproduce(
     recipes = chosen(names, loaded, bits)
     terminal = Terminal()
     minutes = expected_minutes(recipes, loaded)
-    terminal.log(f"about {minutes:.0f} minutes on two CPU cores; finished parts are not repeated")
+    terminal.log(f"about {duration(minutes)} on two CPU cores; finished parts are not repeated")
     for change in loaded.changes():
         terminal.log(f"not as in the paper: {change}")
     command = shlex.join(["hashprobe", *sys.argv[1:]])

@@ -2,7 +2,7 @@
 
 import re
 
-from hashprobe.progress import shown
+from hashprobe.text import visible
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -19,7 +19,7 @@ def in_markdown(text: str) -> str:
         >>> print(in_markdown("a|b <i>"))
         a\\|b &lt;i&gt;
     """
-    flat = " ".join(shown(text).split())
+    flat = " ".join(visible(text).split())
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#!$])", r"\\\1", flat)
 
@@ -34,7 +34,7 @@ def in_csv(text: str) -> str:
         >>> in_csv("=1+1"), in_csv("-0.5"), in_csv("DHTA")
         ("'=1+1", '-0.5', 'DHTA')
     """
-    safe = shown(text)
+    safe = visible(text)
     if not text.startswith(FORMULA) or re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?", text):
         return safe
     return f"'{safe}"

@@ -100,14 +100,14 @@ def secured(page: str) -> str:
         page: HTML with `POLICY` where its policy belongs, and at most one script.
 
     Returns:
-        The page; characters that HTML refuses or a terminal would obey are replaced.
+        The page; characters that HTML refuses or a terminal would obey are spelt out.
 
     Example:
         >>> print(secured(f'<meta content="{POLICY}"><style>p {{ margin: 0 }}</style>'))
         <meta content="default-src 'none'; ... style-src 'sha256-..."><style>p { margin: 0 }</style>
     """
     # A hostile file name may hold them. What a reader sees must be in the order of the text.
-    safe = re.sub(UNSAFE_IN_PAGES, "\N{REPLACEMENT CHARACTER}", page)
+    safe = visible(page)
     policy = POLICY
     for kind in ("style", "script"):
         # All text is escaped, so these are the page's own.
