@@ -1,5 +1,6 @@
 """Times that are said before the work starts."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +8,7 @@ from hashprobe.attacks._dhta import DhtaOptions
 from hashprobe.audit import expected
 from hashprobe.audit.expected import (
     attack_seconds,
+    decoding_seconds,
     encoding_seconds,
     in_words,
     say_expected,
@@ -14,8 +16,9 @@ from hashprobe.audit.expected import (
 )
 from hashprobe.data.datasets.digits import load_digits
 from hashprobe.data.queries import Queries
+from hashprobe.data.sources import FileSource, Split
 from hashprobe.training.options import TrainOptions
-from hashprobe.types import Runtime
+from hashprobe.types import InputContract, Runtime
 from hashprobe.victims.image import ImageHasher
 
 
@@ -75,6 +78,12 @@ def test_a_training_is_its_steps_and_leaves_network_and_chance_as_they_were(seco
     assert all(torch.equal(value, before[name]) for name, value in hasher.state_dict().items())
     limited = TrainOptions(epochs=10, batch_size=20, minutes=0.5)
     assert training_seconds(hasher, given, None, limited)[0] == 30
+
+
+def test_items_that_cannot_be_decoded_take_no_time(tmp_path):
+    paths = tuple(f"{i}.jpg" for i in range(200))
+    split = Split(paths, FileSource(tmp_path, paths), np.ones((200, 1), bool))
+    assert decoding_seconds(split, InputContract(size=8), Runtime(workers=2)) == 0
 
 
 def test_an_encoding_is_its_items_and_an_attack_its_steps(second_each):

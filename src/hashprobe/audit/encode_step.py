@@ -43,8 +43,9 @@ from hashprobe.victims.preflight import preflight
 
 PROBED = 4
 """Queries that the network is probed on."""
-CPU_IMAGES = 32
-"""Images that a CPU's network takes at once: activations of more leave its caches."""
+CPU_BYTES = 20 << 20
+"""Pixels in float32 that a CPU's network takes at once, 34 images of 224 x 224: activations of more
+leave its caches."""
 PART_SECONDS = 30.0
 """Seconds of encoding after which finished codes are saved."""
 
@@ -64,7 +65,7 @@ def encode_run(
         path: the run folder.
         top: list length of the MAP; by default the whole database.
         runtime: `batch_size` is images, or frames of clips, decoded and encoded at once, by default
-            256; the network of a CPU takes at most 32 images of them at a time.
+            256; the network of a CPU takes at most 20 MiB of them at a time.
             `workers` are decoding processes, by default one a core beside a GPU, one for four cores
             if the network needs the cores itself, and none for data in memory. In bfloat16, bits
             whose logit is near 0 may differ; attacked queries are always judged in float32.
@@ -239,7 +240,9 @@ def encode_parts(
         on_progress=lambda done, _: tick(start + done, len(split)),
         on_bad=on_bad,
     ):
-        step = CPU_IMAGES if device.type == "cpu" and batch.lengths is None else len(batch.images)
+        step = len(batch.images)
+        if device.type == "cpu" and batch.lengths is None:
+            step = max(1, CPU_BYTES // (4 * batch.images[0].numel()))
         for first in range(0, len(batch.images), step):
             rows = slice(first, first + step)
             codes.append(encode(hasher, queries_of(batch, rows, device)))

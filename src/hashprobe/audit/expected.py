@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hashprobe.audit.run_io import pick_device
+from hashprobe.data.clip_sources import ClipArraySource
 from hashprobe.data.loader import decode
 from hashprobe.data.queries import Queries
 from hashprobe.data.sources import ArraySource, Split
@@ -17,7 +18,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.progress import Progress
 from hashprobe.storage.environment import cores
 from hashprobe.training.options import TrainOptions
-from hashprobe.types import Runtime
+from hashprobe.types import InputContract, Runtime
 from hashprobe.victims.base import Hasher, frozen_eval
 
 
@@ -105,34 +106,63 @@ def training_seconds(
     return min(steps * each, limit), forward * len(given)
 
 
+def decoding_seconds(split: Split, contract: InputContract, runtime: Runtime) -> float:
+    """Seconds that a split takes to decode; 0 if it is small.
+
+    Args:
+        split: the items.
+        contract: what they are decoded to.
+        runtime: how many processes decode.
+    """
+    if len(split) < 8 * FEW:
+        return 0.0
+    start = time.perf_counter()
+    try:
+        decode(sample(split), contract, Runtime(workers=0, skip_bad=True))
+    except HashprobeError:
+        return 0.0  # all of them are bad: the work itself will say so
+    workers = runtime.workers
+    if workers is None:
+        workers = 0 if isinstance(split.source, ArraySource | ClipArraySource) else cores()
+    return (time.perf_counter() - start) / FEW * len(split) / max(1, workers)
+
+
+def sample(split: Split) -> Split:
+    """A few items from everywhere in a split."""
+    return split.take(np.linspace(0, len(split) - 1, FEW).astype(int))
+
+
+def forward_seconds(hasher: Hasher, items: int, images8: Tensor, lengths: Tensor | None) -> float:
+    """Seconds that a number of items takes through a network, from some of them.
+
+    Args:
+        hasher: the network, on its device.
+        items: how many there are.
+        images8: some of them, 8-bit pixels.
+        lengths: their frames, of clips.
+    """
+    device = next(hasher.parameters()).device
+    given = Queries(images8, lengths=lengths).on(device).given
+    with torch.no_grad(), frozen_eval(hasher):
+        return items * timed(lambda: hasher(*given), device) / len(images8)
+
+
 def encoding_seconds(hasher: Hasher, split: Split, runtime: Runtime) -> float:
     """Seconds that a split takes to decode and to encode; 0 if it is small.
 
     Args:
         hasher: the network, on its device.
-        split: what is left of it.
+        split: the items.
         runtime: how many processes decode.
     """
-    if len(split) < 8 * FEW:
+    decoding = decoding_seconds(split, hasher.contract, runtime)
+    if not decoding:
         return 0.0
-    some = split.take(np.linspace(0, len(split) - 1, FEW).astype(int))
-    alone = Runtime(workers=0, skip_bad=True)
-    start = time.perf_counter()
-    try:
-        pixels = decode(some, hasher.contract, alone)
-    except HashprobeError:
-        return 0.0  # all of them are bad: the encoding will say so
-    decoding = (time.perf_counter() - start) / FEW
-    workers = runtime.workers
-    if workers is None:
-        workers = 0 if isinstance(split.source, ArraySource) else cores()
+    pixels = decode(sample(split), hasher.contract, Runtime(workers=0, skip_bad=True))
     lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
-    device = next(hasher.parameters()).device
-    given = Queries(pixels.images, lengths=lengths).on(device).given
-    with torch.no_grad(), frozen_eval(hasher):
-        network = timed(lambda: hasher(*given), device) / len(pixels.images)
-    both = max(network, decoding / workers) if workers else network + decoding
-    return len(split) * both
+    network = forward_seconds(hasher, len(split), pixels.images, lengths)
+    beside = runtime.workers != 0 and not isinstance(split.source, ArraySource | ClipArraySource)
+    return max(network, decoding) if beside else network + decoding
 
 
 def attack_seconds(hasher: Hasher, clean: Queries, options: Any, finished: int = 0) -> float:

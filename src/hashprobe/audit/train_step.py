@@ -10,7 +10,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int8
 
-from hashprobe.audit.expected import in_words, say_expected, training_seconds
+from hashprobe.audit.expected import (
+    decoding_seconds,
+    in_words,
+    say_expected,
+    training_seconds,
+)
 from hashprobe.audit.network import Network
 from hashprobe.audit.run_io import CHECKPOINT, CODES, keep_data, say_bad
 from hashprobe.audit.trained_part import check_frozen, hasher_and_inputs, lengths_of
@@ -115,6 +120,8 @@ def train_held(
         # Codes of a checkpoint that was removed are of no use.
         remove(path / name)
     keep_data(run, data, progress)
+    seconds = decoding_seconds(data.train, hasher.contract, runtime)
+    say_expected(progress, "decoding the training items", seconds)
     with progress.bar("decoding training images") as tick:
         into = path / PIXELS if large(data.train, hasher) else None
         pixels = decode(data.train, hasher.contract, runtime, on_progress=tick, into=into)

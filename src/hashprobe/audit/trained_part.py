@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from hashprobe.audit.expected import FEW, forward_seconds, say_expected
 from hashprobe.audit.network import Network
 from hashprobe.audit.run_io import pick_device
 from hashprobe.data.loader import Pixels
@@ -36,6 +37,11 @@ def hasher_and_inputs(
     if not stands_still(network, hasher):
         return hasher, pixels.images
     hasher.to(pick_device("cpu" if options.accelerator == "cpu" else "auto"))
+    few = slice(FEW)
+    some = None if lengths is None else lengths[few]
+    if len(pixels.images) > FEW:
+        seconds = forward_seconds(hasher, len(pixels.images), pixels.images[few], some)
+        say_expected(progress, "computing features", seconds)
     with progress.bar("computing features") as tick:
         if isinstance(hasher, VideoHasher):
             assert lengths is not None

@@ -17,7 +17,7 @@ class EncodeRuntime(RuntimeFlags):
     """Decoding processes; by default one for each core if a GPU encodes, one for four cores if the
     CPU does, and none for data in memory."""
     batch_size: int = 256
-    """Images decoded and encoded at once; a CPU's network takes at most 32 of them at a time."""
+    """Images decoded and encoded at once; a CPU's network takes at most 20 MiB of them at a time."""
     device: str = "auto"
     """auto (the GPU if there is one), cpu, cuda, cuda:1, ..."""
     precision: Precision = "float32"
