@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ import torch
 import yaml
 
 from hashprobe.cli import app as cli
+from hashprobe.evaluation.outcome import Evaluation
+from hashprobe.evaluation.perceptibility import Perceptibility
 
 
 ROOT = Path(__file__).parents[1]
@@ -237,6 +239,14 @@ def test_the_page_of_the_command_line_is_that_of_the_commands():
     writer = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(writer)
     assert writer.PAGE.read_text() == writer.page(), "make docs writes it"
+
+
+def test_every_field_of_a_record_is_documented():
+    page = (ROOT / "docs" / "reference" / "records.md").read_text()
+    for name, kind in (("evaluation", Evaluation), ("visibility", Perceptibility)):
+        table = page.split(f"<!-- {name} -->")[1].split("\n\n")[0]
+        named = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
+        assert named == [field.name for field in fields(kind)]
 
 
 def test_the_readme_needs_no_files_on_a_package_index():

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,9 @@ import torch
 
 from hashprobe.audit.results import finished_attacks
 from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.runner import craft
 from hashprobe.storage import files
+from hashprobe.storage.lock import hold
 from hashprobe.storage.runs import Run
 from hashprobe.training.loop import Training
 
@@ -100,12 +103,15 @@ def test_an_attack_killed_in_the_middle_gives_the_same_result(
     assert_same_attack(folder, whole, exactly=batch_size == 1)
 
 
-def test_ctrl_c_is_one_line_and_130_and_keeps_what_is_finished(
-    hashprobe, interrupted, encoded, whole
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_stop_is_one_line_and_keeps_what_is_finished(
+    hashprobe, interrupted, encoded, whole, number, expected
 ):
-    code, out, err, finished = interrupted(signal.SIGINT)
-    assert (code, out) == (130, "")
-    assert err.splitlines()[-1].startswith("interrupted: finished work is kept")
+    code, out, err, finished = interrupted(number)
+    assert (code, out) == (expected, "")
+    said = f"interrupted: finished work is kept ({len(finished)} of 6 queries)"
+    assert err.splitlines()[-1].startswith(said)
+    assert not (encoded / ".lock").exists()
     assert "Traceback" not in err
     assert not list(encoded.rglob("*.part"))
     said = hashprobe(f"attack dhta {encoded} {SLOW} --batch-size 1")
@@ -205,6 +211,7 @@ def test_a_training_stopped_in_the_middle_ends_in_the_same_weights(
     said = hashprobe(words)
     assert said.code == 130
     assert said.err.splitlines()[-1].startswith("interrupted:")
+    (run / ".training.pt.0123abcd.part").write_bytes(b"a state that a kill cut off")
     assert "is not trained yet" in hashprobe(f"encode {run}").error
     monkeypatch.undo()
     done, step = [], Training.step
@@ -225,6 +232,7 @@ def test_a_training_stopped_in_the_middle_ends_in_the_same_weights(
         if name == "model.json":
             mine, other = ({**json.loads(m), "training": 0} for m in (mine, other))
         assert mine == other
+    assert not list(run.glob(".*"))
     assert not (run / "training.pt").exists()
 
 
@@ -270,3 +278,60 @@ def test_a_report_of_a_run_that_may_only_be_read(hashprobe, run, tmp_path, monke
     page = tmp_path / "page.html"
     assert hashprobe(f"report {run} --out {page}").code == 0
     assert page.exists()
+
+
+def test_the_second_of_two_attacks_at_once_is_told_who_is_at_it(hashprobe, encoded, monkeypatch):
+    """Both throw away what is there: the first one's result is what stays."""
+    words = f"attack noise {encoded} --queries 3 --name x --overwrite"
+    said = []
+
+    def meanwhile(*parts, **more):
+        if not said:
+            said.append(None)
+            said[0] = subprocess.run(
+                [SCRIPT, *words.split(), "--seed", "1"], capture_output=True, text=True, check=False
+            )
+        return craft(*parts, **more)
+
+    monkeypatch.setattr("hashprobe.audit.attack_step.craft", meanwhile)
+    assert hashprobe(words).code == 0
+    (second,) = said
+    assert (second.returncode, second.stdout) == (2, "")
+    assert f"is in use: process {os.getpid()} on {socket.gethostname()} holds it" in second.stderr
+    (done,) = finished_attacks(Run.open(encoded))
+    assert (done.name, done.record.seed) == ("x", 0)
+
+
+def test_a_finished_attack_is_reported_while_another_one_runs(hashprobe, encoded):
+    assert hashprobe(f"attack noise {encoded} --queries 3 --name x").code == 0
+    with hold(encoded):
+        assert "| Noise |" in hashprobe(f"report {encoded} --markdown").out
+        assert hashprobe(f"report {encoded} --examples 0").code == 0
+        assert "is in use" in hashprobe(f"attack noise {encoded} --queries 2 --name y").error
+        assert "is in use" in hashprobe(f"encode {encoded}").error
+    assert [path.name for path in encoded.glob("attacks/*")] == ["x"]
+
+
+def test_a_run_with_a_linked_part_is_left_alone(hashprobe, encoded, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "0000000000.npz").write_text("precious")
+    for name, command in (("codes/query.parts", "encode"), ("attacks/x", "attack noise")):
+        (encoded / name).parent.mkdir(exist_ok=True)
+        (encoded / name).symlink_to(mine)
+        error = hashprobe(f"{command} {encoded}" + " --name x" * ("attack" in command)).error
+        assert f"{name} is a link" in error
+        (encoded / name).unlink()
+    assert [path.name for path in mine.iterdir()] == ["0000000000.npz"]
+
+
+def test_a_page_takes_the_place_of_files_alone(hashprobe, encoded, tmp_path):
+    assert hashprobe(f"attack noise {encoded} --queries 3 --name x").code == 0
+    os.mkfifo(tmp_path / "pipe")
+    error = hashprobe(f"report {encoded} --examples 0 --out {tmp_path / 'pipe'}").error
+    assert "pipe is a pipe: only a regular file is replaced" in error
+    assert (tmp_path / "pipe").is_fifo()
+    before = (encoded / "run.json").read_bytes()
+    error = hashprobe(f"report {encoded} --examples 0 --out {encoded / 'run.json'}").error
+    assert "is a part of the run" in error
+    assert (encoded / "run.json").read_bytes() == before

@@ -35,3 +35,15 @@ def test_nothing_is_left_once_the_parts_are_removed(tmp_path):
     parts.write(0, Part(1, PackedCodes.from_signs([[1] * 8]), np.array([0]), ()))
     parts.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_parts_are_removed_and_never_through_a_link(tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("photos.npz", "0000000001.npz", "1.npz"):
+        (mine / name).write_text("precious")
+    (tmp_path / "query.parts").symlink_to(mine)
+    Parts(tmp_path / "query.parts", "weights", 8).remove()
+    assert len(list(mine.iterdir())) == 3
+    Parts(mine, "weights", 8).remove()
+    assert sorted(path.name for path in mine.iterdir()) == ["1.npz", "photos.npz"]

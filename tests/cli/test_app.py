@@ -1,12 +1,18 @@
 """Help, recipes, mistakes of typing, and one-line errors."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 import hashprobe as package
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.cli.app import COMMANDS
+from hashprobe.cli.signals import Stopped, stopping_signals
 
 
 # Help
@@ -141,7 +147,13 @@ def test_debug_shows_the_traceback_and_then_the_line(hashprobe, tmp_path, words)
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (KeyboardInterrupt(), 130, "interrupted: finished work is kept; run the same command"),
+        (KeyboardInterrupt(), 130, "interrupted: run the same command again"),
+        (Stopped(signal.SIGTERM), 143, "interrupted: run the same command again"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated."),
+            143,
+            "interrup",
+        ),
         (RuntimeError("of\nours"), 1, "error: RuntimeError: of ours (--debug shows where)"),
         (MemoryError(), 2, "error: out of memory"),
         (OSError(28, "No space left on device", "a/b"), 2, "error: no space left on the disk for"),
@@ -162,3 +174,31 @@ def test_whatever_happens_is_one_line_without_a_traceback(
     said = hashprobe("evaluate", codes(), "--debug")
     assert said.code == code
     assert "Traceback" in said.err
+
+
+# Pipes
+
+
+@pytest.mark.parametrize(("words", "code"), [("evaluate {codes}", 141), ("attack --help", 1)])
+def test_output_that_nobody_reads_ends_a_command_silently(codes, words, code):
+    script = Path(sys.executable).with_name("hashprobe")
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [script, *words.format(codes=codes()).split()],
+        stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (code, "")
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopping_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(Stopped):
+                os.kill(os.getpid(), signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

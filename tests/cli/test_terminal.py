@@ -70,3 +70,8 @@ def test_long_errors_keep_both_ends(hashprobe):
     assert said.error.startswith("unknown data 'xxx")
     assert said.error.endswith("jhmdb, hmdb51")
     assert len(said.err) < 2100
+
+
+def test_errors_spell_escapes_out(hashprobe, tmp_path):
+    error = hashprobe("evaluate", tmp_path / "\x1b[31mred.npz").error
+    assert "\x1b" not in error and "\\x1b[31mred.npz does not exist" in error

@@ -19,6 +19,21 @@ def test_classes_become_multi_hot(values):
     assert as_labels(values, 5).shape == (2, 5)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [[[1], [0], [1]], np.array([[1], [0], [1]], np.uint8), torch.tensor([[1], [0], [1]])],
+    ids=["list", "uint8", "tensor"],
+)
+def test_one_column_of_integers_holds_classes(values):
+    expected = as_labels([1, 0, 1])
+    np.testing.assert_array_equal(as_labels(values), expected)
+    np.testing.assert_array_equal(as_labels(values, 2), expected)
+
+
+def test_one_column_of_bool_is_one_label_that_an_item_has_or_not():
+    np.testing.assert_array_equal(as_labels([[True], [False]]), [[True], [False]])
+
+
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float64])
 def test_multi_hot_labels_become_bool(dtype):
     found = as_labels(EYE.astype(dtype), 3)
@@ -45,7 +60,17 @@ def test_no_items_have_no_labels():
         (np.zeros((2, 2, 2)), None, r"got float64 of shape \(2, 2, 2\)"),
         (np.array([[0, 2]]), None, "bool or 0/1"),
         (np.eye(3), 4, "4 classes; got 3"),
-        (np.array([["a"]]), None, "bool or 0/1"),
+        (np.array([["a"]]), None, r"integers \(N,\)"),
+        (np.array([["a", "b"]]), None, "bool or 0/1"),
+        (np.array([[0, 1], [-1, 1]]), None, "got -1 at item 1, label 0"),
+        (np.array([[0.0], [1.0]]), None, r"shape \(2, 1\) must be integers .* got float64"),
+        (np.array([[0.0], [np.nan]]), None, "item 1 has no label"),
+        (np.array([0.0, 1.0, np.nan]), None, "item 2 has no label"),
+        ([0, None, 1], None, "item 1 has no label"),
+        ([[0], [1, 2]], None, "rows have different lengths"),
+        (np.array([[0], [-3]]), None, "not be negative; got -3 at item 1"),
+        (np.array([[0], [3]]), 3, "label 3 of item 1 is not below 3"),
+        (np.array([[0, np.nan]]), None, "got nan at item 0, label 1"),
         (["cat", "dog"], None, r"integers \(N,\)"),
     ],
 )

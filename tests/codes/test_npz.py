@@ -46,3 +46,10 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         load_codes(tmp_path / "none.npz")
     with pytest.raises(HashprobeError, match="is a folder"):
         load_codes(tmp_path)
+
+
+def test_an_index_of_another_program_is_told_what_is_read(tmp_path):
+    path = tmp_path / "db.faiss"
+    path.write_bytes(b"IBxF" + bytes(40))
+    with pytest.raises(HashprobeError, match=r"db\.faiss is no npz .* data .* and bits"):
+        load_codes(path)

@@ -56,6 +56,23 @@ def test_every_form_scores_the_same(arrays, load, encode, integers):
     assert scores(load(other), top=20) == expected
 
 
+@pytest.mark.parametrize("columns", [("database", "query", "target"), ("query",), ("database",)])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_column_of_classes_scores_as_a_row_of_them(arrays, load, columns, classes):
+    for key in ("database_labels", "query_labels", "target_labels"):
+        arrays[key] = arrays[key].argmax(axis=1) % classes
+    expected = scores(load(arrays), top=20)
+    for side in columns:
+        arrays[f"{side}_labels"] = arrays[f"{side}_labels"][:, None]
+    assert scores(load(arrays), top=20) == expected
+
+
+def test_a_column_of_floats_could_be_either_and_is_refused(arrays, load):
+    arrays["query_labels"] = arrays["query_labels"].argmax(axis=1)[:, None] / 1.0
+    with pytest.raises(HashprobeError, match=r"query_labels: labels of shape \(6, 1\)"):
+        load(arrays)
+
+
 def test_scores_are_those_of_the_measures(arrays, load, problem):
     case = problem(q=6, n=150)
     found = score_codes(load(arrays), top=20, normaliser="min")

@@ -1,5 +1,7 @@
 """The page as a document: whole, safe, complete without anything else, and small."""
 
+import base64
+import hashlib
 import re
 import subprocess
 import sys
@@ -76,6 +78,25 @@ def test_the_page_is_well_formed_and_needs_nothing_else(data):
     assert all(a.startswith(("data:image/png;base64,", "data:image/jpeg;", "#")) for a in addresses)
     policy = [a["content"] for tag, a in reader.tags if tag == "meta" and "http-equiv" in a]
     assert policy[0].startswith("default-src 'none'; img-src data:")
+
+
+def test_the_policy_of_a_page_allows_its_own_style_and_script_and_no_others(data):
+    for shown in (data, replace(data, title=HOSTILE), replace(data, examples=())):
+        page = render(shown)
+        tags = read(page).tags
+        (policy,) = (a["content"] for tag, a in tags if a.get("http-equiv"))
+        rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+        assert "unsafe" not in policy
+        assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+        for kind in ("style", "script"):
+            own = re.findall(f"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+            assert len(own) == (kind == "style" or bool(shown.examples))
+            digests = [base64.b64encode(hashlib.sha256(t.encode()).digest()).decode() for t in own]
+            allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+            assert rules[f"{kind}-src"] == allowed
+        for _, attributes in tags:
+            assert "style" not in attributes
+            assert not any(name.startswith("on") for name in attributes)
 
 
 def test_equal_data_give_equal_bytes(data, tmp_path):

@@ -11,11 +11,14 @@ from hashprobe.report.verdict import DEGREES, clear, headline, strongest, verdic
 def test_the_verdict_states_the_numbers(rows):
     """The one snapshot of its sentences."""
     data = ReportData("x", rows=rows, bits=32)
-    assert headline(data) == "At 8/255, DHTA steers the search results almost completely."
+    assert headline(data) == (
+        "At 8/255, DHTA steers the search results almost completely: t-MAP is 82.3 of 100, 94 % of "
+        "the way to its ceiling (87.4)."
+    )
     assert verdict(data) == [
         [
-            "DHTA at 8/255 moves t-MAP from 5.1 to 82.3 (95 % interval 80.3 to 84.3), "
-            "94 % of the way to its ceiling (87.4).",
+            "DHTA at 8/255, the strongest attack there, moves t-MAP from 5.1 to 82.3 (95 % "
+            "interval 80.3 to 84.3), 94 % of the way to its ceiling (87.4).",
             "Random noise of the same size gives 5.3, no more than untouched queries.",
             "MAP for the queries' own labels falls from 79.1 to 12.0.",
             "On average 1.2 of 32 bits differ from the target code.",
@@ -35,12 +38,47 @@ def test_of_clips_it_says_how_much_the_changed_frames_change(rows):
 
 
 @pytest.mark.parametrize(
-    ("tmap", "said"),
-    list(zip((0.85, 0.6, 0.3, 0.15), (words for _, words in DEGREES), strict=True)),
+    ("tmap", "ceiling", "place"),
+    [
+        *((0.95, 0.96, 0), (0.85, 0.874, 0), (0.6, 0.874, 1), (0.3, 0.874, 2), (0.15, 0.874, 3)),
+        # Near a low ceiling is far from everything.
+        *((0.29, 0.31, 2), (0.6, 0.6, 1), (0.14, 0.14, 3), (0.14, 0.12, 3)),
+    ],
 )
-def test_the_words_follow_the_share_of_the_possible_lift(rows, number, tmap, said):
-    data = ReportData("x", rows=(*rows[:2], replace(rows[3], tmap=number(tmap), lift=None)))
-    assert headline(data).endswith(f" {said}.")
+def test_the_words_follow_both_the_share_of_the_possible_lift_and_t_map(
+    rows, number, tmap, ceiling, place
+):
+    row = replace(rows[3], tmap=number(tmap), ceiling=number(ceiling), lift=None)
+    said = headline(ReportData("x", rows=(*rows[:2], row)))
+    assert f" {DEGREES[place][-1]}: t-MAP is {100 * tmap:.1f} of 100" in said
+    assert f"ceiling ({100 * ceiling:.1f})" in said
+
+
+@pytest.mark.parametrize(
+    ("clean", "floor", "hardly"),
+    [
+        *((0.17, 0.05, True), (0.24, 0.02, True), (0.55, 0.5, True)),
+        *((0.79, 0.05, False), (0.3, 0.02, False), (0.62, 0.5, False)),
+    ],
+)
+def test_a_network_that_hardly_retrieves_is_named_first(rows, number, clean, floor, hardly):
+    """Its MAP is low, or hardly above what other labels get."""
+    original = replace(rows[0], tmap=number(floor), own_map=number(clean))
+    attacked = replace(rows[3], tmap=number(0.8), lift=None)
+    data = ReportData("x", rows=(original, attacked))
+    for each in (data, replace(data, clean=number(clean))):
+        first = verdict(each)[0][0]
+        assert (
+            f"hardly retrieves: MAP of untouched queries is {100 * clean:.1f}" in first
+        ) == hardly
+        assert len(verdict(each)) == 1 + hardly
+
+
+def test_an_attack_that_stands_alone_is_not_called_the_strongest(rows):
+    alone = verdict(ReportData("x", rows=(rows[0], rows[1], rows[3])))[0][0]
+    assert alone.startswith("DHTA at 8/255 moves")
+    several = verdict(ReportData("x", rows=rows))[0][0]
+    assert several.startswith("DHTA at 8/255, the strongest attack there, moves")
 
 
 def test_an_effect_within_the_intervals_is_none(rows, number):
@@ -94,7 +132,10 @@ def test_an_untargeted_attack_is_judged_by_the_fall_of_map(rows, number):
     data = ReportData("x", rows=(original, weak, hag))
     (sentences,) = verdict(data)
     assert strongest(data.rows) == [hag]
-    assert sentences[0].startswith("HAG at 8/255: ") and "from 79.0 to 12.0" in sentences[0]
+    assert (
+        sentences[0].startswith("HAG at 8/255, the strongest attack there: MAP")
+        and "from 79.0 to 12.0" in sentences[0]
+    )
     assert "HAG" in headline(data)
     assert clear(hag, data.rows) and not clear(weak, data.rows)
     # What steers is named before what only leads away.

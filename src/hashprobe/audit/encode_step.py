@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hashprobe.audit.expected import encoding_seconds, say_expected
 from hashprobe.audit.run_io import (
     CODES,
+    check_trained,
     load_codes,
     pick_device,
     reopen,
@@ -26,19 +28,24 @@ from hashprobe.data.sources import ArraySource, BadImage, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.measures import mean_average_precision
-from hashprobe.progress import Tick
+from hashprobe.progress import Tick, note_kept
 from hashprobe.storage.environment import cores
 from hashprobe.storage.files import fingerprint, write_npz
+from hashprobe.storage.lock import hold
 from hashprobe.storage.runs import Run
 from hashprobe.types import Precision, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.encoding import device_of, encode
+from hashprobe.victims.memory import keep_freed_memory
 from hashprobe.victims.precision import in_precision
 from hashprobe.victims.preflight import preflight
 
 
 PROBED = 4
 """Queries that the network is probed on."""
+CPU_BYTES = 20 << 20
+"""Pixels in float32 that a CPU's network takes at once, 34 images of 224 x 224: activations of more
+leave its caches."""
 PART_SECONDS = 30.0
 """Seconds of encoding after which finished codes are saved."""
 
@@ -57,7 +64,8 @@ def encode_run(
     Args:
         path: the run folder.
         top: list length of the MAP; by default the whole database.
-        runtime: `batch_size` is images, or frames of clips, encoded at once, by default 256.
+        runtime: `batch_size` is images, or frames of clips, decoded and encoded at once, by default
+            256; the network of a CPU takes at most 20 MiB of them at a time.
             `workers` are decoding processes, by default one a core beside a GPU, one for four cores
             if the network needs the cores itself, and none for data in memory. In bfloat16, bits
             whose logit is near 0 may differ; attacked queries are always judged in float32.
@@ -66,7 +74,8 @@ def encode_run(
         MAP of all queries, normalised by hits, stable ties.
 
     Raises:
-        HashprobeError: the run is not trained, its data have changed, or images are bad.
+        HashprobeError: the run is not trained, its data have changed, another process holds it, or
+            images are bad.
 
     Example:
         >>> import tempfile
@@ -80,10 +89,18 @@ def encode_run(
         >>> encode_run(folder, top=100).signature.split("|v:")[0]
         'MAP@100|norm:hits|ties:stable|empty:zero|rel:any|q:200|db:1347|bits:8|ci:gaffke'
     """
-    progress, precision = runtime.progress, runtime.precision
     where = pick_device(runtime.device)
-    say_precision(progress, precision, where)
+    say_precision(runtime.progress, runtime.precision, where)
+    keep_freed_memory()
     run = Run.open(path)
+    check_trained(run)
+    with hold(path):
+        return encode_held(run, top, runtime, where)
+
+
+def encode_held(run: Run, top: int | None, runtime: Runtime, where: torch.device) -> Measurement:
+    """Encodes what is missing of a run that this process holds, and measures its MAP."""
+    progress, precision, path = runtime.progress, runtime.precision, run.path
     missing = [role for role, name in CODES.items() if not run.finished(name)]
     if missing:
         check_precision(run, missing, precision)
@@ -93,8 +110,15 @@ def encode_run(
         probe(hasher, data.query, runtime)
         made_by = fingerprint({"weights": sha256_weights(hasher), "precision": precision})
         fast = in_precision(hasher, precision)
+        seconds = 0.0
+        for role in missing:
+            split, parts = data.splits()[role], Parts(parts_of(run, role), made_by, hasher.bits)
+            done = max((part.stop for part in parts.read()), default=0) / len(split)
+            few = few_workers(runtime, split, where)
+            seconds += (1 - done) * encoding_seconds(fast, split, few)
+        say_expected(progress, "encoding", seconds)
         for role, name in CODES.items():
-            parts = Parts(run.path / "codes" / f"{role}.parts", made_by, hasher.bits)
+            parts = Parts(parts_of(run, role), made_by, hasher.bits)
             if role in missing:
                 split = data.splits()[role]
                 encode_split(run, role, split, fast, parts, few_workers(runtime, split, where))
@@ -123,6 +147,11 @@ def probe(hasher: Hasher, split: Split, runtime: Runtime) -> None:
     queries = Queries(pixels.images, lengths=lengths)
     for note in preflight(hasher, queries, batch_size=runtime.batch_size).notes:
         runtime.progress.log(note)
+
+
+def parts_of(run: Run, role: str) -> Path:
+    """Where the finished parts of a split's codes are kept."""
+    return run.path / "codes" / f"{role}.parts"
 
 
 def check_precision(run: Run, missing: list[str], precision: Precision) -> None:
@@ -159,11 +188,15 @@ def encode_split(
     start = done[-1].stop if done else 0
     if start:
         progress.log(f"{start} of {len(split)} {role} items are encoded already")
-    with progress.bar(f"encoding {role}") as tick:
-        for part in encode_parts(hasher, split, start, runtime, tick):
-            parts.write(start, part)
-            done.append(part)
-            start = part.stop
+    try:
+        with progress.bar(f"encoding {role}") as tick:
+            for part in encode_parts(hasher, split, start, runtime, tick):
+                parts.write(start, part)
+                done.append(part)
+                start = part.stop
+    except KeyboardInterrupt as stop:
+        note_kept(stop, start > 0, f"{start} of {len(split)} {role} items")
+        raise
     bad = tuple(failure for part in done for failure in part.bad)
     kept = np.concatenate([part.positions for part in done])
     if not len(kept):
@@ -209,7 +242,12 @@ def encode_parts(
         on_progress=lambda done, _: tick(start + done, len(split)),
         on_bad=on_bad,
     ):
-        codes.append(encode(hasher, queries_of(batch, device)))
+        step = len(batch.images)
+        if device.type == "cpu" and batch.lengths is None:
+            step = max(1, CPU_BYTES // (4 * batch.images[0].numel()))
+        for first in range(0, len(batch.images), step):
+            rows = slice(first, first + step)
+            codes.append(encode(hasher, queries_of(batch, rows, device)))
         positions.append(batch.positions + start)
         reached += len(batch.positions)
         # Without skip_bad a bad image ends the encoding: nothing after it is kept.
@@ -220,11 +258,12 @@ def encode_parts(
         yield part()
 
 
-def queries_of(batch: Batch, device: torch.device) -> Queries:
-    """A decoded batch on a device, with pixels in [0, 1]."""
+def queries_of(batch: Batch, rows: slice, device: torch.device) -> Queries:
+    """Some items of a decoded batch on a device, with pixels in [0, 1]."""
+    images = batch.images[rows]
     if batch.lengths is None:
         # The layout is changed while a pixel is one byte.
-        pixels = batch.images.to(device, memory_format=torch.channels_last)
+        pixels = images.to(device, memory_format=torch.channels_last)
         return Queries(pixels.float().div_(255))
-    lengths = torch.from_numpy(batch.lengths).to(device)
-    return Queries(batch.images.to(device).float().div_(255), lengths=lengths)
+    lengths = torch.from_numpy(batch.lengths[rows]).to(device)
+    return Queries(images.to(device).float().div_(255), lengths=lengths)

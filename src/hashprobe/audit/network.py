@@ -33,6 +33,9 @@ class Network:
     tune: bool = False
     """Also train a backbone that has weights (videos only); by default its features are computed
     once. mc3_18, r2plus1d_18 and r3d_18 are always trained."""
+    frozen: bool = False
+    """Train the hash layer alone, on features of a backbone with weights that are computed once,
+    without crops: minutes instead of hours on a CPU. Videos have it so unless --tune is given."""
 
 
 TRAIN_PRESETS: dict[str, tuple[Network, TrainOptions]] = {

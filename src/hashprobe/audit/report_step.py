@@ -28,6 +28,7 @@ from hashprobe.report.rows import (
     untouched_rows,
 )
 from hashprobe.storage.files import read_json
+from hashprobe.storage.guards import OWN_PARTS
 from hashprobe.storage.runs import Run
 from hashprobe.types import Labels
 from hashprobe.victims.checkpoint import ModelCard
@@ -88,6 +89,7 @@ def report_run(
     if examples < 0:
         raise HashprobeError(f"examples must be 0 or more; got {examples}")
     run = Run.open(path)
+    where = page_place(run, out)
     query, database = load_codes(run, "query"), load_codes(run, "database")
     attacks = finished_attacks(run)
     data, hasher, card = reopen(run)
@@ -121,11 +123,11 @@ def report_run(
         choice=choice(len(pictures), card.contract.frames) if pictures else "",
         commands=commands or tuple(commands_of(path, run, attacks)),
         environment=environment_facts(read_json(run.path / "environment.json")),
-        notes=notes + tuple(f"{finding}." for finding in data.findings if finding.harmless),
+        by_design=tuple(str(finding) for finding in data.findings if finding.harmless),
+        notes=notes,
         version=run.version,
         created=run.created,
     )
-    where = out or path / "report.html"
     write_report(page, where)
     return where
 
@@ -135,6 +137,17 @@ def without(
 ) -> list[Finished]:
     """Every attack, measured again without some database items."""
     return [measured_without(one, victim, voters=voters, training=training) for one in attacks]
+
+
+def page_place(run: Run, out: Path | None) -> Path:
+    """Where the page goes: report.html of the run, or any path that is no part of the run."""
+    if out is None:
+        return run.path / "report.html"
+    whole, place = run.path.resolve(), out.parent.resolve() / out.name
+    inside = place.relative_to(whole).parts if place.is_relative_to(whole) else ()
+    if inside and inside[0] in OWN_PARTS - {"report.html"}:
+        raise HashprobeError(f"{out} is a part of the run: choose another place for the page")
+    return out
 
 
 def report_table(

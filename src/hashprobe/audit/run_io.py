@@ -109,8 +109,7 @@ def reopen(run: Run) -> tuple[RetrievalData, AnyHasher, ModelCard]:
     Raises:
         HashprobeError: the run is not trained, or the data have changed since.
     """
-    if not run.finished(*CHECKPOINT):
-        raise HashprobeError(f"{run.path} is not trained yet: run hashprobe train first")
+    check_trained(run)
     run.check_seals(*CHECKPOINT)
     hasher, card = load_checkpoint(run.path / "model")
     data = data_options(run).load()
@@ -120,6 +119,12 @@ def reopen(run: Run) -> tuple[RetrievalData, AnyHasher, ModelCard]:
             f"{str(card.data.get('checksum'))[:12]} then, {data.checksum[:12]} now"
         )
     return data, hasher, card
+
+
+def check_trained(run: Run) -> None:
+    """Refuses a run that is not trained."""
+    if not run.finished(*CHECKPOINT):
+        raise HashprobeError(f"{run.path} is not trained yet: run hashprobe train first")
 
 
 def data_options(run: Run) -> DataOptions:

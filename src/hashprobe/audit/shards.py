@@ -1,6 +1,8 @@
 """The finished parts of an encoding, on the disk, so that a kill loses little work."""
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +11,10 @@ from jaxtyping import Int64
 
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
-from hashprobe.storage.files import read_npz, write_npz
+from hashprobe.storage.files import read_npz, remove, write_npz
 
 
+NAME = re.compile(r"\d{10,}\.npz")
 FIELDS = {"made_by", "stop", "codes", "positions", "bad"}
 
 
@@ -85,9 +88,12 @@ class Parts:
 
     def remove(self) -> None:
         """Removes the parts, once the whole split is saved."""
-        for path in self.folder.glob("*.npz"):
-            path.unlink()
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
+        if self.folder.is_symlink() or not self.folder.is_dir():
+            return
+        for path in self.folder.iterdir():
+            if NAME.fullmatch(path.name):
+                remove(path)
+        with suppress(OSError):  # somebody else's files are in it
             self.folder.rmdir()
 
     def path(self, start: int) -> Path:

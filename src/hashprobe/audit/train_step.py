@@ -1,6 +1,7 @@
 """Train a network into a run folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,25 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Int8
-from torch import Tensor
 
+from hashprobe.audit.expected import (
+    decoding_seconds,
+    in_words,
+    say_expected,
+    training_seconds,
+)
 from hashprobe.audit.network import Network
-from hashprobe.audit.run_io import CHECKPOINT, CODES, keep_data, pick_device, say_bad
+from hashprobe.audit.run_io import CHECKPOINT, CODES, keep_data, say_bad
+from hashprobe.audit.trained_part import check_frozen, hasher_and_inputs, lengths_of
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.datasets.registry import DataOptions
-from hashprobe.data.loader import Pixels, decode
+from hashprobe.data.loader import decode
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import Split
 from hashprobe.evaluation.measures import mean_average_precision
-from hashprobe.progress import Progress
+from hashprobe.progress import Progress, note_kept
+from hashprobe.storage.files import remove
+from hashprobe.storage.lock import hold, refuse_held
 from hashprobe.storage.runs import Run, refuse_strangers
 from hashprobe.training.loop import Epoch, train
 from hashprobe.training.losses.csq import csq_centres
@@ -27,9 +36,10 @@ from hashprobe.training.options import TrainOptions
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.checkpoint import AnyHasher, ModelCard, save_checkpoint
-from hashprobe.victims.clip import FeatureHasher, VideoHasher, clip_features
+from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.clip3d import clip_hasher
 from hashprobe.victims.image import ImageHasher
+from hashprobe.victims.memory import keep_freed_memory
 
 
 PIXELS = "pixels.npy"
@@ -59,7 +69,7 @@ def train_run(
         The run.
 
     Raises:
-        HashprobeError: the data, the options or the folder are wrong.
+        HashprobeError: the data, the options or the folder are wrong, or another process holds it.
 
     Example:
         >>> import tempfile
@@ -80,15 +90,38 @@ def train_run(
             return run
     else:
         refuse_strangers(path)
+    refuse_held(path)
+    keep_freed_memory()
     data = source.load()
     torch.manual_seed(options.seed)
     hasher = build(network, data.video)
+    check_frozen(network, hasher)
+    centres_of(options, len(data.label_names), network.bits)  # what it refuses leaves no folder
+    with hold(path):
+        run = Run.create(path, config)
+        if run.finished(*CHECKPOINT):
+            progress.log(f"{path} was trained by another process")
+            return run
+        return train_held(run, data, hasher, network, options, runtime)
+
+
+def train_held(
+    run: Run,
+    data: RetrievalData,
+    hasher: AnyHasher,
+    network: Network,
+    options: TrainOptions,
+    runtime: Runtime,
+) -> Run:
+    """Trains a network into a run that this process holds, from the start or a saved state."""
+    path, progress = run.path, runtime.progress
     centres = centres_of(options, len(data.label_names), network.bits)
-    run = Run.create(path, config)
     for name in CODES.values():
         # Codes of a checkpoint that was removed are of no use.
-        (path / name).unlink(missing_ok=True)
+        remove(path / name)
     keep_data(run, data, progress)
+    seconds = decoding_seconds(data.train, hasher.contract, runtime)
+    say_expected(progress, "decoding the training items", seconds)
     with progress.bar("decoding training images") as tick:
         into = path / PIXELS if large(data.train, hasher) else None
         pixels = decode(data.train, hasher.contract, runtime, on_progress=tick, into=into)
@@ -96,8 +129,10 @@ def train_run(
     part, given = hasher_and_inputs(hasher, pixels, network, options, progress)
     if part is not hasher:
         options = replace(options, augment="none")  # features cannot be cropped
+    seconds, forward = training_seconds(part, given, lengths_of(pixels), options)
+    say_expected(progress, "training", seconds, faster(part, network, options, forward))
     epochs = EpochLog(run, progress, {event.get("number") for event in run.events("epoch")})
-    with progress.bar("training") as tick:
+    with saying_what_is_kept(run, options), progress.bar("training") as tick:
         history = train(
             part,
             given,
@@ -114,38 +149,27 @@ def train_run(
         **asdict(options),
         "seconds": history[-1].seconds,
         "weights": network.weights,
+        **({"frozen": True} if network.frozen else {}),
         **centres,
     }
     save_checkpoint(path / "model", hasher, replace(card, training=training))
     run.seal(*CHECKPOINT)
     for name in ("training.pt", PIXELS):
-        (path / name).unlink(missing_ok=True)
+        remove(path / name)
     progress.log(f"trained: {path / 'model'}")
     return run
 
 
-def hasher_and_inputs(
-    hasher: AnyHasher,
-    pixels: Pixels,
-    network: Network,
-    options: TrainOptions,
-    progress: Progress,
-) -> tuple[Hasher, Tensor]:
-    """The part of a network that is trained, and its inputs: pixels, or features of clips."""
-    lengths = lengths_of(pixels)
-    if not isinstance(hasher, VideoHasher) or lengths is None or not stands_still(network):
-        return hasher, pixels.images
-    hasher.network.requires_grad_(False)
-    hasher.to(pick_device("cpu" if options.accelerator == "cpu" else "auto"))
-    with progress.bar("computing features") as tick:
-        features = clip_features(hasher, pixels.images, lengths, tick)
-    hasher.to("cpu")
-    return FeatureHasher(hasher), features
-
-
-def lengths_of(pixels: Pixels) -> Tensor | None:
-    """The lengths of clips as a tensor; None for images."""
-    return None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
+@contextmanager
+def saying_what_is_kept(run: Run, options: TrainOptions) -> Iterator[None]:
+    """Adds to an interrupt how many epochs are finished, and whether a state of them is kept."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        done = len({event.get("number") for event in run.events("epoch")})
+        saved = (run.path / "training.pt").exists()
+        note_kept(stop, saved, f"{done} of {options.epochs} epochs")
+        raise
 
 
 @dataclass(frozen=True)
@@ -165,6 +189,40 @@ class EpochLog:
             f"epoch {epoch.number}/{epoch.epochs}: loss {epoch.loss:.4f}{score}, "
             f"{epoch.seconds:.0f} s"
         )
+
+
+def epochs_of(run: Run) -> list[dict[str, Any]]:
+    """The epochs of a run's training, in order, as its log holds them but for the time of day.
+
+    Args:
+        run: a trained run.
+
+    Example:
+        >>> import tempfile
+        >>> run = Run.create(Path(tempfile.mkdtemp()), {})
+        >>> run.log("epoch", number=1, loss=0.5)
+        >>> epochs_of(run)
+        [{'number': 1, 'loss': 0.5}]
+    """
+    # An epoch that a limit in minutes cut short has a second event once it is whole.
+    last = {event.get("number"): event for event in run.events("epoch")}
+    return [
+        {name: value for name, value in event.items() if name not in ("time", "event")}
+        for event in last.values()
+    ]
+
+
+def faster(part: Hasher, network: Network, options: TrainOptions, forward: float) -> str:
+    """What is suggested on a CPU where the whole of an image network is trained."""
+    if not isinstance(part, ImageHasher) or on_gpu(options):
+        return ""
+    with_weights = "" if network.weights != "none" else "a backbone with weights and "
+    return f"{with_weights}--frozen, the hash layer alone, takes about {in_words(forward)}"
+
+
+def on_gpu(options: TrainOptions) -> bool:
+    """Whether a training runs on a GPU."""
+    return options.accelerator != "cpu" and torch.cuda.is_available()
 
 
 def card_of(network: Network, hasher: AnyHasher, data: RetrievalData, skipped: int) -> ModelCard:
@@ -192,11 +250,6 @@ def large(split: Split, hasher: Hasher) -> bool:
     """Whether training clips are held in a file instead of in memory (UCF-101 takes 18 GB)."""
     contract = hasher.contract
     return len(split) * 3 * contract.frames * contract.size**2 > CLIP_BYTES
-
-
-def stands_still(network: Network) -> bool:
-    """Whether the backbone of a video network is not trained: it has weights and is not tuned."""
-    return network.weights != "none" and not network.tune
 
 
 def build(network: Network, video: bool) -> AnyHasher:

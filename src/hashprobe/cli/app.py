@@ -1,5 +1,6 @@
 """The command line: parses words, calls a command, prints. A command is imported when it runs."""
 
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ import hashprobe
 from hashprobe.cli.flags import Flag
 from hashprobe.cli.layout import Layout
 from hashprobe.cli.output import say
+from hashprobe.cli.signals import Stopped, by_worker, end_silently, stopping_signals
 from hashprobe.cli.values import check_values, path_text
 from hashprobe.errors import HashprobeError
+from hashprobe.progress import interruption
 from hashprobe.text import shortened
 
 
@@ -71,7 +74,9 @@ def build_app() -> App:
                 fill_preset,
                 check_values,
             )
-            return app(tokens, exit_on_error=False, print_error=False)
+            result = app(tokens, exit_on_error=False, print_error=False)
+            sys.stdout.flush()
+            return result
         except (Exception, KeyboardInterrupt) as error:
             if debug:
                 say(traceback.format_exc(), error=True, end="")
@@ -150,12 +155,13 @@ def fill_preset(app: App, commands: tuple[str, ...], arguments: Any) -> None:
 
 def explain(error: BaseException) -> int:
     """Prints in one line what went wrong, and returns the exit code."""
+    if isinstance(error, BrokenPipeError):
+        return end_silently()
+    if by_worker(error):
+        error = Stopped(signal.SIGTERM)
     if isinstance(error, KeyboardInterrupt):
-        say(
-            "interrupted: finished work is kept; run the same command again to go on",
-            error=True,
-        )
-        return 130
+        say(f"interrupted: {interruption(error)}", error=True)
+        return error.code if isinstance(error, Stopped) else 130
     if isinstance(error, OSError) and not isinstance(error, HashprobeError):
         from hashprobe.storage.files import os_error
 
@@ -178,13 +184,16 @@ def main(tokens: Sequence[str] | None = None) -> None:
         tokens: the words after `hashprobe`; None for those of this process.
 
     Raises:
-        SystemExit: 2 for a mistake of the user, 130 for Ctrl-C, 1 for any other error.
+        SystemExit: 2 for a mistake of the user, 130 for Ctrl-C, 143 for SIGTERM, 141 where nobody
+            reads the output, 1 for any other error.
 
     Example:
         >>> main(["--version"])
         0.1.0
     """
-    try:
-        build_app().meta(tokens, exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        sys.exit(explain(error))
+    with stopping_signals():
+        try:
+            build_app().meta(tokens, exit_on_error=False, print_error=False)
+            sys.stdout.flush()
+        except (CycloptsError, KeyboardInterrupt, BrokenPipeError) as error:
+            sys.exit(explain(error))

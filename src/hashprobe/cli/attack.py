@@ -13,7 +13,7 @@ from hashprobe.attacks._dhta import PRESETS
 from hashprobe.attacks.contract import Attack
 from hashprobe.attacks.registry import ATTACKS, DEFAULT, AttackSpec
 from hashprobe.audit.protocol import Protocol
-from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
+from hashprobe.cli.flags import FLAT, Flag, Json, RuntimeFlags, print_json
 from hashprobe.cli.output import say
 from hashprobe.cli.presets import fill, non_defaults
 from hashprobe.errors import HashprobeError
@@ -131,6 +131,7 @@ def build(attack: Attack) -> Callable[..., None]:
         runtime: Annotated[AttackRuntime, FLAT] = AttackRuntime(),
         overwrite: Flag = False,
         repeats: int = 1,
+        json_: Json = False,
     ) -> None:
         from hashprobe.audit.attack_step import attack_run
         from hashprobe.cli.terminal import Terminal
@@ -145,6 +146,9 @@ def build(attack: Attack) -> Callable[..., None]:
             overwrite=overwrite,
             repeats=repeats,
         )
+        if json_:
+            print_json(result.to_json())
+            return
         show(result)
 
     command.__doc__ = f"""{attack.summary}
@@ -163,6 +167,8 @@ def build(attack: Attack) -> Callable[..., None]:
     repeats
         Runs of the attack on the same queries and targets, in other batches and with other random
         numbers of its own; from 2 on the spread between runs is a second interval.
+    json_
+        Print one JSON object and nothing else: what evaluation.json of the attack holds.
     """
     command.__annotations__["options"] = Annotated[attack.options | None, FLAT]
     return command

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
+from hashprobe.cli.flags import FLAT, Flag, Json, RuntimeFlags, print_json
 from hashprobe.cli.output import say
 from hashprobe.types import Precision
 
@@ -17,7 +17,7 @@ class EncodeRuntime(RuntimeFlags):
     """Decoding processes; by default one for each core if a GPU encodes, one for four cores if the
     CPU does, and none for data in memory."""
     batch_size: int = 256
-    """Images encoded at once."""
+    """Images decoded and encoded at once; the network of a CPU takes at most 20 MiB at a time."""
     device: str = "auto"
     """auto (the GPU if there is one), cpu, cuda, cuda:1, ..."""
     precision: Precision = "float32"
@@ -33,6 +33,7 @@ def encode(
     *,
     top: int | None = None,
     runtime: Annotated[EncodeRuntime, FLAT] = EncodeRuntime(),
+    json_: Json = False,
 ) -> None:
     """Encode the queries and the database of a trained run, and print its MAP.
 
@@ -45,9 +46,14 @@ def encode(
         The run folder; it must be trained.
     top
         List length of the MAP; by default the whole database.
+    json_
+        Print one JSON object and nothing else: map, with value, interval and signature.
     """
     from hashprobe.audit.encode_step import encode_run
     from hashprobe.cli.terminal import Terminal
 
     result = encode_run(run, top=top, runtime=runtime.open(Terminal()))
+    if json_:
+        print_json({"map": result.to_json()})
+        return
     say(f"MAP {result}  {result.signature}")

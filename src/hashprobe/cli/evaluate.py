@@ -1,12 +1,8 @@
 """hashprobe evaluate"""
 
-import json
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from hashprobe.cli.flags import Flag
+from hashprobe.cli.flags import Flag, Json, print_json
 from hashprobe.cli.output import say
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
 
@@ -21,14 +17,14 @@ def evaluate(
     empty: Empty = "zero",
     exclude_voters: Flag = False,
     exclude_training: Flag = False,
-    json_: Annotated[Flag, Parameter(name="--json")] = False,
+    json_: Json = False,
 ) -> None:
     """Score codes from an .npz file: MAP, precision and, with targets, t-MAP.
 
     The file holds database_codes and query_codes, (N, K) in -1/+1, 0/1 or bool, or packed uint8
-    with a scalar bits; database_labels and query_labels, (N,) integers or (N, C) multi-hot; and,
-    for t-MAP, target_labels, one for each query. It may hold voters, (Q, M) database positions or
-    -1, and training, (N,) bool.
+    with a scalar bits; database_labels and query_labels, (N,) or (N, 1) integers, or (N, C)
+    multi-hot; and, for t-MAP, target_labels, one for each query. It may hold voters, (Q, M)
+    database positions or -1, and training, (N,) bool.
 
     Parameters
     ----------
@@ -61,7 +57,7 @@ def evaluate(
         exclude_training=exclude_training,
     )
     if json_:
-        say(json.dumps({name: score.to_json() for name, score in scores.items()}))
+        print_json({name: score.to_json() for name, score in scores.items()})
         return
     titles = {"map": "MAP", "precision": "precision", "tmap": "t-MAP"}
     for name, score in scores.items():

@@ -16,8 +16,19 @@ if TYPE_CHECKING:
 
 Flag = Annotated[bool, Parameter(negative=())]
 """An option without a value and without a --no- form; its default is off."""
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+"""The option of a command that prints its result for programs."""
 FLAT = Parameter(name="*")
 """Makes each field of a dataclass an option of the command."""
+
+
+def print_json(record: Any) -> None:
+    """Prints a record of plain JSON on one line."""
+    import json
+
+    from hashprobe.cli.output import say
+
+    say(json.dumps(record, allow_nan=False))
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def reproduce(
     recipes = chosen(names, loaded, bits)
     terminal = Terminal()
     minutes = expected_minutes(recipes, loaded)
-    terminal.log(f"about {minutes:.0f} minutes on two CPU cores; finished parts are not repeated")
+    terminal.log(f"about {duration(minutes)} on two CPU cores; finished parts are not repeated")
     for change in loaded.changes():
         terminal.log(f"not as in the paper: {change}")
     command = shlex.join(["hashprobe", *sys.argv[1:]])

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from cyclopts import App, Parameter
 
 from hashprobe.audit.network import TRAIN_PRESETS, Network
-from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
+from hashprobe.cli.flags import FLAT, Flag, Json, RuntimeFlags, print_json
 from hashprobe.cli.presets import fill, non_defaults
 from hashprobe.data.datasets.registry import DataOptions, data_help
 from hashprobe.training.options import TrainOptions
@@ -23,6 +23,9 @@ class DataFlags(DataOptions):
     name: Annotated[str, Parameter(parse=False)] = ""
     download: Flag = False
     """Let torchvision download CIFAR-10 into the root."""
+    outside_root: Flag = False
+    """Allow paths in list files and tables that lead out of the root (listfiles, table, imagenet100
+    and nuswide only)."""
 
     def of(self, name: str) -> DataOptions:
         """The options of the data set of a name, with absolute folders."""
@@ -61,6 +64,7 @@ def train(
     network: Annotated[Network, FLAT] = Network(),
     options: Annotated[TrainOptions, FLAT] = TrainOptions(),
     runtime: Annotated[TrainRuntime, FLAT] = TrainRuntime(),
+    json_: Json = False,
 ) -> None:
     """Train a hashing network into a run folder; the same command resumes a killed training.
 
@@ -71,9 +75,13 @@ def train(
     preset
         paper-images or paper-videos: network, loss and optimiser of DHTA, appendix B, for options
         that are not given. It does not state --epochs.
+    json_
+        Print one JSON object and nothing else: the run folder and every epoch.
     """
-    from hashprobe.audit.train_step import train_run
+    from hashprobe.audit.train_step import epochs_of, train_run
     from hashprobe.cli.terminal import Terminal
 
     # `preset_options` has put the values of `preset` into the others.
-    train_run(out, source.of(data), network, options, runtime.open(Terminal()))
+    run = train_run(out, source.of(data), network, options, runtime.open(Terminal()))
+    if json_:
+        print_json({"run": str(run.path), "epochs": epochs_of(run)})

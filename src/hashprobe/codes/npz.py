@@ -48,7 +48,15 @@ def load_codes(path: str | Path) -> PackedCodes:
         >>> load_codes(path).bits
         8
     """
-    arrays = read_npz(path)
+    try:
+        arrays = read_npz(path)
+    except HashprobeError as error:
+        if not Path(path).is_file():
+            raise
+        raise HashprobeError(
+            f"{error}: a code file is an .npz of data (packed codes) and bits, as save_codes and "
+            "an index's save write it; an index that faiss wrote itself is none"
+        ) from error
     data, bits = arrays.get("data"), arrays.get("bits")
     if data is None or bits is None or bits.shape != () or bits.dtype.kind not in "iu":
         held = ", ".join(sorted(arrays)) or "nothing"

@@ -11,7 +11,8 @@ from PIL import Image
 
 from hashprobe.errors import HashprobeError
 from hashprobe.storage import files
-from hashprobe.storage.schema import RECORD
+from hashprobe.storage.guards import refuse_links
+from hashprobe.storage.schema import RECORD, AttackRecord
 
 
 class QueryRecord(NamedTuple):
@@ -126,11 +127,24 @@ def clear(folder: Path) -> None:
     index = folder / RECORD
     if not index.exists():
         return
+    refuse_links(folder)
+    for path in own_files(folder):
+        files.remove(path)
+    files.remove(index)
+
+
+def own_files(folder: Path) -> list[Path]:
+    """The files of the queries that a folder's record names; of all where it cannot be read."""
+    try:
+        record = AttackRecord.read(folder)
+    except HashprobeError:
+        record = None
+    known = None if record is None else {str(query_id) for query_id in record.query_ids}
+
+    def ours(name: str) -> bool:
+        return name.isdecimal() if known is None else name in known
+
     patterns = ("queries/*.npz", "png/*.png", "mp4/*.mp4")
-    own = [path for pattern in patterns for path in folder.glob(pattern)]
-    frames = [path for path in folder.glob("png/*/*.png") if path.parent.name.isdigit()]
-    for path in [*(path for path in (*own, *frames) if path.stem.isdigit()), index]:
-        try:
-            path.unlink()
-        except OSError as error:
-            raise files.os_error(error, path) from error
+    single = [path for pattern in patterns for path in folder.glob(pattern) if ours(path.stem)]
+    frames = [path for path in folder.glob("png/*/*.png") if ours(path.parent.name)]
+    return single + [path for path in frames if path.stem.isdecimal()]

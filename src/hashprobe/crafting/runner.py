@@ -4,8 +4,10 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,12 +18,19 @@ from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.deterministic import fixed_batches, repeatable, said
 from hashprobe.crafting.judge import judge
 from hashprobe.crafting.provenance import BEHAVIOUR, recipe_of
-from hashprobe.crafting.query_files import QueryRecord, clear, without_pixels, write_query
+from hashprobe.crafting.query_files import (
+    QueryRecord,
+    clear,
+    query_path,
+    without_pixels,
+    write_query,
+)
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.frames import check_frame_rule
-from hashprobe.progress import Tick
+from hashprobe.progress import Tick, note_kept
 from hashprobe.storage.files import jsonable
+from hashprobe.storage.lock import hold
 from hashprobe.storage.schema import AttackRecord
 from hashprobe.tensors import Images
 from hashprobe.types import Runtime
@@ -96,38 +105,57 @@ def craft(
     runtime = fixed_batches(runtime, queries.pixels)
     recipe = recipe_of(victim, queries, goal, spec, runtime.precision) | said(runtime)
     recipe |= {BEHAVIOUR: jsonable(found.outputs)}
+    with nullcontext() if out is None else hold(out), guarded(victim, found):
+        return craft_into(out, recipe, Work(victim, queries, goal, spec), runtime, overwrite)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is asked of an attack, checked."""
+
+    victim: Hasher
+    queries: Queries
+    goal: Goal
+    spec: AttackSpec
+
+
+def craft_into(
+    out: Path | None, recipe: dict[str, Any], work: Work, runtime: Runtime, overwrite: bool
+) -> AttackResult:
+    """Attacks the queries that are not finished yet in a folder, or all of them without one."""
+    victim, queries, goal, spec = work.victim, work.queries, work.goal, work.spec
     done: dict[int, QueryRecord] = {}
-    with guarded(victim, found):
-        if out is not None:
-            fresh = recipe
-            recipe, done = open_folder(out, fresh, queries.ids, overwrite)
-            try:
-                check_victim(victim, queries, done, out)
-                check_behaviour(recipe, fresh, out)
-            except HashprobeError:
-                if not overwrite:
-                    raise
-                clear(out)
-                AttackRecord(fresh, queries.ids).write(out)
-                recipe, done = fresh, {}
-        pending = [row for row, query_id in enumerate(queries.ids) if query_id not in done]
-        if done:
-            runtime.progress.log(f"{len(done)} of {len(queries)} queries are finished already")
+    if out is not None:
+        fresh = recipe
+        recipe, done = open_folder(out, fresh, queries.ids, overwrite)
+        try:
+            check_victim(victim, queries, done, out)
+            check_behaviour(recipe, fresh, out)
+        except HashprobeError:
+            if not overwrite:
+                raise
+            clear(out)
+            AttackRecord(fresh, queries.ids).write(out)
+            recipe, done = fresh, {}
+    pending = [row for row, query_id in enumerate(queries.ids) if query_id not in done]
+    if done:
+        runtime.progress.log(f"{len(done)} of {len(queries)} queries are finished already")
 
-        def keep(finished: dict[int, QueryRecord]) -> None:
-            for query_id, one in finished.items():
-                if out is not None:
-                    write_query(out, recipe, query_id, one)
-                    one = without_pixels(one)
-                done[query_id] = one
+    def keep(finished: dict[int, QueryRecord]) -> None:
+        for query_id, one in finished.items():
+            if out is not None:
+                write_query(out, recipe, query_id, one)
+                one = without_pixels(one)
+            done[query_id] = one
 
-        with repeatable(runtime), runtime.progress.bar(f"{spec.name}: query steps") as tick:
-            start, parts = 0, list(batches(pending, queries, runtime))
-            for rows in parts:
-                told = shared_out(tick, start, len(rows), sum(map(len, parts)))
-                chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, keep, told)
-                chunk.attack(runtime)
-                start += len(rows)
+    bar = runtime.progress.bar(f"{spec.name}: query steps")
+    with saying_what_is_kept(queries.ids, out), repeatable(runtime), bar as tick:
+        start, parts = 0, list(batches(pending, queries, runtime))
+        for rows in parts:
+            told = shared_out(tick, start, len(rows), sum(map(len, parts)))
+            chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, keep, told)
+            chunk.attack(runtime)
+            start += len(rows)
     records = [done[query_id] for query_id in queries.ids]
     own = queries.labels if queries.labels is not None else goal.own_labels
     return AttackResult.collect(
@@ -147,6 +175,18 @@ def batches(pending: list[int], queries: Queries, runtime: Runtime) -> Iterator[
     size = max(runtime.batch_size or 1, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
     for start in range(0, len(pending), size):
         yield pending[start : start + size]
+
+
+@contextmanager
+def saying_what_is_kept(ids: tuple[int, ...], out: Path | None) -> Iterator[None]:
+    """Adds to an interrupt how many queries are finished and kept."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if out is not None:
+            done = sum(query_path(out, query_id).exists() for query_id in ids)
+            note_kept(stop, done > 0, f"{done} of {len(ids)} queries")
+        raise
 
 
 def shared_out(tick: Tick, before: int, here: int, queries: int) -> Tick:

@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import os
+import re
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,6 +24,10 @@ from hashprobe.types import InputContract
 CACHE_BYTES = 4 << 30
 SUFFIX = ".clip"
 DIGEST = 16
+OWN = re.compile(r"(\..+\.clip\.[0-9a-f]{8}\.part|[^.].*\.clip)")
+"""Names of clips in a cache, and of those that a killed process did not finish."""
+KEYED = re.compile(r"[0-9a-f]{32}\.clip")
+"""Names by `clip_key`."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +104,28 @@ class ClipCache:
         with suppress(OSError), os.scandir(self.folder) as entries:
             for entry in entries:
                 # Unfinished files of a killed process have the suffix inside their names.
-                if SUFFIX in entry.name:
-                    with suppress(OSError):
-                        files.append((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path))
+                if not OWN.fullmatch(entry.name):
+                    continue
+                with suppress(OSError):
+                    state = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(state.st_mode):
+                        files.append((state.st_mtime_ns, state.st_size, entry.path))
         total = sum(size for _, size, _ in files)
         for _, size, path in sorted(files):
             if total <= self.budget:
                 break
             with suppress(OSError):
-                os.unlink(path)
+                if is_own(Path(path)):
+                    os.unlink(path)
             total -= size
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is a clip of a cache, and not somebody else's file with such a name."""
+    if KEYED.fullmatch(path.name) or path.name.endswith(".part"):
+        return True
+    data = path.read_bytes()
+    return digest_of(data[DIGEST:]) == data[:DIGEST]
 
 
 def digest_of(data: bytes) -> bytes:

@@ -99,6 +99,13 @@ def overlap(
     known = set(digests[other])
     same = [i for i, digest in enumerate(digests[role]) if digest in known]
     text = f"{len(same)} of {len(splits[role])} {role} items stand in the {other} split too"
+    if harmless:
+        # Most protocols have it so; the reader must know what it does to the numbers.
+        share = "all" if len(same) == len(splits[role]) else f"{len(same):,} of"
+        text = (
+            f"{share} {len(splits[role]):,} {role} items are in the {other}, too (retrieval "
+            "protocols have it so; MAP then counts items that the network has seen)"
+        )
     examples = tuple(splits[role].ids[i] for i in same[:3])
     return Finding("overlap", len(same), text, examples, harmless)
 

@@ -1,6 +1,7 @@
 """From a split to 8-bit pixels of the size that a network expects, in worker processes."""
 
 import gc
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,7 @@ from hashprobe.data.workers import LOOK_SECONDS, Whereabouts, watched
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import Tick
 from hashprobe.storage.environment import cores
+from hashprobe.storage.guards import refuse_special
 from hashprobe.tensors import Images8
 from hashprobe.types import InputContract, Runtime
 
@@ -153,9 +155,13 @@ def collate(items: list[tuple[int, Tensor | BadImage]], frames: int) -> Collated
 def worker_init(_: int) -> None:
     """Prepares a worker: it computes in one thread and never collects objects of its parent.
 
-    A decoder of the parent would wait for threads that a forked worker does not have.
+    A decoder of the parent would wait for threads that a forked worker does not have. A signal to
+    end is the parent's to answer; the worker just ends.
     """
     gc.freeze()
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and callable(signal.getsignal(getattr(signal, name))):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
     torch.set_num_threads(1)
 
 
@@ -322,6 +328,7 @@ def decode(
         store = np.empty(shape, dtype=np.uint8)
     else:
         into.parent.mkdir(parents=True, exist_ok=True)
+        refuse_special(into)
         store = np.lib.format.open_memmap(into, mode="w+", dtype=np.uint8, shape=shape)
     kept: list[Int64[np.ndarray, " n"]] = []
     lengths: list[Int64[np.ndarray, " n"]] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from hashprobe.codes.labels import as_labels, check_classes
+from hashprobe.codes.labels import as_classes, as_labels, check_classes
 from hashprobe.codes.packed import PackedCodes, as_codes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
@@ -78,9 +78,9 @@ def load_code_file(path: str | Path) -> CodeFile:
 
     Keys: `database_codes` and `query_codes`, (N, K) in -1/+1, 0/1 or bool, or packed uint8
     (N, ceil(K / 8)), most significant bit first, together with a scalar `bits` = K;
-    `database_labels`, `query_labels` and optionally `target_labels` (one for each query), (N,)
-    integers or (N, C) multi-hot. Optionally `voters`, (Q, M) database positions, -1 for none, and
-    `training`, (N,) bool: what a score can leave out.
+    `database_labels`, `query_labels` and optionally `target_labels` (one for each query), (N,) or
+    (N, 1) integers, or (N, C) multi-hot. Optionally `voters`, (Q, M) database positions, -1 for
+    none, and `training`, (N,) bool: what a score can leave out.
 
     Args:
         path: the file to read.
@@ -128,7 +128,7 @@ def load_code_file(path: str | Path) -> CodeFile:
             exclusion=file.exclusion(*both),
         )
         if file.target_labels is not None:
-            check_targets(file, arrays["target_labels"])
+            check_targets(file, as_classes(arrays["target_labels"]))
     except HashprobeError as error:
         raise HashprobeError(f"{path}: {error}") from error
     return file
@@ -234,6 +234,12 @@ def read_labels(arrays: dict[str, np.ndarray]) -> dict[str, Labels]:
     Integers may be any class numbers. Only classes that a query or target has get a column, so
     large numbers need no memory.
     """
+    given, arrays = arrays, {}
+    for key, array in given.items():
+        try:
+            arrays[key] = as_classes(array)
+        except HashprobeError as error:
+            raise HashprobeError(f"{key}: {error}") from error
     widths = {array.shape[1] for array in arrays.values() if array.ndim == 2}
     if len(widths) > 1:
         seen = ", ".join(f"{key} {array.shape}" for key, array in sorted(arrays.items()))

@@ -8,7 +8,7 @@ from hashprobe.paper.plots import Drawing
 from hashprobe.paper.result import Entry, Result
 from hashprobe.paper.tables import published_rows, signatures, unit
 from hashprobe.report.figures import themed
-from hashprobe.report.page import template
+from hashprobe.report.page import POLICY, secured, template
 from hashprobe.storage.environment import environment, hashprobe_version
 
 
@@ -35,7 +35,8 @@ def page(results: Sequence[tuple[Result, Sequence[Drawing]]], command: str) -> s
         ("List length T", "whole database" if setting.top is None else f"{setting.top:,}"),
         ("Training and attacks", f"{sum(seconds.values()) / 60:.0f} min in all"),
     ]
-    return template("paper", "results_page.html.jinja").render(
+    filled = template("paper", "results_page.html.jinja").render(
+        policy=POLICY,
         title=f"The experiments of DHTA on {setting.title}",
         facts=facts,
         changes=setting.changes(),
@@ -45,6 +46,7 @@ def page(results: Sequence[tuple[Result, Sequence[Drawing]]], command: str) -> s
         version=hashprobe_version(),
         machine=f"{environment()['cpus']} cores, {environment()['platform']}",
     )
+    return secured(filled)
 
 
 def computed(result: Result) -> str:

@@ -10,6 +10,7 @@ from hashprobe.evaluation.measurement import TOO_FEW
 from hashprobe.paper.claims import verdicts
 from hashprobe.paper.result import Entry, Result
 from hashprobe.paper.settings import dataset_title
+from hashprobe.report.escape import in_csv
 from hashprobe.storage.files import jsonable
 
 
@@ -130,9 +131,9 @@ def as_csv(result: Result) -> str:
     writer.writerow(["row", "column", "value", "low", "high", "paper", "signature"])
     for (i, j), entry in sorted(result.grid.items()):
         row, column = result.recipe.rows[i], result.recipe.columns[j]
-        writer.writerow(
-            [row.name, column.name, *bounds(entry), paper_figure(result, i, j), entry.signature]
-        )
+        figure = paper_figure(result, i, j)
+        cells = [row.name, column.name, *bounds(entry), figure, entry.signature]
+        writer.writerow([in_csv(cell) if isinstance(cell, str) else cell for cell in cells])
     return stream.getvalue()
 
 

@@ -221,6 +221,8 @@ class ReportData:
     """MAP of the untouched query split, the network's plain quality."""
     findings: tuple[str, ...] | None = None
     """Problems that the checks of the data found; None where the data were not checked."""
+    by_design: tuple[str, ...] = ()
+    """What the checks found and the protocol of the data intends."""
     rows: tuple[AttackRow, ...] = ()
     pr_curves: tuple[Curve, ...] = ()
     """x is recall."""

@@ -155,6 +155,14 @@ def as_png(figure: Any) -> bytes:
     return stream.getvalue()
 
 
+def attributes(style: re.Match[str]) -> str:
+    """The properties of a style as attributes: the policy of a page forbids such styles."""
+    pairs = [part.split(":", 1) for part in style[1].split(";") if ":" in part]
+    # Where a property is given twice, the last one counts.
+    known = {name.strip(): value.strip() for name, value in pairs}
+    return "".join(f' {name}="{value}"' for name, value in known.items())
+
+
 def themed(svg: str, name: str, title: str) -> str:
     """An SVG as part of a page: colours follow the page's theme and no address is left in it.
 
@@ -179,9 +187,14 @@ def themed(svg: str, name: str, title: str) -> str:
     body = re.sub(r"url\(#", f"url(#{name}-", body)
     body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
     view = re.search(r'viewBox="[^"]*"', body)
+    # What matplotlib states for all in a style of its own.
+    joints = 'stroke-linejoin="round" stroke-linecap="butt"'
     opening = (
-        f'<svg {view[0] if view else ""} class="figure" role="img" aria-label="{escape(title)}">'
+        f'<svg {view[0] if view else ""} class="figure" {joints} role="img" '
+        f'aria-label="{escape(title)}">'
     )
+    body = re.sub(r"\s*<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\sstyle="([^"]*)"', attributes, body)
     body = opening + body[body.index(">") + 1 :]
     for place, colour in enumerate(COLOURS):
         body = body.replace(colour, f"var(--line-{place})")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hashprobe.report.columns import Cell, columns_of
 from hashprobe.report.content import AttackRow
+from hashprobe.report.escape import in_markdown
 
 
 def markdown_table(rows: Sequence[AttackRow]) -> str:
@@ -33,7 +34,8 @@ def markdown_table(rows: Sequence[AttackRow]) -> str:
     lines = [line(["eps", "row", *(column.title for column in columns)])]
     lines.append("|" + "---|" * (len(columns) + 2))
     for row in rows:
-        lines.append(line([row.budget, row.name, *(text(c.cell(row)) for c in columns)]))
+        name = in_markdown(row.name)
+        lines.append(line([in_markdown(row.budget), name, *(text(c.cell(row)) for c in columns)]))
     lines.append("")
     for column in columns:
         numbers = (n for row in rows for n in column.numbers(row) if n is not None)

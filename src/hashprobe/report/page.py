@@ -1,7 +1,10 @@
 """The page: one HTML file with its figures, pictures, style and script inside."""
 
+import base64
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from hashlib import sha256
 from importlib import resources
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -31,6 +34,7 @@ from hashprobe.text import visible
 if TYPE_CHECKING:
     from jinja2 import Template
 
+UNSAFE_IN_PAGES = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 QUERY_SIDE, RESULT_SIDE = 224, 112
 """Images above this many pixels a side are reduced on the page."""
 QUERY_FRAME, RESULT_FRAME = 112, 56
@@ -78,11 +82,40 @@ def render(data: ReportData) -> str:
         },
         reduced=any(not crisp(example.image) for example in data.examples),
         reduced_to=f"Frames above {QUERY_FRAME}" if most else f"Pictures above {QUERY_SIDE}",
+        policy=POLICY,
+        film_sizes=sorted(film_sizes(data.examples)),
         most_frames=most,
         most_result_frames=widest(r.image for e in data.examples for r in (*e.before, *e.after)),
     )
-    # XML and HTML both refuse control characters; a hostile file name may hold them.
-    return visible(page)
+    return secured(page)
+
+
+POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def secured(page: str) -> str:
+    """A page that runs its own script, has its own style, and loads nothing; see `POLICY`.
+
+    Args:
+        page: HTML with `POLICY` where its policy belongs, and at most one script.
+
+    Returns:
+        The page; characters that HTML refuses or a terminal would obey are spelt out.
+
+    Example:
+        >>> print(secured(f'<meta content="{POLICY}"><style>p {{ margin: 0 }}</style>'))
+        <meta content="default-src 'none'; ... style-src 'sha256-..."><style>p { margin: 0 }</style>
+    """
+    # A hostile file name may hold them. What a reader sees must be in the order of the text.
+    safe = visible(page)
+    policy = POLICY
+    for kind in ("style", "script"):
+        # All text is escaped, so these are the page's own.
+        found = re.findall(f"<{kind}>(.*?)</{kind}>", safe, flags=re.DOTALL)
+        digests = [base64.b64encode(sha256(text.encode()).digest()).decode() for text in found]
+        sources = " ".join(f"'sha256-{digest}'" for digest in digests)
+        policy += f"; {kind}-src {sources or chr(39) + 'none' + chr(39)}"
+    return safe.replace(POLICY, policy, 1)
 
 
 def write_report(data: ReportData, path: str | PurePath) -> int:
@@ -237,6 +270,16 @@ def figures(data: ReportData) -> list[dict[str, Any]]:
 def widest(pictures: Iterable[Picture]) -> int:
     """The frames of the longest strip, to which all are scaled alike; 0 where there are images."""
     return max((frame_count(picture) or 0 for picture in pictures), default=0)
+
+
+def film_sizes(examples: Iterable[Example]) -> set[int]:
+    """The lengths of all strips of frames on the page."""
+    shown = (
+        picture
+        for example in examples
+        for picture in (example.image, *(r.image for r in (*example.before, *example.after)))
+    )
+    return {frames for picture in shown if (frames := frame_count(picture))}
 
 
 def picture_view(picture: Picture, side: int, frame: int, *, smooth: bool = True) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from hashprobe.report.content import AttackRow, Number, ReportData
 
 
 DEGREES = (
-    (0.9, "almost completely"),
-    (0.5, "to a large part"),
-    (0.2, "in part"),
-    (0.0, "a little"),
+    (0.9, 0.75, "almost completely"),
+    (0.5, 0.4, "to a large part"),
+    (0.2, 0.15, "in part"),
+    (0.0, 0.0, "a little"),
 )
-"""Share of the possible lift from which on the words are used."""
+"""Share of the possible lift, and t-MAP, from which on together the words are used."""
+HARDLY, ABOVE_FLOOR = 0.25, 0.1
+"""A network hardly retrieves if its MAP is below the first, or not this far above the floor."""
 
 
 def headline(data: ReportData) -> str:
@@ -41,10 +43,48 @@ def headline(data: ReportData) -> str:
     if row.tmap is None:
         return f"{name} leads the search away from the queries' own labels."
     share = reach(row, data.rows)
-    if share is None:
-        return f"{name} steers the search results."
-    degree = next((words for least, words in DEGREES if share >= least), DEGREES[-1][1])
-    return f"{name} steers the search results {degree}."
+    if share is None or row.ceiling is None:
+        return f"{name} steers the search results: t-MAP is {percent(row.tmap)} of 100."
+    # A t-MAP of 29 below a ceiling of 30 is all that can be had, and yet not much.
+    reached = (w for least, low, w in DEGREES if share >= least and row.tmap.value >= low)
+    degree = next(reached, DEGREES[-1][-1])
+    return (
+        f"{name} steers the search results {degree}: t-MAP is {percent(row.tmap)} of 100, "
+        f"{way(share, row.ceiling)}."
+    )
+
+
+def way(share: float, ceiling: Number) -> str:
+    """How far it is to the ceiling, in words."""
+    if share >= 1:
+        return f"as high as its ceiling ({percent(ceiling)})"
+    return f"{100 * share:.0f} % of the way to its ceiling ({percent(ceiling)})"
+
+
+def weakness(data: ReportData) -> str:
+    """What is said of a network that hardly retrieves; empty of one that does, or is not known.
+
+    Args:
+        data: what the page shows.
+
+    Example:
+        >>> from types import SimpleNamespace as N
+        >>> weakness(ReportData("An audit", clean=N(value=0.8, low=0.7, high=0.9, signature="s")))
+        ''
+    """
+    own = next((r.own_map for r in data.rows if r.kind == "untouched" and r.own_map), None)
+    clean = data.clean or own
+    if clean is None:
+        return ""
+    floors = [start for row in strongest(data.rows) if (start := floor(row, data.rows))]
+    near = floors and clean.value - floors[0].value < ABOVE_FLOOR
+    if clean.value >= HARDLY and not near:
+        return ""
+    beside = f" (for another label they find {percent(floors[0])})" if floors else ""
+    return (
+        f"The network itself hardly retrieves: MAP of untouched queries is {percent(clean)} of "
+        f"100{beside}. What an attack does to it says little about a network that works."
+    )
 
 
 def verdict(data: ReportData) -> list[list[str]]:
@@ -54,7 +94,8 @@ def verdict(data: ReportData) -> list[list[str]]:
         data: what the page shows.
 
     Returns:
-        Paragraphs as lists of plain sentences, in the table's order of budgets.
+        Paragraphs as lists of plain sentences, in the table's order of budgets; before them one
+        about the network, if it hardly retrieves.
 
     Example:
         >>> from types import SimpleNamespace as N
@@ -67,12 +108,15 @@ def verdict(data: ReportData) -> list[list[str]]:
         >>> print(verdict(ReportData("An audit", rows=rows))[0][0])
         DHTA at 8/255 moves t-MAP from 5.1 to 82.3 (95 % interval 80.0 to 84.0).
     """
-    return [paragraph(row, data) for row in strongest(data.rows)]
+    weak = weakness(data)
+    return [[weak]] * bool(weak) + [paragraph(row, data) for row in strongest(data.rows)]
 
 
 def paragraph(row: AttackRow, data: ReportData) -> list[str]:
     """The sentences about one row; each is left out where its numbers are."""
     name = f"{row.name} at {row.budget}" if row.budget else row.name
+    if sum(r.kind == "attack" and group(r) == group(row) for r in data.rows) > 1:
+        name += ", the strongest attack there,"
     said = [
         *movement(row, data, name),
         *noise_beside(row, data.rows),
@@ -81,7 +125,9 @@ def paragraph(row: AttackRow, data: ReportData) -> list[str]:
         *visibility(row),
         *rounding(row),
     ]
-    return said if row.tmap is not None or not said else [f"{name}: {said[0]}", *said[1:]]
+    if row.tmap is not None or not said:
+        return said
+    return [f"{name.removesuffix(',')}: {said[0]}", *said[1:]]
 
 
 def movement(row: AttackRow, data: ReportData, name: str) -> list[str]:
@@ -103,7 +149,7 @@ def movement(row: AttackRow, data: ReportData, name: str) -> list[str]:
         return [text + "."]
     if share >= 1:
         return [text + f" and reaches its ceiling ({percent(row.ceiling)})."]
-    return [text + f", {100 * share:.0f} % of the way to its ceiling ({percent(row.ceiling)})."]
+    return [text + f", {way(share, row.ceiling)}."]
 
 
 def noise_beside(row: AttackRow, rows: Sequence[AttackRow]) -> list[str]:

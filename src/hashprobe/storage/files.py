@@ -21,6 +21,7 @@ import numpy as np
 
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.archive import read_archive
+from hashprobe.storage.guards import refuse_special
 from hashprobe.storage.strict_json import parse_json
 from hashprobe.text import restorable
 
@@ -34,6 +35,7 @@ __all__ = [
     "read_json",
     "read_npz",
     "regular_size",
+    "remove",
     "sha256_array",
     "sha256_file",
     "write_bytes",
@@ -96,7 +98,8 @@ def atomic_path(path: str | PurePath) -> Iterator[Path]:
         and renamed; on any failure, also Ctrl-C, it is removed and `path` stays unchanged.
 
     Raises:
-        HashprobeError: no space, no permission, or a folder is in the way.
+        HashprobeError: no space, no permission, or a folder, a link, a pipe or a device is in the
+            way: only a regular file is ever replaced.
 
     Example:
         >>> import tempfile
@@ -110,8 +113,10 @@ def atomic_path(path: str | PurePath) -> Iterator[Path]:
     part = final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}.part")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
+        refuse_special(final)
         yield part
         flush_to_disk(part)
+        refuse_special(final)
         os.replace(part, final)
         if os.name != "nt":
             flush_to_disk(final.parent)
@@ -123,6 +128,25 @@ def atomic_path(path: str | PurePath) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def remove(path: Path) -> None:
+    """Removes a regular file that hashprobe made; a missing one is fine.
+
+    Args:
+        path: the file.
+
+    Raises:
+        HashprobeError: it is something else, or the disk refuses.
+
+    Example:
+        >>> remove(Path("no/such/file"))
+    """
+    refuse_special(path)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise os_error(error, path) from error
 
 
 def flush_to_disk(path: Path) -> None:

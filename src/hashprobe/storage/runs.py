@@ -4,9 +4,11 @@
     environment.json  Python, platform, processors, packages
     metrics.jsonl     one JSON object per event, in order of time
     checksums.json    SHA-256 of the files that other commands build on
+    .lock             process and host of the command that writes, while it does
 
 Every file but the log is written to a sibling and renamed; the log is flushed line by line. A run
-that was killed at any moment can be opened, shown and resumed. No pickle is loaded.
+that was killed at any moment can be opened, shown and resumed. No part of it may be a link. No
+pickle is loaded.
 """
 
 import json
@@ -29,6 +31,8 @@ from hashprobe.storage.files import (
     sha256_file,
     write_json,
 )
+from hashprobe.storage.guards import refuse_links, refuse_special
+from hashprobe.storage.lock import LOCK
 from hashprobe.storage.records import as_record, read_record, record_in
 from hashprobe.storage.strict_json import parse_json, shown_short
 from hashprobe.text import restorable
@@ -138,7 +142,8 @@ class Run:
             path: the folder.
 
         Raises:
-            HashprobeError: it is not a run folder, has another format, or its run.json is damaged.
+            HashprobeError: it is not a run folder, has another format, its run.json is damaged, or
+                one of its parts is a link.
 
         Example:
             >>> Run.open("no/such/folder")
@@ -149,6 +154,7 @@ class Run:
         folder = Path(path)
         if not folder.exists():
             raise HashprobeError(f"{folder} does not exist")
+        refuse_links(folder)
         if not (folder / "run.json").is_file():
             raise HashprobeError(f"{folder} is not a run folder: it has no run.json")
         content = read_json(folder / "run.json")
@@ -339,7 +345,7 @@ def refuse_strangers(folder: Path) -> None:
         others = [] if not folder.exists() else sorted(p.name for p in folder.iterdir())
     except OSError as error:
         raise os_error(error, folder) from error
-    others = [name for name in others if not name.endswith(".part")]
+    others = [name for name in others if not name.endswith(".part") and name != LOCK]
     if others:
         raise HashprobeError(
             f"{folder} is no run folder and not empty (it holds {others[0]}): choose a new folder"
@@ -348,6 +354,7 @@ def refuse_strangers(folder: Path) -> None:
 
 def append_line(path: Path, line: bytes) -> None:
     """Appends a whole line and flushes it; an incomplete last line is removed first."""
+    refuse_special(path)
     if path.exists():
         regular_size(path)
     try:

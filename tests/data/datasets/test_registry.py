@@ -1,6 +1,7 @@
 """The registry of data sets, and the options that choose one of them."""
 
 import inspect
+import re
 import subprocess
 import sys
 from types import ModuleType
@@ -57,10 +58,33 @@ def test_a_data_set_is_one_function_and_one_entry(toy, tmp_path):
     assert data_help().startswith("Images: digits, ") and " or toy. Videos: " in data_help()
     with pytest.raises(HashprobeError, match="data toy needs --root, the folder of the toys"):
         DataOptions("toy").load()
-    with pytest.raises(HashprobeError, match=r"unknown data 'toys': choose from .*, hmdb51, toy$"):
+    with pytest.raises(HashprobeError, match=r"'toys': did you mean toy\? .* hmdb51, toy$"):
         DataOptions("toys").load()
     with pytest.raises(HashprobeError, match="--stride is for data videofolder and toy only"):
         DataOptions("digits", stride=2).load()
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("cats/1.jpg", "folder --root {}"),
+        ("cats/1.MP4", "videofolder --root {}"),
+        ("cats/clip/1.jpg", "folder --root {}"),
+    ],
+)
+def test_a_folder_in_place_of_a_name_is_answered_with_the_command_for_it(tmp_path, file, command):
+    path = tmp_path / "photos" / file
+    path.parent.mkdir(parents=True)
+    path.touch()
+    where = tmp_path / "photos"
+    with pytest.raises(HashprobeError, match=re.escape(f"say {command.format(where)}.")):
+        DataOptions(str(where)).load()
+
+
+def test_a_table_in_place_of_a_name_is_answered_with_the_command_for_it(tmp_path):
+    (tmp_path / "shop.csv").touch()
+    with pytest.raises(HashprobeError, match=r"say table --lists .*shop\.csv --root FOLDER\."):
+        DataOptions(str(tmp_path / "shop.csv")).load()
 
 
 @pytest.mark.parametrize("data", DATA_SETS.values(), ids=DATA_SETS)
@@ -135,6 +159,7 @@ def test_the_name_of_a_nuswide_has_its_number_of_labels(labels):
         ({"group": "product"}, "--group is for data table and videofolder only, not digits"),
         ({"official_split": 1}, "--official-split is for data ucf101 and hmdb51 only, not digits"),
         ({"stride": 2}, "--stride is for data videofolder only, not digits"),
+        ({"outside_root": True}, "--outside-root is for data listfiles, imagenet100, nuswide-20, "),
     ],
 )
 def test_options_of_some_data_are_refused_elsewhere(option, message):

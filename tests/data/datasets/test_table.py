@@ -177,3 +177,62 @@ def test_counts_are_whole_or_shares(table, count):
 def test_a_root_that_is_not_there_is_named(table):
     with pytest.raises(HashprobeError, match=r"no such folder: .*nowhere"):
         load_table(table[0], table[1] / "nowhere")
+
+
+def column_of(values):
+    """A table of pictures whose column `z` holds some values, with labels x and y beside it."""
+    rows = "".join(f"{i}.jpg,{i % 2},{1 - i % 2},{value}\n" for i, value in enumerate(values))
+    return "path,x,y,z\n" + rows
+
+
+@pytest.mark.parametrize(
+    ("values", "row", "cell"),
+    [
+        (["0", "1", "", "1", "0", "1"], 3, ""),
+        (["", "", "", "", "1", ""], 1, ""),
+        (["0", "1", "nan", "1", "0", "1"], 3, "nan"),
+        (["1", "0", "1", "0", "x", "1"], 5, "x"),
+        (["1", "0", "2", "0", "1", "1"], 3, "2"),
+        (["1.0", "0.0", "", "0.0", "1.0", "1.0"], 1, "1.0"),
+        (["true", "false", "true", "true", "false", "true"], 1, "true"),
+        (["0", "1", "True", "0", "FALSE", "1"], 3, "True"),
+        (["yes", "no", "no", "no", "", "yes"], 1, "yes"),
+        (["y", "n", "n", "y", "y", "y"], 1, "y"),
+        (["1", "-1", "1", "1", "-1", "1"], 2, "-1"),
+    ],
+)
+def test_a_column_that_is_nearly_a_label_is_named_with_its_row(tmp_path, values, row, cell):
+    csv = tmp_path / "t.csv"
+    csv.write_text(column_of(values))
+    with pytest.raises(HashprobeError) as caught:
+        load_table(csv, tmp_path)
+    assert f"row {row}: column 'z' holds {cell!r}" in str(caught.value)
+    # Who names the labels says that it is none.
+    assert load_table(csv, tmp_path, labels=("x", "y")).label_names == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["", "", "", "", "", ""],
+        ["0", "1", "2", "0", "1", "2"],
+        ["f", "m", "f", "f", "m", "f"],
+        ["3", "1", "4", "1", "5", "9"],
+        ["red", "no", "blue", "green", "red", "red"],
+    ],
+    ids=["blank", "folds", "letters", "numbers", "words"],
+)
+def test_a_column_of_another_kind_is_no_label(tmp_path, values):
+    csv = tmp_path / "t.csv"
+    csv.write_text(column_of(values))
+    assert load_table(csv, tmp_path).label_names == ("x", "y")
+
+
+def test_a_path_that_leads_out_of_the_root_is_refused_unless_it_is_allowed(tmp_path):
+    csv = tmp_path / "t.csv"
+    csv.write_text(column_of(["0"] * 6).replace("4.jpg", "../4.jpg"))
+    with pytest.raises(
+        HashprobeError, match=r"row 5: \.\./4\.jpg leads out of the root .*--outside"
+    ):
+        load_table(csv, tmp_path)
+    assert len(load_table(csv, tmp_path, outside_root=True).database) > 0

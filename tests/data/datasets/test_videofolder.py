@@ -5,7 +5,7 @@ import pytest
 
 from hashprobe.data.clip_sources import FrameFolderSource, VideoFileSource
 from hashprobe.data.datasets.registry import DataOptions
-from hashprobe.data.datasets.videofolder import load_videofolder
+from hashprobe.data.datasets.videofolder import groups_of, load_videofolder
 from hashprobe.data.loader import decode
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract, Runtime
@@ -96,8 +96,8 @@ def test_groups_over_several_classes_are_drawn_from_all(write_files):
     [
         ("(", r"group '\(' is no regular expression: missing \)"),
         ("_r", r"group '_r' must have parentheses"),
-        ("(_q)", r"group '\(_q\)' finds nothing in the name of clip apple/apple0_r0.avi"),
-        ("_r(x)?", r"finds nothing in the name of clip apple/"),
+        ("(_q)", r"group '\(_q\)' finds nothing in 'apple/apple0_r0' of clip apple/apple0_r0.avi"),
+        ("_r(x)?", r"finds nothing in 'apple0_r0' of clip apple/"),
     ],
 )
 def test_groups_that_cannot_be_had_are_refused(videos, group, message):
@@ -113,6 +113,18 @@ def test_the_group_sees_the_name_without_folder_and_suffix(write_files):
     root = write_files([f"{c}/x{i}.y{i}/0.png" for c in "ab" for i in range(3)], root=root / "f")
     data = load_videofolder(root, group=r"^(x\d\.y\d)$", queries=1, training=1)
     assert [len(split) for split in data.splits().values()] == [2, 2, 4]
+
+
+@pytest.mark.parametrize("pattern", [r"/(S\d+)_", r"^[a-z]+/(S\d+)"])
+def test_a_pattern_about_folders_is_looked_for_in_the_path_that_is_shown(pattern):
+    ids = tuple(f"attention/S{i}_{k}_1m.avi" for i in (10, 11, 12) for k in (1, 2))
+    assert groups_of(ids, pattern).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_pattern_that_fits_some_names_must_fit_all():
+    ids = ("a/S1_x.avi", "b_/T2.avi")
+    with pytest.raises(HashprobeError, match=r"'\(\\w\)_' finds nothing in 'T2' of clip b_/T2"):
+        groups_of(ids, r"(\w)_")
 
 
 def test_the_seed_decides_the_split_and_options_reach_it(videos):

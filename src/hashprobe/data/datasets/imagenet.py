@@ -37,6 +37,7 @@ def load_imagenet100(
     classes: int = 100,
     queries: int = 50,
     training: int = 100,
+    outside_root: bool = False,
 ) -> RetrievalData:
     """ImageNet-100: 100 classes of ILSVRC 2012, validation images as queries.
 
@@ -62,6 +63,7 @@ def load_imagenet100(
         classes: how many classes to draw (not with lists or classes.txt).
         queries: validation images of each class, at most (not with published lists).
         training: training images of each class, at most.
+        outside_root: whether paths of the lists may lead out of the root.
 
     Raises:
         HashprobeError: a folder or list is missing or malformed, a named class is not there, or
@@ -89,7 +91,7 @@ train/<wnid>/*.JPEG, in the folder itself or below ILSVRC2012 or ILSVRC/Data/CLS
         query, train, database, names = from_folder(tree, named, classes, queries, training, rng)
         seen = set(names)
     else:
-        query, train, database, names = from_lists(lists, root, training, rng)
+        query, train, database, names = from_lists(lists, root, training, rng, outside_root)
         ids = [*query.ids, *train.ids, *database.ids]
         seen = {part for path in ids for part in path.split("/") if WNID.fullmatch(part)}
         sizes["database"] = DATABASE
@@ -133,9 +135,11 @@ def named_classes(lists: Path | None) -> list[str]:
     return names
 
 
-def from_lists(lists: Path, root: Path, training: int, rng: np.random.Generator) -> Parts:
+def from_lists(
+    lists: Path, root: Path, training: int, rng: np.random.Generator, outside_root: bool = False
+) -> Parts:
     """The published lists, with as many training items of a class as the paper has, at most."""
-    query, train, database, names = read_lists(lists, root)
+    query, train, database, names = read_lists(lists, root, outside_root)
     if train.labels.sum(0).max() > training:
         train = train.take(up_to_each(train.labels, training, rng))
     return query, train, database, names

@@ -1,6 +1,7 @@
 """The two list formats in which the field publishes its splits."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from hashprobe.types import Labels
 QUERY_NAMES = ("test", "query")
 
 
-def load_listfiles(lists: Path, root: Path) -> RetrievalData:
+def load_listfiles(lists: Path, root: Path, *, outside_root: bool = False) -> RetrievalData:
     """Query, training and database lists with an image root, multi-label.
 
     Two formats, recognised by the names of the files:
@@ -29,9 +30,11 @@ def load_listfiles(lists: Path, root: Path) -> RetrievalData:
     Args:
         lists: the folder of the lists.
         root: the folder that their paths start from.
+        outside_root: whether paths may lead out of the root.
 
     Raises:
-        HashprobeError: a list is missing, empty or malformed; the file and entry are named.
+        HashprobeError: a list is missing, empty or malformed, or a path leads out of the root; the
+            file and entry are named.
 
     Example:
         >>> load_listfiles(Path("no/lists"), Path("images"))
@@ -39,17 +42,19 @@ def load_listfiles(lists: Path, root: Path) -> RetrievalData:
         ...
         hashprobe.errors.HashprobeError: no such folder: no/lists
     """
-    query, train, database, names = read_lists(lists, root)
+    query, train, database, names = read_lists(lists, root, outside_root)
     return RetrievalData(f"listfiles:{lists.name}", query, train, database, names)
 
 
-def read_lists(lists: Path, root: Path) -> tuple[Split, Split, Split, tuple[str, ...]]:
+def read_lists(
+    lists: Path, root: Path, outside_root: bool = False
+) -> tuple[Split, Split, Split, tuple[str, ...]]:
     """Query, training and database items of a folder of lists, and the label names."""
     if not lists.is_dir():
         raise HashprobeError(f"no such folder: {lists}")
-    query = read_split(lists, QUERY_NAMES, root)
-    train = read_split(lists, ("train",), root)
-    database = read_split(lists, ("database",), root)
+    query = read_split(lists, QUERY_NAMES, root, outside_root)
+    train = read_split(lists, ("train",), root, outside_root)
+    database = read_split(lists, ("database",), root, outside_root)
     width = query.labels.shape[1]
     for name, split in (("training", train), ("database", database)):
         if split.labels.shape[1] != width:
@@ -65,18 +70,44 @@ def read_lists(lists: Path, root: Path) -> tuple[Split, Split, Split, tuple[str,
     return query, train, database, names
 
 
-def read_split(lists: Path, names: tuple[str, ...], root: Path) -> Split:
+def read_split(lists: Path, names: tuple[str, ...], root: Path, outside_root: bool) -> Split:
     """One split, in either format."""
     for name in names:
-        if (lists / f"{name}_img.txt").is_file():
-            paths, labels = read_pair(lists / f"{name}_img.txt", lists / f"{name}_label.txt")
+        file = lists / f"{name}_img.txt"
+        if file.is_file():
+            paths, labels = read_pair(file, lists / f"{name}_label.txt")
         elif (lists / f"{name}.txt").is_file():
-            paths, labels = read_single(lists / f"{name}.txt")
+            file = lists / f"{name}.txt"
+            paths, labels = read_single(file)
         else:
             continue
+        if not outside_root:
+            refuse_outside(file, root, paths)
         return Split(paths, FileSource(root, paths), labels)
     options = " or ".join(f"{name}.txt or {name}_img.txt" for name in names)
     raise HashprobeError(f"{lists} has no {options}")
+
+
+def refuse_outside(file: Path, root: Path, paths: Sequence[str], noun: str = "entry") -> None:
+    """Refuses paths of a list that lead out of the root: a list from elsewhere could name any file.
+
+    Args:
+        file: the list, for the error.
+        root: the folder that the paths start from; absolute paths must begin with it.
+        paths: as the list has them.
+        noun: what an entry of the list is called.
+
+    Raises:
+        HashprobeError: a path leads, or may lead, out of the root; entry and option are named.
+    """
+    for number, path in enumerate(paths, 1):
+        place = PurePath(path)
+        beside = place.is_absolute() and not place.is_relative_to(root.absolute())
+        if beside or ".." in place.parts:
+            raise HashprobeError(
+                f"{file}, {noun} {number}: {path} leads out of the root {root}: mend it, or allow "
+                "such paths by --outside-root"
+            )
 
 
 def read_single(path: Path) -> tuple[tuple[str, ...], Labels]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from hashprobe.data.datasets.folder import up_to_each
-from hashprobe.data.datasets.listfiles import read_lines, read_lists
+from hashprobe.data.datasets.listfiles import read_lines, read_lists, refuse_outside
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import FileSource, Split
 from hashprobe.errors import HashprobeError
@@ -21,7 +21,12 @@ SIZES = {20: {"query": 5_000, "training": 10_000}, 21: {"query": 2_100, "trainin
 
 
 def load_nuswide(
-    root: Path, labels: int = 21, *, lists: Path | None = None, seed: int = 0
+    root: Path,
+    labels: int = 21,
+    *,
+    lists: Path | None = None,
+    seed: int = 0,
+    outside_root: bool = False,
 ) -> RetrievalData:
     """NUS-WIDE: pictures from Flickr that carry at least one of the most frequent concepts.
 
@@ -42,9 +47,11 @@ def load_nuswide(
         labels: 20 or 21.
         lists: a folder of published lists, which are used unchanged.
         seed: seed of the draws and of the order.
+        outside_root: whether paths of lists may lead out of the root.
 
     Raises:
-        HashprobeError: another number of labels, or a file that is missing or malformed.
+        HashprobeError: another number of labels, a file that is missing or malformed, or a path
+            that leads out of the root.
 
     Example:
         >>> load_nuswide(Path("no/such/folder"))
@@ -57,11 +64,11 @@ ImageList/Imagelist.txt
         raise HashprobeError(f"NUS-WIDE is used with 20 or 21 labels; got {labels}")
     name, sizes = f"nuswide-{labels}", SIZES[labels]
     if lists is not None:
-        query, train, database, names = read_lists(lists, root)
+        query, train, database, names = read_lists(lists, root, outside_root)
         if len(names) != labels:
             raise HashprobeError(f"{lists}: {len(names)} label columns where {name} has {labels}")
         return RetrievalData(name, query, train, database, names, sizes=sizes)
-    whole, names = read_official(root, labels)
+    whole, names = read_official(root, labels, outside_root)
     rng = generator_of(seed)
     order = rng.permutation(len(whole))
     if labels == 20:
@@ -76,12 +83,16 @@ ImageList/Imagelist.txt
     )
 
 
-def read_official(root: Path, labels: int) -> tuple[Split, tuple[str, ...]]:
+def read_official(
+    root: Path, labels: int, outside_root: bool = False
+) -> tuple[Split, tuple[str, ...]]:
     """The pictures with at least one of the most frequent concepts, and the names of these."""
     index = find(root, "ImageList/Imagelist.txt") or find(root, "Imagelist.txt")
     if index is None:
         raise HashprobeError(f"no NUS-WIDE in {root}: it must hold ImageList/Imagelist.txt")
     paths = [line.strip().replace("\\", "/") for line in read_lines(index)]
+    if not outside_root:
+        refuse_outside(index, root, paths)
     truth = find(root, "Groundtruth/AllLabels") or find(root, "AllLabels")
     if truth is None:
         raise HashprobeError(f"no labels of NUS-WIDE in {root}: it must hold Groundtruth/AllLabels")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["images", "videos"]
 
-EXCLUSIVE = ("labels", "group", "official_split", "stride")
+EXCLUSIVE = ("labels", "group", "official_split", "stride", "outside_root")
 """Options that are refused where a data set does not take them; others are without effect there."""
 PARAMETERS = {"split_seed": "seed", "official_split": "split"}
 """Options whose parameter has another name in every loader."""
@@ -133,6 +135,7 @@ DATA_SETS: dict[str, DataSet] = {
             f"{_HERE}.listfiles:load_listfiles",
             "Pictures by query, training and database lists as the field publishes them.",
             needs={**PICTURES, "lists": "the folder of the list files"},
+            takes=("outside_root",),
         ),
         DataSet(
             "imagenet100",
@@ -140,7 +143,7 @@ DATA_SETS: dict[str, DataSet] = {
             f"{_HERE}.imagenet:load_imagenet100",
             "100 classes of ILSVRC 2012, by the published lists or by the paper's recipe.",
             needs=PICTURES,
-            takes=("lists", "unseen", "split_seed"),
+            takes=("lists", "unseen", "split_seed", "outside_root"),
         ),
         DataSet(
             "nuswide-20",
@@ -148,7 +151,7 @@ DATA_SETS: dict[str, DataSet] = {
             _NUSWIDE,
             "NUS-WIDE with its 20 most frequent concepts, by the protocol of the DHTA paper.",
             needs=PICTURES,
-            takes=("lists", "split_seed"),
+            takes=("lists", "split_seed", "outside_root"),
             fixed={"labels": 20},
         ),
         DataSet(
@@ -157,7 +160,7 @@ DATA_SETS: dict[str, DataSet] = {
             _NUSWIDE,
             "NUS-WIDE with its 21 most frequent concepts, by the protocol of ProS-GAN and THA.",
             needs=PICTURES,
-            takes=("lists", "split_seed"),
+            takes=("lists", "split_seed", "outside_root"),
             fixed={"labels": 21},
         ),
         DataSet(
@@ -166,7 +169,7 @@ DATA_SETS: dict[str, DataSet] = {
             f"{_HERE}.table:load_table",
             "Pictures that a CSV file lists, with columns of labels.",
             needs={**PICTURES, "lists": "the CSV file"},
-            takes=("labels", "group", *DRAWN),
+            takes=("labels", "group", *DRAWN, "outside_root"),
             renamed={"lists": "csv"},
         ),
         DataSet(
@@ -227,8 +230,39 @@ def data_set(name: str) -> DataSet:
         'videos'
     """
     if name not in DATA_SETS:
-        raise HashprobeError(f"unknown data {name!r}: choose from {', '.join(DATA_SETS)}")
+        raise HashprobeError(
+            f"unknown data {name!r}: {nearest(name)}choose from {', '.join(DATA_SETS)}"
+        )
     return DATA_SETS[name]
+
+
+def nearest(name: str) -> str:
+    """What was probably meant by a name that is no data set: a folder, a table or a misspelt name.
+
+    Example:
+        >>> nearest("diggits")
+        'did you mean digits? Otherwise '
+    """
+    place = Path(name)
+    if place.is_dir():
+        return f"to use that folder, say {kind_of_tree(place)} --root {name}. Otherwise "
+    if place.is_file() and place.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return f"to use that file, say table --lists {name} --root FOLDER. Otherwise "
+    close = get_close_matches(name, DATA_SETS, 1)
+    return f"did you mean {close[0]}? Otherwise " if close else ""
+
+
+def kind_of_tree(folder: Path) -> str:
+    """The data set for a folder: `videofolder` if its first classes hold clips, else `folder`."""
+    from hashprobe.data.videos import VIDEO_SUFFIXES
+
+    try:
+        classes = [each for each in sorted(folder.iterdir()) if each.is_dir()][:3]
+        inside = [file for each in classes for file in islice(each.iterdir(), 100)]
+    except OSError:
+        return "folder"
+    videos = any(file.suffix.lower() in VIDEO_SUFFIXES for file in inside)
+    return "videofolder" if videos else "folder"
 
 
 def data_names(kind: Kind | None = None) -> tuple[str, ...]:
@@ -286,6 +320,9 @@ class DataOptions:
     """Seed of the split and of the database order."""
     download: bool = False
     """Let torchvision download CIFAR-10 into the root."""
+    outside_root: bool = False
+    """Allow paths in list files and tables that lead out of the root (listfiles, table, imagenet100
+    and nuswide only)."""
 
     unseen: int = 0
     """Classes that the network never sees; their items stay in the database as targets (open
@@ -296,7 +333,8 @@ class DataOptions:
     group: str | None = None
     """What must not be divided between queries and other items: the column whose values are equal
     (table), or a regular expression whose first group finds the same text in the names of clips,
-    as '^(.*)_' (videofolder)."""
+    as '^(.*)_', or, where it finds nothing in any name, in their paths from the root, as
+    '/(S[0-9]+)_' (videofolder)."""
 
     official_split: int | None = None
     """Number of the official split, 1 to 3; by default the protocol of the paper for ucf101, and

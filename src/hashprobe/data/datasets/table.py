@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hashprobe.data.datasets.folder import check_count, count_of
-from hashprobe.data.datasets.listfiles import read_lines
+from hashprobe.data.datasets.listfiles import read_lines, refuse_outside
 from hashprobe.data.findings import Finding
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import FileSource, Split
@@ -15,6 +15,12 @@ from hashprobe.types import Labels, generator_of
 
 
 PATH = "path"
+BLANKS = frozenset(["", "-", "?", "na", "n/a", "nan", "nil", "none", "null", "<na>"])
+"""How tables write a cell without a value, in small letters."""
+USUAL = frozenset(["0", "1", "0.0", "1.0", "true", "false", "yes", "no"])
+"""How tables write the two values of a label, in small letters."""
+SPELLINGS = USUAL | {"t", "f", "y", "n", "+1", "-1"}
+"""The same with spellings that also occur in columns of other kinds."""
 
 
 def load_table(
@@ -26,6 +32,7 @@ def load_table(
     queries: float = 0.1,
     training: float = 0.3,
     seed: int = 0,
+    outside_root: bool = False,
 ) -> RetrievalData:
     """Pictures that a CSV file lists, multi-label, split at random by item or by group.
 
@@ -36,17 +43,20 @@ def load_table(
         csv: a table with names in its first line, a column `path`, and label columns of 0 and 1.
         root: the folder that the paths start from.
         labels: beginnings of the names of the label columns; by default every column that holds
-            only 0 and 1.
+            only 0 and 1. A column that is nearly one, for a blank cell or true and false, is an
+            error: name the label columns if it is none.
         group: a column; items with equal values are all queries or none of them is (the
             frames of one video, the photographs of one product).
         queries: groups that become queries: a whole number, or a share below 1 of all groups;
             without `group`, each item is its own.
         training: the same for training items, drawn from the other groups.
         seed: seed of the split and of the order.
+        outside_root: whether paths may lead out of the root.
 
     Raises:
-        HashprobeError: a column is missing or malformed, fewer than two label columns, too few
-            groups, or a count that is neither whole nor a share.
+        HashprobeError: a column is missing, malformed or nearly a label column, fewer than two
+            label columns, too few groups, a path that leaves the root, or a count that is neither
+            whole nor a share.
 
     Example:
         >>> load_table(Path("no/labels.csv"), Path("."))
@@ -65,6 +75,8 @@ def load_table(
         if "" in columns[needed]:
             row = columns[needed].index("") + 1
             raise HashprobeError(f"{csv}, row {row}: column {needed!r} is empty")
+    if not outside_root:
+        refuse_outside(csv, root, columns[PATH], "row")
     names = label_columns(csv, columns, labels, {PATH, group})
     table: Labels = np.array([columns[name] for name in names]).T == "1"
     kept = np.flatnonzero(table.any(1))
@@ -125,12 +137,36 @@ def label_columns(
                         f"{value!r}"
                     )
     else:
-        names = tuple(n for n, v in columns.items() if set(v) <= {"0", "1"} and n not in others)
+        rest = {name: values for name, values in columns.items() if name not in others}
+        for name, values in rest.items():
+            check_nearly_boolean(csv, name, values)
+        names = tuple(name for name, values in rest.items() if set(values) <= {"0", "1"})
     if len(names) < 2:
         raise HashprobeError(
             f"{csv} needs two or more label columns; got {', '.join(names) or 'none'}"
         )
     return names
+
+
+def check_nearly_boolean(csv: Path, name: str, values: list[str]) -> None:
+    """Refuses a column that would be a label but for some cells: left out, its labels are lost.
+
+    Such a column holds two values in another spelling (true, y, 1.0), or 0 and 1 but for blank
+    cells, one odd cell, or odd cells that are at most a quarter of those with a value.
+    """
+    strange = next((row for row, value in enumerate(values) if value not in ("0", "1")), None)
+    if strange is None:
+        return
+    filled = [word for word in map(str.lower, values) if word not in BLANKS]
+    spelt = sum(word in SPELLINGS for word in filled)
+    usual = sum(word in USUAL for word in filled)
+    odd = len(filled) - usual
+    if not filled or (spelt < len(filled) and (usual <= odd or odd > max(1, len(filled) // 4))):
+        return
+    raise HashprobeError(
+        f"{csv}, row {strange + 1}: column {name!r} holds {values[strange]!r} where a label column "
+        "holds 0 or 1: mend it, or name the label columns (--labels)"
+    )
 
 
 def draw_groups(

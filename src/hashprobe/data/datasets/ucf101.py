@@ -106,6 +106,8 @@ def read_list(path: Path) -> list[str]:
     for number, name in enumerate(paths, 1):
         if name.count("/") != 1:
             raise HashprobeError(f"{path}, entry {number}: <class>/<clip>.avi expected; got {name}")
+    if any(name.startswith(("/", "../")) or name.endswith("/..") for name in paths):
+        raise HashprobeError(f"{path} names clips by <class>/<clip>.avi; some lead out of the root")
     return paths
 
 

@@ -86,25 +86,34 @@ def groups_of(ids: tuple[str, ...], pattern: str | None) -> Int64[np.ndarray, " 
     try:
         rule = re.compile(pattern)
     except re.error as error:
-        raise HashprobeError(f"group {pattern!r} is no regular expression: {error}") from error
+        raise HashprobeError(f"group '{pattern}' is no regular expression: {error}") from error
     if not rule.groups:
         raise HashprobeError(
-            f"group {pattern!r} must have parentheses around the name of the group, as in '^(.*)_'"
+            f"group '{pattern}' must have parentheses around the name of the group, as in '^(.*)_'"
         )
+    # Most patterns are about names; one that fits no name at all may be about the folders, too.
+    names = [clip_name(path) for path in ids]
+    matches = [rule.search(name) for name in names]
+    if not any(matches):
+        names = [without_suffix(path) for path in ids]
+        matches = [rule.search(name) for name in names]
     found = []
-    for name in ids:
-        match = rule.search(clip_name(name))
+    for name, path, match in zip(names, ids, matches, strict=True):
         if match is None or match[1] is None:
-            raise HashprobeError(f"group {pattern!r} finds nothing in the name of clip {name}")
+            raise HashprobeError(f"group '{pattern}' finds nothing in '{name}' of clip {path}")
         found.append(match[1])
     return np.unique(np.array(found), return_inverse=True)[1].astype(np.int64)
 
 
 def clip_name(path: str) -> str:
     """A clip's name without its folder and without the suffix of a video file."""
-    name = path.rsplit("/", 1)[-1]
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot + suffix.lower() in VIDEO_SUFFIXES else name
+    return without_suffix(path.rsplit("/", 1)[-1])
+
+
+def without_suffix(path: str) -> str:
+    """A path without the suffix of a video file; that of a folder of frames as it is."""
+    stem, dot, suffix = path.rpartition(".")
+    return stem if dot + suffix.lower() in VIDEO_SUFFIXES else path
 
 
 def read_clips(
