@@ -18,6 +18,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+# Before torch is loaded: small tensors would only wait for threads, and forks must have none.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.environment import cores, environment
 
@@ -94,6 +97,12 @@ class Case:
     """Run in a new interpreter, as a person would, and not in a copy of this process."""
     inside: bool = False
     """Never run in a new interpreter: the limit of processes holds in copies only."""
+    verdict: bool = False
+    """The call judges by itself and writes outcome and words into the file `verdict`."""
+    largest: int = LARGEST_FILE
+    """Bytes of the largest file that it may write."""
+    output: str | None = None
+    """Where standard output goes: a file such as /dev/full, or `closed`, a pipe without a reader."""
     family: str = ""
     number: int = 0
 
@@ -163,10 +172,12 @@ class Running:
     limit: float
 
 
-def start(case: Case, folder: Path, limit: float) -> Running:
-    """Starts a case in a copy of this process, with its output in files."""
-    work = folder / "work"
-    work.mkdir(parents=True)
+def start(case: Case, folder: Path, limit: float, work: Path | None = None) -> Running:
+    """Starts a case in a copy of this process, with its output in files, by default in a new folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if work is None:
+        work = folder / "work"
+        work.mkdir()
     if case.prepare is not None:
         case.prepare(work)
     sys.stdout.flush()
@@ -175,7 +186,7 @@ def start(case: Case, folder: Path, limit: float) -> Running:
     if pid == 0:
         code = 1
         try:
-            enter(folder)
+            enter(case, folder, work)
             code = run_here(case)
         except BaseException:
             traceback.print_exc()
@@ -186,24 +197,32 @@ def start(case: Case, folder: Path, limit: float) -> Running:
                 except OSError:
                     code = 120
             os._exit(code)
-    return Running(case, folder, pid, time.monotonic(), limit)
+    # New interpreters take seconds to start.
+    return Running(case, folder, pid, time.monotonic(), limit * 4 if case.real else limit)
 
 
-def enter(folder: Path) -> None:
+def enter(case: Case, folder: Path, work: Path) -> None:
     """Makes this process one of a case: own group, own output, limits of memory and of files."""
     os.setsid()
-    for number, name in ((0, os.devnull), (1, folder / "out"), (2, folder / "err")):
-        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        handle = os.open(name, flags, 0o644)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    outputs = (os.devnull, case.output or folder / "out", folder / "err")
+    for number, name in enumerate(outputs):
+        if name == "closed":
+            reader, handle = os.pipe()
+            os.close(reader)
+        else:
+            flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            handle = os.open(name, flags, 0o644)
         os.dup2(handle, number)
         os.close(handle)
     sys.stdout = open(1, "w", closefd=False, encoding="utf-8", errors="backslashreplace")
     sys.stderr = open(2, "w", closefd=False, encoding="utf-8", errors="backslashreplace")
-    os.chdir(folder / "work")
+    os.chdir(work)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE,) * 2)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (case.largest, resource.RLIM_INFINITY))
 
 
 def run_here(case: Case) -> int:
@@ -349,6 +368,12 @@ class Pool:
             some = True
             self.running.remove(running)
             case, complaint = running.case, ""
+            if case.verdict and (running.folder / "work" / "verdict").exists() and not ended.code:
+                outcome, seen = json.loads((running.folder / "work" / "verdict").read_text())
+                if not self.keep:
+                    remove(running.folder)
+                yield case, outcome, seen, ended
+                continue
             if case.check is not None and not ended.late:
                 complaint = case.check(running.folder / "work", ended)
             if not self.keep:
@@ -391,7 +416,9 @@ def scratch(keep: Path | None) -> Iterator[Path]:
         keep.mkdir(parents=True)
         folder = keep.resolve()
     else:
-        folder = Path(tempfile.mkdtemp(prefix="hashprobe-campaign-")).resolve()
+        # In memory where that is possible: a disk would wait for every file to be flushed.
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        folder = Path(tempfile.mkdtemp(prefix="hashprobe-campaign-", dir=memory)).resolve()
     homes = {name: os.environ.get(name) for name in ("TORCH_HOME", "XDG_CACHE_HOME", "TMPDIR")}
     for name in homes:
         os.environ[name] = str(folder / "home")

@@ -48,7 +48,7 @@ FAMILIES: dict[str, tuple[Family, int]] = {
     "videos": (videos.cases, 100),
 }
 """Kinds with the number of each among 3,000."""
-REAL_SHARE = 0.05
+REAL_SHARE = 0.02
 """Share of the commands that run in a new interpreter."""
 
 
