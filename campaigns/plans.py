@@ -1,8 +1,11 @@
 """Commands that are stopped, starved or run twice, what they need, and how results are compared."""
 
+import hashlib
 import importlib.util
 import json
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,16 +95,17 @@ def undisturbed(words: tuple[str, ...], where: Path) -> float:
     return ended.seconds
 
 
-def begin(words: tuple[str, ...], where: Path, limit: float, **more: Any) -> Running:
+def begin(
+    words: tuple[str, ...], where: Path, limit: float, *, beside: Path | None = None, **more: Any
+) -> Running:
     """Starts a command in a folder that exists; its output goes beside the folder."""
-    beside = where.with_name(f"{where.name}.said-{len(list(where.parent.iterdir()))}")
+    outside = beside or where.parent
+    beside = outside / f"{where.name}.said-{len(list(outside.iterdir()))}"
     return start(Case(" ".join(words), (words,), **more), beside, limit, work=where)
 
 
 def finish(running: Running) -> Ended:
     """Waits for the end of a command."""
-    import time
-
     while (ended := poll(running)) is None:
         time.sleep(0.002)
     return ended
@@ -119,11 +123,12 @@ NOT_COMPARED: dict[str, tuple[str, ...]] = {
     "reproduce": ("seconds", "created", "date"),
 }
 """Dates and times by file; everything else must be equal to the last byte."""
-PAGES = (".html", ".md", ".csv")
 
 
 def differences(one: Path, other: Path) -> str:
     """The first difference between two folders; empty if there is none."""
+    same_names(one)
+    same_names(other)
     names = [sorted(files(folder)) for folder in (one, other)]
     if names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1]))
@@ -133,6 +138,20 @@ def differences(one: Path, other: Path) -> str:
         if a.read_bytes() != b.read_bytes() and (seen := difference(a, b)):
             return f"{name} differs: {seen}"
     return ""
+
+
+def same_names(folder: Path) -> None:
+    """Names folders of `reproduce` by what was asked; their own names depend on a time in a seal."""
+    for path in sorted(folder.rglob("attacks/*")):
+        record = path / "attack.json"
+        digits = re.search(r"-([0-9a-f]{12})$", path.name)
+        if not digits or not record.exists():
+            continue
+        content = {**json.loads(record.read_text()), "cost": None}
+        name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:11]
+        path.rename(path.with_name(path.name.replace(digits[1], f"x{name}")))
+        for text in (path.parents[1] / "metrics.jsonl",):
+            text.write_text(text.read_text().replace(digits[1], f"x{name}"))
 
 
 def files(folder: Path) -> Iterator[str]:
