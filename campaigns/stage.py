@@ -21,7 +21,9 @@ SIZE = 12
 EACH = 8
 """Pictures of each class."""
 CLASSES = ("cat", "dog")
-TRAIN = "--size 8 --bits 8 --epochs 1 --batch-size 6 --augment none --held-out 0".split()
+TRAIN = (
+    "--size 8 --bits 8 --epochs 1 --batch-size 6 --optimiser adamw --lr 3e-3 --augment none --held-out 0"
+).split()
 """Options of a training that takes a fraction of a second."""
 SPLIT = "--queries 2 --training 5".split()
 ATTACK = "--queries 2 --steps 2 --minimum 1 --seed 1".split()
