@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from common import Case, Ended, Pool, Results, arguments, judge, scratch
+from common import Case, Ended, Pool, Results, arguments, judge, numbered, scratch
 from plans import Prepared, begin, differences, finish, leftovers, plans, prepare, verdict
-from stage import build, warm
+from stage import Stage, build, warm
 
 
 COUNT = 60
@@ -160,9 +160,8 @@ def made(
     )
 
 
-def outputs(folder: Path) -> list[Case]:
+def outputs(stage: Stage) -> list[Case]:
     """Commands whose standard output is full, or read by nobody."""
-    stage = build(folder)
     cases = []
     commands = (
         ("evaluate", str(stage / "codes.npz")),
@@ -196,7 +195,9 @@ def closed(words: tuple[str, ...]) -> tuple[str, str]:
     return "ok", ""
 
 
-def run(options: argparse.Namespace, folder: Path, names: tuple[str, ...] = ()) -> int:
+def run(
+    options: argparse.Namespace, folder: Path, stage: Stage, names: tuple[str, ...] = ()
+) -> int:
     """Runs the campaign, and returns the exit code."""
     kind, _, number = options.only.partition(":")
     given = steps(can_mount(folder))
@@ -206,8 +207,8 @@ def run(options: argparse.Namespace, folder: Path, names: tuple[str, ...] = ()) 
         prepared = prepare(folder / "undisturbed", only)
     cases = []
     if kind in ("", "outputs"):
-        some = outputs(folder / "good")
-        cases = [numbered(case, i) for i, case in enumerate(some)]
+        some = outputs(stage)
+        cases = [numbered(case, "outputs", i) for i, case in enumerate(some)]
         cases = cases[: max(2, options.count // 3)]
     rest = options.count - len(cases)
     if prepared:
@@ -224,19 +225,12 @@ def run(options: argparse.Namespace, folder: Path, names: tuple[str, ...] = ()) 
     return results.finish()
 
 
-def numbered(case: Case, number: int) -> Case:
-    """A case of an output with its name."""
-    from dataclasses import replace
-
-    return replace(case, family="outputs", number=number)
-
-
 def main() -> int:
     """The command line."""
     options = arguments(__doc__ or "", COUNT)
     warm()
     with scratch(options.keep) as folder:
-        return run(options, folder)
+        return run(options, folder, build(folder / "good"))
 
 
 if __name__ == "__main__":

@@ -121,6 +121,7 @@ NOT_COMPARED: dict[str, tuple[str, ...]] = {
     "metrics.jsonl": ("time", "seconds"),
     "*.npz": ("seconds",),
     "reproduce": ("seconds", "created", "date"),
+    "*.html": ("cells that end in s, as 9 s",),
 }
 """Dates and times by file; everything else must be equal to the last byte."""
 
@@ -149,11 +150,12 @@ def same_names(folder: Path) -> None:
         digits = re.search(r"-([0-9a-f]{12})$", path.name)
         if not digits or not record.exists():
             continue
-        content = {**json.loads(record.read_text()), "cost": None}
-        name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:11]
+        asked = {**json.loads(record.read_text()), "cost": None}
+        name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:11]
         path.rename(path.with_name(path.name.replace(digits[1], f"x{name}")))
-        for text in (path.parents[1] / "metrics.jsonl",):
-            text.write_text(text.read_text().replace(digits[1], f"x{name}"))
+        for text in [*folder.rglob("*.json"), *folder.rglob("*.jsonl")]:
+            if digits[1] in (content := text.read_text()):
+                text.write_text(content.replace(digits[1], f"x{name}"))
 
 
 def files(folder: Path) -> Iterator[str]:
@@ -180,6 +182,9 @@ def difference(one: Path, other: Path) -> str:
             for value in values:
                 drop(value, path)
         return first_difference(values[0], values[1])
+    if one.suffix == ".html":
+        pages = [re.sub(r">\s*[\d.,]+ s<", "> s<", path.read_text()) for path in (one, other)]
+        return "" if pages[0] == pages[1] else "its text"
     return "its bytes"
 
 

@@ -22,7 +22,7 @@ EACH = 8
 """Pictures of each class."""
 CLASSES = ("cat", "dog")
 TRAIN = (
-    "--size 8 --bits 8 --epochs 1 --batch-size 6 --optimiser adamw --lr 3e-3 --augment none --held-out 0"
+    "--size 8 --bits 8 --epochs 15 --batch-size 4 --optimiser adamw --lr 1e-2 --augment none --held-out 0"
 ).split()
 """Options of a training that takes a fraction of a second."""
 SPLIT = "--queries 2 --training 5".split()
