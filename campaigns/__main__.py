@@ -16,10 +16,10 @@ from common import parser, scratch
 from stage import build, warm
 
 
-SHORT = {"inputs": 60, "kills": 4, "disk": 8, "pairs": 3}
+SHORT = {"inputs": 40, "kills": 3, "disk": 6, "pairs": 2}
 """Cases of each campaign in the short form."""
 SHORT_PLANS = ("encode", "attack")
-SHORT_PAIRS = ("encode+encode", "overwrite twice", "attack+encode")
+SHORT_PAIRS = ("encode+encode", "overwrite twice")
 
 
 def arguments() -> argparse.Namespace:
@@ -38,7 +38,12 @@ def main() -> int:
     failed = 0
     with scratch(options.keep) as folder:
         stage = build(folder / "good")
-        for name, module in (("inputs", inputs), ("kills", kills), ("disk", disk), ("pairs", pairs)):
+        for name, module in (
+            ("inputs", inputs),
+            ("kills", kills),
+            ("disk", disk),
+            ("pairs", pairs),
+        ):
             own = argparse.Namespace(**vars(options))
             own.count = SHORT[name] if options.short else options.count or module.COUNT
             own.json = folder_of_json / f"{name}.json" if folder_of_json else None

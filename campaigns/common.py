@@ -13,10 +13,11 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
 
 # Before torch is loaded: small tensors would only wait for threads, and forks must have none.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -64,7 +65,7 @@ Wanted = Literal["ok", "refused", "either"]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a case ended: exit code (negative for a signal), what it printed, and how long it took."""
+    """How a case ended: exit code (negative for a signal), output and time."""
 
     code: int
     out: str = ""
@@ -102,7 +103,7 @@ class Case:
     largest: int = LARGEST_FILE
     """Bytes of the largest file that it may write."""
     output: str | None = None
-    """Where standard output goes: a file such as /dev/full, or `closed`, a pipe without a reader."""
+    """Where standard output goes: a file such as /dev/full, or a pipe that is `closed`."""
     family: str = ""
     number: int = 0
 
@@ -173,7 +174,7 @@ class Running:
 
 
 def start(case: Case, folder: Path, limit: float, work: Path | None = None) -> Running:
-    """Starts a case in a copy of this process, with its output in files, by default in a new folder."""
+    """Starts a case in a copy of this process; its output goes into files."""
     folder.mkdir(parents=True, exist_ok=True)
     if work is None:
         work = folder / "work"
@@ -216,8 +217,8 @@ def enter(case: Case, folder: Path, work: Path) -> None:
             handle = os.open(name, flags, 0o644)
         os.dup2(handle, number)
         os.close(handle)
-    sys.stdout = open(1, "w", closefd=False, encoding="utf-8", errors="backslashreplace")
-    sys.stderr = open(2, "w", closefd=False, encoding="utf-8", errors="backslashreplace")
+    told = {"closefd": False, "encoding": "utf-8", "errors": "backslashreplace"}
+    sys.stdout, sys.stderr = os.fdopen(1, "w", **told), os.fdopen(2, "w", **told)
     os.chdir(work)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -324,10 +325,8 @@ def poll(running: Running) -> Ended | None:
 
 def end_group(pid: int) -> None:
     """Ends what is left of the group of a case."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def read_text(path: Path) -> str:
@@ -516,6 +515,11 @@ def machine() -> str:
     known = environment()
     torch = known["packages"].get("torch", "?")
     return f"{known['cpus']} cores, {known['platform']}, Python {known['python']}, torch {torch}"
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a command."""
+    return tuple(text.split())
 
 
 def numbered(case: Case, family: str, number: int) -> Case:

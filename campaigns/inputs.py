@@ -20,13 +20,15 @@ from families import (
     links,
     names,
     networks,
-    options as flags,
     pictures,
     recipes,
     records,
     texts,
     videos,
     weights,
+)
+from families import (
+    options as flags,
 )
 from stage import Stage, build, warm
 

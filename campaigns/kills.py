@@ -7,6 +7,7 @@ fault.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -49,10 +50,8 @@ def kill(it: Prepared, number: signal.Signals, moment: float, limit: float) -> t
         shutil.copytree(it.before, where)
         running = begin(it.plan.command, where, limit)
         time.sleep(max(0.02, moment * it.seconds * 0.7**attempt))
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(running.pid, number)
-        except ProcessLookupError:
-            pass
         ended = finish(running)
         if ended.code != 0:
             break

@@ -32,6 +32,9 @@ from stage import warm
 
 COUNT = 48
 NAMED = ("--name", "x", "--overwrite")
+X, ONE = (*ATTACK, *NAMED), "attacks/x/evaluation.json"
+Y = (*OTHER, *NAMED)
+OWN = "attacks/dhta-64of255-seed1/evaluation.json"
 READERS = ("report", "evaluate")
 
 
@@ -47,19 +50,19 @@ class Pair:
     """A file that must be there if one of both has succeeded."""
 
 
-TRAIN = tuple(DIGITS)
+TRAIN = DIGITS
 PAIRS = (
     Pair("train+train", (), TRAIN, TRAIN, "model/model.safetensors"),
     Pair("encode+encode", (TRAIN,), ENCODE, ENCODE, "codes/database.npz"),
-    Pair("attack+attack", (TRAIN, ENCODE), ATTACK, ATTACK, "attacks/dhta-64of255-seed1/evaluation.json"),
+    Pair("attack+attack", (TRAIN, ENCODE), ATTACK, ATTACK, OWN),
     Pair("attack+other", (TRAIN, ENCODE), ATTACK, OTHER, "attacks"),
-    Pair("overwrite twice", (TRAIN, ENCODE), (*ATTACK, *NAMED), (*OTHER, *NAMED), "attacks/x/evaluation.json"),
-    Pair("overwrite the same", (TRAIN, ENCODE, (*ATTACK, *NAMED)), (*ATTACK, *NAMED), (*ATTACK, *NAMED), "attacks/x/evaluation.json"),
+    Pair("overwrite twice", (TRAIN, ENCODE), X, Y, ONE),
+    Pair("overwrite the same", (TRAIN, ENCODE, X), X, X, ONE),
     Pair("attack+encode", (TRAIN, ENCODE), ATTACK, ENCODE, "codes/query.npz"),
     Pair("encode+attack", (TRAIN,), ENCODE, ATTACK, "codes/query.npz"),
     Pair("train+encode", (TRAIN,), TRAIN, ENCODE, "codes/query.npz"),
     Pair("report+attack", (TRAIN, ENCODE, OTHER), REPORT, ATTACK, "report.html"),
-    Pair("report+overwrite", (TRAIN, ENCODE, (*ATTACK, *NAMED)), REPORT, (*OTHER, *NAMED), "attacks/x/evaluation.json"),
+    Pair("report+overwrite", (TRAIN, ENCODE, X), REPORT, Y, ONE),
     Pair("report+report", (TRAIN, ENCODE, ATTACK), REPORT, REPORT, "report.html"),
 )  # fmt: skip
 
@@ -143,7 +146,9 @@ def run(options: argparse.Namespace, folder: Path, names: tuple[str, ...] = ()) 
         delay = float(np.random.default_rng([options.seed, i]).uniform(0, 0.9))
         # A third starts at the same moment.
         delay = 0.0 if i % 3 == 0 else delay
-        call = verdict(lambda it=it, delay=delay: both(it, delay, options.limit * 4), Path("verdict"))
+        call = verdict(
+            lambda it=it, delay=delay: both(it, delay, options.limit * 4), Path("verdict")
+        )
         title = f"{it.pair.name}, {delay:.0%} of the time between them"
         commands = (it.pair.first, it.pair.second)
         family = it.pair.name.replace(" ", "-")

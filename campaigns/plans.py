@@ -12,23 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Case, Ended, Running, end_group, poll, start
+from common import Case, Ended, Running, end_group, poll, start, words_of
 
 
-DIGITS = (
+DIGITS = words_of(
     "train digits --size 8 --bits 16 --epochs 4 --batch-size 25 --optimiser adamw --lr 3e-3 "
     "--held-out 0 --save-seconds 0 --augment none --out run"
-).split()
-CLIPS = (
-    "train moving-digits --size 16 --frames 6 --hidden 8 --bits 8 --epochs 2 --batch-size 24 "
-    "--optimiser adamw --lr 3e-3 --held-out 0 --augment none --out run"
-).split()
+)
+CLIPS = words_of(
+    "train moving-digits --size 16 --frames 6 --hidden 8 --bits 8 --epochs 2 --batch-size "
+    "24 --optimiser adamw --lr 3e-3 --held-out 0 --augment none --out run"
+)
 ENCODE = ("encode", "run")
-ATTACK = tuple("attack dhta run --queries 6 --steps 20 --batch-size 2 --eps 64/255 --seed 1".split())
-OTHER = tuple("attack p2p run --queries 6 --steps 20 --batch-size 2 --eps 64/255 --seed 1".split())
+ATTACK = words_of("attack dhta run --queries 6 --steps 20 --batch-size 2 --eps 64/255 --seed 1")
+OTHER = words_of("attack p2p run --queries 6 --steps 20 --batch-size 2 --eps 64/255 --seed 1")
 REPORT = ("report", "run", "--examples", "2")
-REPRODUCE = tuple("reproduce table8 --queries 2 --out run".split())
-FILM = tuple("attack p2p run --queries 2 --steps 3 --seed 1".split())
+REPRODUCE = words_of("reproduce table8 --queries 2 --out run")
+FILM = words_of("attack p2p run --queries 2 --steps 3 --seed 1")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Plan:
 
 def plans() -> tuple[Plan, ...]:
     """Every command that writes; clips only where video files can be written."""
-    digits = tuple(DIGITS)
+    digits = DIGITS
     film = (*FILM, "--codec", "h264") if importlib.util.find_spec("av") else FILM
     return (
         Plan("train", (), digits),
@@ -50,7 +50,7 @@ def plans() -> tuple[Plan, ...]:
         Plan("attack", (digits, ENCODE), ATTACK),
         Plan("report", (digits, ENCODE, ATTACK), REPORT),
         Plan("reproduce", (), REPRODUCE),
-        Plan("video", (tuple(CLIPS), ENCODE), film),
+        Plan("video", (CLIPS, ENCODE), film),
     )
 
 
@@ -144,7 +144,7 @@ def differences(one: Path, other: Path, without: str = "") -> str:
 
 
 def same_names(folder: Path) -> None:
-    """Names folders of `reproduce` by what was asked; their own names depend on a time in a seal."""
+    """Names folders of `reproduce` by what was asked; their own names depend on a time."""
     for path in sorted(folder.rglob("attacks/*")):
         record = path / "attack.json"
         digits = re.search(r"-([0-9a-f]{12})$", path.name)

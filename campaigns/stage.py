@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Case, poll, start
+from common import Case, poll, start, words_of
 from PIL import Image
 
 
@@ -21,12 +21,13 @@ SIZE = 12
 EACH = 8
 """Pictures of each class."""
 CLASSES = ("cat", "dog")
-TRAIN = (
-    "--size 8 --bits 8 --epochs 15 --batch-size 4 --optimiser adamw --lr 1e-2 --augment none --held-out 0"
-).split()
+TRAIN = words_of(
+    "--size 8 --bits 8 --epochs 15 --batch-size 4 --optimiser adamw --lr 1e-2 --augment "
+    "none --held-out 0"
+)
 """Options of a training that takes a fraction of a second."""
-SPLIT = "--queries 2 --training 5".split()
-ATTACK = "--queries 2 --steps 2 --minimum 1 --seed 1".split()
+SPLIT = words_of("--queries 2 --training 5")
+ATTACK = words_of("--queries 2 --minimum 1 --seed 1")
 NAMES = ("noise-8of255-seed1", "p2p-8of255-seed1")
 """The attacks of the finished run."""
 
@@ -66,7 +67,7 @@ def picture(seed: int, mode: str = "RGB", size: int = SIZE) -> Image.Image:
     pixels = rng.integers(0, 90, (size, size, 3)) + 150 * (seed % 2)
     image = Image.fromarray(pixels.astype(np.uint8))
     if mode == "I;16":
-        return Image.fromarray((np.asarray(image.convert("L")).astype(np.uint16) * 257))
+        return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
     return image.convert(mode)
 
 
@@ -79,15 +80,25 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 def train_words(root: str = "photos", out: str = "run", *more: str) -> tuple[str, ...]:
     """A training on a folder of pictures."""
-    return ("train", "folder", "--root", root, *SPLIT, *TRAIN, "--workers", "0", "--out", out, *more)
+    return (
+        "train",
+        "folder",
+        "--root",
+        root,
+        *SPLIT,
+        *TRAIN,
+        "--workers",
+        "0",
+        "--out",
+        out,
+        *more,
+    )
 
 
 def attack_words(run: str = "run", name: str = "p2p", *more: str) -> tuple[str, ...]:
     """A short attack."""
-    words = [word for word in ATTACK if name != "noise" or word not in ("--steps",)]
-    if name == "noise":
-        words = "--queries 2 --minimum 1 --seed 1".split()
-    return ("attack", name, run, *words, "--workers", "0", *more)
+    steps = () if name == "noise" else ("--steps", "2")
+    return ("attack", name, run, *ATTACK, *steps, "--workers", "0", *more)
 
 
 def build(folder: Path) -> Stage:

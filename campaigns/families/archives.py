@@ -78,7 +78,9 @@ def encrypted() -> bytes:
 
 def header(where: str = "<i8", fortran: str = "False", shape: str = "(8,)") -> bytes:
     """An npy file with parts of the header replaced."""
-    return raw(f"{{'descr': {where!r}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n", bytes(64))
+    return raw(
+        f"{{'descr': {where!r}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n", bytes(64)
+    )
 
 
 def of(key: str, part: Any) -> Callable[[], bytes]:

@@ -89,7 +89,18 @@ WALK = ("train", "folder", *SPLIT, *TRAIN, "--workers", "0", "--out", "run", "--
 EVALUATE = ("evaluate", "codes.npz")
 ENCODE, REPORT = ("encode", "run", "--workers", "0"), ("report", "run")
 LISTS = ("train", "listfiles", "--root", "photos", "--lists", "lists", *TRAIN, "--out", "run")
-TABLE = ("train", "table", "--root", "photos", "--lists", "table.csv", *SPLIT, *TRAIN, "--out", "run")
+TABLE = (
+    "train",
+    "table",
+    "--root",
+    "photos",
+    "--lists",
+    "table.csv",
+    *SPLIT,
+    *TRAIN,
+    "--out",
+    "run",
+)
 P2P = ("attack", "p2p", "run", "--queries", "2", "--steps", "1", "--minimum", "1", "--seed", "3")
 KNOWN: tuple[tuple[str, Make, tuple[str, ...], Wanted], ...] = (
     ("a pipe among the pictures", pipe("photos/cat/9.png"), TRAINING, "either"),

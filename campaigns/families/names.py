@@ -12,7 +12,7 @@ from stage import Stage, attack_words, train_words
 HOSTILE = (
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
-    "\"><svg onload=alert(1)>",
+    '"><svg onload=alert(1)>',
     "'><b>x",
     "</title><script>alert(1)",
     "</style><script>alert(1)",

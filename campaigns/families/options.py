@@ -95,7 +95,13 @@ def every_option() -> tuple[Option, ...]:
     """Every option that takes a value, from the command line itself."""
     app = build_app()
     found = []
-    commands = [("train",), ("encode",), ("evaluate",), ("report",), *(("attack", n) for n in ATTACKS)]
+    commands = [
+        ("train",),
+        ("encode",),
+        ("evaluate",),
+        ("report",),
+        *(("attack", n) for n in ATTACKS),
+    ]
     for words in commands:
         inner: Any = app
         for word in words:
@@ -113,7 +119,12 @@ def kind_of(hint: Any) -> str:
     text = str(hint)
     if "bool" in text:
         return ""
-    for mark, kind in (("Literal", "choice"), ("float", "number"), ("int", "whole"), ("Path", "path")):
+    for mark, kind in (
+        ("Literal", "choice"),
+        ("float", "number"),
+        ("int", "whole"),
+        ("Path", "path"),
+    ):
         if mark in text or getattr(hint, "__name__", "") == mark:
             return kind
     return "text"
@@ -139,9 +150,13 @@ def base(command: str, stage: Stage) -> tuple[str, ...]:
 def joined(command: str, given: tuple[str, ...], stage: Stage) -> tuple[str, ...]:
     """A good command with other values of some options."""
     words = list(base(command, stage))
-    if "steps" not in getattr(ATTACKS.get(command), "options", object).__dict__.get(
-        "__dataclass_fields__", {"steps": 0}
-    ) and "--steps" in words:
+    if (
+        "steps"
+        not in getattr(ATTACKS.get(command), "options", object).__dict__.get(
+            "__dataclass_fields__", {"steps": 0}
+        )
+        and "--steps" in words
+    ):
         at = words.index("--steps")
         del words[at : at + 2]
     if given and given[0] in words and len(given) == 2:

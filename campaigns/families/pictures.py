@@ -138,9 +138,7 @@ def cases(rng: np.random.Generator, stage: Stage, number: int) -> Case:
     return on_route(stage, data, f"{PLACE}.{suffix}", title, wanted, route)
 
 
-def on_route(
-    stage: Stage, data: bytes, name: str, title: str, wanted: Wanted, route: str
-) -> Case:
+def on_route(stage: Stage, data: bytes, name: str, title: str, wanted: Wanted, route: str) -> Case:
     """The case of a picture by the way in which it is read."""
 
     def prepare(work: Path) -> None:

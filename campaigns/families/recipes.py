@@ -107,7 +107,17 @@ def cases(rng: np.random.Generator, stage: Stage, number: int) -> Case:
         title,
         (("--config", "recipe.yaml", *tail),),
         wanted=wanted,
-        names=("recipe.yaml", "top", "normaliser", "queries", "seed", "eps", "steps", "minimum", "codes.npz"),
+        names=(
+            "recipe.yaml",
+            "top",
+            "normaliser",
+            "queries",
+            "seed",
+            "eps",
+            "steps",
+            "minimum",
+            "codes.npz",
+        ),
         prepare=prepare,
         check=unplanted,
     )

@@ -117,12 +117,18 @@ def commands(name: str, rng: np.random.Generator, stage: Stage) -> tuple[str, ..
         "model/model.safetensors": (report, again, encode),
         "report.html": (report,),
     }
-    found = of.get(name, (report, same, table) if name.startswith("attacks") else (report, again, encode))
+    found = of.get(
+        name, (report, same, table) if name.startswith("attacks") else (report, again, encode)
+    )
     return found[int(rng.integers(len(found)))]
 
 
 def spoil(
-    stage: Stage, name: str, change: Callable[[bytes], bytes], sealed: bool, removed: tuple[str, ...]
+    stage: Stage,
+    name: str,
+    change: Callable[[bytes], bytes],
+    sealed: bool,
+    removed: tuple[str, ...],
 ) -> Callable[[Path], None]:
     """Puts a run folder with one changed file into the folder of a case."""
 
@@ -265,7 +271,9 @@ def other_array(original: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
     arrays = dict(np.load(io.BytesIO(original)))
     key = str(rng.choice(sorted(arrays)))
     kinds = odd_arrays()
-    name = str(rng.choice([*kinds, "missing", "shorter", "longer", "more axes", "other key", "random"]))
+    name = str(
+        rng.choice([*kinds, "missing", "shorter", "longer", "more axes", "other key", "random"])
+    )
     array = arrays.pop(key)
     if name in kinds:
         arrays[key] = kinds[name]

@@ -114,7 +114,9 @@ def cases(rng: np.random.Generator, stage: Stage, number: int) -> Case:
     elif number < len(LISTS) + len(TABLE):
         title, change, wanted = TABLE[number - len(LISTS)]
     else:
-        name = str(rng.choice(["table.csv", "train.txt", "test.txt", "database.txt", "label_names.txt"]))
+        name = str(
+            rng.choice(["table.csv", "train.txt", "test.txt", "database.txt", "label_names.txt"])
+        )
         folder = stage.folder if name == "table.csv" else stage / "lists"
         data, title = mangled((folder / name).read_bytes(), rng)
         change = lambda _: data  # noqa: E731

@@ -67,7 +67,16 @@ def cases(rng: np.random.Generator, stage: Stage, number: int) -> Case:
         (work / "clips" / "cat" / "3.mp4").unlink()
         (work / "clips" / "cat" / name).write_bytes(data)
 
-    words = ("train", "videofolder", "--root", "clips", *SPLIT[:2], "--training", "2", *TRAIN.split())
+    words = (
+        "train",
+        "videofolder",
+        "--root",
+        "clips",
+        *SPLIT[:2],
+        "--training",
+        "2",
+        *TRAIN.split(),
+    )
     words += ("--workers", "0", "--skip-bad", "--out", "run")
     return Case(
         f"{suffix}: {title}; skipped", (words,), wanted="ok", names=(name,), prepare=prepare

@@ -128,9 +128,7 @@ def cases(rng: np.random.Generator, stage: Stage, number: int) -> Case:
             check=unplanted,
         )  # fmt: skip
     words = train_words(stage.photos, "run", "--weights", name)
-    return Case(
-        title, (words,), wanted=wanted, names=(name,), prepare=prepare, check=unplanted
-    )
+    return Case(title, (words,), wanted=wanted, names=(name,), prepare=prepare, check=unplanted)
 
 
 def load(name: str) -> None:
