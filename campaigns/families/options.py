@@ -150,15 +150,6 @@ def base(command: str, stage: Stage) -> tuple[str, ...]:
 def joined(command: str, given: tuple[str, ...], stage: Stage) -> tuple[str, ...]:
     """A good command with other values of some options."""
     words = list(base(command, stage))
-    if (
-        "steps"
-        not in getattr(ATTACKS.get(command), "options", object).__dict__.get(
-            "__dataclass_fields__", {"steps": 0}
-        )
-        and "--steps" in words
-    ):
-        at = words.index("--steps")
-        del words[at : at + 2]
     if given and given[0] in words and len(given) == 2:
         at = words.index(given[0])
         del words[at : at + 2]
