@@ -3,18 +3,19 @@
 #   make test    every test, with every extra
 # A third, make check, runs the linters and the type checker; make docs builds the documentation into
 # build/docs; make bench runs the benchmarks in their short form (make bench BENCH=--full for the long
-# one), with their numbers as JSON in benchmarks/results/.
+# one), with their numbers as JSON in benchmarks/results/; make campaign gives the program malformed
+# inputs, kills, full disks and two commands at once, in under an hour (CAMPAIGN=--short: a minute).
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check docs bench clean
+.PHONY: help demo test check docs bench campaign clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
 
 demo: $(VENV)/installed
 	$(BIN)/hashprobe demo
@@ -39,6 +40,10 @@ bench: $(VENV)/installed-dev
 	for name in overhead attack_engine video measures search encode; do \
 		$(BIN)/python benchmarks/$$name.py $(BENCH) --json benchmarks/results/$$name.json || exit 1; \
 	done
+
+# Every campaign, with its counts as JSON in build/campaigns/; it fails if a goal is missed.
+campaign: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python campaigns $(CAMPAIGN) --json build/campaigns
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

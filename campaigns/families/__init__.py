@@ -1,0 +1,1 @@
+"""Kinds of malformed inputs; each file gives the cases of one or a few."""

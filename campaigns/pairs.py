@@ -1,0 +1,174 @@
+"""Starts two commands on one run folder at nearly the same time.
+
+Each must succeed, or say in one line who holds the folder (exit code 2). Afterwards the folder is
+whole: at least one of two attacks is there, and the same commands one after the other give the
+files of an undisturbed run. Exits with 1 if there was any fault.
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from common import Case, Pool, Results, arguments, judge, scratch
+from plans import (
+    ATTACK,
+    DIGITS,
+    ENCODE,
+    OTHER,
+    REPORT,
+    begin,
+    differences,
+    finish,
+    leftovers,
+    undisturbed,
+    verdict,
+)
+from stage import warm
+
+
+COUNT = 48
+NAMED = ("--name", "x", "--overwrite")
+X, ONE = (*ATTACK, *NAMED), "attacks/x/evaluation.json"
+Y = (*OTHER, *NAMED)
+OWN = "attacks/dhta-64of255-seed1/evaluation.json"
+READERS = ("report", "evaluate")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two commands, and those that come before."""
+
+    name: str
+    before: tuple[tuple[str, ...], ...]
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    result: str = ""
+    """A file that must be there if one of both has succeeded."""
+
+
+TRAIN = DIGITS
+PAIRS = (
+    Pair("train+train", (), TRAIN, TRAIN, "model/model.safetensors"),
+    Pair("encode+encode", (TRAIN,), ENCODE, ENCODE, "codes/database.npz"),
+    Pair("attack+attack", (TRAIN, ENCODE), ATTACK, ATTACK, OWN),
+    Pair("attack+other", (TRAIN, ENCODE), ATTACK, OTHER, "attacks"),
+    Pair("overwrite twice", (TRAIN, ENCODE), X, Y, ONE),
+    Pair("overwrite the same", (TRAIN, ENCODE, X), X, X, ONE),
+    Pair("attack+encode", (TRAIN, ENCODE), ATTACK, ENCODE, "codes/query.npz"),
+    Pair("encode+attack", (TRAIN,), ENCODE, ATTACK, "codes/query.npz"),
+    Pair("train+encode", (TRAIN,), TRAIN, ENCODE, "codes/query.npz"),
+    Pair("report+attack", (TRAIN, ENCODE, OTHER), REPORT, ATTACK, "report.html"),
+    Pair("report+overwrite", (TRAIN, ENCODE, X), REPORT, Y, ONE),
+    Pair("report+report", (TRAIN, ENCODE, ATTACK), REPORT, REPORT, "report.html"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A pair with its folders and the seconds of its longer command."""
+
+    pair: Pair
+    before: Path
+    after: Path
+    seconds: float
+
+
+def prepare(folder: Path, pairs: tuple[Pair, ...]) -> list[Ready]:
+    """Runs the commands before each pair, and each pair one after the other."""
+    made: dict[tuple[tuple[str, ...], ...], Path] = {}
+    found = []
+
+    def state(done: tuple[tuple[str, ...], ...]) -> Path:
+        if done not in made:
+            where = folder / f"state-{len(made)}"
+            if done:
+                earlier = state(done[:-1])
+                where = folder / f"state-{len(made)}"
+                shutil.copytree(earlier, where)
+                undisturbed(done[-1], where)
+            else:
+                where.mkdir(parents=True)
+            made[done] = where
+        return made[done]
+
+    for pair in pairs:
+        before = state(pair.before)
+        after = folder / f"after-{pair.name}"
+        shutil.copytree(before, after)
+        seconds = max(undisturbed(words, after) for words in (pair.first, pair.second))
+        found.append(Ready(pair, before, after, seconds))
+    return found
+
+
+def both(it: Ready, delay: float, limit: float) -> tuple[str, str]:
+    """Both commands at once, then one after the other; the outcome and what was seen."""
+    where = Path("both").resolve()
+    shutil.copytree(it.before, where)
+    first = begin(it.pair.first, where, limit)
+    time.sleep(delay * it.seconds)
+    second = begin(it.pair.second, where, limit)
+    codes = []
+    for words, other, running in ((it.pair.first, second, first), (it.pair.second, first, second)):
+        ended = finish(running)
+        outcome, seen = judge(Case(""), ended)
+        if outcome not in ("ok", "refused"):
+            return outcome, f"{words[0]} beside {other.case.title.split()[0]}: {seen}"
+        codes.append(ended.code)
+    if left := leftovers(where):
+        return "damage", f"after both {left}"
+    if 0 not in codes and it.pair.first[0] not in READERS:
+        return "damage", "each refused because of the other"
+    if 0 in codes and it.pair.result and not (where / "run" / it.pair.result).exists():
+        return "damage", f"{it.pair.result} is missing although a command succeeded"
+    for words in (it.pair.first, it.pair.second):
+        outcome, seen = judge(Case("", wanted="ok"), finish(begin(words, where, limit)))
+        if outcome != "ok":
+            return outcome, f"{words[0]} alone afterwards: {seen}"
+    # A page shows the seconds of attacks, which were others in the undisturbed run.
+    seen = differences(where, it.after, without="report.html")
+    return ("damage", seen) if seen else ("ok", "")
+
+
+def run(options: argparse.Namespace, folder: Path, names: tuple[str, ...] = ()) -> int:
+    """Runs the campaign, and returns the exit code."""
+    kind, _, number = options.only.partition(":")
+    wanted = [p for p in PAIRS if (not names or p.name in names)]
+    if kind:
+        wanted = [p for p in wanted if p.name.replace(" ", "-") == kind]
+    ready = prepare(folder / "undisturbed", tuple(wanted))
+    cases = []
+    for i in range(options.count):
+        it = ready[i % len(ready)]
+        delay = float(np.random.default_rng([options.seed, i]).uniform(0, 0.9))
+        # A third starts at the same moment.
+        delay = 0.0 if i % 3 == 0 else delay
+        call = verdict(
+            lambda it=it, delay=delay: both(it, delay, options.limit * 4), Path("verdict")
+        )
+        title = f"{it.pair.name}, {delay:.0%} of the time between them"
+        commands = (it.pair.first, it.pair.second)
+        family = it.pair.name.replace(" ", "-")
+        cases.append(Case(title, commands, call=call, verdict=True, family=family, number=i))
+    if number:
+        cases = [case for case in cases if case.name == options.only]
+    results = Results("pairs", options, len(cases))
+    pool = Pool(folder / "pairs", options.jobs, options.limit * 10, keep=options.keep is not None)
+    for case, outcome, seen, _ in pool.judged(cases):
+        results.add(case, outcome, seen)
+    return results.finish()
+
+
+def main() -> int:
+    """The command line."""
+    options = arguments(__doc__ or "", COUNT)
+    warm()
+    with scratch(options.keep) as folder:
+        return run(options, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
