@@ -165,6 +165,16 @@ def worker_init(_: int) -> None:
     torch.set_num_threads(1)
 
 
+def import_decoders() -> None:
+    """Imports what decodes and resizes pictures, so that no forked process does it once more."""
+    import PIL.Image
+    import torchvision.io
+    import torchvision.transforms.v2.functional
+
+    PIL.Image.init()
+    _ = torchvision.io.decode_jpeg, torchvision.transforms.v2.functional.resize
+
+
 def name_of(split: Split, position: int) -> str:
     """The path of an item that is a file or a folder, the id of any other."""
     root, paths = (getattr(split.source, name, None) for name in ("root", "paths"))
@@ -221,6 +231,8 @@ def stream(
         cache.check()
     if workers and split.video:
         gc.collect()  # see worker_init
+    if workers:
+        import_decoders()
     decoded = Decoded(split, contract, cache, workers)
 
     def load(start: int) -> "DataLoader[Any]":
