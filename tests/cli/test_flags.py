@@ -21,7 +21,7 @@ from hashprobe.types import Budget, Runtime
         (TrainRuntime(workers=3, skip_bad=True), {"workers": 3, "skip_bad": True}),
         (EncodeRuntime(), {"batch_size": 256}),
         (AttackRuntime(precision="bfloat16"), {"precision": "bfloat16"}),
-        (ReproduceRuntime(device="cpu"), {"device": "cpu"}),
+        (ReproduceRuntime(device="cpu"), {"device": "cpu", "deterministic": True}),
     ],
     ids=lambda value: type(value).__name__,
 )

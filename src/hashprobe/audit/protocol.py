@@ -43,16 +43,16 @@ class Protocol:
     """Order at equal distance; by default stable with hits, expected with the others."""
     empty: Empty = "zero"
     """How a query without a hit is counted: as zero, not at all (skip), or as an error."""
-    codec: Literal["none", "h264"] = "none"
-    """h264 also judges adversarial and untouched clips after they were saved as an H.264 video file
-    (videos only)."""
-    crf: int = CRF
-    """H.264's constant rate factor, from 0 (finest) to 51 (coarsest)."""
     exclude_voters: bool = False
     """Leave out of the search, for each query, the database items whose codes voted for its target
     code."""
     exclude_training: bool = False
     """Leave the training items that stand in the database out of the search."""
+    codec: Literal["none", "h264"] = "none"
+    """h264 also judges adversarial and untouched clips after they were saved as an H.264 video file
+    (videos only)."""
+    crf: int = CRF
+    """H.264's constant rate factor, from 0 (finest) to 51 (coarsest)."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
