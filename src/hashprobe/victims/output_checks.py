@@ -46,8 +46,7 @@ def check_bits_turn(outputs: Outputs, pushed: Outputs | None, gradients: bool = 
         >>> check_bits_turn(torch.tensor([[0.0, 1.0], [1.0, 1.0]]).double(), None)
         Traceback (most recent call last):
         ...
-        hashprobe.errors.HashprobeError: the network's outputs are 0 and 1, so that every bit is \\
-+1: hand over the real outputs that they are made of
+        hashprobe.errors.HashprobeError: the network's outputs are 0 and 1, so that every bit is...
     """
     if pushed is not None:
         # One code, and a long step that turns no bit over: it is not the choice of pictures.
