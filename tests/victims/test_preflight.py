@@ -207,6 +207,7 @@ SOUND = {
     "batch norm in evaluation mode": nn.BatchNorm1d(BITS),
     "straight through": StraightThrough.apply,
     "softsign": F.softsign,
+    "a tanh of which half is saturated": lambda z: torch.tanh(6 * z),
     "clusters": lambda z: z.tanh() * 3 + 0.2 * z,
 }
 

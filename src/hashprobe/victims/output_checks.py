@@ -12,6 +12,9 @@ Outputs = Float64[Tensor, "n k"]
 
 END = 1e-3
 """How near to the largest |output|, as a share of it, an output counts as saturated."""
+SATURATED = 0.75
+"""Share of saturated outputs above which attacks lose: at .56 they reach what they reach on the
+logits (t-MAP .91 of .92, DHTA on digits), at .88 they lose .08, at .96 half of it."""
 MANY_BITS = 16
 """Bits from which a code of +1 alone is no accident."""
 REAL = "hand over the real outputs that they are made of"
@@ -46,8 +49,7 @@ def check_bits_turn(outputs: Outputs, pushed: Outputs | None, gradients: bool = 
         >>> check_bits_turn(torch.tensor([[0.0, 1.0], [1.0, 1.0]]).double(), None)
         Traceback (most recent call last):
         ...
-        hashprobe.errors.HashprobeError: the network's outputs are 0 and 1, so that every bit is \\
-+1: hand over the real outputs that they are made of
+        hashprobe.errors.HashprobeError: the network's outputs are 0 and 1, so that every bit is...
     """
     if pushed is not None:
         # One code, and a long step that turns no bit over: it is not the choice of pictures.
@@ -139,18 +141,22 @@ def check_saturation(outputs: Outputs) -> None:
     """Refuses outputs most of which stand at the ends of their range, where gradients vanish.
 
     Raises:
-        HashprobeError: more than half of them do.
+        HashprobeError: more than three quarters of them do.
 
     Example:
-        >>> check_saturation(torch.tensor([[40.0, -9.0], [8.0, -0.5], [3.0, 12.0]]).double().tanh())
+        >>> check_saturation(torch.tensor([[40.0, -9.0], [8.0, -0.5], [9.0, 12.0]]).double().tanh())
         Traceback (most recent call last):
         ...
-        hashprobe.errors.HashprobeError: 4 of 6 outputs ...
+        hashprobe.errors.HashprobeError: 5 of 6 outputs ...
     """
     size = outputs.abs()
     at_end = size >= (1 - END) * size.amax()
     # One bit of a few pictures may be alike by accident.
-    if outputs.shape[0] < 3 or outputs.numel() < 6 or 2 * int(at_end.sum()) <= outputs.numel():
+    if (
+        outputs.shape[0] < 3
+        or outputs.numel() < 6
+        or int(at_end.sum()) <= SATURATED * outputs.numel()
+    ):
         return
     raise HashprobeError(
         f"{int(at_end.sum())} of {outputs.numel()} outputs stand at the ends of their range "
