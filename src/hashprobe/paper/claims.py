@@ -63,6 +63,18 @@ def verdicts(result: Result) -> list[Verdict]:
 
     Args:
         result: the numbers.
+
+    Returns:
+        One verdict for each claim, in the order of the recipe.
+
+    Example:
+        >>> from hashprobe.paper.recipe import load_recipe
+        >>> from hashprobe.paper.settings import load_setting
+        >>> recipe, setting = load_recipe("table1"), load_setting("digits", "bench")
+        >>> places = [(i, j) for i in range(len(recipe.rows)) for j in range(len(recipe.columns))]
+        >>> grid = {place: Entry(50.0, 40.0, 60.0, "tMAP@1000|v:0.1") for place in places}
+        >>> {verdict.word for verdict in verdicts(Result(recipe, setting, grid, {}, ()))}
+        {'open'}
     """
     return [check(claim, result) for claim in result.recipe.claims]
 
