@@ -88,7 +88,7 @@ def test_values_that_are_not_codes_are_refused(values, words):
     [
         (np.array([[1.0] * 8, [1.0] * 7 + [np.nan]]), "NaN, first in row 1"),
         (np.ones((1, 8), dtype=bool), "real numbers; got dtype bool"),
-        (np.ones((1, 8), dtype=complex), "real numbers; got dtype complex128"),
+        (np.ones((1, 8), dtype=complex), "numbers or booleans; got complex128"),
         (np.ones((1, 4097)), "1 to 4096 bits; got 4097"),
         (np.ones((0, 8)), "logits are empty"),
     ],
@@ -105,7 +105,8 @@ def test_bytes_are_packed_codes_only_beside_their_bits():
     assert as_codes(codes) is codes
     matrix = (signs(4, 8) > 0).astype(np.uint8)
     assert as_codes(matrix) == PackedCodes.from_signs(matrix)
-    assert as_codes(matrix, 64).bits == 64
+    with pytest.raises(HashprobeError, match="64 bits in 8 columns of 0 and 1"):
+        as_codes(matrix, 64)
 
 
 @pytest.mark.parametrize("column", [[[1], [0], [1]], [[128], [0], [128]], [[0], [0], [0]]])

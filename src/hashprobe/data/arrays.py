@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hashprobe.data.queries import Queries, QueryIds
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.archive import check_numbers
 from hashprobe.tensors import Pixels
 
 
@@ -34,6 +36,8 @@ def as_pixels(values: Any, what: str = "images") -> Pixels:
             seen = " and ".join(map(str, sorted(shapes)[:2]))
             raise HashprobeError(f"{what} must all have one shape; got {seen}")
         values = torch.stack([torch.as_tensor(each) for each in values])
+    if hasattr(values, "dtype") and not isinstance(values, Tensor):
+        check_numbers(np.asarray(values), what)
     try:
         pixels = values.detach() if isinstance(values, Tensor) else torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
