@@ -103,7 +103,9 @@ def test_a_card_that_was_cut_off_is_refused(folder):
     with pytest.raises(HashprobeError, match=r"model\.json is no JSON or was cut off"):
         load_checkpoint(folder)
     path.write_text("[1]")
-    with pytest.raises(HashprobeError, match=r"model\.json is damaged: it must be an object; got a list"):
+    with pytest.raises(
+        HashprobeError, match=r"model\.json is damaged: it must be an object; got a list"
+    ):
         load_checkpoint(folder)
 
 

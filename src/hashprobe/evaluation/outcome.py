@@ -236,11 +236,11 @@ class Evaluation:
         return result
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Evaluation:
+    def from_json(cls, record: Any) -> Evaluation:
         """Reads what `to_json` gave.
 
         Raises:
-            HashprobeError: a part is missing or unknown.
+            HashprobeError: a part is missing, unknown or of another type.
         """
         parts: dict[str, Any] = {}
         try:
