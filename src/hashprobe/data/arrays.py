@@ -35,10 +35,12 @@ def as_pixels(values: Any, what: str = "images") -> Pixels:
         if len(shapes) > 1:
             seen = " and ".join(map(str, sorted(shapes)[:2]))
             raise HashprobeError(f"{what} must all have one shape; got {seen}")
-        values = torch.stack([torch.as_tensor(each) for each in values])
-    if hasattr(values, "dtype") and not isinstance(values, Tensor):
-        check_numbers(np.asarray(values), what)
+    for each in values if isinstance(values, list | tuple) else [values]:
+        if isinstance(each, np.ndarray):
+            check_numbers(each, what)
     try:
+        if isinstance(values, list | tuple) and len(values) and hasattr(values[0], "shape"):
+            values = torch.stack([torch.as_tensor(each) for each in values])
         pixels = values.detach() if isinstance(values, Tensor) else torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         seen = type(values).__name__
