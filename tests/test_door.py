@@ -481,9 +481,7 @@ def test_arrays_of_other_kinds(kind, victim, digits, goal, database, attacked):
     assert words in refused(lambda: hp.Goal.targeted(strange[:, 0, 0]))
     for labels in (strange[:, 0, 0, 0], strange[:, 0, 0]):
         assert "labels must" in refused(lambda v=labels: hp.targets(database, avoid=v))
-        assert "labels must" in refused(
-            lambda v=labels: hp.evaluate(attacked, database, labels=v)
-        )
+        assert "labels must" in refused(lambda v=labels: hp.evaluate(attacked, database, labels=v))
         assert "labels must" in refused(lambda v=labels: victim.encode(images, labels=v))
 
 

@@ -177,7 +177,7 @@ def saying_what_is_kept(run: Run, options: TrainOptions) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        done = len({event.get("number") for event in run.events("epoch")})
+        done = len({event["number"] for event in run.events("epoch", EpochEvent)})
         saved = (run.path / "training.pt").exists()
         note_kept(stop, saved, f"{done} of {options.epochs} epochs")
         raise
@@ -216,7 +216,7 @@ def epochs_of(run: Run) -> list[dict[str, Any]]:
         [{'number': 1, 'loss': 0.5}]
     """
     # An epoch that a limit in minutes cut short has a second event once it is whole.
-    last = {event.get("number"): event for event in run.events("epoch")}
+    last = {event["number"]: event for event in run.events("epoch", EpochEvent)}
     return [
         {name: value for name, value in event.items() if name not in ("time", "event")}
         for event in last.values()
