@@ -470,6 +470,34 @@ def test_labels_goals_and_options_that_do_not_fit(victim, digits, goal, database
     assert "not both" in both
 
 
+@pytest.mark.usefixtures("as_for_users")
+@pytest.mark.parametrize("kind", ["V4", "M8[ns]", "m8[s]", "c8", "O", "U1"])
+def test_arrays_of_other_kinds(kind, victim, digits, goal, database, attacked):
+    images, strange = digits[0][QUERIES], np.zeros((6, 3, 8, 8), kind)
+    words = "must be numbers or booleans; got"
+    for values in (strange, list(strange)):
+        assert words in refused(lambda values=values: hp.attack(victim, values, goal))
+    assert words in refused(lambda: hp.Codes.of(strange[:, 0, 0]))
+    assert words in refused(lambda: hp.Goal.targeted(strange[:, 0, 0]))
+    for labels in (strange[:, 0, 0, 0], strange[:, 0, 0]):
+        assert "labels must" in refused(lambda v=labels: hp.targets(database, avoid=v))
+        assert "labels must" in refused(lambda v=labels: hp.evaluate(attacked, database, labels=v))
+        assert "labels must" in refused(lambda v=labels: victim.encode(images, labels=v))
+
+
+@pytest.mark.usefixtures("as_for_users")
+def test_labels_of_another_width_and_queries_without_a_label(database, attacked):
+    width = database.labels.shape[1]
+    for wide in (np.eye(6, width + 1, dtype=bool), np.eye(6, width - 1, dtype=bool)):
+        assert f"must have {width} classes" in refused(lambda v=wide: hp.targets(database, avoid=v))
+        assert "must have" in refused(lambda v=wide: hp.evaluate(attacked, database, labels=v))
+    bare = np.eye(6, width, dtype=bool)
+    bare[4] = False
+    assert "query 4 has no label" in refused(lambda: hp.evaluate(attacked, database, labels=bare))
+    assert "got list" in refused(lambda: hp.evaluate([attacked], database))
+    assert "got ndarray" in refused(lambda: hp.evaluate(attacked, database.packed.data))
+
+
 # Victims from files
 
 

@@ -97,7 +97,7 @@ def test_a_run_that_does_not_say_its_data(hashprobe, run, change):
     (run / "run.json").write_text(json.dumps(content))
     for command in (ATTACK, "report {}"):
         error = hashprobe(command.format(run)).error
-        assert f"{run / 'run.json'} does not name the data of the run" in error
+        assert f"{run / 'run.json'}" in error and "data" in error
 
 
 def test_steps_out_of_order(hashprobe, encoded):
@@ -305,7 +305,7 @@ def test_codes_with_a_pickle_are_refused_unrun(hashprobe, run, tmp_path):
     np.savez(run / name, codes=np.array([Trap(str(tmp_path / "sprung"))], dtype=object))
     Run.open(run).seal(name)
     error = hashprobe(ATTACK.format(run)).error
-    assert f"{run / name} holds Python objects" in error
+    assert f"{run / name}: 'codes' holds Python objects" in error
     assert not (tmp_path / "sprung").exists()
 
 
@@ -314,7 +314,10 @@ def test_codes_of_another_content_are_named(hashprobe, run):
     np.savez(run / name, codes=np.zeros((3, 2), np.uint8))
     Run.open(run).seal(name)
     error = hashprobe(ATTACK.format(run)).error
-    assert f"{run / name} is not a code file of a run: it holds codes" in error
+    assert (
+        f"{run / name} is no code file of a run: it needs codes, bits, labels and positions"
+        in error
+    )
 
 
 def test_a_network_that_gives_nan(hashprobe, encoded):

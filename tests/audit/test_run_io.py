@@ -82,7 +82,9 @@ def test_a_code_file_of_something_else_is_refused(tmp_path):
     run = Run.create(tmp_path / "run", {})
     write_npz(run.path / "codes/query.npz", {"codes": np.zeros((1, 1), np.uint8)})
     run.seal("codes/query.npz")
-    with pytest.raises(HashprobeError, match="is not a code file of a run: it holds codes"):
+    with pytest.raises(
+        HashprobeError, match=r"is no code file of a run: it needs .*; it holds codes"
+    ):
         load_codes(run, "query")
 
 

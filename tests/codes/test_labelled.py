@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from hashprobe.codes.labelled import Codes
+from hashprobe.codes.labelled import Codes, labels_of
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 
@@ -62,3 +62,17 @@ def test_what_does_not_fit_the_codes_is_refused(given, words):
 def test_the_constructor_takes_multi_hot_labels_alone(as_for_users):
     with pytest.raises(HashprobeError, match=r"bool \(N, C\); got int64 .*Codes\.of"):
         Codes(PACKED, np.array([0, 1]))
+
+
+@pytest.mark.parametrize("labels", [np.zeros(2, "m8[s]"), np.zeros(2, complex), np.zeros(2, "V2")])
+def test_labels_of_other_kinds_are_refused(labels):
+    with pytest.raises(HashprobeError, match="labels must be integers"):
+        Codes.of(SIGNS, labels)
+    with pytest.raises(HashprobeError, match="labels must be bool or 0/1"):
+        Codes.of(SIGNS, labels[:, None].repeat(2, 1))
+
+
+@pytest.mark.parametrize("database", [None, SIGNS, PACKED, [1]])
+def test_what_is_no_database_is_named(database):
+    with pytest.raises(HashprobeError, match=f"must be Codes, .*; got {type(database).__name__}"):
+        labels_of(database)

@@ -88,7 +88,7 @@ def test_values_that_are_not_codes_are_refused(values, words):
     [
         (np.array([[1.0] * 8, [1.0] * 7 + [np.nan]]), "NaN, first in row 1"),
         (np.ones((1, 8), dtype=bool), "real numbers; got dtype bool"),
-        (np.ones((1, 8), dtype=complex), "real numbers; got dtype complex128"),
+        (np.ones((1, 8), dtype=complex), "numbers or booleans; got complex128"),
         (np.ones((1, 4097)), "1 to 4096 bits; got 4097"),
         (np.ones((0, 8)), "logits are empty"),
     ],
@@ -105,7 +105,8 @@ def test_bytes_are_packed_codes_only_beside_their_bits():
     assert as_codes(codes) is codes
     matrix = (signs(4, 8) > 0).astype(np.uint8)
     assert as_codes(matrix) == PackedCodes.from_signs(matrix)
-    assert as_codes(matrix, 64).bits == 64
+    with pytest.raises(HashprobeError, match="64 bits in 8 columns of 0 and 1"):
+        as_codes(matrix, 64)
 
 
 @pytest.mark.parametrize("column", [[[1], [0], [1]], [[128], [0], [128]], [[0], [0], [0]]])
@@ -254,3 +255,46 @@ def test_codes_of_different_bits_or_rows_are_not_equal():
     assert codes != codes[:2]
     assert codes != "codes"
     assert repr(codes) == "PackedCodes(3 x 16 bits)"
+
+
+KINDS = [
+    np.zeros((2, 8), "V4"),
+    np.zeros((2, 8), [("a", "i4")]),
+    np.zeros((2, 8), object),
+    np.zeros((2, 8), "M8[ns]"),
+    np.zeros((2, 8), "m8[s]"),
+    np.zeros((2, 8), complex),
+    np.full((2, 8), "1"),
+    np.full((2, 8), b"1"),
+    torch.zeros(2, 8, dtype=torch.complex64),
+    [[10**30] * 8] * 2,
+    [[None] * 8] * 2,
+]
+
+
+@pytest.mark.parametrize("read", [as_codes, PackedCodes.from_signs, PackedCodes.from_logits])
+@pytest.mark.parametrize("values", KINDS, ids=lambda v: str(getattr(v, "dtype", v[0][0])))
+def test_arrays_of_other_kinds_are_no_codes(read, values):
+    with pytest.raises(HashprobeError, match="must be numbers or booleans; got"):
+        read(values)
+
+
+@pytest.mark.parametrize("values", [[[1, 0], [1]], torch.eye(8).to_sparse()])
+def test_what_is_no_array_is_no_codes(values):
+    with pytest.raises(HashprobeError, match="codes must be a list, an array or a tensor"):
+        as_codes(values)
+
+
+@pytest.mark.parametrize("bits", [8.0, "8", True, [8], np.float64(8)])
+def test_bits_are_one_whole_number(bits, as_for_users):
+    with pytest.raises(HashprobeError, match="bits must be a whole number; got"):
+        as_codes(np.full((2, 1), 143, np.uint8), bits)
+
+
+@pytest.mark.parametrize("bits", [57, 64])
+def test_bits_that_contradict_columns_of_0_and_1_are_refused(bits):
+    entries = np.tile(np.uint8([1, 0, 1, 1, 0, 1, 1, 0]), (4, 1))
+    with pytest.raises(HashprobeError, match=r"8 columns of 0 and 1|zero bits"):
+        as_codes(entries, bits)
+    assert as_codes(entries, 8) == as_codes(entries)
+    assert as_codes(np.full((4, 8), 3, np.uint8), 64).bits == 64

@@ -60,7 +60,9 @@ def test_files_of_images_from_before_there_were_clips(work, tmp_path):
     assert read_query(tmp_path, recipe, 7).length == 0
     del arrays["code"]
     files.write_npz(path, arrays)
-    with pytest.raises(HashprobeError, match=r"7\.npz is no attacked query: it holds target_label"):
+    with pytest.raises(
+        HashprobeError, match=r"7\.npz is no attacked query: it needs .*; it holds target_label"
+    ):
         read_query(tmp_path, recipe, 7)
 
 

@@ -43,3 +43,9 @@ def test_a_data_set_is_of_images_or_of_clips(make_clips, make_split):
     assert not RetrievalData("test", images, images, images, ("a",)).video
     with pytest.raises(HashprobeError, match="test: the database split and the queries must both"):
         RetrievalData("test", clips, clips, images, ("a",))
+
+
+def test_two_labels_of_one_name_are_refused(make_split):
+    split = make_split([1], [[True, False, True]])
+    with pytest.raises(HashprobeError, match="test: two labels have the name 'cat'"):
+        RetrievalData("test", split, split, split, ("dog", "cat", "cat"))

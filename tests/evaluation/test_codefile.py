@@ -176,6 +176,25 @@ def changed(**changes):
         (changed(query_labels=lambda a: a["query_labels"] * 3), "query_labels: .*bool or 0/1"),
         (changed(target_labels=lambda a: a["target_labels"] & False), "query 0 has no target"),
         (
+            changed(query_labels=lambda a: a["query_labels"] & (np.arange(6) != 4)[:, None]),
+            r"query_labels: query 4 has no label \(1 of 6 have none\)",
+        ),
+        (changed(query_codes=lambda a: a["query_codes"] + 0j), "'query_codes' must be numbers"),
+        (changed(query_codes=lambda a: a["query_codes"].astype("m8[s]")), "must be numbers"),
+        (changed(query_labels=lambda a: a["query_labels"].astype("M8[s]")), "must be numbers"),
+        (
+            changed(query_codes=lambda a: a["query_codes"].astype("U2")),
+            "query_codes: codes must be",
+        ),
+        (
+            lambda a: {
+                **a,
+                **{k: (v > 0).astype(np.uint8) for k, v in a.items() if k.endswith("codes")},
+                "bits": 128,
+            },
+            "database_codes: codes of 128 bits in 16 columns of 0 and 1",
+        ),
+        (
             changed(database_labels=lambda a: a["database_labels"] & False),
             "unknown target label . of query 0: no database item has it",
         ),

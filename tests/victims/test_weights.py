@@ -140,3 +140,26 @@ def test_a_checkpoint_of_another_program_is_no_state_dict(tmp_path, state):
 def test_a_missing_file_says_what_weights_can_be(tmp_path):
     with pytest.raises(HashprobeError, match=r"no weights file .*nowhere\.pth: weights are none,"):
         load(tmp_path / "nowhere.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda v: v.to(torch.int64), "has dtype int64 in .*floating numbers"),
+        (lambda v: v.to(torch.int8), "has dtype int8"),
+        (lambda v: v.to(torch.complex64), "has dtype complex64"),
+        (lambda v: v > 0, "has dtype bool"),
+        (lambda v: v * torch.inf, "holds NaN or infinite weights"),
+    ],
+)
+def test_weights_that_are_no_finite_floats_are_refused(published, tmp_path, change, words):
+    key = "features.0.weight"
+    state = {**published.state_dict(), key: change(published.state_dict()[key])}
+    with pytest.raises(HashprobeError, match=words) as caught:
+        load(saved(state, tmp_path / "weights.pth"))
+    assert key in str(caught.value)
+
+
+def test_weights_in_half_precision_are_read(published, tmp_path):
+    state = {k: v.half() for k, v in published.state_dict().items()}
+    assert load(saved(state, tmp_path / "weights.pth")).network.training

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int8, Int64
 
+from hashprobe.codes.packed import as_numpy
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Targets
@@ -68,10 +69,7 @@ class Goal:
             >>> Goal.targeted([[1, -1, 0]]).codes
             array([[ 1, -1,  0]], dtype=int8)
         """
-        values = codes.signs() if hasattr(codes, "signs") else codes
-        if hasattr(values, "detach"):
-            values = values.detach().cpu()
-        array = np.asarray(values)
+        array = as_numpy(codes.signs() if hasattr(codes, "signs") else codes, "target codes")
         if array.ndim != 2:
             raise HashprobeError(f"target codes must have shape (Q, K); got {array.shape}")
         odd = array[~np.isin(array, (-1, 0, 1))]

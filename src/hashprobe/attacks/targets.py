@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int8, Int64
 
 from hashprobe.attacks.goal import Goal
-from hashprobe.codes.labelled import Codes
+from hashprobe.codes.labelled import Codes, labels_of
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.queries import (
@@ -66,15 +66,14 @@ def targets(
         >>> goal.labels.argmax(1), goal.codes[:, 0]
         (array([1, 0]), array([-1,  1], dtype=int8))
     """
-    if database.labels is None:
-        raise HashprobeError("the database has no labels: give them to encode(..., labels=...)")
-    classes = database.labels.shape[1]
+    known = labels_of(database)
+    classes = known.shape[1]
     if avoid is None and (target is None or ids is None):
         raise HashprobeError("say which labels the queries have (avoid=), or target= and ids=")
     own = np.zeros((len(ids or ()), classes), bool) if avoid is None else as_labels(avoid, classes)
     chosen = draw_target_labels(
         own,
-        database.labels,
+        known,
         pool=pool,
         target=target,
         minimum=n_t if minimum is None else max(n_t, minimum),
@@ -82,7 +81,7 @@ def targets(
         query_ids=ids,
     )
     goal = draw_target_codes(
-        database.packed, database.labels, chosen, n_t=n_t, tie=tie, seed=seed, query_ids=ids
+        database.packed, known, chosen, n_t=n_t, tie=tie, seed=seed, query_ids=ids
     )
     return replace(goal, own_labels=None if avoid is None else own, images=examples(database, goal))
 

@@ -10,7 +10,7 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import DEFAULT, AttackSpec, attack_named
 from hashprobe.audit.quick_report import write_quick_report
 from hashprobe.audit.results import RESULT
-from hashprobe.codes.labelled import Codes
+from hashprobe.codes.labelled import Codes, labels_of
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
@@ -20,6 +20,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.outcome import AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import compare_pixels
+from hashprobe.evaluation.relevance import check_labelled
 from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.wrap import as_victim
@@ -202,17 +203,21 @@ def evaluate(
         >>> done.achieved.value >= done.floor.value
         True
     """
-    if database.labels is None:
-        raise HashprobeError("the database has no labels: give them to encode(..., labels=...)")
+    if not isinstance(attacked, AttackResult):
+        seen = type(attacked).__name__
+        raise HashprobeError(f"evaluate measures what attack() returned; got {seen}")
+    known_labels = labels_of(database)
     known = {field.name for field in fields(MeasureOptions)}
     for name in options:
         if name not in known:
             raise HashprobeError(
                 f"evaluate has no option {name}: choose from {', '.join(sorted(known))}"
             )
-    classes, own = database.labels.shape[1], attacked.own_labels
+    own = attacked.own_labels
     if labels is not None:
-        own = as_labels(labels, classes)
+        own = as_labels(labels, known_labels.shape[1])
+    if own is not None:
+        check_labelled(own, "labels")
     codes = attacked.target_codes
     result = evaluate_attack(
         AttackCodes(
@@ -225,13 +230,13 @@ def evaluate(
         query_labels=own,
         target_labels=attacked.target_labels,
         options=MeasureOptions(**options),
-        **seen(attacked),
+        **how_visible(attacked),
     )
     parts = {field.name: getattr(result, field.name) for field in fields(result)}
     return Outcome(**parts, attacked=replace(attacked, own_labels=own), database=database)
 
 
-def seen(attacked: AttackResult) -> dict[str, Any]:
+def how_visible(attacked: AttackResult) -> dict[str, Any]:
     """How visible an attack is, where its clean queries are known."""
     clean = attacked.clean
     if clean is None:

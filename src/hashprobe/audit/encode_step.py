@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -48,6 +49,18 @@ CPU_BYTES = 20 << 20
 leave its caches."""
 PART_SECONDS = 30.0
 """Seconds of encoding after which finished codes are saved."""
+
+
+class SplitEvent(TypedDict):
+    """What the log says of a split that was encoded.
+
+    Example:
+        >>> SplitEvent(role="query", precision="float32")["role"]
+        'query'
+    """
+
+    role: str
+    precision: str
 
 
 def encode_run(
@@ -157,7 +170,8 @@ def parts_of(run: Run, role: str) -> Path:
 def check_precision(run: Run, missing: list[str], precision: Precision) -> None:
     """Refuses to encode one split in another precision than the other."""
     # A split that was encoded again has several events: the last one is about the present file.
-    made_in = {event["role"]: event["precision"] for event in run.events("encoded split")}
+    events = run.events("encoded split", SplitEvent)
+    made_in = {event["role"]: event["precision"] for event in events}
     for role, before in made_in.items():
         if role not in missing and before != precision:
             raise HashprobeError(
@@ -185,6 +199,8 @@ def encode_split(
     done = list(parts.read())
     if not runtime.skip_bad and any(part.bad for part in done):
         done = []
+    if done and done[-1].stop > len(split):
+        done = []  # of other data
     start = done[-1].stop if done else 0
     if start:
         progress.log(f"{start} of {len(split)} {role} items are encoded already")

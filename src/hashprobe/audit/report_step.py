@@ -1,5 +1,6 @@
 """One HTML page about a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,14 @@ from hashprobe.audit.commands import commands_of
 from hashprobe.audit.examples import choice, make_examples
 from hashprobe.audit.exclusions import measured_without, training_items
 from hashprobe.audit.results import Finished, finished_attacks
-from hashprobe.audit.run_io import Encoded, EncodedRun, load_codes, open_run, reopen
+from hashprobe.audit.run_io import (
+    Encoded,
+    EncodedRun,
+    check_codes,
+    load_codes,
+    open_run,
+    reopen,
+)
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.data.retrieval import RetrievalData
@@ -27,8 +35,9 @@ from hashprobe.report.rows import (
     curves_of,
     untouched_rows,
 )
-from hashprobe.storage.files import read_json
+from hashprobe.storage.environment import Environment
 from hashprobe.storage.guards import OWN_PARTS
+from hashprobe.storage.records import read_record
 from hashprobe.storage.runs import Run
 from hashprobe.types import Labels
 from hashprobe.victims.checkpoint import ModelCard
@@ -93,8 +102,9 @@ def report_run(
     query, database = load_codes(run, "query"), load_codes(run, "database")
     attacks = finished_attacks(run)
     data, hasher, card = reopen(run)
+    victim = EncodedRun(run, data, hasher, query, database)
+    check_codes(run, victim)
     if exclude_voters or exclude_training:
-        victim = EncodedRun(run, data, hasher, query, database)
         attacks = without(attacks, victim, exclude_voters, exclude_training)
     shown = choose(attacks, attack, path)
     pr, precision = curves([f for f in attacks if comparable(f, shown)], database)
@@ -122,7 +132,7 @@ def report_run(
         examples=pictures,
         choice=choice(len(pictures), card.contract.frames) if pictures else "",
         commands=commands or tuple(commands_of(path, run, attacks)),
-        environment=environment_facts(read_json(run.path / "environment.json")),
+        environment=environment_facts(read_record(run.path / "environment.json", Environment)),
         by_design=tuple(str(finding) for finding in data.findings if finding.harmless),
         notes=notes,
         version=run.version,
@@ -257,7 +267,7 @@ def facts(card: ModelCard, data: RetrievalData) -> tuple[tuple[str, str], ...]:
     )
 
 
-def environment_facts(content: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def environment_facts(content: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Python, platform and versions out of an environment, as a page shows them."""
     packages = content.get("packages", {})
     pairs = [("Python", content.get("python")), ("Platform", content.get("platform"))]

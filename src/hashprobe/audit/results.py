@@ -1,13 +1,16 @@
 """The attacks whose results are in a run folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from hashprobe.attacks.registry import ATTACKS
+from hashprobe.audit.protocol import Protocol
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.outcome import Evaluation
 from hashprobe.report.content import Kind
 from hashprobe.storage.files import read_json
+from hashprobe.storage.records import as_record
 from hashprobe.storage.runs import Run
 from hashprobe.storage.schema import RECORD, AttackRecord
 from hashprobe.types import Budget
@@ -124,9 +127,24 @@ def finished_attack(folder: Path) -> Finished | None:
             "attack again"
         )
     try:
+        as_record(record.protocol, Protocol, f"{RECORD}: protocol")
+        if record.attack in ATTACKS:
+            as_record(record.options, ATTACKS[record.attack].options, f"{RECORD}: recipe.options")
         evaluation = Evaluation.from_json(read_json(folder / RESULT))
-    except (HashprobeError, KeyError, TypeError, AttributeError) as error:
+        check_queries(evaluation, len(record.query_ids))
+    except HashprobeError as error:
         raise HashprobeError(
             f"{folder} does not hold a finished attack: {error}; attack again"
         ) from error
     return Finished(folder.name, record, evaluation, folder)
+
+
+def check_queries(evaluation: Evaluation, queries: int) -> None:
+    """Refuses an evaluation over another number of queries than were attacked."""
+    for field in fields(evaluation):
+        part = getattr(evaluation, field.name)
+        if isinstance(part, Measurement) and len(part.per_query) != queries:
+            raise HashprobeError(
+                f"{RESULT}: {field.name} is over {len(part.per_query)} queries, "
+                f"{RECORD} of {queries}"
+            )

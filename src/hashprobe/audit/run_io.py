@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import Progress
+from hashprobe.storage.archive import Member, check_members
 from hashprobe.storage.files import read_npz, write_json
+from hashprobe.storage.records import as_record
 from hashprobe.storage.runs import Run
 from hashprobe.types import Labels, Precision
 from hashprobe.victims.checkpoint import AnyHasher, ModelCard, load_checkpoint
@@ -20,6 +23,12 @@ from hashprobe.victims.precision import imitates_bfloat16
 
 
 CHECKPOINT = ("model/model.safetensors", "model/model.json")
+MEMBERS = {
+    "codes": Member("uint8", "n b"),
+    "bits": Member("whole"),
+    "labels": Member("bool", "n c"),
+    "positions": Member("int64", "n"),
+}
 CODES = {"query": "codes/query.npz", "database": "codes/database.npz"}
 
 
@@ -84,7 +93,9 @@ def open_run(path: Path) -> EncodedRun:
     run = Run.open(path)
     query, database = load_codes(run, "query"), load_codes(run, "database")
     data, hasher, _ = reopen(run)
-    return EncodedRun(run, data, hasher, query, database)
+    opened = EncodedRun(run, data, hasher, query, database)
+    check_codes(run, opened)
+    return opened
 
 
 def keep_data(run: Run, data: RetrievalData, progress: Progress) -> None:
@@ -134,13 +145,26 @@ def data_options(run: Run) -> DataOptions:
         HashprobeError: run.json does not name it, or in another form.
     """
     try:
-        options = dict(run.config["data"])
-        paths = {name: Path(options[name]) for name in ("root", "lists") if options[name]}
+        options = section_of(run, "data", DataOptions, closed=True)
+        paths = {name: Path(options[name]) for name in ("root", "lists") if options.get(name)}
         return DataOptions(**{**options, **paths})
-    except (KeyError, TypeError, ValueError) as error:
+    except HashprobeError as error:
         raise HashprobeError(
             f"{run.path / 'run.json'} does not name the data of the run: {error}"
         ) from error
+
+
+def section_of(run: Run, name: str, kind: Any, *, closed: bool = False) -> dict[str, Any]:
+    """A section of a run's configuration, whose values are those of some options.
+
+    Raises:
+        HashprobeError: it is missing, holds an option of another type or, if it is closed, one
+            that is unknown.
+    """
+    if name not in run.config:
+        raise HashprobeError(f"config.{name} is missing")
+    as_record(run.config[name], kind, f"config.{name}", closed=closed)
+    return dict(run.config[name])
 
 
 def pick_device(name: str) -> torch.device:
@@ -201,8 +225,31 @@ def load_codes(run: Run, role: str) -> Encoded:
         raise HashprobeError(f"{run.path} is not encoded yet: run hashprobe encode first")
     run.check_seals(name)
     content = read_npz(run.path / name)
-    if set(content) != {"codes", "bits", "labels", "positions"}:
-        held = ", ".join(content) or "nothing"
-        raise HashprobeError(f"{run.path / name} is not a code file of a run: it holds {held}")
-    codes = PackedCodes(content["codes"], int(content["bits"]))
-    return Encoded(codes, content["labels"], content["positions"])
+    try:
+        check_members(content, MEMBERS, "it")
+        codes, positions = PackedCodes(content["codes"], int(content["bits"])), content["positions"]
+        if (np.diff(positions, prepend=-1) < 1).any():
+            raise HashprobeError("its positions do not rise from 0")
+    except HashprobeError as error:
+        raise HashprobeError(f"{run.path / name} is no code file of a run: {error}") from error
+    return Encoded(codes, content["labels"], positions)
+
+
+def check_codes(run: Run, encoded: EncodedRun) -> None:
+    """Refuses codes that are not of this data and this network."""
+    for role, split in (("query", encoded.data.query), ("database", encoded.data.database)):
+        some: Encoded = getattr(encoded, role)
+        for what, here, wanted in (
+            ("bits", some.codes.bits, encoded.hasher.bits),
+            ("labels", some.labels.shape[1], split.labels.shape[1]),
+        ):
+            if here != wanted:
+                raise HashprobeError(
+                    f"{run.path / CODES[role]} has {here} {what}, the run itself {wanted}: remove "
+                    "it and encode again"
+                )
+        if len(some) and some.positions[-1] >= len(split):
+            raise HashprobeError(
+                f"{run.path / CODES[role]} has item {some.positions[-1]}; the {role} split has "
+                f"{len(split)}: remove it and encode again"
+            )

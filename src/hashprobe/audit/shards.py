@@ -1,7 +1,7 @@
 """The finished parts of an encoding, on the disk, so that a kill loses little work."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,18 @@ from jaxtyping import Int64
 
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.archive import Member, check_members
 from hashprobe.storage.files import read_npz, remove, write_npz
 
 
 NAME = re.compile(r"\d{10,}\.npz")
-FIELDS = {"made_by", "stop", "codes", "positions", "bad"}
+MEMBERS = {
+    "made_by": Member("text"),
+    "stop": Member("whole"),
+    "codes": Member("uint8", "n b"),
+    "positions": Member("int64", "n"),
+    "bad": Member("text", "m"),
+}
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,26 @@ class Parts:
                 arrays = read_npz(self.path(start))
             except HashprobeError:
                 return  # missing or cut off: the rest is encoded again
-            if set(arrays) != FIELDS or str(arrays["made_by"]) != self.made_by:
-                return
-            codes = PackedCodes(arrays["codes"], self.bits)
-            start = int(arrays["stop"])
-            yield Part(start, codes, arrays["positions"], tuple(arrays["bad"].tolist()))
+            try:
+                part = self.part_of(arrays, start)
+            except HashprobeError:
+                return  # other weights, or damaged: the same
+            start = part.stop
+            yield part
+
+    def part_of(self, arrays: Mapping[str, np.ndarray], start: int) -> Part:
+        """The part in the arrays of a file that begins at a position.
+
+        Raises:
+            HashprobeError: it is of other weights, or damaged.
+        """
+        check_members(arrays, MEMBERS, "it")
+        positions, stop = arrays["positions"], int(arrays["stop"])
+        ends = np.concatenate([[start - 1], positions, [stop]])
+        if str(arrays["made_by"]) != self.made_by or stop <= start or (np.diff(ends) < 1).any():
+            raise HashprobeError("it is of other weights or other items")
+        codes = PackedCodes(arrays["codes"], self.bits)
+        return Part(stop, codes, positions, tuple(arrays["bad"].tolist()))
 
     def write(self, start: int, part: Part) -> None:
         """Saves the part from a position to its stop.

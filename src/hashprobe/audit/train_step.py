@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -46,6 +46,17 @@ PIXELS = "pixels.npy"
 """The file of a run that holds its training clips during the training, if they are large."""
 CLIP_BYTES = 1 << 31
 """Training clips of more bytes are not held in memory."""
+
+
+class EpochEvent(TypedDict):
+    """What the log says of an epoch that is over.
+
+    Example:
+        >>> EpochEvent(number=1)["number"]
+        1
+    """
+
+    number: int
 
 
 def train_run(
@@ -131,7 +142,7 @@ def train_held(
         options = replace(options, augment="none")  # features cannot be cropped
     seconds, forward = training_seconds(part, given, lengths_of(pixels), options)
     say_expected(progress, "training", seconds, faster(part, network, options, forward))
-    epochs = EpochLog(run, progress, {event.get("number") for event in run.events("epoch")})
+    epochs = EpochLog(run, progress, {event["number"] for event in run.events("epoch", EpochEvent)})
     with saying_what_is_kept(run, options), progress.bar("training") as tick:
         history = train(
             part,
@@ -166,7 +177,7 @@ def saying_what_is_kept(run: Run, options: TrainOptions) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        done = len({event.get("number") for event in run.events("epoch")})
+        done = len({event["number"] for event in run.events("epoch", EpochEvent)})
         saved = (run.path / "training.pt").exists()
         note_kept(stop, saved, f"{done} of {options.epochs} epochs")
         raise
@@ -205,7 +216,7 @@ def epochs_of(run: Run) -> list[dict[str, Any]]:
         [{'number': 1, 'loss': 0.5}]
     """
     # An epoch that a limit in minutes cut short has a second event once it is whole.
-    last = {event.get("number"): event for event in run.events("epoch")}
+    last = {event["number"]: event for event in run.events("epoch", EpochEvent)}
     return [
         {name: value for name, value in event.items() if name not in ("time", "event")}
         for event in last.values()

@@ -75,3 +75,24 @@ class Codes:
     def __repr__(self) -> str:
         classes = "no labels" if self.labels is None else f"{self.labels.shape[1]} classes"
         return f"Codes({len(self)} x {self.bits} bits, {classes})"
+
+
+def labels_of(database: Any) -> Labels:
+    """The labels of a database; refuses what is no database, and one without labels.
+
+    Args:
+        database: `Codes` with labels.
+
+    Raises:
+        HashprobeError: something else, or codes without labels.
+
+    Example:
+        >>> labels_of(Codes.of([[1, 0, 1]], [0]))
+        array([[ True]])
+    """
+    if not isinstance(database, Codes):
+        seen = type(database).__name__
+        raise HashprobeError(f"the database must be Codes, from encode or Codes.of; got {seen}")
+    if database.labels is None:
+        raise HashprobeError("the database has no labels: give them to encode(..., labels=...)")
+    return database.labels

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hashprobe.codes.packed import PackedCodes, check_packed
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.archive import Member, check_members
 from hashprobe.storage.files import read_npz, write_npz
+
+
+MEMBERS = {"data": Member("uint8", "n b"), "bits": Member("whole")}
 
 
 def save_codes(path: str | Path, codes: PackedCodes) -> None:
@@ -57,12 +61,8 @@ def load_codes(path: str | Path) -> PackedCodes:
             f"{error}: a code file is an .npz of data (packed codes) and bits, as save_codes and "
             "an index's save write it; an index that faiss wrote itself is none"
         ) from error
-    data, bits = arrays.get("data"), arrays.get("bits")
-    if data is None or bits is None or bits.shape != () or bits.dtype.kind not in "iu":
-        held = ", ".join(sorted(arrays)) or "nothing"
-        raise HashprobeError(f"{path} is not a code file: it needs data and bits; it holds {held}")
     try:
-        check_packed(data, int(bits))
+        check_members(arrays, MEMBERS, "it")
+        return PackedCodes(arrays["data"], int(arrays["bits"]))
     except HashprobeError as error:
         raise HashprobeError(f"{path} is not a code file: {error}") from error
-    return PackedCodes(data, int(bits))

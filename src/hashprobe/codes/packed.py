@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Int32, Integer, Shaped, UInt, UInt8, UInt16
 
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.archive import check_numbers
+from hashprobe.storage.strict_json import shown_short
 from hashprobe.types import PackedBits, Signs
 
 
@@ -23,6 +25,9 @@ Rows: TypeAlias = int | slice | Integer[np.ndarray, " rows"] | Bool[np.ndarray, 
 
 MAX_BITS = 4096
 """Longest code, in bits."""
+
+FEW_BYTES = 8
+"""Fewer packed bytes than these may all be 0 or 1 by chance."""
 
 BLOCK_ENTRIES = 1 << 18
 """Entries of a distance block: small enough to stay in a core's cache."""
@@ -76,7 +81,7 @@ class PackedCodes:
         """Packs codes given as -1/+1, as 0/1 or as booleans.
 
         Args:
-            values: (N, K) of any dtype, an array or a tensor, N at least 1.
+            values: (N, K) of numbers or booleans, an array or a tensor, N at least 1.
 
         Returns:
             The N codes, +1, 1 and True packed as 1.
@@ -202,8 +207,9 @@ def as_codes(values: Any, bits: int | None = None) -> PackedCodes:
         The N codes.
 
     Raises:
-        HashprobeError: the values belong to none of the encodings, do not fit bits, or a bit
-            behind the last one of a packed code is not 0.
+        HashprobeError: the values belong to none of the encodings, do not fit bits (also columns
+            of 0 and 1 where bits asks for packed bytes), or a bit behind the last one of a packed
+            code is not 0.
 
     Example:
         >>> as_codes(np.array([[143]], dtype=np.uint8), bits=8).signs()
@@ -217,12 +223,19 @@ def as_codes(values: Any, bits: int | None = None) -> PackedCodes:
         if bits not in (None, values.bits):
             raise HashprobeError(f"these codes have {values.bits} bits; asked for were {bits}")
         return values
-    array = as_numpy(values)
+    array = as_numpy(values, "codes")
+    if bits is not None:
+        check_bits(bits)
     if bits is None or (array.shape[1:] == (bits,) and not is_packed_bit(array)):
         return PackedCodes.from_signs(array)
     if array.size == 0:
         raise HashprobeError(f"codes are empty: shape {array.shape}")
     check_packed(array, bits)
+    if array.size >= FEW_BYTES and array.max() == 1:
+        raise HashprobeError(
+            f"codes of {bits} bits in {array.shape[1]} columns of 0 and 1: these are entries of "
+            f"{array.shape[1]} bits, not packed bytes; leave bits out, or correct it"
+        )
     return PackedCodes(np.ascontiguousarray(array), bits)
 
 
@@ -309,11 +322,11 @@ def word_distances(
     return total
 
 
-def check_bits(bits: int) -> None:
-    """Refuses a code length that is not in 1..4096.
+def check_bits(bits: Any) -> None:
+    """Refuses a code length that is not a whole number in 1..4096.
 
     Raises:
-        HashprobeError: bits is not in 1..4096.
+        HashprobeError: bits is no whole number, or not in 1..4096.
 
     Example:
         >>> check_bits(48)
@@ -322,6 +335,8 @@ def check_bits(bits: int) -> None:
         ...
         hashprobe.errors.HashprobeError: a code must have 1 to 4096 bits; got 0
     """
+    if not isinstance(bits, int | np.integer) or isinstance(bits, bool):
+        raise HashprobeError(f"bits must be a whole number; got {shown_short(bits)}")
     if not 1 <= bits <= MAX_BITS:
         raise HashprobeError(f"a code must have 1 to {MAX_BITS} bits; got {bits}")
 
@@ -335,6 +350,8 @@ def check_packed(data: np.ndarray, bits: int) -> None:
     """Refuses bytes that are not codes of that many bits."""
     check_bits(bits)
     width = bytes_of(bits)
+    if not isinstance(data, np.ndarray):
+        raise HashprobeError(f"packed codes must be a numpy array; got {type(data).__name__}")
     if data.ndim != 2 or data.dtype != np.uint8:
         seen = f"{data.dtype} of shape {data.shape}"
         raise HashprobeError(f"packed codes of {bits} bits must be uint8 (N, {width}); got {seen}")
@@ -362,7 +379,7 @@ def check_same_bits(a: PackedCodes, b: PackedCodes) -> None:
 
 def as_matrix(values: Any, name: str) -> Shaped[np.ndarray, "n k"]:
     """The (N, K) array behind an array or a tensor, with N and K checked."""
-    array = as_numpy(values)
+    array = as_numpy(values, name)
     if array.ndim != 2:
         raise HashprobeError(f"{name} must have shape (N, K); got {array.shape}")
     if array.shape[0] == 0:
@@ -371,11 +388,20 @@ def as_matrix(values: Any, name: str) -> Shaped[np.ndarray, "n k"]:
     return array
 
 
-def as_numpy(values: Any) -> np.ndarray:
-    """The numpy array behind a list, an array or a tensor, read without importing torch."""
-    if hasattr(values, "detach"):
-        values = values.detach()
-        if str(values.dtype) == "torch.bfloat16":
-            values = values.float()  # numpy has no bfloat16; the sign stays the same
-        values = values.cpu().numpy()
-    return np.asarray(values)
+def as_numpy(values: Any, name: str | None = None) -> np.ndarray:
+    """The array behind a list, an array or a tensor; one that has a name must hold numbers."""
+    try:
+        if hasattr(values, "detach"):
+            values = values.detach()
+            if str(values.dtype) == "torch.bfloat16":
+                values = values.float()  # numpy has no bfloat16; the sign stays the same
+            values = values.cpu().numpy()
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise HashprobeError(
+            f"{name or 'values'} must be a list, an array or a tensor with rows of one length; got "
+            f"{type(values).__name__}: {str(error).splitlines()[0]}"
+        ) from error
+    if name is not None:
+        check_numbers(array, name)
+    return array

@@ -1,6 +1,7 @@
 """The folder of an attack: one file for each query, its picture, and the record of all."""
 
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from PIL import Image
 
 from hashprobe.errors import HashprobeError
 from hashprobe.storage import files
+from hashprobe.storage.archive import Member, check_members
 from hashprobe.storage.guards import refuse_links
 from hashprobe.storage.schema import RECORD, AttackRecord
 
@@ -32,6 +34,27 @@ class QueryRecord(NamedTuple):
     seconds: float
     length: int = 0
     """Frames of a clip; 0 for an image."""
+
+
+MEMBERS = {
+    "target_label": Member("bool", "c"),
+    "target_code": Member("int8", "k"),
+    "image": Member("float32", "3 h w"),
+    "image8": Member("uint8", "3 h w"),
+    "code_float": Member("uint8", "b"),
+    "code": Member("uint8", "b"),
+    "clean_code": Member("uint8", "b"),
+    "forwards": Member("whole"),
+    "backwards": Member("whole"),
+    "seconds": Member("number"),
+    "length": Member("whole"),
+}
+"""What the file of an attacked image holds beside its recipe."""
+CLIP_MEMBERS = MEMBERS | {
+    "image": Member("float32", "t 3 h w"),
+    "image8": Member("uint8", "t 3 h w"),
+}
+"""The same of an attacked clip."""
 
 
 def without_pixels(one: QueryRecord) -> QueryRecord:
@@ -82,17 +105,16 @@ def read_query(folder: Path, recipe: Mapping[str, Any], query_id: int) -> QueryR
     if str(arrays.pop("recipe", "")) != files.fingerprint(recipe):
         raise HashprobeError(f"{path} belongs to another attack than {RECORD} beside it")
     arrays.setdefault("length", np.array(0))  # files of images from before there were clips
-    if set(arrays) != set(QueryRecord._fields):
-        raise HashprobeError(f"{path} is no attacked query: it holds {', '.join(arrays)}")
-    single = ("forwards", "backwards", "seconds", "length")
-    counts = {name: arrays.pop(name) for name in single}
-    return QueryRecord(
-        **arrays,
-        forwards=int(counts["forwards"]),
-        backwards=int(counts["backwards"]),
-        seconds=float(counts["seconds"]),
-        length=int(counts["length"]),
-    )
+    clip = arrays["image8"].ndim == 4 if "image8" in arrays else False
+    check_members(arrays, CLIP_MEMBERS if clip else MEMBERS, f"{path} is no attacked query: it")
+    counts = {name: arrays.pop(name) for name in ("forwards", "backwards", "seconds", "length")}
+    numbers = {name: array.item() for name, array in counts.items()}
+    if not all(0 <= number < math.inf for number in numbers.values()):
+        raise HashprobeError(f"{path} is no attacked query: a count is negative or no number")
+    if not (1 if clip else 0) <= numbers["length"] <= (len(arrays["image8"]) if clip else 0):
+        raise HashprobeError(f"{path} is no attacked query: its length is {numbers['length']}")
+    whole: Any = {**arrays, **numbers, "seconds": float(numbers["seconds"])}
+    return QueryRecord(**whole)
 
 
 def png_bytes(image8: UInt8[np.ndarray, "3 h w"]) -> bytes:

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hashprobe.data.queries import Queries, QueryIds
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.archive import check_numbers
 from hashprobe.tensors import Pixels
 
 
@@ -33,8 +35,12 @@ def as_pixels(values: Any, what: str = "images") -> Pixels:
         if len(shapes) > 1:
             seen = " and ".join(map(str, sorted(shapes)[:2]))
             raise HashprobeError(f"{what} must all have one shape; got {seen}")
-        values = torch.stack([torch.as_tensor(each) for each in values])
+    for each in values if isinstance(values, list | tuple) else [values]:
+        if isinstance(each, np.ndarray):
+            check_numbers(each, what)
     try:
+        if isinstance(values, list | tuple) and len(values) and hasattr(values[0], "shape"):
+            values = torch.stack([torch.as_tensor(each) for each in values])
         pixels = values.detach() if isinstance(values, Tensor) else torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         seen = type(values).__name__

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hashprobe.data.sources import ClipSource
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.archive import read_array
 from hashprobe.storage.files import atomic_path, os_error, regular_size
 from hashprobe.types import InputContract
 
@@ -83,9 +84,10 @@ class ClipCache:
                 path.unlink()
                 return None
             os.utime(path)
+            clip = read_array(BytesIO(data[DIGEST:]), len(data) - DIGEST, str(path))
         except (OSError, HashprobeError):
             return None
-        return torch.from_numpy(np.load(BytesIO(data[DIGEST:]), allow_pickle=False))
+        return torch.from_numpy(clip)
 
     def put(self, key: str, clip: UInt8[Tensor, "t 3 s s"]) -> None:
         """Keeps a clip, and removes the least recently used ones if the budget is exceeded."""

@@ -27,8 +27,8 @@ class RetrievalData:
         notes: findings of the loader.
 
     Raises:
-        HashprobeError: an empty split, images beside clips, label widths that differ, an unseen
-            label that has no name or that a query or training item carries.
+        HashprobeError: an empty split, images beside clips, label widths that differ, two labels of
+            one name, an unseen label that has no name or that a query or training item carries.
 
     Example:
         >>> from hashprobe.data.datasets.digits import load_digits
@@ -54,6 +54,11 @@ class RetrievalData:
     """SHA-256 over ids, labels and content digests of all three splits."""
 
     def __post_init__(self) -> None:
+        twice = [name for name in self.label_names if self.label_names.count(name) > 1]
+        if twice:
+            raise HashprobeError(
+                f"{self.name}: two labels have the name {twice[0]!r}: give each its own"
+            )
         digests = {}
         for role, split in self.splits().items():
             if not len(split):

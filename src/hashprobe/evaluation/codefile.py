@@ -18,6 +18,7 @@ from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.measures import score_average_precision
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
+from hashprobe.evaluation.relevance import check_labelled
 from hashprobe.storage.files import read_npz
 from hashprobe.types import Labels
 
@@ -90,8 +91,8 @@ def load_code_file(path: str | Path) -> CodeFile:
 
     Raises:
         HashprobeError: the file is missing, truncated or holds pickled objects, a key is missing,
-            codes or labels are in none of the forms, do not fit each other or are empty, or no
-            database item has a target label.
+            codes or labels are in none of the forms, do not fit each other or are empty, a query
+            has no label, or no database item has a target label.
 
     Example:
         >>> import tempfile
@@ -127,6 +128,7 @@ def load_code_file(path: str | Path) -> CodeFile:
             file.database_labels,
             exclusion=file.exclusion(*both),
         )
+        check_labelled(file.query_labels, "query_labels")
         if file.target_labels is not None:
             check_targets(file, as_classes(arrays["target_labels"]))
     except HashprobeError as error:

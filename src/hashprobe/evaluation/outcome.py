@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
+import msgspec
 import numpy as np
 
 from hashprobe.codes.packed import PackedCodes
@@ -13,6 +14,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.perceptibility import Perceptibility
 from hashprobe.storage.files import write_json
+from hashprobe.storage.records import as_record
 
 
 TOGETHER = (
@@ -21,6 +23,37 @@ TOGETHER = (
     ("wrong_clean", "wrong"),
 )
 """Parts of an evaluation that are known together or not at all."""
+
+
+class MeasurementPart(TypedDict):
+    """What a file holds of a measurement.
+
+    Example:
+        >>> sorted(MeasurementPart.__required_keys__)[:3]
+        ['confidence', 'high', 'low']
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    signature: str
+    confidence: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    per_query: Annotated[list[float | None], msgspec.Meta(min_length=1)]
+
+
+class PerceptibilityPart(TypedDict):
+    """What a file holds of how visible an attack is; None is an infinite PSNR.
+
+    Example:
+        >>> PerceptibilityPart(rmse=0.01, linf_255=8.0, psnr=None, ssim=0.9)["linf_255"]
+        8.0
+    """
+
+    rmse: float
+    linf_255: float
+    psnr: float | None
+    ssim: float
+    rmse_frames: NotRequired[float | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,24 +236,27 @@ class Evaluation:
         return result
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Evaluation:
+    def from_json(cls, record: Any) -> Evaluation:
         """Reads what `to_json` gave.
 
         Raises:
-            HashprobeError: a part is missing or unknown.
+            HashprobeError: a part is missing, unknown or of another type.
         """
         parts: dict[str, Any] = {}
         try:
+            as_record(record, dict[str, dict[str, Any]])
             for name, value in record.items():
-                if "signature" not in value:
+                if name.startswith("perceptibility"):
+                    as_record(value, PerceptibilityPart, name)
                     parts[name] = Perceptibility.from_json(value)
                     continue
+                as_record(value, MeasurementPart, name)
                 queries = [np.nan if v is None else v for v in value["per_query"]]
                 per_query = np.array(queries, dtype=np.float64)
                 parts[name] = Measurement(**{**value, "per_query": per_query})
             check_together(parts)
             return cls(**parts)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (HashprobeError, KeyError, TypeError) as error:
             reason = str(error).replace("\n", " ")
             raise HashprobeError(f"this is not an evaluation of an attack: {reason}") from error
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool
 from hashprobe.codes.labels import AnyLabels, as_labels
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
+from hashprobe.types import Labels
 
 
 def check_labels(labels: np.ndarray, codes: PackedCodes, name: str, side: str) -> None:
@@ -24,6 +25,31 @@ def check_labels(labels: np.ndarray, codes: PackedCodes, name: str, side: str) -
         raise HashprobeError(f"{len(labels)} {name} labels for {len(codes)} {side} codes")
     if classes and labels.size and labels.min() < 0:
         raise HashprobeError(f"{name} labels must not be negative; got {labels.min()}")
+
+
+def check_labelled(labels: Labels, name: str) -> None:
+    """Refuses queries without a label: nothing is relevant to them, whatever they retrieve.
+
+    Args:
+        labels: bool (Q, C).
+        name: what an error calls them.
+
+    Raises:
+        HashprobeError: a row of zeros.
+
+    Example:
+        >>> check_labelled(np.array([[True], [False]]), "query_labels")
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: query_labels: query 1 has no label (1 of 2 have none): \
+its row holds only zeros; leave it out
+    """
+    without = np.flatnonzero(~labels.any(axis=1))
+    if len(without):
+        raise HashprobeError(
+            f"{name}: query {without[0]} has no label ({len(without)} of {len(labels)} have none): "
+            "its row holds only zeros; leave it out"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -29,7 +29,8 @@ from hashprobe.paper.recipe import Cell, Recipe
 from hashprobe.paper.result import Entry, Result, VictimFacts
 from hashprobe.paper.retrieval_curves import retrieval_curves
 from hashprobe.paper.settings import Setting
-from hashprobe.storage.files import fingerprint, jsonable, read_json
+from hashprobe.storage.files import fingerprint, jsonable
+from hashprobe.storage.records import read_record
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Budget, Runtime
@@ -269,11 +270,62 @@ def non_defaults(options: Any, defaults: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(options).items() if value != known[name]}
 
 
+class TrainingFacts(TypedDict):
+    """What is read of a victim's training.
+
+    Example:
+        >>> TrainingFacts(loss="dph", seconds=12.5)["loss"]
+        'dph'
+    """
+
+    loss: str
+    seconds: float
+
+
+class CardFacts(TypedDict):
+    """What is read of a victim's model.json.
+
+    Example:
+        >>> sorted(CardFacts.__required_keys__)
+        ['training']
+    """
+
+    training: TrainingFacts
+
+
+class MapFacts(TypedDict):
+    """What the log says of a victim's MAP.
+
+    Example:
+        >>> sorted(MapFacts.__required_keys__)
+        ['high', 'low', 'signature', 'value']
+    """
+
+    value: float
+    low: float
+    high: float
+    signature: str
+
+
+class EncodedEvent(TypedDict):
+    """What the log says of an encoding.
+
+    Example:
+        >>> sorted(EncodedEvent.__required_keys__)
+        ['map']
+    """
+
+    map: MapFacts
+
+
 def facts_of(path: Path, cell: Cell) -> VictimFacts:
     """What is said of a victim."""
     run = Run.open(path)
-    training = read_json(path / "model" / "model.json")["training"]
-    score = run.events("encoded")[-1]["map"]
+    card: CardFacts = read_record(path / "model" / "model.json", CardFacts)
+    training, encoded = card["training"], run.events("encoded", EncodedEvent)
+    if not encoded:
+        raise HashprobeError(f"{path / 'metrics.jsonl'} does not say that the run was encoded")
+    score = encoded[-1]["map"]
     value, low, high = (100 * score[name] for name in ("value", "low", "high"))
     everything = Entry(value, low, high, score["signature"])
     return VictimFacts(path.name, cell.bits, training["loss"], training["seconds"], everything)

@@ -84,8 +84,9 @@ def check_members(
         hashprobe.errors.HashprobeError: query.npz: positions has 3 rows, codes 2
     """
     if set(arrays) != set(wanted):
-        held = ", ".join(shown_name(name) for name in arrays) or "nothing"
-        raise HashprobeError(f"{what} must hold {', '.join(wanted)}; it holds {held}")
+        held = ", ".join(shown_name(name).strip("'") for name in arrays) or "nothing"
+        *most, last = wanted
+        raise HashprobeError(f"{what} needs {', '.join(most)} and {last}; it holds {held}")
     lengths: dict[str, tuple[str, int]] = {}
     for name, member in wanted.items():
         array = arrays[name]

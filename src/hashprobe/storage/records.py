@@ -113,13 +113,13 @@ def from_text(kind: type, value: object) -> Any:
     """Values that JSON holds as text."""
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise HashprobeError(f"must be text; got {shown_short(value)}")
+    raise TypeError("Expected `str`")  # as msgspec says it, which adds the place
 
 
 def in_words(message: str, value: Any, kind: Any, where: str) -> str:
     """What msgspec says of a value, with the names of fields and in words."""
-    what, _, path = message.removesuffix("`").partition(" - at `$")
-    steps = named_steps(value, kind, path)
+    what, _, path = message.partition(" - at `$")
+    steps = named_steps(value, kind, path.removesuffix("`"))
     place, seen = where, value
     for step in steps:
         place, seen = dotted(place, step), seen[step]

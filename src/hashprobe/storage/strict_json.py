@@ -89,13 +89,11 @@ def no_number(text: str) -> float:
 
 def deeper_than(value: Any, depth: int) -> bool:
     """Whether lists and objects lie in each other more than some levels deep."""
-    level = [value]
+    level = [value] if isinstance(value, dict | list) else []
     for _ in range(depth):
         inner = [each.values() if isinstance(each, dict) else each for each in level]
         level = [x for part in inner for x in part if isinstance(x, dict | list)]
-        if not level or not isinstance(value, dict | list):
-            return False
-    return True
+    return bool(level)
 
 
 def shown_short(value: object) -> str:

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, NotRequired, TypeAlias, TypedDict
 
+import msgspec
 from safetensors.torch import save
 
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_json, write_bytes, write_json
-from hashprobe.types import InputContract
+from hashprobe.storage.records import Name, as_record
+from hashprobe.storage.strict_json import shown_short
+from hashprobe.types import Filter, Fit, InputContract
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.clip3d import Conv3dHasher, clip_hasher
 from hashprobe.victims.image import ImageHasher
@@ -49,6 +52,72 @@ class ModelCard:
     """Name and checksum of the data it was trained on, as JSON."""
     hidden: int = 0
     """Width of the LSTM's state of a network for clips; 0 for one without."""
+
+
+Side = Annotated[int, msgspec.Meta(ge=1, le=16_384)]
+"""Pixels of a picture's side."""
+Span = Annotated[float, msgspec.Meta(gt=0)]
+"""A standard deviation, above 0."""
+
+
+class Contract(TypedDict):
+    """What model.json says of the input.
+
+    Example:
+        >>> sorted(Contract.__required_keys__)
+        ['mean', 'size', 'std']
+    """
+
+    size: Side
+    mean: tuple[float, float, float]
+    std: tuple[Span, Span, Span]
+    filter: NotRequired[Filter]
+    fit: NotRequired[Fit]
+    frames: NotRequired[Annotated[int, msgspec.Meta(ge=0, le=65_536)]]
+
+
+class Training(TypedDict, total=False):
+    """What the package itself reads of the training in model.json.
+
+    Example:
+        >>> Training(loss="dph", epochs=30)["loss"]
+        'dph'
+    """
+
+    loss: str
+    epochs: int
+    seconds: float
+
+
+class TrainedOn(TypedDict, total=False):
+    """What model.json says of the data.
+
+    Example:
+        >>> TrainedOn(name="digits")["name"]
+        'digits'
+    """
+
+    name: str
+    checksum: str
+
+
+class CardFile(TypedDict):
+    """What model.json holds.
+
+    Example:
+        >>> sorted(CardFile.__optional_keys__)
+        ['hidden']
+    """
+
+    format: int
+    backbone: Name
+    bits: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    contract: Contract
+    batch_norm: bool
+    label_names: list[str]
+    training: Training
+    data: TrainedOn
+    hidden: NotRequired[Annotated[int, msgspec.Meta(ge=0, le=65_536)]]
 
 
 def save_checkpoint(folder: Path, hasher: AnyHasher, card: ModelCard) -> None:
@@ -95,30 +164,31 @@ def load_checkpoint(folder: Path) -> tuple[AnyHasher, ModelCard]:
     if not (folder / CARD).is_file():
         raise HashprobeError(f"{folder} holds no checkpoint: it has no {CARD}")
     content = read_json(folder / CARD)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        seen = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        seen = shown_short(content)
+        raise HashprobeError(f"{folder / CARD} is damaged: it must be an object; got {seen}")
+    if content.get("format") != FORMAT:
+        seen = shown_short(content.get("format"))
         raise HashprobeError(
-            f"{folder / CARD} has checkpoint format {seen!r}; this version reads {FORMAT}"
+            f"{folder / CARD} has checkpoint format {seen}; this version reads {FORMAT}"
         )
     if not (folder / WEIGHTS).is_file():
         raise HashprobeError(f"{folder / WEIGHTS} is missing")
     try:
-        shape = content["contract"]
-        contract = InputContract(
-            **{**shape, "mean": tuple(shape["mean"]), "std": tuple(shape["std"])}
-        )
-        card = ModelCard(
-            content["backbone"],
-            content["bits"],
-            contract,
-            content["batch_norm"],
-            tuple(content["label_names"]),
-            content["training"],
-            content["data"],
-            content.get("hidden", 0),
-        )
-    except (KeyError, TypeError) as error:
-        raise HashprobeError(f"{folder / CARD} is damaged: {error} is missing or wrong") from error
+        known: CardFile = as_record(content, CardFile)
+        contract: InputContract = as_record(known["contract"], InputContract, "contract")
+    except HashprobeError as error:
+        raise HashprobeError(f"{folder / CARD} is damaged: {error}") from error
+    card = ModelCard(
+        known["backbone"],
+        known["bits"],
+        contract,
+        known["batch_norm"],
+        tuple(known["label_names"]),
+        content["training"],
+        content["data"],
+        known.get("hidden", 0),
+    )
     try:
         hasher = build(card)
     except HashprobeError as error:

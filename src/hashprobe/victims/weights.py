@@ -99,8 +99,8 @@ def load_matching(network: nn.Module, path: Path, *, head: str | None = None) ->
         head: name of a layer that is left as it is, because it is replaced anyway.
 
     Raises:
-        HashprobeError: the file cannot be read, or a tensor is missing, left over or of another
-            shape.
+        HashprobeError: the file cannot be read, or a tensor is missing, left over, of another
+            shape, or not of finite floating numbers.
     """
     # Auxiliary classifiers serve the training of classifiers alone, and no hasher has them.
     ignored = ("aux", "AuxLogits", *([f"{head}."] if head else []))
@@ -118,4 +118,12 @@ def load_matching(network: nn.Module, path: Path, *, head: str | None = None) ->
                 f"{key} has shape {tuple(given[key].shape)} in {path} and "
                 f"{tuple(own[key].shape)} in the network"
             )
+        if own[key].is_floating_point() and not given[key].is_floating_point():
+            kind = str(given[key].dtype).removeprefix("torch.")
+            raise HashprobeError(
+                f"{key} has dtype {kind} in {path}; weights are floating numbers: was the network "
+                "quantised?"
+            )
+        if own[key].is_floating_point() and not given[key].isfinite().all():
+            raise HashprobeError(f"{key} in {path} holds NaN or infinite weights")
     network.load_state_dict(given, strict=False)
