@@ -177,15 +177,17 @@ class Setting:
             return name, options_of(name, **clips, **long)
         if cell.attack == "feature-sign":
             return name, options_of(name, **given, **steps)
+        published = PUBLISHED.get(self.preset)
+        unit: dict[str, Any] = {"step": published.options.step} if published else {}
         if cell.attack == "feature-pgd":
-            return name, options_of(name, **given, **long)
+            return name, options_of(name, **given, **unit, **long)
         if self.preset == "default":
             votes = {"n_t": 1} if cell.attack == "p2p" else votes
             return DEFAULT, options_of(DEFAULT, **steps, **votes)
         if self.kind == "videos":
             steps = {"steps": CLIPS.steps, **clips, **steps}
         if cell.attack == "p2p":
-            return name, options_of(name, **steps)
+            return name, options_of(name, **unit, **steps)
         return name, replace(PUBLISHED[self.preset].options, **steps, **votes)
 
     def suits(self, recipe: Recipe) -> bool:
@@ -251,6 +253,11 @@ class Setting:
             )
         elif self.preset == "official-code":
             found.append("Attacks as in the released code: eps counts in normalised units.")
+        elif self.preset == "scaled":
+            found.append(
+                "P2P, DHTA and the feature-space attack by projected gradient take steps that move "
+                "a value as far as the paper's do at 224 pixels (paper: unit l2 length)."
+            )
         if self.eps_scale != 1:
             found.append(f"Every eps is {self.eps_scale:g} times the paper's.")
         if self.long_steps not in (None, self.paper_steps):
