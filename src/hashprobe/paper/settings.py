@@ -15,7 +15,7 @@ from hashprobe.data.datasets.registry import DataOptions, data_set
 from hashprobe.errors import HashprobeError
 from hashprobe.paper.recipe import Cell, Recipe, Role, load_recipe
 from hashprobe.storage.plain_yaml import parse_yaml
-from hashprobe.training.options import TrainOptions
+from hashprobe.training.options import PAPER_IMAGES, TrainOptions
 from hashprobe.types import Budget, check_seed
 
 
@@ -412,7 +412,7 @@ def load_setting(
             f"{dataset} has no bench scale: take --scale paper, or another data set"
         )
     own = entry["bench"] if scale == "bench" else paper
-    network, train = TRAIN_PRESETS.get(own.get("preset"), (Network(), TrainOptions()))
+    network, train = TRAIN_PRESETS.get(own.get("preset"), (Network(), PAPER_IMAGES))
     names = ("top", "unseen", "multi_label", "eps_scale", "queries")
     settings = {name: entry[name] for name in names if name in entry}
     return Setting(
