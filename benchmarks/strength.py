@@ -109,7 +109,7 @@ def setups(imagenette: Path) -> list[Setup]:
             Network("efficientnet_lite0", 32, weights="imagenet", size=224),
             replace(TRAINED, loss="csq", epochs=30, seed=13, augment="none"),
             steps=100,
-            queries=16,
+            queries=10,
             tuning=4,
             seed=13,
             frozen=True,

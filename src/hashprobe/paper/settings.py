@@ -25,6 +25,8 @@ MINIMUM = 13
 """Database items that a target label must have: the largest n_t of any recipe, so that all tables
 of a setting steer the same queries to the same labels."""
 DEFAULT_EPS = 8 / 255
+PAPER_SIZE = 224
+"""Height and width of the paper's pictures and frames."""
 PAPER_DATA = {
     "images": {"imagenet100": "ImageNet-100", "nuswide-20": "NUS-WIDE"},
     "videos": {"jhmdb": "JHMDB", "ucf101": "UCF-101"},
@@ -257,6 +259,15 @@ class Setting:
             found.append(
                 "P2P, DHTA and the feature-space attack by projected gradient take steps that move "
                 "a value as far as the paper's do at 224 pixels (paper: unit l2 length)."
+            )
+        size = self.network.size or PAPER_SIZE
+        if self.preset != "scaled" and size != PAPER_SIZE:
+            who = "The feature-space attack by projected gradient takes steps"
+            if self.preset != "default":
+                who = "P2P, DHTA and the feature-space attack by projected gradient take steps"
+            found.append(
+                f"{who} of the published l2 length: a value moves {PAPER_SIZE / size:.3g} times as "
+                "far as at the paper's 224 px (not so with --attack-preset scaled)."
             )
         if self.eps_scale != 1:
             found.append(f"Every eps is {self.eps_scale:g} times the paper's.")

@@ -278,6 +278,7 @@ class Training:
             self.labels[self.kept].bool().numpy(),
             None if self.centres is None else self.centres[self.kept],
             self.hasher.bits,
+            0.0 if options.pair_weights == "none" else 1.0,
         )
         lowest = min(epoch.loss for epoch in self.history)
         self.started = bool(fabric.broadcast(lowest <= limit))

@@ -18,7 +18,13 @@ BATCH, MEMORY = 256, 4096
 SCALES = (0.01, *(i / 10 for i in range(1, 11)))
 
 
-def must_fall_below(loss: HashingLoss, labels: Labels, centres: Tensor | None, bits: int) -> float:
+def must_fall_below(
+    loss: HashingLoss,
+    labels: Labels,
+    centres: Tensor | None,
+    bits: int,
+    balance: float = 0.0,
+) -> float:
     """The value of a loss that a training must get below to have learnt anything.
 
     The trivial value is the least that codes reach which do not depend on labels: all codes alike,
@@ -30,20 +36,21 @@ def must_fall_below(loss: HashingLoss, labels: Labels, centres: Tensor | None, b
         labels: (N, C) bool, of the training items.
         centres: (N, K) the centre of each item, for losses that compare with centres.
         bits: code length K.
+        balance: of the weights of pairs, in the epochs in which the loss is lowest.
 
     Returns:
         The value; minus infinity where codes by label are no better.
 
     Example:
         >>> from hashprobe.training.losses.registry import LOSSES
-        >>> labels = np.arange(64)[:, None] % 4 == np.arange(4)
-        >>> 0.97 < must_fall_below(LOSSES["dph"], labels, None, 32) < 0.99
+        >>> labels = np.arange(600)[:, None] % 15 == np.arange(15)
+        >>> 0.99 < must_fall_below(LOSSES["dph"], labels, None, 32) < 1
         True
     """
     draws = torch.Generator().manual_seed(0)
     rows = np.random.default_rng(0).permutation(len(labels))[:MEMORY]
     known = torch.from_numpy(labels[rows].astype(np.float32))
-    function = loss.load()
+    function = loss.load(balance)
 
     def signs(count: int) -> Float[Tensor, "n k"]:
         return torch.randint(0, 2, (count, bits), generator=draws).float() * 2 - 1
@@ -69,7 +76,9 @@ def must_fall_below(loss: HashingLoss, labels: Labels, centres: Tensor | None, b
             return result
 
     batch = len(known[:BATCH])
-    trivial = min(least(alike[:batch], alike), least(signs(batch), signs(len(rows))))
+    # As in a training, each item is among those that it is compared with.
+    chance = signs(len(rows))
+    trivial = min(least(alike[:batch], alike), least(chance[:batch], chance))
     best = least(by_label[:batch], by_label)
     if best >= trivial - 1e-6:
         return -float("inf")
