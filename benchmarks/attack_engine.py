@@ -11,11 +11,13 @@ and kept beside that of the pixels, a step of unit l2 length along the gradient,
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from baseline import Baseline, baselines, tuned
 from common import Results, arguments, median, paired, seconds
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
@@ -49,6 +51,8 @@ from hashprobe.victims.precision import imitates_bfloat16, in_precision
 
 HasherT = TypeVar("HasherT", bound=Hasher)
 OFFICIAL_STEPS = 2000
+OTHERS = 25
+"""Queries on which the step of the official side is chosen."""
 TOP = 1000
 
 
@@ -159,14 +163,26 @@ def speed_at_224(results: Results, full: bool) -> None:
 
 
 class Bench:
-    """A trained and encoded run with the queries of the protocol, as `hashprobe attack` has it."""
+    """A trained and encoded run with the queries of the protocol, as `hashprobe attack` has it.
 
-    def __init__(self, path: Path, queries: int = 100, top: int | None = TOP) -> None:
+    With `others`, so many queries that are not among those of the protocol, with targets of their
+    own: what is chosen on them is not chosen on the table.
+    """
+
+    def __init__(
+        self, path: Path, queries: int = 100, top: int | None = TOP, others: int = 0
+    ) -> None:
         run = open_run(path)
         self.path, self.hasher, self.database = path, run.hasher, run.database
         lay_channels_last(self.hasher)
         self.top, protocol = top, Protocol(queries=queries, top=top)
         rows = draw_queries(len(run.query), protocol)
+        if others:
+            left = np.setdiff1d(np.arange(len(run.query)), rows)
+            if not len(left):
+                raise SystemExit(f"{path} has no other queries to choose a step on: attack fewer")
+            rows = np.sort(np.random.default_rng([1, 0]).permutation(left)[:others])
+            protocol = Protocol(queries=len(rows), top=top, seed=1)
         self.goal = draw_goal(run, rows, AttackSpec("dhta"), protocol)
         ids = run.query.positions[rows]
         pixels = decode(run.data.query.take(ids), self.hasher.contract)
@@ -194,6 +210,10 @@ def strength(
 ) -> None:
     """t-MAP after 8 bits and seconds per query, both sides with all their steps.
 
+    The official side is shown as released and with the step that is best on other queries of the
+    same victim. The victims are those that the default attack's settings were chosen on, or like
+    them: `strength.py` has others.
+
     The official side's queries are computed in batches, which gives what one by one gives up to
     rounding; its time is that of the recipe as released, from timed iterations. They are kept in
     the run's folder, so that a second call finds them.
@@ -203,6 +223,7 @@ def strength(
         lengths, pixels = victim.queries.lengths, victim.queries.pixels
         first = pixels[:1] if lengths is None else pixels[:1, : int(lengths[0])]
         target = torch.from_numpy(victim.goal.codes[:1]).float()
+        others = Bench(victim.path, len(victim.queries), victim.top, others=OTHERS)
         for size in eps:
             budget = Budget(size / 255)
             recipe = OfficialRecipe(
@@ -210,26 +231,30 @@ def strength(
             )
             step = median(seconds(recipe.advance, repeats))
             recipe.end()
-            official = victim.craft(
-                AttackSpec("dhta", options, budget),
-                out=victim.path / "attacks" / f"official-{size:g}of255",
-                batch_size=50 if lengths is None else None,
+
+            choices = baselines(options, victim.hasher.contract.size)
+            best = tuned(choices, partial(baseline_of, others, "others", budget))
+            theirs, strongest = (
+                baseline_of(victim, "official", budget, choice) for choice in (choices[0], best)
             )
-            theirs = victim.tmap(official.codes)
             ceiling = victim.tmap(PackedCodes.from_signs(victim.goal.codes))
             for precision in precisions():
                 start = time.perf_counter()
                 done = victim.craft(AttackSpec(budget=budget), precision=precision)
                 ours = (time.perf_counter() - start) / len(done)
+                found = victim.tmap(done.codes)
                 rows.append(
                     {
                         "victim": victim.path.name,
                         "queries": len(done),
                         "eps": f"{size:g}/255",
-                        "official t-MAP": 100 * theirs.value,
+                        "released t-MAP": 100 * theirs.value,
+                        "best step": best.name,
+                        "tuned t-MAP": 100 * strongest.value,
                         "precision": precision,
-                        "default t-MAP": 100 * victim.tmap(done.codes).value,
-                        "difference": interval(paired_difference(victim.tmap(done.codes), theirs)),
+                        "default t-MAP": 100 * found.value,
+                        "default - released": interval(paired_difference(found, theirs)),
+                        "default - tuned": interval(paired_difference(found, strongest)),
                         "ceiling": 100 * ceiling.value,
                         "steps a query": float(done.backwards.mean()),
                         "official, s/query": step * options.steps,
@@ -242,6 +267,17 @@ def strength(
         f"{options.steps:,} steps",
         rows,
     )
+
+
+def baseline_of(bench: Bench, part: str, budget: Budget, choice: Baseline) -> Measurement:
+    """t-MAP of the official side with one of its steps, kept in the run's folder."""
+    words = [part, *choice.name.split()] if choice.name != "released" else [part]
+    official = bench.craft(
+        AttackSpec("dhta", choice.options, budget),
+        out=bench.path / "attacks" / "-".join([*words, f"{255 * budget.eps:g}of255"]),
+        batch_size=50 if bench.queries.lengths is None else None,
+    )
+    return bench.tmap(official.codes)
 
 
 def precisions() -> tuple[Precision, ...]:
@@ -302,7 +338,7 @@ def step_of(network: Any, images: Tensor) -> Callable[[], None]:
 
 def digits(folder: Path) -> Bench:
     """A small network on the bundled digits, trained in half a minute."""
-    options = TrainOptions(epochs=6, batch_size=25, optimiser="adamw", lr=3e-3, augment="none")
+    options = TrainOptions(epochs=6, batch_size=25, augment="none")
     train_run(folder, DataOptions("digits"), Network("small", 32, size=8), options)
     encode_run(folder)
     return Bench(folder)

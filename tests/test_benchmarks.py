@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from hashprobe.attacks import DhtaOptions, Goal, dhta
+from hashprobe.attacks._dhta import step_length
 from hashprobe.data import Queries
+from hashprobe.evaluation.measurement import Measurement
 from hashprobe.types import Budget
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.image import ImageHasher
@@ -139,3 +141,36 @@ def test_intervals_hold_the_mean_as_often_as_they_say(benchmark, capsys):
         held, width = coverage.coverage(case, 16, coverage.METHODS[0], 200)
         assert held >= 0.93 and 0 < width < 0.3
     assert coverage.coverage(coverage.CASES[3], 16, coverage.METHODS[1], 200)[0] < 0.8
+
+
+def test_baselines_are_the_released_step_and_others_once_each(benchmark):
+    baseline = benchmark("baseline")
+    at = {size: baseline.baselines(DhtaOptions(steps=9), size) for size in (32, 64, 224)}
+    for size, choices in at.items():
+        assert choices[0].options == DhtaOptions(steps=9)
+        lengths = [
+            step_length(torch.zeros(1, 3, size, size), c.options.step_size, c.options.step)
+            for c in choices
+        ]
+        assert len(set(lengths)) == len(choices) == (4 if size == 224 else 6)
+    best = baseline.tuned(at[32], lambda c: Measurement.of(np.array([c.options.step_size]), "x"))
+    assert best.name == "released x 3"
+
+
+def test_the_default_is_compared_out_of_sample(benchmark, monkeypatch, tmp_path, capsys):
+    """The short form runs, and a second call finds what the first one kept."""
+    strength = benchmark("strength")
+    out = tmp_path / "strength.json"
+    words = ["strength.py", "--json", str(out), "--work", str(tmp_path / "work")]
+    monkeypatch.setattr("sys.argv", words)
+    rows = []
+    for _ in range(2):
+        strength.main()
+        rows += next(iter(json.loads(out.read_text())["sections"].values()))
+    first, second = rows
+    assert first == second and first["MAP"] > 40
+    tried = first["t-MAP on the other queries"]
+    assert tried[first["tuned step"]] == max(tried.values())
+    assert first["ceiling"] + 5 > first["default"] > 60
+    victim = strength.Victim(strength.SHORT, tmp_path / "work")
+    assert not set(victim.others[0].ids) & set(victim.table[0].ids)

@@ -9,7 +9,9 @@ from hashprobe.attacks._dhta import (
     alpha_at,
     dhta,
     inner_product_loss,
+    step_length,
 )
+from hashprobe.attacks._feature import FeatureOptions
 from hashprobe.attacks._hag import HagOptions
 from hashprobe.attacks._p2p import P2pOptions
 from hashprobe.attacks.goal import Goal
@@ -120,7 +122,29 @@ def test_presets_say_what_was_published():
     videos = PRESETS["paper-videos"]
     assert videos.options == DhtaOptions(9, 500, 1.0, 0.1, "plus")
     assert replace(videos, name="paper", options=paper.options) == paper
+    scaled = PRESETS["scaled"]
+    assert replace(scaled, name="paper", options=replace(scaled.options, step="unit")) == paper
     assert all(name == preset.name for name, preset in PRESETS.items())
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (1, 3, 64, 48), (1, 3, 224, 224), (1, 3, 4, 4)])
+def test_a_scaled_step_moves_a_value_as_far_as_at_224_pixels(shape):
+    """The root mean square of a step of size 1 is 0.657/255 at every size of a picture."""
+    gradient = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    done = torch.zeros(len(gradient), dtype=torch.int64)
+    move = UnitL2Step(step_length(gradient, 1.0, "scaled"))(gradient, done)
+    assert 255 * move[0].square().mean().sqrt() == pytest.approx(255 / 150_528**0.5, rel=1e-9)
+    released = UnitL2Step(step_length(gradient, 1.0, "unit"))(gradient, done)
+    assert released[0].norm() == pytest.approx(1.0, rel=1e-9)
+    assert torch.equal(move, released) == (shape[-1] == 224)
+
+
+@pytest.mark.parametrize("frames", [1, 8, 40])
+def test_of_a_clip_the_values_of_a_frame_count(frames):
+    """At 224 pixels the scaled step is the paper's, however many frames a clip has."""
+    assert step_length(torch.zeros(1, frames, 3, 224, 224), 1.0, "scaled") == 1.0
+    assert step_length(torch.zeros(1, frames, 3, 112, 112), 3.0, "scaled") == 1.5
+    assert step_length(torch.zeros(1, frames, 3, 112, 112), 3.0, "unit") == 3.0
 
 
 @pytest.mark.parametrize(
@@ -141,6 +165,12 @@ def test_options_out_of_range(settings, message):
         if "alpha" in settings or "steps" in settings:
             with pytest.raises(HashprobeError, match=message):
                 HagOptions(**settings)
+
+
+@pytest.mark.parametrize("options", [DhtaOptions, P2pOptions, FeatureOptions])
+def test_a_unit_of_the_step_that_does_not_exist(as_for_users, options):
+    with pytest.raises(HashprobeError, match="step must be unit or scaled; got 'rms'"):
+        options(step="rms")
 
 
 def test_loss_against_a_double_loop(random_signs):

@@ -116,6 +116,24 @@ def test_one_step_of_dhta_with_the_published_length(case):
     np.testing.assert_allclose(ours, case.x + delta, rtol=0, atol=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("attack", "options"),
+    [
+        (dhta, DhtaOptions(steps=1, step="scaled")),
+        (dhta, DhtaOptions(steps=1, step_size=3.0, step="scaled")),
+        (p2p, P2pOptions(steps=1, step_size=3.0, step="scaled")),
+    ],
+)
+def test_one_scaled_step(case, attack, options):
+    """l2 length size sqrt(48 / 150,528): far below eps, so that nothing is cut but valid pixels."""
+    u = np.tanh(0.1 * case.logits(case.x))
+    g = case.to_pixels(case.x, case.w.T @ (-case.b * 0.1 * (1 - u**2) / BITS))
+    length = options.step_size * np.sqrt(INPUTS / 150_528)
+    delta = projected(case, -length * g / np.linalg.norm(g), "pixel")
+    np.testing.assert_allclose(case.attacked(attack, options), case.x + delta, rtol=0, atol=1e-15)
+    assert np.abs(delta).max() < EPS
+
+
 @pytest.mark.parametrize("space", ["pixel", "normalised"])
 def test_noise_is_one_uniform_draw(case, space):
     """U(-eps, eps) in the budget's space, then clamped to [0, 1]."""

@@ -80,3 +80,12 @@ def test_a_spec_in_a_file():
         "budget": {"eps": 0.1, "space": "pixel", "frames": 2},
         "seed": 5,
     }
+
+
+@pytest.mark.parametrize("name", ["dhta", "p2p", "feature"])
+def test_an_option_that_came_later_is_written_where_it_is_not_the_default(name):
+    """Files of attacks as they were before stay the same, so that stored results are found."""
+    options = ATTACKS[name].options(**({"rule": "pgd"} if name == "feature" else {}))
+    assert "step" not in AttackSpec(name, options).to_json()["options"]
+    scaled = dataclasses.replace(options, step="scaled")
+    assert AttackSpec(name, scaled).to_json()["options"]["step"] == "scaled"

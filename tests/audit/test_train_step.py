@@ -10,13 +10,20 @@ from torchvision.models import mobilenet_v3_small
 
 from hashprobe.audit import train_step as training
 from hashprobe.audit.network import Network
-from hashprobe.audit.train_step import as_kept, centres_of, held_out_map, section, train_run
+from hashprobe.audit.train_step import (
+    as_begun,
+    as_kept,
+    centres_of,
+    held_out_map,
+    section,
+    train_run,
+)
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.errors import HashprobeError
-from hashprobe.storage.files import read_json
+from hashprobe.storage.files import read_json, write_json
 from hashprobe.storage.runs import Run
 from hashprobe.training.losses.csq import csq_centres
-from hashprobe.training.options import TrainOptions
+from hashprobe.training.options import PAPER_IMAGES, TrainOptions
 from hashprobe.types import Runtime
 
 
@@ -125,6 +132,54 @@ def test_options_that_an_older_run_does_not_have_are_left_out_if_they_are_defaul
     assert as_kept(config, older) == there
     changed = {**config, "network": {**config["network"], "tune": True}}
     assert as_kept(changed, older)["network"]["tune"] is True
+
+
+def test_the_same_command_goes_on_with_a_training_of_an_earlier_version(tmp_path):
+    """Its run.json knows no weights of pairs, and its defaults were those of the paper."""
+    short = {"epochs": 1, "batch_size": 125}
+    old = train_run(tmp_path / "old", DIGITS, NETWORK, replace(PAPER_IMAGES, **short))
+    weights = (old.path / "model/model.safetensors").read_bytes()
+    content = read_json(old.path / "run.json")
+    del content["config"]["train"]["pair_weights"]
+    write_json(old.path / "run.json", content)
+    (old.path / "model/model.safetensors").unlink()
+    again = train_run(tmp_path / "old", DIGITS, NETWORK, TrainOptions(**short))
+    assert (again.path / "model/model.safetensors").read_bytes() == weights
+    with pytest.raises(HashprobeError, match="lr"):
+        train_run(tmp_path / "old", DIGITS, NETWORK, TrainOptions(**short, lr=0.2))
+
+
+def test_what_was_given_to_a_training_of_an_earlier_version_is_kept():
+    there = {**section(replace(PAPER_IMAGES, optimiser="adamw", lr=0.003))["train"]}
+    del there["pair_weights"]
+    given = TrainOptions(optimiser="adamw", lr=0.003)
+    expected = replace(PAPER_IMAGES, optimiser="adamw", lr=0.003)
+    assert as_begun(given, there) == expected
+    assert as_begun(TrainOptions(), section(TrainOptions())["train"]) == TrainOptions()
+    assert as_begun(TrainOptions(schedule="cosine"), there).schedule == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("weights", "given", "factor"), [("none", None, 1.0), ("file", None, 0.1), ("file", 0.5, 0.5)]
+)
+def test_a_backbone_with_weights_moves_a_tenth_as_fast(
+    tmp_path, monkeypatch, weights, given, factor
+):
+    class Stop(Exception):
+        pass
+
+    def train(hasher, images, labels, options, **_):
+        assert options.backbone_lr == factor
+        raise Stop
+
+    monkeypatch.setattr(training, "train", train)
+    source = tmp_path / "weights.pt"
+    torch.save(mobilenet_v3_small().state_dict(), source)
+    network = Network(
+        "mobilenet_v3_small", 8, str(source) if weights == "file" else "none", size=32
+    )
+    with pytest.raises(Stop):
+        train_run(tmp_path / "run", DIGITS, network, TrainOptions(backbone_lr=given))
 
 
 def test_only_a_loss_with_centres_keeps_them():

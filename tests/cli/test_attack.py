@@ -48,19 +48,21 @@ def test_eps_counts_in_normalised_units_when_asked(hashprobe, encoded):
 FEW = ("--queries", "2", "--name", "x")
 
 
-@pytest.mark.parametrize("preset", ["paper", "official-code"])
+@pytest.mark.parametrize("preset", ["paper", "official-code", "scaled"])
 @pytest.mark.parametrize("attack", ["dhta", "p2p", "noise"])
 def test_every_attack_runs_with_every_preset(hashprobe, chosen, encoded, attack, preset):
     steps = () if attack == "noise" else ("--steps", "2")
     said = hashprobe("attack", attack, encoded, "--preset", preset, *steps, *FEW)
     assert said.code == 0, said.err
     asked = chosen(encoded, "x")
-    space = {"paper": "pixel", "official-code": "normalised"}[preset]
-    assert asked["budget"] == {"eps": 0.032, "space": space}
-    assert asked["protocol"]["minimum"] == {"paper": 9, "official-code": 10}[preset]
-    assert asked["protocol"]["empty"] == {"paper": "zero", "official-code": "skip"}[preset]
+    released = preset == "official-code"
+    assert asked["budget"] == {"eps": 0.032, "space": "normalised" if released else "pixel"}
+    assert asked["protocol"]["minimum"] == (10 if released else 9)
+    assert asked["protocol"]["empty"] == ("skip" if released else "zero")
+    if attack != "noise":
+        assert asked["options"].get("step") == ("scaled" if preset == "scaled" else None)
     if attack == "dhta":
-        assert asked["options"]["tie"] == {"paper": "plus", "official-code": "zero"}[preset]
+        assert asked["options"]["tie"] == ("zero" if released else "plus")
         assert asked["options"]["n_t"] == 9
 
 
@@ -86,6 +88,16 @@ def test_what_is_said_wins_over_the_preset_even_where_it_is_the_default(hashprob
     assert asked["budget"] == {"eps": 8 / 255, "space": "pixel"}
     assert asked["options"]["tie"] == "plus"
     assert (asked["protocol"]["empty"], asked["protocol"]["minimum"]) == ("zero", 9)
+
+
+def test_the_unit_of_the_step_is_an_option(hashprobe, chosen, encoded):
+    words = "--preset paper-videos --steps 2 --step scaled --step-size 0.5"
+    said = hashprobe("attack", "p2p", encoded, *words.split(), *FEW)
+    assert said.code == 0, said.err
+    options = chosen(encoded, "x")["options"]
+    assert (options["step"], options["step_size"], options["alpha"]) == ("scaled", 0.5, 0.1)
+    said = hashprobe("attack", "feature", encoded, "--step", "scaled", "--queries", "2")
+    assert said.code == 2 and "step scaled is for rule pgd" in said.err
 
 
 def test_a_recipe_may_name_the_preset_and_wins_over_it(hashprobe, chosen, encoded, tmp_path):

@@ -238,6 +238,13 @@ def test_presets_exchange_the_attack_and_nothing_else():
     p2p = replace(dhta, attack="p2p")
     assert own.attack_of(p2p) == ("bit-margin", BitMarginOptions(n_t=1))
     assert own.train_of(dhta) == released.train_of(dhta)
+    carried = load_setting("imagenet100", "paper", "scaled")
+    assert carried.attack_of(dhta) == ("dhta", DhtaOptions(step="scaled"))
+    assert carried.attack_of(p2p) == ("p2p", P2pOptions(step="scaled"))
+    assert carried.budget_of(dhta) == Budget(0.032)
+    pgd = replace(dhta, attack="feature-pgd")
+    assert carried.attack_of(pgd)[1] == FeatureOptions(rule="pgd", steps=2000, step="scaled")
+    assert any("at 224 pixels" in said for said in carried.changes())
     eps = load_recipe("table8").all_cells()[4]
     assert own.budget_of(eps) == Budget(0.05)
     assert released.budget_of(eps) == Budget(0.05, "normalised")

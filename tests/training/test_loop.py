@@ -46,7 +46,8 @@ def test_codes_of_a_class_come_together(small, pictures, loss, optimiser):
 def test_one_step_is_the_step_computed_by_hand(tiny, pictures):
     """SGD with momentum and weight decay on DPH against a memory that holds this batch only."""
     images, labels = pictures(6)
-    chosen = options(epochs=1, batch_size=6, lr=0.3, momentum=0.5, weight_decay=0.1)
+    given = {"lr": 0.3, "momentum": 0.5, "weight_decay": 0.1, "schedule": "constant"}
+    chosen = options(epochs=1, batch_size=6, optimiser="sgd", pair_weights="none", **given)
     hasher, other = tiny(), tiny()
     (epoch,) = train(hasher, images, labels, chosen)
     codes = other(images.float() / 255).tanh()
@@ -130,7 +131,7 @@ def test_progress_counts_steps_and_epochs(tiny, pictures):
         tiny(),
         images,
         labels,
-        options(),
+        options(schedule="constant"),
         on_step=lambda done, total, loss: steps.append((done, total, loss)),
         on_epoch=epochs.append,
     )
@@ -140,7 +141,7 @@ def test_progress_counts_steps_and_epochs(tiny, pictures):
         pytest.approx(np.mean([loss for _, _, loss in steps[i : i + 3]])) for i in (0, 3)
     ]
     assert 0 <= history[0].seconds <= history[1].seconds
-    assert history[0] == Epoch(1, 2, history[0].loss, 0.01, history[0].seconds, None)
+    assert history[0] == Epoch(1, 2, history[0].loss, 0.003, history[0].seconds, None)
 
 
 def test_the_rate_follows_its_schedule(tiny, pictures):

@@ -53,9 +53,12 @@ def test_two_processes_do_the_training_of_one(pictures, capfd):
         options = TrainOptions(
             epochs=2,
             batch_size=8,
+            optimiser="sgd",
             lr=0.01,
+            schedule="constant",
             held_out=0,
             augment="none",
+            pair_weights="none",
             devices=devices,
             accelerator="cpu",
         )

@@ -8,6 +8,7 @@ from hashprobe.training.schedule import build_optimiser, rate
 
 
 def rates(epochs, points, **options):
+    options = {"schedule": "constant"} | options
     return [rate(TrainOptions(epochs=epochs, **options), point) for point in points]
 
 
@@ -40,9 +41,26 @@ def test_warm_up_rises_linearly_and_the_schedule_starts_after_it():
     assert rates(8, [2, 3.9, 4.1, 6.1], warmup=2, schedule="step") == [1, 1, 0.1, 0.01]
 
 
+@pytest.mark.parametrize("epochs", [1, 10, 100])
+def test_one_cycle_is_that_of_pytorch(epochs):
+    """OneCycleLR over 1,000 steps: up in 30 % of them, then down to nearly nothing."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    sgd = torch.optim.SGD([weight], lr=1.0)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(sgd, 1.0, total_steps=1001, pct_start=0.3)
+    theirs = []
+    for _ in range(1001):
+        theirs.append(sgd.param_groups[0]["lr"])
+        sgd.step()
+        if len(theirs) < 1001:
+            cycle.step()
+    ours = rates(epochs, [i * epochs / 1000 for i in range(1001)], schedule="one-cycle")
+    assert ours == pytest.approx(theirs, abs=0.01)
+    assert (max(ours), ours[-1]) == (pytest.approx(1), pytest.approx(0, abs=1e-9))
+
+
 @pytest.mark.parametrize("warmup", [1e-4, 0.3, 5, 50])
 def test_no_schedule_exceeds_one_or_falls_below_nought(warmup):
-    for schedule in ("constant", "step", "cosine"):
+    for schedule in ("constant", "step", "cosine", "one-cycle"):
         points = [i / 20 for i in range(101)]
         assert all(0 <= r <= 1 for r in rates(5, points, warmup=warmup, schedule=schedule))
 
@@ -59,7 +77,7 @@ def test_the_hash_layer_and_the_backbone_have_rates_of_their_own(small):
 
 
 def test_sgd_and_adamw_take_their_options(tiny):
-    sgd = build_optimiser(tiny(), TrainOptions(momentum=0.7, weight_decay=0.3))
+    sgd = build_optimiser(tiny(), TrainOptions(optimiser="sgd", momentum=0.7, weight_decay=0.3))
     assert isinstance(sgd, torch.optim.SGD)
     assert (sgd.param_groups[0]["momentum"], sgd.param_groups[1]["weight_decay"]) == (0.7, 0.3)
     adamw = build_optimiser(tiny(), TrainOptions(optimiser="adamw", weight_decay=0.3))

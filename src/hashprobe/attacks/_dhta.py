@@ -1,11 +1,12 @@
 """DHTA: deep hashing targeted attack (Bai et al., ECCV 2020), the point-to-set attack."""
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
 
 from jaxtyping import Float
 
-from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.contract import LATER, Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Pool, Tie
 from hashprobe.data.queries import Queries
@@ -16,6 +17,11 @@ from hashprobe.types import Budget, Runtime
 
 ALPHAS = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 """alpha in each tenth of the steps (DHTA, section 4.2)."""
+PAPER_VALUES = 3 * 224 * 224
+"""Values of a picture, or of a frame, of the paper: 150,528."""
+
+StepUnit: TypeAlias = Literal["unit", "scaled"]
+"""What `step_size` counts in: l2 length, or l2 length at 224 pixels."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,51 @@ class DhtaOptions:
     """Slope of tanh; none: from 0.1 to 1 by schedule; source: section 4.2 (videos: 0.1)."""
     tie: Tie = "plus"
     """A bit with a tied vote: plus is +1 (equation 7), zero is left alone (released code)."""
+    step: StepUnit = field(default="unit", metadata=LATER)
+    """unit: step_size is the l2 length at every picture size (section 4.2); scaled: times
+    sqrt(3 H W / 150,528), so that a value moves as far as with unit at 224 pixels."""
 
     def __post_init__(self) -> None:
         if self.n_t < 1:
             raise HashprobeError(f"n_t must be at least 1; got {self.n_t}")
         if self.tie not in ("plus", "zero"):
             raise HashprobeError(f"tie must be plus or zero; got {self.tie!r}")
+        check_step_unit(self.step)
         check_descent(self.steps, self.step_size, self.alpha)
+
+
+def check_step_unit(step: str) -> None:
+    """Refuses anything but a unit of the step length.
+
+    Raises:
+        HashprobeError: neither unit nor scaled.
+    """
+    if step not in get_args(StepUnit):
+        raise HashprobeError(f"step must be unit or scaled; got {step!r}")
+
+
+def step_length(pixels: Images, size: float, step: StepUnit) -> float:
+    """The l2 length of a step: `size`, or `size` sqrt(3 H W / 150,528).
+
+    A step of l2 length 1 (DHTA, section 4.2) moves a value of a picture of 224 pixels by 0.66/255
+    (root of the mean square), but by 2.3/255 at 64 pixels and by 4.6/255 at 32. `scaled` keeps it
+    at 0.66/255. Of a clip the values of one frame count, as the paper's videos have frames of 224
+    pixels, too: at 224 pixels both units are the same for pictures and for clips.
+
+    Args:
+        pixels: (N, 3, H, W), or (N, T, 3, H, W) of clips.
+        size: the length at 224 pixels.
+        step: `unit` or `scaled`.
+
+    Example:
+        >>> import torch
+        >>> small, clips = torch.zeros(1, 3, 32, 32), torch.zeros(1, 8, 3, 112, 112)
+        >>> [round(step_length(g, 1.0, "scaled"), 6) for g in (small, clips)]
+        [0.142857, 0.5]
+    """
+    if step == "unit":
+        return size
+    return size * math.sqrt(math.prod(pixels.shape[-3:]) / PAPER_VALUES)
 
 
 def alpha_at(step: int, steps: int) -> float:
@@ -152,7 +196,7 @@ def dhta(
 
     rule = UpdateRule(
         objective=objective,
-        step=UnitL2Step(options.step_size),
+        step=UnitL2Step(step_length(queries.pixels, options.step_size, options.step)),
         steps=options.steps,
     )
     anchors = goal.codes_for(queries.pixels, victim.bits)
@@ -165,6 +209,8 @@ ATTACK = Attack("dhta", dhta, DhtaOptions, title="DHTA", baseline=True)
 @dataclass(frozen=True)
 class Preset:
     """A published setting under its name, with what its authors' evaluation does.
+
+    `scaled` is the paper's with the step that it takes at 224 pixels, whatever the picture's size.
 
     P2P and noise were measured in the same settings: take the budget from the preset, and their
     own options, whose defaults are the paper's too.
@@ -214,5 +260,6 @@ PRESETS = {
             10,
             "skip",
         ),
+        Preset("scaled", Budget(0.032, "pixel"), DhtaOptions(step="scaled"), "differs", 9, "zero"),
     )
 }

@@ -1,11 +1,12 @@
 """Feature-space attack: the baseline that steers to the features of one image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from jaxtyping import Float
 
-from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks._dhta import StepUnit, check_step_unit, step_length
+from hashprobe.attacks.contract import LATER, Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
 from hashprobe.data.queries import Queries
@@ -37,12 +38,17 @@ class FeatureOptions:
     """none: eps / steps (sign, in l-infinity) or 1 (pgd, in l2, in units of the budget's space)."""
     momentum: float = 1.0
     """What is kept of earlier gradients by the sign rule."""
+    step: StepUnit = field(default="unit", metadata=LATER)
+    """pgd only: unit or scaled, as DHTA has it."""
 
     def __post_init__(self) -> None:
         if self.rule not in get_args(Rule):
             raise HashprobeError(f"rule must be sign or pgd; got {self.rule!r}")
         if not 0 <= self.momentum <= 1:
             raise HashprobeError(f"momentum must be from 0 to 1; got {self.momentum}")
+        check_step_unit(self.step)
+        if self.step == "scaled" and self.rule == "sign":
+            raise HashprobeError("step scaled is for rule pgd: sign steps have no l2 length")
         check_descent(self.steps, 1.0 if self.step_size is None else self.step_size, None)
 
     @property
@@ -145,7 +151,7 @@ def feature(
         size = 1.0 if options.step_size is None else options.step_size
         rule = UpdateRule(
             objective=feature_loss,
-            step=UnitL2Step(size),
+            step=UnitL2Step(step_length(queries.pixels, size, options.step)),
             steps=options.steps,
             compared="features",
         )

@@ -1,9 +1,9 @@
 """P2P: the point-to-point baseline of the DHTA paper, after Tolias et al. (ICCV 2019)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from hashprobe.attacks._dhta import DhtaOptions, dhta
-from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks._dhta import DhtaOptions, StepUnit, check_step_unit, dhta
+from hashprobe.attacks.contract import LATER, Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
 from hashprobe.data.queries import Queries
@@ -29,8 +29,12 @@ class P2pOptions:
     """l2 length of a step, in units of the budget's space; source: DHTA, section 4.2."""
     alpha: float | None = None
     """Slope of tanh; none: from 0.1 to 1 by schedule; source: DHTA, section 4.2 (videos: 0.1)."""
+    step: StepUnit = field(default="unit", metadata=LATER)
+    """unit: step_size is the l2 length at every picture size; scaled: that at 224 pixels, see
+    `DhtaOptions`."""
 
     def __post_init__(self) -> None:
+        check_step_unit(self.step)
         check_descent(self.steps, self.step_size, self.alpha)
 
     @property
@@ -82,7 +86,13 @@ def p2p(
         ...     options=P2pOptions(steps=3)).shape
         torch.Size([2, 3, 32, 32])
     """
-    same = DhtaOptions(n_t=1, steps=options.steps, step_size=options.step_size, alpha=options.alpha)
+    same = DhtaOptions(
+        n_t=1,
+        steps=options.steps,
+        step_size=options.step_size,
+        alpha=options.alpha,
+        step=options.step,
+    )
     return dhta(victim, queries, goal, budget=budget, options=same, seed=seed, runtime=runtime)
 
 

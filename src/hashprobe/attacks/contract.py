@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from hashprobe.attacks.goal import Goal
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from hashprobe.victims.base import Hasher as Hasher
 else:
     Hasher = Any  # so that options and help texts need no torch
+
+LATER = MappingProxyType({"later": True})
+"""Metadata of an option that an attack did not have at first: its default is not written into
+files, which stay those of earlier versions."""
 
 Access: TypeAlias = Literal["white", "transfer", "query"]
 """What an attack is given of the victim: its gradients, another network, or its answers."""

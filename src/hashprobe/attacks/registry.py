@@ -131,7 +131,7 @@ class AttackSpec:
             {
                 "attack": self.name,
                 "attack_version": self.attack.version,
-                "options": self.options,
+                "options": written(self.options),
                 "budget": self.budget.to_json(),
                 "seed": self.seed,
             }
@@ -156,6 +156,16 @@ def bound_to(function: Any) -> list[str]:
     if is_dataclass(function) and not isinstance(function, type):
         held += [f"{one.name}={getattr(function, one.name)!r}" for one in fields(function)]
     return held
+
+
+def written(options: Any) -> Any:
+    """Options without those that came later and have their default."""
+    record = jsonable(options)
+    if is_dataclass(options):
+        for one in fields(options):
+            if one.metadata.get("later") and record[one.name] == one.default:
+                del record[one.name]
+    return record
 
 
 for module in MODULES:

@@ -54,7 +54,9 @@ def train_command(path: Path, config: Mapping[str, Any]) -> str:
     words = ["hashprobe", "train", data.pop("name")]
     words += flags(data, asdict(DataOptions("")))
     words += flags(config["network"], asdict(Network()))
-    words += flags(config["train"], asdict(TrainOptions()))
+    # Earlier versions knew no weights of pairs.
+    train = {"pair_weights": "none", **config["train"]}
+    words += flags(train, asdict(TrainOptions()))
     return shlex.join([*words, "--out", str(path)])
 
 

@@ -1,8 +1,8 @@
 """Which network is trained, and the paper's presets; imports no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hashprobe.training.options import TrainOptions
+from hashprobe.training.options import PAPER_IMAGES, TrainOptions
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,11 @@ class Network:
 TRAIN_PRESETS: dict[str, tuple[Network, TrainOptions]] = {
     "paper-images": (
         Network("vgg11", weights="imagenet", batch_norm=False),
-        TrainOptions(
-            loss="dph", optimiser="sgd", lr=0.01, momentum=0.9, weight_decay=5e-4, batch_size=24
-        ),
+        PAPER_IMAGES,
     ),
     "paper-videos": (
         Network("alexnet", weights="imagenet", batch_norm=False, frames=40),
-        TrainOptions(
-            loss="dvh", optimiser="sgd", lr=0.05, momentum=0.9, weight_decay=1e-4, batch_size=100
-        ),
+        replace(PAPER_IMAGES, loss="dvh", lr=0.05, weight_decay=1e-4, batch_size=100),
     ),
 }
 """Networks and training options of DHTA, appendix B, by name; it states no bits and no epochs."""

@@ -32,7 +32,7 @@ from hashprobe.storage.runs import Run, refuse_strangers
 from hashprobe.training.loop import Epoch, train
 from hashprobe.training.losses.csq import csq_centres
 from hashprobe.training.losses.registry import LOSSES
-from hashprobe.training.options import TrainOptions
+from hashprobe.training.options import PAPER_IMAGES, TrainOptions
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.checkpoint import AnyHasher, ModelCard, save_checkpoint
@@ -44,6 +44,8 @@ from hashprobe.victims.memory import keep_freed_memory
 
 PIXELS = "pixels.npy"
 """The file of a run that holds its training clips during the training, if they are large."""
+TUNED_LR = 0.1
+"""Learning rate of a backbone that has weights, as a multiple of that of the hash layer."""
 CLIP_BYTES = 1 << 31
 """Training clips of more bytes are not held in memory."""
 
@@ -91,6 +93,8 @@ def train_run(
         True
     """
     progress = runtime.progress
+    if (path / "run.json").exists():
+        options = as_begun(options, Run.open(path).config.get("train", {}))
     config = {"data": asdict(source), "network": asdict(network)} | section(options)
     # The folder is made after data and network are loaded: a typo must leave no folder behind.
     if (path / "run.json").exists():
@@ -103,6 +107,8 @@ def train_run(
         refuse_strangers(path)
     refuse_held(path)
     keep_freed_memory()
+    if options.backbone_lr is None:
+        options = replace(options, backbone_lr=1.0 if network.weights == "none" else TUNED_LR)
     data = source.load()
     torch.manual_seed(options.seed)
     hasher = build(network, data.video)
@@ -277,11 +283,30 @@ def build(network: Network, video: bool) -> AnyHasher:
     )
 
 
+def as_begun(options: TrainOptions, there: Mapping[str, Any]) -> TrainOptions:
+    """Options for a training of an earlier version: where they are defaults, the defaults of then.
+
+    So the same command goes on with it, although the defaults are others now.
+    """
+    if "pair_weights" in there or not there:
+        return options
+    now, then = TrainOptions(), PAPER_IMAGES
+    changed = [name for name in asdict(now) if getattr(now, name) != getattr(then, name)]
+    kept = {
+        name: getattr(then, name)
+        for name in changed
+        if getattr(options, name) == getattr(now, name)
+        and there.get(name, getattr(then, name)) == getattr(then, name)
+    }
+    return replace(options, **kept)
+
+
 def as_kept(config: dict[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without options that an older run does not have, if they are defaults."""
     defaults = {
         "data": asdict(DataOptions("")),
-        **section(TrainOptions()),
+        # Earlier runs had these defaults, and not all of today's options.
+        **section(PAPER_IMAGES),
         "network": asdict(Network()),
     }
     return {

@@ -23,7 +23,7 @@ from hashprobe.types import Budget, Precision, Space
 if TYPE_CHECKING:
     from hashprobe.evaluation.outcome import Evaluation
 
-PresetName: TypeAlias = Literal["paper", "paper-videos", "official-code"]
+PresetName: TypeAlias = Literal["paper", "paper-videos", "official-code", "scaled"]
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?"
 EPS = re.compile(rf"{NUMBER}( */ *{NUMBER})?", re.IGNORECASE)
 
@@ -99,8 +99,8 @@ def attack_app() -> App:
 
 def preset_options(app: App, commands: tuple[str, ...], arguments: Any) -> None:
     """Gives options that neither command line nor recipe set their values of the preset."""
-    # The steps of a preset are those of descent on tanh(alpha z): attacks without an alpha keep
-    # their own.
+    # The steps of a preset, and their unit, are those of descent on tanh(alpha z): attacks without
+    # an alpha keep their own.
     descends = any(argument.name == "--alpha" for argument in arguments)
     values = {
         name: {
@@ -109,7 +109,11 @@ def preset_options(app: App, commands: tuple[str, ...], arguments: Any) -> None:
             "pool": preset.pool,
             "minimum": preset.minimum,
             "empty": preset.empty,
-            **{k: v for k, v in non_defaults(preset.options).items() if descends or k != "steps"},
+            **{
+                k: v
+                for k, v in non_defaults(preset.options).items()
+                if descends or k not in ("steps", "step")
+            },
         }
         for name, preset in PRESETS.items()
     }
@@ -159,7 +163,8 @@ def build(attack: Attack) -> Callable[..., None]:
         The run folder; it must be encoded.
     preset
         paper (images), paper-videos or official-code: the published budget, protocol and options,
-        for options that are not given. The list length depends on the data: give --top, too.
+        for options that are not given; scaled is paper with --step scaled. The list length depends
+        on the data: give --top, too.
     name
         Name of the folder under attacks/; by default made of attack, budget and seed.
     overwrite

@@ -33,9 +33,10 @@ class SettingFlags:
     scale: Literal["paper", "bench"] | None = None
     """paper: the paper's networks, training and steps; bench: what two CPU cores do in minutes.
     By default bench if the data set has it."""
-    attack_preset: Literal["paper", "official-code", "default"] | None = None
-    """paper, official-code, or default (hashprobe's own optimisation with the paper's target
-    codes). By default the paper's at scale paper, else default."""
+    attack_preset: Literal["paper", "official-code", "scaled", "default"] | None = None
+    """paper, official-code, scaled (the paper's with steps as long a value as at 224 pixels), or
+    default (hashprobe's own optimisation with the paper's target codes). By default the paper's at
+    scale paper, else default."""
     root: Path | None = None
     """Folder of the pictures or videos."""
     lists: Path | None = None

@@ -27,7 +27,7 @@ Check = Literal[
     "falls along",
     "curves above",
 ]
-PRESETS = ("paper", "official-code", "default")
+PRESETS = ("paper", "official-code", "scaled", "default")
 """Names of attack presets."""
 
 
@@ -192,8 +192,8 @@ def load_recipe(name: str, preset: str = "paper", eps_scale: float = 1.0) -> Rec
 
     Args:
         name: one of `recipe_names()`.
-        preset: `paper`, `official-code` or `default`: recipes that vary the number of steps have
-            other ones for the default attack.
+        preset: `paper`, `official-code`, `scaled` or `default`: recipes that vary the number of
+            steps have other ones for the default attack.
         eps_scale: what every eps is multiplied by.
 
     Raises:

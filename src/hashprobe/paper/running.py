@@ -32,7 +32,7 @@ from hashprobe.paper.settings import Setting
 from hashprobe.storage.files import fingerprint, jsonable
 from hashprobe.storage.records import read_record
 from hashprobe.storage.runs import Run
-from hashprobe.training.options import TrainOptions
+from hashprobe.training.options import PAPER_IMAGES
 from hashprobe.types import Budget, Runtime
 
 
@@ -75,7 +75,7 @@ class Runner:
             "data": without_places(non_defaults(data, DataOptions(""))),
             "checksum": self.checksums[data],
             "network": non_defaults(network, Network()),
-            "train": non_defaults(setting.train_of(cell), TrainOptions()),
+            "train": non_defaults(setting.train_of(cell), PAPER_IMAGES),
         }
         words = [setting.dataset, setting.train_of(cell).loss, f"{cell.bits}bits"]
         words += [f"without{data.unseen}"] if data.unseen else []

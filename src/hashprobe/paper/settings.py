@@ -15,7 +15,7 @@ from hashprobe.data.datasets.registry import DataOptions, data_set
 from hashprobe.errors import HashprobeError
 from hashprobe.paper.recipe import Cell, Recipe, Role, load_recipe
 from hashprobe.storage.plain_yaml import parse_yaml
-from hashprobe.training.options import TrainOptions
+from hashprobe.training.options import PAPER_IMAGES, TrainOptions
 from hashprobe.types import Budget, check_seed
 
 
@@ -25,6 +25,8 @@ MINIMUM = 13
 """Database items that a target label must have: the largest n_t of any recipe, so that all tables
 of a setting steer the same queries to the same labels."""
 DEFAULT_EPS = 8 / 255
+PAPER_SIZE = 224
+"""Height and width of the paper's pictures and frames."""
 PAPER_DATA = {
     "images": {"imagenet100": "ImageNet-100", "nuswide-20": "NUS-WIDE"},
     "videos": {"jhmdb": "JHMDB", "ucf101": "UCF-101"},
@@ -177,15 +179,17 @@ class Setting:
             return name, options_of(name, **clips, **long)
         if cell.attack == "feature-sign":
             return name, options_of(name, **given, **steps)
+        published = PUBLISHED.get(self.preset)
+        unit: dict[str, Any] = {"step": published.options.step} if published else {}
         if cell.attack == "feature-pgd":
-            return name, options_of(name, **given, **long)
+            return name, options_of(name, **given, **unit, **long)
         if self.preset == "default":
             votes = {"n_t": 1} if cell.attack == "p2p" else votes
             return DEFAULT, options_of(DEFAULT, **steps, **votes)
         if self.kind == "videos":
             steps = {"steps": CLIPS.steps, **clips, **steps}
         if cell.attack == "p2p":
-            return name, options_of(name, **steps)
+            return name, options_of(name, **unit, **steps)
         return name, replace(PUBLISHED[self.preset].options, **steps, **votes)
 
     def suits(self, recipe: Recipe) -> bool:
@@ -251,6 +255,20 @@ class Setting:
             )
         elif self.preset == "official-code":
             found.append("Attacks as in the released code: eps counts in normalised units.")
+        elif self.preset == "scaled":
+            found.append(
+                "P2P, DHTA and the feature-space attack by projected gradient take steps that move "
+                "a value as far as the paper's do at 224 pixels (paper: unit l2 length)."
+            )
+        size = self.network.size or PAPER_SIZE
+        if self.preset != "scaled" and size != PAPER_SIZE:
+            who = "The feature-space attack by projected gradient takes steps"
+            if self.preset != "default":
+                who = "P2P, DHTA and the feature-space attack by projected gradient take steps"
+            found.append(
+                f"{who} of the published l2 length: a value moves {PAPER_SIZE / size:.3g} times as "
+                "far as at the paper's 224 px (not so with --attack-preset scaled)."
+            )
         if self.eps_scale != 1:
             found.append(f"Every eps is {self.eps_scale:g} times the paper's.")
         if self.long_steps not in (None, self.paper_steps):
@@ -405,7 +423,7 @@ def load_setting(
             f"{dataset} has no bench scale: take --scale paper, or another data set"
         )
     own = entry["bench"] if scale == "bench" else paper
-    network, train = TRAIN_PRESETS.get(own.get("preset"), (Network(), TrainOptions()))
+    network, train = TRAIN_PRESETS.get(own.get("preset"), (Network(), PAPER_IMAGES))
     names = ("top", "unseen", "multi_label", "eps_scale", "queries")
     settings = {name: entry[name] for name in names if name in entry}
     return Setting(

@@ -20,6 +20,7 @@ from hashprobe.tensors import Images8
 from hashprobe.training.losses.csq import csq_targets
 from hashprobe.training.losses.registry import LOSSES
 from hashprobe.training.options import TrainOptions
+from hashprobe.training.plateau import LEAST_STEPS, PATIENCE, must_fall_below
 from hashprobe.training.processes import Relay, open_fabric
 from hashprobe.training.sampling import augment, draw_batch, hold_out, step_seed
 from hashprobe.training.schedule import build_optimiser, rate
@@ -33,6 +34,11 @@ Measure = Callable[[Signs, Signs, Labels, Labels], float]
 
 FREE = frozenset({"minutes", "save_seconds", "accelerator", "devices"})
 """Options that may differ when a training is resumed."""
+WARM_UP = 0.3
+"""Share of a training in which similar and other pairs have the same total weight; in as long a
+time after it their weights become those of the paper."""
+LATER = {"pair_weights": "none"}
+"""Options that trainings of earlier versions did not have, with the value that these had."""
 SAMPLE = 256
 """How many images are compared to recognise the data of a training."""
 
@@ -118,7 +124,8 @@ def train(
         One record an epoch.
 
     Raises:
-        HashprobeError: too few items, a state of another training, or a loss that is not finite.
+        HashprobeError: too few items, a state of another training, a loss that is not finite, or
+            one that after ten epochs is still what codes give that do not depend on the labels.
 
     Example:
         >>> from hashprobe.victims import ImageHasher
@@ -184,7 +191,11 @@ class Training:
             self.centres = torch.from_numpy(csq_targets(labels, hasher.bits, options.seed))
         self.key = fingerprint(
             {
-                "options": {k: v for k, v in asdict(options).items() if k not in FREE},
+                "options": {
+                    k: v
+                    for k, v in asdict(options).items()
+                    if k not in FREE and not (k in LATER and v == LATER[k])
+                },
                 "labels": sha256_array(labels),
                 "images": sha256_array(images[:: max(1, len(images) // SAMPLE)].cpu().numpy()),
                 "items": len(images),
@@ -225,6 +236,7 @@ class Training:
             self.kept_centres = self.centres[self.kept].float().to(fabric.device)
         self.position, self.seconds, self.history = 0, 0.0, list[Epoch]()
         self.losses: list[float] = []
+        self.started = False
         self.restore(optimiser)
         self.saved = time.monotonic()
         started = self.saved - self.seconds
@@ -233,6 +245,7 @@ class Training:
         per_epoch = math.ceil(len(self.kept) / options.batch_size)
         total = options.epochs * per_epoch
         late = self.out_of_time(fabric)
+        self.check_started(fabric)
         while self.position < total and not late:
             epoch, step = divmod(self.position, per_epoch)
             self.losses.append(self.step(fabric, model, optimiser, epoch, step, per_epoch))
@@ -249,10 +262,36 @@ class Training:
                 if step + 1 == per_epoch:
                     self.losses = []
                 self.save(fabric, optimiser)
+                self.check_started(fabric)
             elif time.monotonic() - self.saved > options.save_seconds:
                 self.save(fabric, optimiser)
         self.hasher.to(memory_format=torch.contiguous_format).eval()
         return self.history
+
+    def check_started(self, fabric: Fabric) -> None:
+        """Ends a training whose loss has not left its trivial value, with the remedy."""
+        options = self.options
+        if self.started or len(self.history) < PATIENCE or self.position < LEAST_STEPS:
+            return
+        limit = must_fall_below(
+            self.chosen,
+            self.labels[self.kept].bool().numpy(),
+            None if self.centres is None else self.centres[self.kept],
+            self.hasher.bits,
+            0.0 if options.pair_weights == "none" else 1.0,
+        )
+        lowest = min(epoch.loss for epoch in self.history)
+        self.started = bool(fabric.broadcast(lowest <= limit))
+        if self.started:
+            return
+        remedies = ["loss csq"] if options.loss != "csq" else []
+        if self.chosen.weighs and options.pair_weights == "none":
+            remedies.insert(0, "pair_weights warm-up")
+        raise HashprobeError(
+            f"the training does not start: after {len(self.history)} epochs the loss is "
+            f"{lowest:.3f} at best, what codes give that do not depend on the labels; take "
+            f"{', '.join([*remedies, 'another lr'])} (now {options.lr}), in a new folder"
+        )
 
     def out_of_time(self, fabric: Fabric) -> bool:
         """Whether the limit in minutes is reached, by the clock of the first process."""
@@ -298,7 +337,7 @@ class Training:
 
     def loss(self, codes: Float[Tensor, "b k"], where: Int64[Tensor, " b"]) -> Float[Tensor, ""]:
         """The loss of a batch's codes, by its centres or by its pairs with all training items."""
-        function = self.chosen.load()
+        function = self.chosen.load(self.balance())
         value: Tensor
         if self.chosen.centres:
             value = function(codes, self.kept_centres[where])
@@ -306,6 +345,13 @@ class Training:
             similar = self.kept_labels[where] @ self.kept_labels.T > 0
             value = function(codes, self.memory, similar)
         return value
+
+    def balance(self) -> float:
+        """How far similar and other pairs have the same total weight: 1 at first, later 0."""
+        if self.options.pair_weights == "none":
+            return 0.0
+        steps = self.options.epochs * math.ceil(len(self.kept) / self.options.batch_size)
+        return min(1.0, max(0.0, 2 - self.position / (WARM_UP * steps)))
 
     def inputs(
         self, pixels: Tensor, rows: Int64[Tensor, " n"], device: torch.device

@@ -11,6 +11,9 @@ from hashprobe.victims.base import Hasher
 
 
 THIRDS = (1.0, 0.1, 0.01)
+RISE, FIRST = 0.3, 0.04
+"""Of one-cycle: the share of the epochs in which the rate rises, and where it starts (Smith and
+Topin, 2019, in the form of PyTorch's OneCycleLR)."""
 
 
 def build_optimiser(hasher: Hasher, options: TrainOptions) -> torch.optim.Optimizer:
@@ -25,9 +28,10 @@ def build_optimiser(hasher: Hasher, options: TrainOptions) -> torch.optim.Optimi
     params = list(hasher.parameters())
     first = next(last_linear(hasher)[1].parameters())
     split = next(i for i, param in enumerate(params) if param is first)
+    body = 1.0 if options.backbone_lr is None else options.backbone_lr
     groups: list[dict[str, Any]] = [
         {"params": part, "factor": factor, "lr": options.lr * factor}
-        for part, factor in ((params[:split], options.backbone_lr), (params[split:], 1.0))
+        for part, factor in ((params[:split], body), (params[split:], 1.0))
         if part
     ]
     # Fused: one pass over the weights, seven times as fast as the default on a CPU.
@@ -56,4 +60,8 @@ def rate(options: TrainOptions, epoch: float) -> float:
         return THIRDS[min(2, int(share * 3 + 1e-9))]
     if options.schedule == "cosine":
         return (1 + math.cos(math.pi * share)) / 2
+    if options.schedule == "one-cycle":
+        if share < RISE:
+            return FIRST + (1 - FIRST) * (1 - math.cos(math.pi * share / RISE)) / 2
+        return (1 + math.cos(math.pi * (share - RISE) / (1 - RISE))) / 2
     return 1.0

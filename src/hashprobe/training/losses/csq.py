@@ -80,7 +80,7 @@ def csq_centres(labels: int, bits: int, seed: int) -> Int8[np.ndarray, "c k"]:
         elif (missed := missed + 1) == DRAWS:
             raise HashprobeError(
                 f"csq needs {labels} codes of {bits} bits, one a label, that differ in more than "
-                f"{bits // 4} bits, and found {found}: use more --bits"
+                f"{bits // 4} bits, and found {found}: use more --bits, or --loss dph"
             )
     return rows
 

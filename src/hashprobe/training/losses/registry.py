@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -32,15 +33,24 @@ class HashingLoss:
     """`pairs`: each item with all training items; `centres`: each item with that of its labels."""
     slope: str | None = None
     """`module:function` from the training step to beta of u = tanh(beta z); None for beta = 1."""
+    weighs: bool = False
+    """Whether the function takes `balance`, from 0 (each pair counts the same) to 1 (similar and
+    other pairs have the same total weight)."""
 
     @property
     def centres(self) -> bool:
         """Whether items are compared with the centres of their labels."""
         return self.compares == "centres"
 
-    def load(self) -> Any:
-        """The function itself."""
-        return imported(self.function)
+    def load(self, balance: float = 0.0) -> Any:
+        """The function itself.
+
+        Args:
+            balance: how far similar and other pairs have the same total weight, from 0 to 1, where
+                the loss leaves the choice.
+        """
+        function = imported(self.function)
+        return partial(function, balance=balance) if balance and self.weighs else function
 
     def slope_at(self, step: int) -> float:
         """beta of u = tanh(beta z) at a training step.
@@ -55,8 +65,8 @@ _HERE = "hashprobe.training.losses"
 
 LOSSES: dict[str, HashingLoss] = {
     "csq": HashingLoss(f"{_HERE}.csq:csq", compares="centres"),
-    "dph": HashingLoss(f"{_HERE}.dph:dph"),
-    "dpsh": HashingLoss(f"{_HERE}.dpsh:dpsh"),
+    "dph": HashingLoss(f"{_HERE}.dph:dph", weighs=True),
+    "dpsh": HashingLoss(f"{_HERE}.dpsh:dpsh", weighs=True),
     "dvh": HashingLoss(f"{_HERE}.dvh:dvh"),
     "hashnet": HashingLoss(f"{_HERE}.hashnet:hashnet", slope=f"{_HERE}.hashnet:hashnet_slope"),
 }
