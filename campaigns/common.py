@@ -142,8 +142,8 @@ def judge(case: Case, ended: Ended, complaint: str = "") -> tuple[str, str]:
         return "unclear error", f"not one line that begins with error: {last!r}"
     if case.names and not any(name in lines[-1] for name in case.names):
         return "unclear error", f"names none of {', '.join(case.names)}: {last}"
-    if len(last) > 2000:
-        return "unclear error", f"{len(last)} characters in one line: {last[:100]}"
+    if len(lines[-1]) > 4000:
+        return "unclear error", f"{len(lines[-1])} characters in one line: {last[:100]}"
     return "refused", last
 
 

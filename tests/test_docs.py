@@ -108,8 +108,9 @@ def check_other(line):
             if extras := re.search(r"(?:^\.|hashprobe)\[(.*)\]", word):
                 named = {name.strip() for name in extras[1].split(",")}
                 assert named <= set(project["optional-dependencies"]), f"no such extra: {line}"
-    elif words[0] == "python" and words[1].startswith("benchmarks/"):
-        source = (ROOT / words[1]).read_text() + (ROOT / "benchmarks/common.py").read_text()
+    elif words[0] == "python" and words[1].startswith(("benchmarks/", "campaigns/")):
+        source = (ROOT / words[1]).read_text()
+        source += (ROOT / words[1]).with_name("common.py").read_text()
         for flag in (word for word in words[2:] if word.startswith("--")):
             named = (f'"{flag}"', f"{flag.removeprefix('--')}={{")
             assert any(name in source for name in named), f"{words[1]} has no {flag}"

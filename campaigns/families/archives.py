@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,8 @@ def raw(header: str | bytes, data: bytes = b"", version: bytes = b"\x01\0") -> b
 def packed(members: list[tuple[str, bytes]], **options: Any) -> bytes:
     """A zip of members, which may share a name."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", **options) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(stream, "w", **options) as archive:
+        warnings.simplefilter("ignore")  # names that occur twice are wanted here
         for name, data in members:
             info = zipfile.ZipInfo(name)
             info.compress_type = archive.compression
