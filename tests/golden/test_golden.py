@@ -141,7 +141,9 @@ def test_an_attack_gives_what_it_gave(case, stored):
             assert np.array_equal(old[kind], new[kind]), kind
     elif chaotic(case):
         if not case.direct:
-            assert abs(wrong_bits(case, new) - wrong_bits(case, old)) <= BITS
+            # HAG starts at the clean query, where rounding decides where its gradient points.
+            most = 2 * BITS if case.attack == "hag" else BITS
+            assert abs(wrong_bits(case, new) - wrong_bits(case, old)) <= most
     elif "change" in old:
         np.testing.assert_allclose(new["change"], old["change"], rtol=0, atol=FLOATS)
     else:
