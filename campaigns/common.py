@@ -349,13 +349,17 @@ class Pool:
 
     def judged(self, cases: Iterable[Case]) -> Iterator[tuple[Case, str, str, Ended]]:
         """Each case with its outcome and what was seen, in the order in which they end."""
-        for case in cases:
-            while len(self.running) >= self.jobs:
+        try:
+            for case in cases:
+                while len(self.running) >= self.jobs:
+                    yield from self.finished()
+                where = self.folder / "cases" / f"{case.family or 'case'}-{case.number}"
+                self.running.append(start(case, where, self.limit))
+            while self.running:
                 yield from self.finished()
-            where = self.folder / "cases" / f"{case.family or 'case'}-{case.number}"
-            self.running.append(start(case, where, self.limit))
-        while self.running:
-            yield from self.finished()
+        finally:
+            for running in self.running:
+                end_group(running.pid)
 
     def finished(self) -> Iterator[tuple[Case, str, str, Ended]]:
         """Cases that have ended by now; waits a little if there are none."""
@@ -418,6 +422,8 @@ def scratch(keep: Path | None) -> Iterator[Path]:
         # In memory where that is possible: a disk would wait for every file to be flushed.
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         folder = Path(tempfile.mkdtemp(prefix="hashprobe-campaign-", dir=memory)).resolve()
+    # So that the folder is removed when the campaign itself is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     homes = {name: os.environ.get(name) for name in ("TORCH_HOME", "XDG_CACHE_HOME", "TMPDIR")}
     for name in homes:
         os.environ[name] = str(folder / "home")

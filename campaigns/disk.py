@@ -176,7 +176,9 @@ def outputs(stage: Stage) -> list[Case]:
         name = " ".join([words[0], *words[2:]])
         call = verdict(lambda words=words: closed(words), Path("verdict"))
         cases.append(Case(f"{name}, read by nobody", (words,), call=call, verdict=True))
-        case = Case(f"{name} > /dev/full", (words,), wanted="refused", output="/dev/full")
+        case = Case(
+            f"{name} > /dev/full", (words,), wanted="refused", output="/dev/full", real=True
+        )
         cases += [case] if Path("/dev/full").exists() else []
     return cases
 
@@ -185,7 +187,7 @@ def closed(words: tuple[str, ...]) -> tuple[str, str]:
     """A command whose output goes into a pipe without a reader ends without a word."""
     where = Path("closed").resolve()
     where.mkdir()
-    ended = finish(begin(words, where, 60, output="closed"))
+    ended = finish(begin(words, where, 60, output="closed", real=True))
     if ended.late:
         return "hang", "no end"
     if "error" in ended.err.lower() or "Traceback" in ended.err:

@@ -1,9 +1,11 @@
 """The finished parts of an encoding on the disk."""
 
 import numpy as np
+import pytest
 
 from hashprobe.audit.shards import Part, Parts
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.storage.files import read_npz, write_npz
 
 
 def test_parts_end_at_the_first_gap(tmp_path):
@@ -47,3 +49,29 @@ def test_only_parts_are_removed_and_never_through_a_link(tmp_path):
     assert len(list(mine.iterdir())) == 3
     Parts(mine, "weights", 8).remove()
     assert sorted(path.name for path in mine.iterdir()) == ["1.npz", "photos.npz"]
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("stop", np.array(0)),
+        ("stop", np.array(-2)),
+        ("stop", np.array(2.0)),
+        ("stop", np.array(1)),
+        ("positions", np.array([1, 0])),
+        ("positions", np.array([0, 5])),
+        ("positions", np.arange(3)),
+        ("positions", np.arange(2.0)),
+        ("codes", np.zeros((2, 2), np.uint8)),
+        ("codes", np.zeros((2, 1), np.int8)),
+        ("bad", np.arange(1)),
+        ("made_by", np.array(7)),
+    ],
+)
+def test_a_part_that_was_changed_is_encoded_again(tmp_path, part, value):
+    parts = Parts(tmp_path, "these weights", 8)
+    parts.write(0, Part(2, PackedCodes.from_signs([[1] * 8] * 2), np.arange(2), ()))
+    assert [each.stop for each in parts.read()] == [2]
+    arrays = read_npz(parts.path(0))
+    write_npz(parts.path(0), {**arrays, part: value})
+    assert list(parts.read()) == []
