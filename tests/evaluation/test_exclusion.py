@@ -158,6 +158,10 @@ def test_a_code_file_names_voters_and_training_items(case, voters, tmp_path, has
     np.savez(path, **arrays)
     said = hashprobe("evaluate", path, "--exclude-training")
     assert said.code == 2 and "it lacks training" in said.error
+    huge = np.full(voters.shape, 2**64 - 1, np.uint64)
+    np.savez(path, **arrays, voters=huge)
+    with pytest.raises(HashprobeError, match="voters must be database positions; got 18446744073"):
+        load_code_file(path)
     np.savez(path, **arrays, voters=voters.astype(float))
     with pytest.raises(HashprobeError, match="voters must be database positions"):
         load_code_file(path)

@@ -196,6 +196,8 @@ def read_voters(array: np.ndarray) -> Int64[np.ndarray, "q m"]:
     if array.ndim != 2 or array.dtype.kind not in "iu":
         seen = f"{array.dtype} of shape {array.shape}"
         raise HashprobeError(f"voters must be database positions, integers (Q, M); got {seen}")
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise HashprobeError(f"voters must be database positions; got {array.max()}")
     return array.astype(np.int64)
 
 

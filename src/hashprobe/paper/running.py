@@ -302,8 +302,8 @@ class MapFacts(TypedDict):
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     signature: str
 
 
@@ -326,6 +326,6 @@ def facts_of(path: Path, cell: Cell) -> VictimFacts:
     if not encoded:
         raise HashprobeError(f"{path / 'metrics.jsonl'} does not say that the run was encoded")
     score = encoded[-1]["map"]
-    value, low, high = (100 * score[name] for name in ("value", "low", "high"))
-    everything = Entry(value, low, high, score["signature"])
+    low, high = (None if end is None else 100 * end for end in (score["low"], score["high"]))
+    everything = Entry(100 * score["value"], low, high, score["signature"])
     return VictimFacts(path.name, cell.bits, training["loss"], training["seconds"], everything)
