@@ -278,6 +278,7 @@ def main() -> None:
         work={"type": Path, "help": "folder that keeps victims and attacks"},
         only={"default": "", "help": "only victims whose name holds this"},
         eps={"type": int, "nargs": "*", "help": "in 1/255; by default 2 and 8"},
+        steps={"type": int, "help": "steps of DHTA, in the place of each victim's own"},
     )
     if given.full and given.imagenette is None:
         raise SystemExit("--full needs --imagenette FOLDER")
@@ -288,6 +289,7 @@ def main() -> None:
         for setup in chosen:
             if given.only not in setup.name:
                 continue
+            setup = replace(setup, steps=given.steps or setup.steps)
             print(setup.name, flush=True)
             victim = Victim(setup, work)
             for eps in given.eps or setup.eps:
