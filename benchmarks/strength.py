@@ -88,9 +88,9 @@ def setups(imagenette: Path) -> list[Setup]:
             folder("train", 0.1, 0.89, 11),
             Network("small", 48, size=32),
             replace(TRAINED, loss="hashnet", epochs=15, seed=11),
-            steps=200,
-            queries=24,
-            tuning=10,
+            steps=500,
+            queries=100,
+            tuning=30,
             seed=11,
         ),
         Setup(
@@ -99,8 +99,8 @@ def setups(imagenette: Path) -> list[Setup]:
             Network("small", 64, size=64),
             replace(TRAINED, loss="csq", epochs=6, seed=12, precision="bfloat16"),
             steps=200,
-            queries=24,
-            tuning=10,
+            queries=100,
+            tuning=30,
             seed=12,
         ),
         Setup(
@@ -218,7 +218,8 @@ class Victim:
         queries, goal, _ = self.others if part == "others" else self.table
         start = time.perf_counter()
         eps = f"{255 * spec.budget.eps:g}of255"
-        words = "-".join([part, name, eps, str(self.setup.steps)]).replace(" ", "")
+        words = "-".join([part, name, eps, f"{self.setup.steps}steps", f"{len(queries)}queries"])
+        words = words.replace(" ", "")
         done = craft(self.hasher, queries, goal, spec, out=self.folder / "attacks" / words)
         found = self.tmap(done.codes, goal)
         print(f"  {part} {name} {eps}: {found}, {time.perf_counter() - start:.0f} s", flush=True)
