@@ -88,9 +88,9 @@ def setups(imagenette: Path) -> list[Setup]:
             folder("train", 0.1, 0.89, 11),
             Network("small", 48, size=32),
             replace(TRAINED, loss="hashnet", epochs=15, seed=11),
-            steps=500,
-            queries=100,
-            tuning=30,
+            steps=200,
+            queries=24,
+            tuning=10,
             seed=11,
         ),
         Setup(
@@ -99,8 +99,8 @@ def setups(imagenette: Path) -> list[Setup]:
             Network("small", 64, size=64),
             replace(TRAINED, loss="csq", epochs=6, seed=12, precision="bfloat16"),
             steps=200,
-            queries=100,
-            tuning=30,
+            queries=24,
+            tuning=10,
             seed=12,
         ),
         Setup(
