@@ -33,6 +33,7 @@ FAMILIES = {"bool": "bool", "uint8": "uint8", "int": "whole numbers", "float": "
 CONTAINERS = (tuple, list, Sequence)
 KEPT = 40
 """Characters of a value that a message shows."""
+BYTES = ("uint8", "torch.uint8")
 LONG = 2**63
 """Whole numbers are below this, up and down."""
 LONGEST, LONGEST_NAME = 4095, 255
@@ -145,6 +146,8 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
     result = matched(value, kind)
     if result is MISFIT:
         hint = ": read them with as_labels" if name.endswith("labels") else ""
+        if "of floating numbers" in accepted(kind) and str(getattr(value, "dtype", "")) in BYTES:
+            hint = ": divide by 255"
         long = isinstance(value, int) and abs(value) >= LONG
         wanted = "a number below 2^63" if long else accepted(kind)
         raise HashprobeError(f"{name} must be {wanted}; got {shown(value)}{hint}")
@@ -299,7 +302,8 @@ def accepted(kind: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(dict.fromkeys(map(accepted, get_args(kind))))
     if origin is Literal:
-        return " or ".join(map(str, get_args(kind)))
+        known = [str(each) for each in get_args(kind)]
+        return " or ".join(known) if len(known) < 3 else f"one of {', '.join(known)}"
     if origin in CONTAINERS or kind in CONTAINERS:
         inner = get_args(kind)
         many = f" of {len(inner)}" if inner and inner[-1] is not ... and origin is tuple else ""
@@ -308,7 +312,7 @@ def accepted(kind: Any) -> str:
         what = "a numpy array" if kind.array_type is np.ndarray else "a dense tensor"
         held = " or ".join(word for name, word in FAMILIES.items() if name in families(kind))
         axes = ["..." if axis.startswith("*") else axis for axis in kind.dim_str.split()]
-        return f"{what} of {held}, ({', '.join(axes)})"
+        return f"{what} of {held}, ({', '.join(axes).upper()})"
     if origin in (Mapping, dict):
         return "a mapping"
     if origin is not None and "Callable" in str(origin):
