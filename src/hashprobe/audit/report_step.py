@@ -39,7 +39,7 @@ from hashprobe.storage.environment import Environment
 from hashprobe.storage.guards import OWN_PARTS
 from hashprobe.storage.records import read_record
 from hashprobe.storage.runs import Run
-from hashprobe.types import Labels
+from hashprobe.types import Labels, check_whole
 from hashprobe.victims.checkpoint import ModelCard
 
 
@@ -95,8 +95,7 @@ def report_run(
         >>> report_run(folder, examples=2).name
         'report.html'
     """
-    if examples < 0:
-        raise HashprobeError(f"examples must be 0 or more; got {examples}")
+    check_whole("examples", examples, least=0)
     run = Run.open(path)
     where = page_place(run, out)
     query, database = load_codes(run, "query"), load_codes(run, "database")

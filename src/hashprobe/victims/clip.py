@@ -12,6 +12,7 @@ from hashprobe.codes.packed import check_bits
 from hashprobe.data.queries import own_frames
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Clips, Images, Images8, Lengths, Logits
+from hashprobe.types import check_whole
 from hashprobe.victims.backbones import Weights, build_backbone, hash_layer, last_linear
 from hashprobe.victims.base import Hasher, Normalising, check_clips, frozen_eval
 from hashprobe.victims.memory import fitting, measured_bytes, room
@@ -147,8 +148,8 @@ class VideoHasher(FramewiseHasher):
         chunk: int | None = None,
     ) -> None:
         check_bits(bits)
-        if frames < 1 or hidden < 1:
-            raise HashprobeError(f"frames and hidden must be at least 1; got {frames} and {hidden}")
+        check_whole("frames", frames)
+        check_whole("hidden", hidden)
         network, contract = build_backbone(
             backbone, 8, weights=weights, size=size, batch_norm=False
         )
