@@ -27,8 +27,9 @@ class RetrievalData:
         notes: findings of the loader.
 
     Raises:
-        HashprobeError: an empty split or one without labels, images beside clips, label widths that differ, two labels of
-            one name, an unseen label that has no name or that a query or training item carries.
+        HashprobeError: an empty split or one without labels, images beside clips, label widths that
+            differ, two labels of one name, an unseen label that has no name or that a query or
+            training item carries.
 
     Example:
         >>> from hashprobe.data.datasets.digits import load_digits
