@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hashprobe.errors import HashprobeError
+
+
+HALVES = (torch.float16, torch.bfloat16)
+"""Types of weights that pixels are not given in."""
 
 
 def check_images(images: Tensor) -> None:
@@ -174,3 +178,23 @@ def shape_hint(shape: tuple[int, ...], count: int, bits: int | None) -> str:
 def name(dtype: torch.dtype | torch.layout) -> str:
     """A dtype or a layout as users write it."""
     return str(dtype).removeprefix("torch.")
+
+
+def remedy(victim: nn.Module, said: str) -> str:
+    """What to do about a network that failed, by what torch said of it.
+
+    Example:
+        >>> remedy(nn.Linear(2, 2).bfloat16(), "mat1 and mat2 must have the same dtype")
+        'its weights are bfloat16 and codes are made in float32: call .float() first'
+    """
+    odd = next((w.dtype for w in victim.parameters() if w.dtype in HALVES), None)
+    if odd is not None:
+        return f"its weights are {name(odd)} and codes are made in float32: call .float() first"
+    if "more than 1 value per channel" in said:
+        return (
+            "let the network use no statistics of the batch (BatchNorm with "
+            "track_running_stats=True, in evaluation mode)"
+        )
+    if "Guard failed" in said:
+        return "export it with dynamic_shapes, so that it takes any number of pictures at once"
+    return "is it made for this size, and for any number of pictures at once?"
