@@ -46,6 +46,13 @@ def test_version(hashprobe):
     assert hashprobe("--version").out.strip() == package.__version__
 
 
+def test_the_package_is_a_command_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "hashprobe", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == package.__version__
+
+
 # Recipes
 
 
