@@ -232,3 +232,9 @@ def test_a_signal_that_is_ignored_stays_ignored():
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_word_that_nobody_takes_is_named_with_where_to_look(hashprobe, tmp_path):
+    said = hashprobe(f"train digits more --out {tmp_path}")
+    assert said.code == 2
+    assert "unexpected 'more'" in said.err and "--help" in said.err
