@@ -32,6 +32,10 @@ MAX_SIDE, MAX_FRAMES = 16_384, 65_536
 """Most pixels of a picture's side, and most frames of a clip."""
 SEEDS = 2**63
 """Seeds are below this number: every generator takes them."""
+COUNTS = 2**31 - 1
+"""The largest number of things (steps, epochs, queries, items of a list) that can be asked for."""
+PROCESSES = 1024
+"""The largest number of processes that can be asked for."""
 
 
 def check_seed(seed: object, name: str = "seed") -> int:
@@ -60,6 +64,39 @@ def check_seed(seed: object, name: str = "seed") -> int:
     long = isinstance(seed, int) and abs(seed) >= 10**40
     seen = f"a number of {seed.bit_length()} bits" if long else repr(seed)  # type: ignore[attr-defined]
     raise HashprobeError(f"{name} must be a whole number from 0 to 2^63 - 1; got {seen:.80}")
+
+
+def check_whole(name: str, value: object, least: int = 1, most: int = COUNTS) -> int:
+    """Refuses a number of things that is no whole number, or out of range.
+
+    Args:
+        name: what the caller calls it.
+        value: a whole number from least to most.
+        least: the smallest that makes sense.
+        most: the largest; what is beyond it can only be a mistake.
+
+    Returns:
+        The same as an int.
+
+    Raises:
+        HashprobeError: anything else.
+
+    Example:
+        >>> check_whole("workers", 10**9, least=0, most=PROCESSES)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: workers must be at most 1,024; got 1000000000
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise HashprobeError(f"{name} must be a whole number; got {value!r:.80}")
+    number = int(value)
+    if least <= number <= most:
+        return number
+    # Python refuses to write out numbers of thousands of digits.
+    long = abs(number) >= 10**40
+    seen = f"a number of {number.bit_length()} bits" if long else str(number)
+    bound = f"at least {least}" if number < least else f"at most {most:,}"
+    raise HashprobeError(f"{name} must be {bound}; got {seen}")
 
 
 def generator_of(seed: int) -> np.random.Generator:
@@ -107,8 +144,8 @@ class Budget:
         top = 1.0 if self.space == "pixel" else sys.float_info.max
         if not 0 < self.eps <= top:
             raise HashprobeError(f"eps must be above 0 and at most 1 in pixels; got {self.eps}")
-        if self.frames is not None and self.frames < 1:
-            raise HashprobeError(f"an attack must change 1 frame or more; got {self.frames}")
+        if self.frames is not None:
+            check_whole("frames that an attack changes", self.frames)
 
     @checked
     def both_readings(self, std: tuple[float, float, float]) -> str:
@@ -218,7 +255,7 @@ class Runtime:
     pixels again.
 
     Raises:
-        HashprobeError: an unknown precision, a batch size below 1 or workers below 0.
+        HashprobeError: an unknown precision, a batch size below 1, workers below 0 or above 1,024.
 
     Example:
         >>> Runtime(batch_size=0)
@@ -252,7 +289,7 @@ class Runtime:
         if self.precision not in get_args(Precision):
             known = " or ".join(get_args(Precision))
             raise HashprobeError(f"precision must be {known}; got {self.precision!r}")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise HashprobeError(f"batch size must be at least 1; got {self.batch_size}")
-        if self.workers is not None and self.workers < 0:
-            raise HashprobeError(f"workers must be 0 (none) or more; got {self.workers}")
+        if self.batch_size is not None:
+            check_whole("batch size", self.batch_size)
+        if self.workers is not None:
+            check_whole("workers", self.workers, 0, PROCESSES)

@@ -11,7 +11,7 @@ from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Targets, Tensor
-from hashprobe.types import Budget, Runtime
+from hashprobe.types import Budget, Runtime, check_whole
 
 
 SOFT, SHARP = 0.1, 8.0
@@ -47,10 +47,8 @@ class BitMarginOptions:
     """A bit with a tied vote: plus is +1 (DHTA, equation 7), zero is left alone."""
 
     def __post_init__(self) -> None:
-        if self.n_t < 1:
-            raise HashprobeError(f"n_t must be at least 1; got {self.n_t}")
-        if self.restarts < 0:
-            raise HashprobeError(f"restarts must be 0 or above; got {self.restarts}")
+        check_whole("n_t", self.n_t)
+        check_whole("restarts", self.restarts, least=0)
         if self.tie not in ("plus", "zero"):
             raise HashprobeError(f"tie must be plus or zero; got {self.tie!r}")
         check_descent(self.steps, self.step_size, None)

@@ -13,7 +13,7 @@ from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Targets, Tensor
-from hashprobe.types import Budget, Runtime
+from hashprobe.types import Budget, Runtime, check_whole
 
 
 ALPHAS = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -53,8 +53,7 @@ class DhtaOptions:
     sqrt(3 H W / 150,528), so that a value moves as far as with unit at 224 pixels."""
 
     def __post_init__(self) -> None:
-        if self.n_t < 1:
-            raise HashprobeError(f"n_t must be at least 1; got {self.n_t}")
+        check_whole("n_t", self.n_t)
         if self.tie not in ("plus", "zero"):
             raise HashprobeError(f"tie must be plus or zero; got {self.tie!r}")
         check_step_unit(self.step)

@@ -10,7 +10,7 @@ from hashprobe.checked import Late, checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images
-from hashprobe.types import Budget, Runtime
+from hashprobe.types import Budget, Runtime, check_whole
 
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ def check_descent(steps: int, step_size: float, alpha: float | None) -> None:
     Raises:
         HashprobeError: steps below 1, a step size or an alpha that is not above 0.
     """
-    if steps < 1:
-        raise HashprobeError(f"steps must be at least 1; got {steps}")
+    check_whole("steps", steps)
     if not 0 < step_size < float("inf"):
         raise HashprobeError(f"step_size must be above 0; got {step_size}")
     if alpha is not None and not 0 < alpha < float("inf"):

@@ -20,7 +20,7 @@ from hashprobe.data.queries import (
     seed_of,
 )
 from hashprobe.errors import HashprobeError
-from hashprobe.types import Labels
+from hashprobe.types import Labels, check_whole
 
 
 Tie = Literal["plus", "zero"]
@@ -274,8 +274,7 @@ def draw_target_codes(
         >>> drawn.codes, drawn.members.shape
         (array([[-1, -1, -1, -1, -1, -1, -1, -1]], dtype=int8), (1, 3))
     """
-    if n_t < 1:
-        raise HashprobeError(f"n_t must be at least 1; got {n_t}")
+    check_whole("n_t", n_t)
     ids = checked_ids(query_ids, len(target_labels))
     check_label_sets(target_labels, database_labels)
     if n_t > len(database_labels):

@@ -159,6 +159,8 @@ def explain(error: BaseException) -> int:
         return end_silently()
     if by_worker(error):
         error = Stopped(signal.SIGTERM)
+    from cyclopts.exceptions import UnusedCliTokensError
+
     if isinstance(error, KeyboardInterrupt):
         say(f"interrupted: {interruption(error)}", error=True)
         return error.code if isinstance(error, Stopped) else 130
@@ -166,6 +168,12 @@ def explain(error: BaseException) -> int:
         from hashprobe.storage.files import os_error
 
         error = os_error(error, str(error.filename or "a file"))
+    if isinstance(error, UnusedCliTokensError):
+        words = ", ".join(map(repr, error.unused_tokens or ()))
+        error = HashprobeError(
+            f"unexpected {words}: hashprobe COMMAND --help shows what a command takes, "
+            "and in which order"
+        )
     if isinstance(error, HashprobeError | CycloptsError):
         say("error: " + shortened(" ".join(str(error).split())), error=True)
         return 2
@@ -195,5 +203,10 @@ def main(tokens: Sequence[str] | None = None) -> None:
         try:
             build_app().meta(tokens, exit_on_error=False, print_error=False)
             sys.stdout.flush()
-        except (CycloptsError, KeyboardInterrupt, BrokenPipeError) as error:
+        except (CycloptsError, KeyboardInterrupt, OSError) as error:
             sys.exit(explain(error))
+        except SystemExit as end:
+            # What draws help and progress ends the process by itself where nobody reads it.
+            if isinstance(end.__context__, BrokenPipeError):
+                sys.exit(end_silently())
+            raise

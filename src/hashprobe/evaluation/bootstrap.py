@@ -37,7 +37,7 @@ class Bootstrap:
     together with one more query, whose value is the lower end of the range for the lower bound and
     the upper end for the upper bound. For values at the two ends of the range alone it is the exact
     interval of Clopper and Pearson. No case is known in which it holds the mean less often than it
-    says; `benchmarks/coverage.py` simulates it.
+    says; `benchmarks/interval_coverage.py` simulates it.
 
     `percentile` resamples the queries. With few queries or rare large values it holds the mean far
     less often than it says.

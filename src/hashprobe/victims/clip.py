@@ -13,7 +13,7 @@ from hashprobe.codes.packed import check_bits
 from hashprobe.data.queries import check_lengths, own_frames
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Clips, Images, Images8, Lengths, Logits
-from hashprobe.types import MAX_FRAMES
+from hashprobe.types import MAX_FRAMES, check_whole
 from hashprobe.victims.backbones import Weights, build_backbone, hash_layer, last_linear
 from hashprobe.victims.base import Hasher, Normalising, check_clips, frozen_eval
 from hashprobe.victims.memory import fitting, measured_bytes, room
@@ -150,9 +150,8 @@ class VideoHasher(FramewiseHasher):
         chunk: int | None = None,
     ) -> None:
         check_bits(bits)
-        for name, value in (("frames", frames), ("hidden", hidden)):
-            if not 1 <= value <= MAX_FRAMES:
-                raise HashprobeError(f"{name} must be 1 to {MAX_FRAMES}; got {value}")
+        check_whole("frames", frames, most=MAX_FRAMES)
+        check_whole("hidden", hidden, most=MAX_FRAMES)
         network, contract = build_backbone(
             backbone, 8, weights=weights, size=size, batch_norm=False
         )

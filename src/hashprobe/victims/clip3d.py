@@ -13,7 +13,7 @@ from hashprobe.checked import checked
 from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Clips, Logits
-from hashprobe.types import InputContract
+from hashprobe.types import InputContract, check_whole
 from hashprobe.victims.backbones import (
     CLIP_CNNS,
     Weights,
@@ -73,8 +73,7 @@ class Conv3dHasher(Normalising):
         batch_norm: bool = True,
     ) -> None:
         check_bits(bits)
-        if frames < 1:
-            raise HashprobeError(f"frames must be at least 1; got {frames}")
+        check_whole("frames", frames)
         network, contract = video_resnet(backbone, weights, size)
         super().__init__(bits, replace(contract, frames=frames))
         self.backbone, self.batch_norm = backbone, batch_norm

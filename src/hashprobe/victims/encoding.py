@@ -14,7 +14,7 @@ from hashprobe.data.arrays import as_pixels
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Pixels
-from hashprobe.types import Labels
+from hashprobe.types import Labels, check_whole
 from hashprobe.victims.base import Hasher, frozen_eval, in_own_dtype
 from hashprobe.victims.clip import FramewiseHasher, gathered, spread_out
 from hashprobe.victims.passes import note
@@ -99,8 +99,7 @@ def encode_all(victim: Hasher, images: Any, labels: Any, batch_size: int) -> Cod
     from hashprobe.victims.preflight import guarded, preflight
 
     pixels, device = as_pixels(images), device_of(victim)
-    if batch_size < 1:
-        raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
+    check_whole("batch size", batch_size)
     known = None if labels is None else as_labels(labels)
     found = preflight(victim, as_given(pixels), batch_size=batch_size)
     parts = []

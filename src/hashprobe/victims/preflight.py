@@ -21,6 +21,7 @@ from hashprobe.victims.output_checks import (
     check_gradient,
     check_saturation,
     is_suspicious,
+    sign_columns,
 )
 from hashprobe.victims.passes import attend
 
@@ -31,6 +32,10 @@ REPEATED = 1e-4
 """Difference of two passes, in units of the mean |logit|, that rounding does not make."""
 TURNED, MOVED = 0.02, 0.1
 """The same for a query alone and in a batch: for bits that turn over, and for any logit."""
+FEWEST = 3
+"""Pictures from which two signs of one size are no accident."""
+FEW_SIGNS = 0.25
+"""Share of outputs without a gradient up to which an attack is worth while."""
 REPEATS = 3
 """Further passes of the same pictures, where there is a difference."""
 OUTPUTS = 64
@@ -181,7 +186,7 @@ class Passes:
     def one(self, pixels: Tensor, lengths: Lengths | None) -> Logits:
         """Logits of pictures that go through together."""
         given = [pixels.clone()] if lengths is None else [pixels.clone(), lengths.clone()]
-        with naming_pixels(pixels):
+        with naming_pixels(pixels, self.victim):
             logits: Tensor = self.victim(*given)
         check_logits(logits, len(pixels), self.victim.bits)
         self.writes |= not torch.equal(given[0].detach(), pixels.detach())
@@ -210,7 +215,7 @@ def probe(
             "the network writes its outputs into a tensor that it keeps, so that no gradient can "
             "be taken twice: let it return a tensor that is new in every pass"
         )
-    slope = slope_of(raw, leaf) if gradients else None
+    slope = slope_of(raw, leaf, kept=True) if gradients else None
     # A negative of a constant picture may be no number; that is nobody's query.
     there = logits[logits.isfinite().all(1)]
     notes = check_gradient(there, slope, clean) if gradients else []
@@ -218,6 +223,7 @@ def probe(
         notes += check_bits_turn(there, pushed(passes, pixels, lengths), gradients)
     if gradients and not notes:
         check_saturation(there)
+        notes += check_signs(there, raw, leaf)
     shown = tuple(tuple(row[:OUTPUTS].tolist()) for row in logits[: min(2, clean)])
     return Preflight(passes.writes or passes.reused, tuple(notes), shown)
 
@@ -266,7 +272,31 @@ def check_repeated(
         )
 
 
-def slope_of(raw: Logits, leaf: Tensor) -> Tensor | None:
+def check_signs(outputs: Logits, raw: Logits, leaf: Tensor) -> list[str]:
+    """A line on outputs that are signs without a gradient beside others; refuses many of them.
+
+    Raises:
+        HashprobeError: more than a quarter of the outputs are.
+    """
+    columns = sign_columns(outputs)
+    if len(outputs) < FEWEST or not columns.any():
+        return []
+    with torch.enable_grad():
+        some = raw[:, columns.to(raw.device)]
+    slope = slope_of(some, leaf)
+    if slope is not None and slope.any():
+        return []
+    count, bits = int(columns.sum()), outputs.shape[1]
+    text = (
+        f"{count} of {bits} outputs of the network are signs, or saturated, without a gradient: "
+        "hand over what is before the sign or the tanh"
+    )
+    if count > FEW_SIGNS * bits:
+        raise HashprobeError(text)
+    return [f"warning: {text}"]
+
+
+def slope_of(raw: Logits, leaf: Tensor, kept: bool = False) -> Tensor | None:
     """The gradient of a random sum of each picture's logits; None where there is no graph."""
     if not raw.requires_grad:
         return None
@@ -274,17 +304,17 @@ def slope_of(raw: Logits, leaf: Tensor) -> Tensor | None:
     # Random weights: the outputs of a softmax add up to 1, whatever the pixels are.
     weights = torch.randn(raw.shape[1], generator=chance).to(raw)
     with torch.enable_grad():
-        return gradient_to(leaf, (raw * weights).sum())
+        return gradient_to(leaf, (raw * weights).sum(), kept)
 
 
-def gradient_to(leaf: Tensor, total: Tensor) -> Tensor | None:
+def gradient_to(leaf: Tensor, total: Tensor, kept: bool = False) -> Tensor | None:
     """The gradient of a sum; None where its graph does not lead to the pixels.
 
     Raises:
         HashprobeError: a backward pass that fails.
     """
     try:
-        (gradient,) = torch.autograd.grad(total, leaf, allow_unused=True)
+        (gradient,) = torch.autograd.grad(total, leaf, allow_unused=True, retain_graph=kept)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:

@@ -215,7 +215,7 @@ def as_victim(network: Any, pixels: Tensor) -> Hasher:
         raise HashprobeError("a network of clips needs hashprobe.Victim(..., frames=T) around it")
     one = pixels[:1].float() / (1 if pixels.is_floating_point() else 255)
     weight = next((w for w in network.parameters() if w.is_floating_point()), None)
-    with frozen_eval(network), torch.no_grad(), naming_pixels(one):
+    with frozen_eval(network), torch.no_grad(), naming_pixels(one, network):
         logits = network(one if weight is None else one.to(weight.device))
     check_logits(logits, 1, None)
     return Victim(network, bits=logits.shape[1], size=pixels.shape[-1])
