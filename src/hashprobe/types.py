@@ -5,11 +5,13 @@ Shapes: N items, C labels, K bits. The tensor twins live in `hashprobe.tensors`.
 
 import sys
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import Bool, Int8, UInt8
 
+from hashprobe.checked import checked, shown
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import Progress, Silent
 
@@ -26,6 +28,8 @@ Precision = Literal["float32", "bfloat16"]
 """What gradients are computed in; pixels and judgement stay in float32."""
 Filter = Literal["bilinear", "bicubic", "nearest"]
 Fit = Literal["squash", "crop"]
+MAX_SIDE, MAX_FRAMES = 16_384, 65_536
+"""Most pixels of a picture's side, and most frames of a clip."""
 SEEDS = 2**63
 """Seeds are below this number: every generator takes them."""
 COUNTS = 2**31 - 1
@@ -111,6 +115,7 @@ def generator_of(seed: int) -> np.random.Generator:
     return np.random.default_rng(check_seed(seed))
 
 
+@checked
 @dataclass(frozen=True)
 class Budget:
     """How far an attack may move a pixel, in the l-infinity norm (DHTA, section 3.2, equation 8).
@@ -142,6 +147,7 @@ class Budget:
         if self.frames is not None:
             check_whole("frames that an attack changes", self.frames)
 
+    @checked
     def both_readings(self, std: tuple[float, float, float]) -> str:
         """The budget in the other space, too (the paper and its released code differ in this).
 
@@ -193,12 +199,16 @@ class Budget:
         return {k: v for k, v in asdict(self).items() if k not in silent or v != silent[k]}
 
 
+@checked
 @dataclass(frozen=True)
 class InputContract:
     """What a network expects of its images or clips; it travels with the checkpoint.
 
     The caller always hands over float32 RGB in [0, 1]; mean and std are applied inside the
     network. Size, filter and fit say how a picture of another size becomes one of this size.
+
+    Raises:
+        HashprobeError: a value of another type or out of range.
 
     Example:
         >>> InputContract(size=32).fit
@@ -218,7 +228,21 @@ class InputContract:
     frames: int = 0
     """Most frames of a clip that the network sees; 0 for a network of images."""
 
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("size", self.size, 1, MAX_SIDE),
+            ("frames", self.frames, 0, MAX_FRAMES),
+        ):
+            if not low <= value <= high:
+                raise HashprobeError(f"{name} must be {low} to {high}; got {shown(value)}")
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if not all(isfinite(number) for number in numbers):
+                raise HashprobeError(f"{name} must be finite numbers; got {shown(numbers)}")
+        if min(self.std) <= 0:
+            raise HashprobeError(f"std must be above 0 in every channel; got {shown(self.std)}")
 
+
+@checked
 @dataclass(frozen=True)
 class Runtime:
     """How something is computed: where, in which precision, how much at once, and who is told.

@@ -46,6 +46,13 @@ def test_version(hashprobe):
     assert hashprobe("--version").out.strip() == package.__version__
 
 
+def test_the_package_is_a_command_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "hashprobe", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == package.__version__
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("words", ["--help", "--version", "encode --help", "reproduce --list"])
 def test_an_output_that_is_full_or_closed_is_no_traceback(words):
@@ -225,3 +232,9 @@ def test_a_signal_that_is_ignored_stays_ignored():
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_word_that_nobody_takes_is_named_with_where_to_look(hashprobe, tmp_path):
+    said = hashprobe(f"train digits more --out {tmp_path}")
+    assert said.code == 2
+    assert "unexpected 'more'" in said.err and "--help" in said.err

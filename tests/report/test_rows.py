@@ -65,6 +65,14 @@ def test_untouched_queries_come_once_for_each_measure(evaluation):
     assert untouched_rows([nothing]) == []
 
 
+def test_untouched_queries_come_once_for_each_set_of_voters_that_was_left_out(evaluation):
+    one = evaluation()
+    signed = replace(one.floor, signature=one.floor.signature.replace("|q:", "|without:voters|q:"))
+    one = replace(one, floor=signed)
+    other = replace(one, floor=replace(signed, value=signed.value / 2))
+    assert [row.tmap for row in untouched_rows([one, other, one])] == [one.floor, other.floor]
+
+
 def test_curves_are_of_their_codes(evaluation):
     rng = np.random.default_rng(1)
     codes = PackedCodes.from_signs(rng.integers(0, 2, (40, 8)))

@@ -111,6 +111,28 @@ def test_outputs_without_a_gradient_are_refused_for_gradient_attacks(name):
     assert wanted in refused(lambda: hp.attack(victim, pictures(), attack="hag"))
 
 
+def some_signs(count):
+    return lambda z: torch.cat([z[:, :count].sign(), z[:, count:]], 1)
+
+
+@pytest.mark.parametrize("count", [8, 15])
+def test_signs_among_other_outputs_are_counted_and_refused(count):
+    wanted = f"{count} of 16 outputs of the network are signs"
+    assert wanted in refused(lambda: probe(victim_of(some_signs(count))))
+    assert probe(victim_of(some_signs(count)), gradients=False).notes == ()
+
+
+def test_few_signs_among_other_outputs_are_a_warning():
+    (note,) = probe(victim_of(some_signs(2))).notes
+    assert "2 of 16 outputs of the network are signs" in note
+
+
+def test_dead_units_are_no_signs():
+    dead = torch.arange(BITS) < 8
+    victim = victim_of(lambda z: torch.where(dead, torch.linspace(-1, 1, BITS), z))
+    assert probe(victim).notes == ()
+
+
 @pytest.mark.parametrize("name", [n for n in FLAT if FLAT[n][1] != "0 and 1"])
 def test_what_needs_no_gradient_takes_outputs_without_one(name):
     victim, plain = victim_of(FLAT[name][0]), victim_of(lambda z: z)
@@ -127,7 +149,8 @@ def test_what_needs_no_gradient_takes_outputs_without_one(name):
     [
         (torch.sigmoid, "activation='sigmoid'"),
         (lambda z: torch.sigmoid(20 * z), "activation='sigmoid'"),
-        (lambda z: z.softmax(1), "activation='sigmoid'"),
+        (lambda z: z.softmax(1), "before the softmax"),
+        (lambda z: F.relu(z) / 100, "before the last ReLU"),
         (F.hardsigmoid, "activation='sigmoid'"),
         (F.relu, "before the last ReLU"),
         (lambda z: (z > 0).float(), "0 and 1"),
@@ -623,3 +646,15 @@ def test_the_probe_of_a_sound_network_is_two_passes_of_few_pictures():
     victim.network.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
     preflight(victim, Queries(pictures(200)), gradients=True)
     assert seen == [7, 1, 1, 1, 1]
+
+
+def test_weights_in_half_precision_are_told_so():
+    for kind in (torch.float16, torch.bfloat16):
+        victim = hp.Victim(linear().to(kind), bits=BITS, size=8)
+        assert "call .float() first" in refused(lambda v=victim: v.encode(pictures()))
+
+
+def test_a_program_for_one_batch_size_is_told_how_to_export_it():
+    program = torch.export.export(linear(), (torch.rand(2, 3, 8, 8),))
+    victim = hp.Victim(program, bits=BITS, size=8)
+    assert "dynamic_shapes" in refused(lambda: victim.encode(pictures()))

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from hashprobe.attacks.contract import Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
+from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Targets, Tensor
@@ -20,6 +21,7 @@ QUICK_STEPS = 10
 """Steps of the attempts that clips are given first."""
 
 
+@checked
 @dataclass(frozen=True)
 class BitMarginOptions:
     """Options of the bit-margin attack; docs/results/benchmarks.md says why these defaults.
@@ -52,6 +54,7 @@ class BitMarginOptions:
         check_descent(self.steps, self.step_size, None)
 
 
+@checked
 def bit_margin_loss(
     logits: Logits, targets: Targets, sharpness: float | Float[Tensor, "n 1"]
 ) -> Float[Tensor, " n"]:
@@ -85,6 +88,7 @@ def bit_margin_loss(
     return (targets.abs() * losses).mean(1)
 
 
+@checked
 def bit_margin(
     victim: Hasher,
     queries: Queries,

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from hashprobe.attacks.goal import Goal
+from hashprobe.checked import Late, checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images
@@ -15,7 +16,7 @@ from hashprobe.types import Budget, Runtime, check_whole
 if TYPE_CHECKING:
     from hashprobe.victims.base import Hasher as Hasher
 else:
-    Hasher = Any  # so that options and help texts need no torch
+    Hasher = Annotated[Any, Late("hashprobe.victims.base", "Hasher")]  # without torch
 
 LATER = MappingProxyType({"later": True})
 """Metadata of an option that an attack did not have at first: its default is not written into
@@ -54,6 +55,7 @@ class AttackFunction(Protocol):
     ) -> Images: ...
 
 
+@checked
 @dataclass(frozen=True)
 class Attack:
     """One attack as commands, reports and recipes know it.

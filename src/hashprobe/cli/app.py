@@ -159,6 +159,8 @@ def explain(error: BaseException) -> int:
         return end_silently()
     if by_worker(error):
         error = Stopped(signal.SIGTERM)
+    from cyclopts.exceptions import UnusedCliTokensError
+
     if isinstance(error, KeyboardInterrupt):
         say(f"interrupted: {interruption(error)}", error=True)
         return error.code if isinstance(error, Stopped) else 130
@@ -166,6 +168,12 @@ def explain(error: BaseException) -> int:
         from hashprobe.storage.files import os_error
 
         error = os_error(error, str(error.filename or "a file"))
+    if isinstance(error, UnusedCliTokensError):
+        words = ", ".join(map(repr, error.unused_tokens or ()))
+        error = HashprobeError(
+            f"unexpected {words}: hashprobe COMMAND --help shows what a command takes, "
+            "and in which order"
+        )
     if isinstance(error, HashprobeError | CycloptsError):
         say("error: " + shortened(" ".join(str(error).split())), error=True)
         return 2

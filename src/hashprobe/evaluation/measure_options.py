@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties, check_choice
 from hashprobe.types import check_whole
 
 
+@checked
 @dataclass(frozen=True)
 class MeasureOptions:
     """The options of MAP and t-MAP; `hashprobe.evaluation.measures` explains their values.

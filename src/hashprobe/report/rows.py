@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.evaluation.curves import precision_curve, precision_recall_curve
-from hashprobe.evaluation.measurement import measure_of
+from hashprobe.evaluation.measurement import Measurement, measure_of
 from hashprobe.evaluation.outcome import Evaluation
 from hashprobe.report.content import AttackRow, Curve, Kind
 from hashprobe.storage.schema import Cost
@@ -38,10 +38,10 @@ def untouched_rows(evaluations: Iterable[Evaluation]) -> list[AttackRow]:
         []
     """
     rows: list[AttackRow] = []
-    by_tmap, by_map = set[str](), set[str]()
+    by_tmap, by_map = set[tuple[str, float]](), set[str]()
     for result in sorted(evaluations, key=lambda one: one.floor is None):
         if result.floor is not None:
-            known = signature(result.floor) in by_tmap
+            known = way(result.floor) in by_tmap
         else:
             known = signature(result.map_clean) in by_map
         row = AttackRow(
@@ -53,7 +53,7 @@ def untouched_rows(evaluations: Iterable[Evaluation]) -> list[AttackRow]:
         )
         if not known and (row.tmap or row.own_map or row.bits_wrong):
             rows.append(row)
-        by_tmap.add(signature(result.floor))
+        by_tmap.add(way(result.floor))
         by_map.add(signature(result.map_clean))
     return rows
 
@@ -61,6 +61,12 @@ def untouched_rows(evaluations: Iterable[Evaluation]) -> list[AttackRow]:
 def signature(number: object) -> str:
     """The measure behind a number that may be missing, whatever its interval."""
     return measure_of(str(getattr(number, "signature", "")))
+
+
+def way(floor: Measurement | None) -> tuple[str, float]:
+    """How a floor was measured; without the items that voted it is another for other voters."""
+    text = signature(floor)
+    return text, floor.value if floor is not None and "without:voters" in text else 0.0
 
 
 def attack_row(

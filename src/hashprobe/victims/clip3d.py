@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hashprobe.checked import checked
 from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Clips, Logits
@@ -32,6 +33,7 @@ CLIPS = 4
 """Clips that go through the network at once."""
 
 
+@checked
 class Conv3dHasher(Normalising):
     """A video ResNet with a hash layer (Tran et al., CVPR 2018), trained end to end.
 
@@ -135,6 +137,7 @@ def played_again(clips: Clips, lengths: Int64[Tensor, " n"]) -> Float[Tensor, "n
     return clips[torch.arange(len(clips), device=clips.device).unsqueeze(1), frames]
 
 
+@checked
 def clip_hasher(
     backbone: str,
     bits: int,

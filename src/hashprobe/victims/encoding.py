@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes
@@ -23,6 +24,7 @@ MANY = 32
 """Items of which some must differ in their codes."""
 
 
+@checked
 def encode(victim: Hasher, queries: Queries) -> PackedCodes:
     """Codes by the hard sign, in evaluation mode and in float32.
 
@@ -49,6 +51,7 @@ def encode(victim: Hasher, queries: Queries) -> PackedCodes:
         return PackedCodes.from_logits(victim(in_own_dtype(victim, pixels), *lengths))
 
 
+@checked
 def encode_both(victim: Hasher, queries: Queries, moved: Images) -> tuple[PackedCodes, PackedCodes]:
     """Codes of queries and of what became of them, as `encode` has them.
 

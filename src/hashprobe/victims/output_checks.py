@@ -1,7 +1,7 @@
 """What outputs say of a network that cannot be attacked, or whose code says nothing."""
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from hashprobe.errors import HashprobeError
@@ -15,6 +15,10 @@ END = 1e-3
 SATURATED = 0.75
 """Share of saturated outputs above which attacks lose: at .56 they reach what they reach on the
 logits (t-MAP .91 of .92, DHTA on digits), at .88 they lose .08, at .96 half of it."""
+SHARES = 1e-3
+"""How far the outputs of a softmax are from adding up to 1, in half precision."""
+ONE_SIZE = 1e-6
+"""Difference of two sizes, as a share of them, that is none."""
 MANY_BITS = 16
 """Bits from which a code of +1 alone is no accident."""
 REAL = "hand over the real outputs that they are made of"
@@ -72,7 +76,11 @@ def one_code(outputs: Outputs) -> str:
         )
     if values_in(outputs, (0, 1)):
         return f"are 0 and 1, so that every bit is +1: {REAL}"
-    if (outputs >= 0).all() and outputs.amax() <= 1:
+    if sum_to_one(outputs):
+        return "add up to 1, so that every bit is +1: hand over what is before the softmax"
+    # A rectifier gives exact zeros, a sigmoid almost never; one that is saturated gives ones, too.
+    rectified = (outputs == 0).any() and outputs.amax() < 1
+    if (outputs >= 0).all() and outputs.amax() <= 1 and not rectified:
         return f"lie in [0, 1], as those of a sigmoid, so that every bit is +1: {SIGMOID}"
     if (outputs >= 0).all():
         return "are never negative, so that every bit is +1: hand over what is before the last ReLU"
@@ -167,6 +175,29 @@ def check_saturation(outputs: Outputs) -> None:
 def constant(outputs: Outputs) -> bool:
     """Whether all pictures have the same outputs."""
     return bool((outputs == outputs[:1]).all())
+
+
+def sum_to_one(outputs: Outputs) -> bool:
+    """Whether outputs are shares: none is negative, and those of each picture add up to 1."""
+    return bool((outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < SHARES).all())
+
+
+def sign_columns(outputs: Outputs) -> Bool[Tensor, " k"]:
+    """Which bits have outputs of one size that is no bias: they may be signs without a gradient.
+
+    Such a bit has both signs, or the size of another such bit. One that does not change and has a
+    size of its own is that of a dead unit.
+
+    Example:
+        >>> sign_columns(torch.tensor([[0.3, -1.0, 1.0], [0.2, 1.0, 1.0]]).double())
+        tensor([False,  True,  True])
+    """
+    size = outputs.abs()
+    top = size.amax(0)
+    still = ((size - size[:1]).abs().amax(0) <= ONE_SIZE * top) & (top > 0)
+    turned = (outputs > 0).any(0) & (outputs < 0).any(0)
+    shared = ((top - top[:, None]).abs() <= ONE_SIZE * top) & still & still[:, None]
+    return still & (turned | (shared.sum(0) > 1))
 
 
 def values_in(outputs: Outputs, known: tuple[float, ...]) -> bool:

@@ -9,17 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Lengths, Logits
 from hashprobe.victims.base import Hasher, in_own_dtype
-from hashprobe.victims.checks import check_logits
+from hashprobe.victims.checks import check_logits, naming_pixels
 from hashprobe.victims.encoding import device_of, judging
 from hashprobe.victims.output_checks import (
     check_bits_turn,
     check_gradient,
     check_saturation,
     is_suspicious,
+    sign_columns,
 )
 from hashprobe.victims.passes import attend
 
@@ -30,24 +32,19 @@ REPEATED = 1e-4
 """Difference of two passes, in units of the mean |logit|, that rounding does not make."""
 TURNED, MOVED = 0.02, 0.1
 """The same for a query alone and in a batch: for bits that turn over, and for any logit."""
+FEWEST = 3
+"""Pictures from which two signs of one size are no accident."""
+FEW_SIGNS = 0.25
+"""Share of outputs without a gradient up to which an attack is worth while."""
 REPEATS = 3
 """Further passes of the same pictures, where there is a difference."""
 OUTPUTS = 64
 """Outputs of a query that tell how a victim behaves."""
 PUSH = 0.5
 """How far pixels are moved to see whether any bit turns over."""
-TORCH_ERRORS = (
-    AssertionError,
-    AttributeError,
-    IndexError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What torch raises for pictures that a network cannot take."""
 
 
+@checked
 @dataclass(frozen=True)
 class Preflight:
     """What a probe found that is no reason to refuse a victim.
@@ -65,6 +62,7 @@ class Preflight:
     """The first outputs of two clean queries: how the victim behaves."""
 
 
+@checked
 def preflight(
     victim: Hasher, queries: Queries, *, gradients: bool = False, batch_size: int | None = None
 ) -> Preflight:
@@ -93,6 +91,8 @@ def preflight(
         >>> preflight(ImageHasher("small", 16), Queries(torch.rand(2, 3, 32, 32))).writes
         False
     """
+    if batch_size is not None and batch_size < 1:
+        raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
     clean = some_of(queries, device_of(victim))
     pixels, lengths = with_synthetic(clean)
     passes = Passes(victim, batch_size or len(pixels))
@@ -186,19 +186,8 @@ class Passes:
     def one(self, pixels: Tensor, lengths: Lengths | None) -> Logits:
         """Logits of pictures that go through together."""
         given = [pixels.clone()] if lengths is None else [pixels.clone(), lengths.clone()]
-        try:
+        with naming_pixels(pixels, self.victim):
             logits: Tensor = self.victim(*given)
-        except (HashprobeError, torch.OutOfMemoryError):
-            raise
-        except TORCH_ERRORS as error:
-            if "allocate memory" in str(error):
-                raise torch.OutOfMemoryError(str(error)) from error
-            first = (str(error) or type(error).__name__).strip().splitlines()[0]
-            raise HashprobeError(
-                f"the network failed on pixels of shape {tuple(pixels.shape)} "
-                f"({type(error).__name__}: {first}): is it made for this size, and for any number "
-                "of pictures at once?"
-            ) from error
         check_logits(logits, len(pixels), self.victim.bits)
         self.writes |= not torch.equal(given[0].detach(), pixels.detach())
         self.writes |= lengths is not None and not torch.equal(given[1], lengths)
@@ -226,7 +215,7 @@ def probe(
             "the network writes its outputs into a tensor that it keeps, so that no gradient can "
             "be taken twice: let it return a tensor that is new in every pass"
         )
-    slope = slope_of(raw, leaf) if gradients else None
+    slope = slope_of(raw, leaf, kept=True) if gradients else None
     # A negative of a constant picture may be no number; that is nobody's query.
     there = logits[logits.isfinite().all(1)]
     notes = check_gradient(there, slope, clean) if gradients else []
@@ -234,6 +223,7 @@ def probe(
         notes += check_bits_turn(there, pushed(passes, pixels, lengths), gradients)
     if gradients and not notes:
         check_saturation(there)
+        notes += check_signs(there, raw, leaf)
     shown = tuple(tuple(row[:OUTPUTS].tolist()) for row in logits[: min(2, clean)])
     return Preflight(passes.writes or passes.reused, tuple(notes), shown)
 
@@ -282,7 +272,31 @@ def check_repeated(
         )
 
 
-def slope_of(raw: Logits, leaf: Tensor) -> Tensor | None:
+def check_signs(outputs: Logits, raw: Logits, leaf: Tensor) -> list[str]:
+    """A line on outputs that are signs without a gradient beside others; refuses many of them.
+
+    Raises:
+        HashprobeError: more than a quarter of the outputs are.
+    """
+    columns = sign_columns(outputs)
+    if len(outputs) < FEWEST or not columns.any():
+        return []
+    with torch.enable_grad():
+        some = raw[:, columns.to(raw.device)]
+    slope = slope_of(some, leaf)
+    if slope is not None and slope.any():
+        return []
+    count, bits = int(columns.sum()), outputs.shape[1]
+    text = (
+        f"{count} of {bits} outputs of the network are signs, or saturated, without a gradient: "
+        "hand over what is before the sign or the tanh"
+    )
+    if count > FEW_SIGNS * bits:
+        raise HashprobeError(text)
+    return [f"warning: {text}"]
+
+
+def slope_of(raw: Logits, leaf: Tensor, kept: bool = False) -> Tensor | None:
     """The gradient of a random sum of each picture's logits; None where there is no graph."""
     if not raw.requires_grad:
         return None
@@ -290,17 +304,17 @@ def slope_of(raw: Logits, leaf: Tensor) -> Tensor | None:
     # Random weights: the outputs of a softmax add up to 1, whatever the pixels are.
     weights = torch.randn(raw.shape[1], generator=chance).to(raw)
     with torch.enable_grad():
-        return gradient_to(leaf, (raw * weights).sum())
+        return gradient_to(leaf, (raw * weights).sum(), kept)
 
 
-def gradient_to(leaf: Tensor, total: Tensor) -> Tensor | None:
+def gradient_to(leaf: Tensor, total: Tensor, kept: bool = False) -> Tensor | None:
     """The gradient of a sum; None where its graph does not lead to the pixels.
 
     Raises:
         HashprobeError: a backward pass that fails.
     """
     try:
-        (gradient,) = torch.autograd.grad(total, leaf, allow_unused=True)
+        (gradient,) = torch.autograd.grad(total, leaf, allow_unused=True, retain_graph=kept)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
