@@ -311,3 +311,19 @@ def test_the_command_line_says_it_in_one_line(hashprobe, run, content):
     before = (run / "report.html").read_bytes()
     assert str(run / "environment.json") in hashprobe(f"report {run}").error
     assert (run / "report.html").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [("network", "bits", None), ("network", "frozen", "yes"), ("train", "epochs", [30])],
+)
+@pytest.mark.parametrize("command", ["encode {}", "attack p2p {} --queries 2", "report {}"])
+def test_every_command_reads_the_sections_of_a_run(
+    hashprobe, encoded, command, section, name, value
+):
+    path = encoded / RUN
+    content = json.loads(path.read_text())
+    content["config"][section][name] = value
+    path.write_text(json.dumps(content))
+    error = hashprobe(command.format(encoded)).error
+    assert str(path) in error and f"config.{section}.{name} must be" in error

@@ -11,9 +11,8 @@ from hashprobe.audit.attack_step import default_name
 from hashprobe.audit.network import Network
 from hashprobe.audit.protocol import Protocol
 from hashprobe.audit.results import Finished
-from hashprobe.audit.run_io import section_of
+from hashprobe.audit.run_io import SECTIONS, check_sections
 from hashprobe.data.datasets.registry import DataOptions
-from hashprobe.errors import HashprobeError
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
 
@@ -38,11 +37,7 @@ def flags(given: Mapping[str, Any], default: Mapping[str, Any]) -> list[str]:
 
 def commands_of(path: Path, run: Run, attacks: list[Finished]) -> list[str]:
     """The commands behind a run, in order."""
-    try:
-        for name, kind in (("data", DataOptions), ("network", Network), ("train", TrainOptions)):
-            section_of(run, name, kind)
-    except HashprobeError as error:
-        raise HashprobeError(f"{run.path / 'run.json'} is damaged: {error}") from error
+    check_sections(run, *SECTIONS)
     lines = [train_command(path, run.config), shlex.join(["hashprobe", "encode", str(path)])]
     lines += [attack_command(path, finished) for finished in attacks]
     return [*lines, shlex.join(["hashprobe", "report", str(path)])]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hashprobe.audit.network import Network
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.datasets.registry import DataOptions
@@ -17,6 +18,7 @@ from hashprobe.storage.archive import Member, check_members
 from hashprobe.storage.files import read_npz, write_json
 from hashprobe.storage.records import as_record
 from hashprobe.storage.runs import Run
+from hashprobe.training.options import TrainOptions
 from hashprobe.types import Labels, Precision
 from hashprobe.victims.checkpoint import AnyHasher, ModelCard, load_checkpoint
 from hashprobe.victims.precision import imitates_bfloat16
@@ -30,6 +32,8 @@ MEMBERS = {
     "positions": Member("int64", "n"),
 }
 CODES = {"query": "codes/query.npz", "database": "codes/database.npz"}
+SECTIONS: dict[str, Any] = {"data": DataOptions, "network": Network, "train": TrainOptions}
+"""Sections of a run's configuration, with the options that each holds."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,8 @@ def reopen(run: Run) -> tuple[RetrievalData, AnyHasher, ModelCard]:
 
 
 def check_trained(run: Run) -> None:
-    """Refuses a run that is not trained."""
+    """Refuses a run whose network or training is not described rightly, or that is not trained."""
+    check_sections(run, *(name for name in ("network", "train") if name in run.config))
     if not run.finished(*CHECKPOINT):
         raise HashprobeError(f"{run.path} is not trained yet: run hashprobe train first")
 
@@ -165,6 +170,15 @@ def section_of(run: Run, name: str, kind: Any, *, closed: bool = False) -> dict[
         raise HashprobeError(f"config.{name} is missing")
     as_record(run.config[name], kind, f"config.{name}", closed=closed)
     return dict(run.config[name])
+
+
+def check_sections(run: Run, *names: str) -> None:
+    """Refuses a run of which a section of the configuration is missing or has other types."""
+    try:
+        for name in names:
+            section_of(run, name, SECTIONS[name])
+    except HashprobeError as error:
+        raise HashprobeError(f"{run.path / 'run.json'} is damaged: {error}") from error
 
 
 def pick_device(name: str) -> torch.device:
