@@ -39,7 +39,7 @@ from hashprobe.crafting.runner import craft
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
 from hashprobe.data.queries import Queries
-from hashprobe.evaluation.measurement import Measurement, paired_difference
+from hashprobe.evaluation.measurement import TOO_FEW, Measurement, paired_difference
 from hashprobe.evaluation.measures import targeted_mean_average_precision
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Budget, Precision, Runtime
@@ -288,6 +288,8 @@ def precisions() -> tuple[Precision, ...]:
 
 def interval(difference: Measurement) -> str:
     """A difference in points of per cent, with its 95 % interval over the queries."""
+    if difference.low is None or difference.high is None:
+        return f"{100 * difference.value:+.1f} ({TOO_FEW})"
     value, low, high = (100 * v for v in (difference.value, difference.low, difference.high))
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 

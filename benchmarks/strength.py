@@ -218,7 +218,8 @@ class Victim:
         queries, goal, _ = self.others if part == "others" else self.table
         start = time.perf_counter()
         eps = f"{255 * spec.budget.eps:g}of255"
-        words = "-".join([part, name, eps, str(self.setup.steps)]).replace(" ", "")
+        words = "-".join([part, name, eps, f"{self.setup.steps}steps", f"{len(queries)}queries"])
+        words = words.replace(" ", "")
         done = craft(self.hasher, queries, goal, spec, out=self.folder / "attacks" / words)
         found = self.tmap(done.codes, goal)
         print(f"  {part} {name} {eps}: {found}, {time.perf_counter() - start:.0f} s", flush=True)
@@ -278,6 +279,7 @@ def main() -> None:
         work={"type": Path, "help": "folder that keeps victims and attacks"},
         only={"default": "", "help": "only victims whose name holds this"},
         eps={"type": int, "nargs": "*", "help": "in 1/255; by default 2 and 8"},
+        steps={"type": int, "help": "steps of DHTA, in the place of each victim's own"},
     )
     if given.full and given.imagenette is None:
         raise SystemExit("--full needs --imagenette FOLDER")
@@ -288,6 +290,7 @@ def main() -> None:
         for setup in chosen:
             if given.only not in setup.name:
                 continue
+            setup = replace(setup, steps=given.steps or setup.steps)
             print(setup.name, flush=True)
             victim = Victim(setup, work)
             for eps in given.eps or setup.eps:

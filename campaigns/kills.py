@@ -24,7 +24,15 @@ from stage import warm
 COUNT = 100
 SIGNALS = (signal.SIGKILL,) * 8 + (signal.SIGTERM, signal.SIGINT)
 EXPECTED = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
-WEIGHTS = {"train": 25, "encode": 15, "attack": 25, "report": 10, "reproduce": 10, "video": 15}
+WEIGHTS = {
+    "train": 25,
+    "encode": 15,
+    "attack": 20,
+    "deterministic": 5,
+    "report": 10,
+    "reproduce": 10,
+    "video": 15,
+}
 """How many of 100 kills each command gets."""
 
 

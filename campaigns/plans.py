@@ -24,11 +24,16 @@ CLIPS = words_of(
     "24 --optimiser adamw --lr 3e-3 --held-out 0 --augment none --out run"
 )
 ENCODE = ("encode", "run")
-ATTACK = words_of("attack dhta run --queries 6 --steps 20 --batch-size 2 --eps 64/255 --seed 1")
-OTHER = words_of("attack p2p run --queries 6 --steps 20 --batch-size 2 --eps 64/255 --seed 1")
+ATTACK = words_of("attack dhta run --queries 6 --steps 20 --batch-size 1 --eps 64/255 --seed 1")
+OTHER = words_of("attack p2p run --queries 6 --steps 20 --batch-size 1 --eps 64/255 --seed 1")
+"""Queries one by one: a resumed attack would make other batches, with other last digits."""
+FIXED = words_of(
+    "attack dhta run --queries 6 --steps 20 --batch-size 4 --deterministic --eps 64/255 --seed 1"
+)
+"""The mode in which batches stay the same."""
 REPORT = ("report", "run", "--examples", "2")
 REPRODUCE = words_of("reproduce table8 --queries 2 --out run")
-FILM = words_of("attack p2p run --queries 2 --steps 3 --seed 1")
+FILM = words_of("attack p2p run --queries 2 --steps 3 --batch-size 1 --seed 1")
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ def plans() -> tuple[Plan, ...]:
         Plan("train", (), digits),
         Plan("encode", (digits,), ENCODE),
         Plan("attack", (digits, ENCODE), ATTACK),
+        Plan("deterministic", (digits, ENCODE), FIXED),
         Plan("report", (digits, ENCODE, ATTACK), REPORT),
         Plan("reproduce", (), REPRODUCE),
         Plan("video", (CLIPS, ENCODE), film),

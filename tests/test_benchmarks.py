@@ -132,7 +132,7 @@ def test_no_query_reaches_the_code_of_the_overhead_benchmark(benchmark):
 
 def test_intervals_hold_the_mean_as_often_as_they_say(benchmark, capsys):
     """The short form of the simulation, and its table."""
-    coverage = benchmark("coverage")
+    coverage = benchmark("interval_coverage")
     cases = (coverage.CASES[0], coverage.CASES[2], coverage.CASES[3])
     coverage.simulate(benchmark("common").Results("coverage"), 200, cases, (16,))
     out = capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import os
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,28 @@ def cases(rng: np.random.Generator, stage: Stage, number: int) -> Case:
     )
 
 
+class Runs(HTMLParser):
+    """Finds what a browser would run: attributes such as onerror, links of JavaScript, a script."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = ""
+        self.script = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Looks at the attributes of one element."""
+        self.script = tag == "script"
+        for name, value in attrs:
+            code = (value or "").strip().lower().startswith("javascript:")
+            if name.startswith("on") or (code and name in ("href", "src", "action")):
+                self.found = f"{name} of {tag}"
+
+    def handle_data(self, data: str) -> None:
+        """Looks for the planted script."""
+        if self.script and "alert(1)" in data:
+            self.found = "the planted script"
+
+
 def page(work: Path, ended: Ended, text: str) -> str:
     """The page holds the name as text alone, and runs nothing."""
     if (work / "x").exists():
@@ -108,8 +131,10 @@ def page(work: Path, ended: Ended, text: str) -> str:
     content = path.read_text(encoding="utf-8", errors="surrogateescape")
     if text in content and re.search(r"[<>]", text):
         return f"the page holds the name as markup: {text!r}"
-    if "alert(1)</script>" in content or re.search(r"<[^>]+\son\w+\s*=", content):
-        return "the page would run a script"
+    seen = Runs()
+    seen.feed(content)
+    if seen.found:
+        return f"the page would run {seen.found}"
     marks = {mark for mark in content if ord(mark) < 32 and mark not in "\n\r\t"}
     if marks:
         return f"the page holds control characters: {sorted(marks)!r}"

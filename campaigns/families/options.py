@@ -14,13 +14,13 @@ from hashprobe.cli.app import build_app
 
 
 WHOLE = ("1.5", "2.0000001", "nan", "inf", "-inf", "", " ", "abc", "1e400", "0x", "1,5", "1/2",
-         "--", "9" * 5000, "½", "\x1b[31m7", "7\n7", "None", "[1]", "1 2")  # fmt: skip
+         "--", "9" * 5000, "½", "\x1b[31m7", "7\n7", "[1]", "1 2")  # fmt: skip
 """Values that no option of a whole number may take."""
 NUMBER = ("nan", "", " ", "abc", "1e", "0x1", "1,5", "--", "1..2", "\x1b[31m7", "[1]", "1 2",
           "½", "9" * 5000 + "x")  # fmt: skip
 """Values that no option of a number may take."""
 EDGE = ("-1", "0", "1e-400", "1e308", "-0", "inf", "-inf", "1" + "0" * 23, "-" + "9" * 30, "1e30",
-        "２", "1_0", "+3", "007")  # fmt: skip
+        "２", "1_0", "+3", "007", "None")  # fmt: skip
 """Values that some options may take."""
 WORD = ("", " ", "no-such-word", "FLOAT32", "\x1b[31m", "a" * 5000, "<script>", "../x", "0", "é")
 """Words that no choice has."""

@@ -5,11 +5,13 @@ Shapes: N items, C labels, K bits. The tensor twins live in `hashprobe.tensors`.
 
 import sys
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import Bool, Int8, UInt8
 
+from hashprobe.checked import checked, shown
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import Progress, Silent
 
@@ -26,8 +28,14 @@ Precision = Literal["float32", "bfloat16"]
 """What gradients are computed in; pixels and judgement stay in float32."""
 Filter = Literal["bilinear", "bicubic", "nearest"]
 Fit = Literal["squash", "crop"]
+MAX_SIDE, MAX_FRAMES = 16_384, 65_536
+"""Most pixels of a picture's side, and most frames of a clip."""
 SEEDS = 2**63
 """Seeds are below this number: every generator takes them."""
+COUNTS = 2**31 - 1
+"""The largest number of things (steps, epochs, queries, items of a list) that can be asked for."""
+PROCESSES = 1024
+"""The largest number of processes that can be asked for."""
 
 
 def check_seed(seed: object, name: str = "seed") -> int:
@@ -58,6 +66,39 @@ def check_seed(seed: object, name: str = "seed") -> int:
     raise HashprobeError(f"{name} must be a whole number from 0 to 2^63 - 1; got {seen:.80}")
 
 
+def check_whole(name: str, value: object, least: int = 1, most: int = COUNTS) -> int:
+    """Refuses a number of things that is no whole number, or out of range.
+
+    Args:
+        name: what the caller calls it.
+        value: a whole number from least to most.
+        least: the smallest that makes sense.
+        most: the largest; what is beyond it can only be a mistake.
+
+    Returns:
+        The same as an int.
+
+    Raises:
+        HashprobeError: anything else.
+
+    Example:
+        >>> check_whole("workers", 10**9, least=0, most=PROCESSES)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: workers must be at most 1,024; got 1000000000
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise HashprobeError(f"{name} must be a whole number; got {value!r:.80}")
+    number = int(value)
+    if least <= number <= most:
+        return number
+    # Python refuses to write out numbers of thousands of digits.
+    long = abs(number) >= 10**40
+    seen = f"a number of {number.bit_length()} bits" if long else str(number)
+    bound = f"at least {least}" if number < least else f"at most {most:,}"
+    raise HashprobeError(f"{name} must be {bound}; got {seen}")
+
+
 def generator_of(seed: int) -> np.random.Generator:
     """NumPy's default generator for a seed.
 
@@ -74,6 +115,7 @@ def generator_of(seed: int) -> np.random.Generator:
     return np.random.default_rng(check_seed(seed))
 
 
+@checked
 @dataclass(frozen=True)
 class Budget:
     """How far an attack may move a pixel, in the l-infinity norm (DHTA, section 3.2, equation 8).
@@ -102,9 +144,10 @@ class Budget:
         top = 1.0 if self.space == "pixel" else sys.float_info.max
         if not 0 < self.eps <= top:
             raise HashprobeError(f"eps must be above 0 and at most 1 in pixels; got {self.eps}")
-        if self.frames is not None and self.frames < 1:
-            raise HashprobeError(f"an attack must change 1 frame or more; got {self.frames}")
+        if self.frames is not None:
+            check_whole("frames that an attack changes", self.frames)
 
+    @checked
     def both_readings(self, std: tuple[float, float, float]) -> str:
         """The budget in the other space, too (the paper and its released code differ in this).
 
@@ -156,12 +199,16 @@ class Budget:
         return {k: v for k, v in asdict(self).items() if k not in silent or v != silent[k]}
 
 
+@checked
 @dataclass(frozen=True)
 class InputContract:
     """What a network expects of its images or clips; it travels with the checkpoint.
 
     The caller always hands over float32 RGB in [0, 1]; mean and std are applied inside the
     network. Size, filter and fit say how a picture of another size becomes one of this size.
+
+    Raises:
+        HashprobeError: a value of another type or out of range.
 
     Example:
         >>> InputContract(size=32).fit
@@ -181,7 +228,21 @@ class InputContract:
     frames: int = 0
     """Most frames of a clip that the network sees; 0 for a network of images."""
 
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("size", self.size, 1, MAX_SIDE),
+            ("frames", self.frames, 0, MAX_FRAMES),
+        ):
+            if not low <= value <= high:
+                raise HashprobeError(f"{name} must be {low} to {high}; got {shown(value)}")
+        for name, numbers in (("mean", self.mean), ("std", self.std)):
+            if not all(isfinite(number) for number in numbers):
+                raise HashprobeError(f"{name} must be finite numbers; got {shown(numbers)}")
+        if min(self.std) <= 0:
+            raise HashprobeError(f"std must be above 0 in every channel; got {shown(self.std)}")
 
+
+@checked
 @dataclass(frozen=True)
 class Runtime:
     """How something is computed: where, in which precision, how much at once, and who is told.
@@ -194,7 +255,7 @@ class Runtime:
     pixels again.
 
     Raises:
-        HashprobeError: an unknown precision, a batch size below 1 or workers below 0.
+        HashprobeError: an unknown precision, a batch size below 1, workers below 0 or above 1,024.
 
     Example:
         >>> Runtime(batch_size=0)
@@ -228,7 +289,7 @@ class Runtime:
         if self.precision not in get_args(Precision):
             known = " or ".join(get_args(Precision))
             raise HashprobeError(f"precision must be {known}; got {self.precision!r}")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise HashprobeError(f"batch size must be at least 1; got {self.batch_size}")
-        if self.workers is not None and self.workers < 0:
-            raise HashprobeError(f"workers must be 0 (none) or more; got {self.workers}")
+        if self.batch_size is not None:
+            check_whole("batch size", self.batch_size)
+        if self.workers is not None:
+            check_whole("workers", self.workers, 0, PROCESSES)

@@ -213,8 +213,8 @@ def test_bad_input_is_refused_at_the_door(
     victim, images, targets = conv(), random_images(2), random_signs(2, 16)
     wrong_images = {
         r"got max 2\.64: already normalised\?$": images + 1.64,
-        "got uint8: divide by 255": (images * 255).to(torch.uint8),
-        r"shape \(N, 3, H, W\); got \(2, 1, 8, 8\)": images[:, :1],
+        "uint8.*divide by 255": (images * 255).to(torch.uint8),
+        r"3, H, W\).*\(2, 1, 8, 8\)": images[:, :1],
         "got NaN in row 1": torch.stack([images[0], images[1] * torch.nan]),
     }
     for message, wrong in wrong_images.items():

@@ -361,7 +361,7 @@ def test_the_steps_raise_what_the_command_line_prints(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["encode {}", ATTACK])
-@pytest.mark.parametrize("device", ["cuda:7", "nonsense", "meta:x"])
+@pytest.mark.parametrize("device", ["cuda:7", "nonsense", "meta:x", "meta"])
 def test_a_device_that_is_not_there(hashprobe, audit, command, device):
     error = hashprobe(f"{command.format(audit[0])} --device {device}").error
     assert error.startswith(f"device '{device}' is not available here: choose auto or cpu")

@@ -118,7 +118,7 @@ def test_sizes_and_findings_are_shown_and_kept(tmp_path):
 def test_devices_by_name():
     assert pick_device("cpu").type == "cpu"
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    for name in ("cuda:99", "toaster"):
+    for name in ("cuda:99", "toaster", "meta"):
         with pytest.raises(HashprobeError, match="is not available here: choose auto or cpu"):
             pick_device(name)
 

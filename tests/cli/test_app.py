@@ -53,6 +53,29 @@ def test_the_package_is_a_command_too():
     assert done.stdout.strip() == package.__version__
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", ["--help", "--version", "encode --help", "reproduce --list"])
+def test_an_output_that_is_full_or_closed_is_no_traceback(words):
+    command = [sys.executable, "-c", "from hashprobe.cli import main; main()", *words.split()]
+    with open("/dev/full", "w") as full:
+        said = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert said.returncode == 2
+    assert said.stderr.startswith("error: no space left")
+    assert said.stderr.count("\n") == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    said = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (said.returncode, said.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_error_that_cannot_be_shown_keeps_its_exit_code():
+    command = [sys.executable, "-c", "from hashprobe.cli import main; main()", "tain"]
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(command, stderr=full, check=False).returncode == 2
+
+
 # Recipes
 
 

@@ -1,6 +1,11 @@
 """hashprobe attack: budgets and presets."""
 
+from types import SimpleNamespace
+
 import pytest
+
+from hashprobe.errors import HashprobeError
+from hashprobe.types import InputContract
 
 
 # Budgets
@@ -66,18 +71,40 @@ def test_every_attack_runs_with_every_preset(hashprobe, chosen, encoded, attack,
         assert asked["options"]["n_t"] == 9
 
 
+@pytest.fixture
+def of_clips(monkeypatch):
+    """What attacks of a run of clips are told; they stop before they begin."""
+    told = []
+
+    def stop(run, spec, **more):
+        told.append(spec)
+        raise HashprobeError("stopped")
+
+    run = SimpleNamespace(hasher=SimpleNamespace(contract=InputContract(frames=4)))
+    monkeypatch.setattr("hashprobe.audit.run_io.open_run", lambda path: run)
+    monkeypatch.setattr("hashprobe.audit.attack_step.attack_run", stop)
+    return told
+
+
 @pytest.mark.parametrize(
     ("attack", "steps"), [(None, 50), ("dhta", 500), ("p2p", 500), ("hag", 500), ("feature", 20)]
 )
 def test_the_steps_of_a_preset_are_for_the_attacks_that_it_is_of(
-    hashprobe, chosen, encoded, attack, steps
+    hashprobe, of_clips, attack, steps
 ):
+    words = ("attack", *([attack] if attack else []), "run", "--preset", "paper-videos", *FEW)
+    assert "stopped" in hashprobe(*words).error
+    options = of_clips[0].options
+    assert options.steps == steps
+    assert getattr(options, "alpha", None) == (0.1 if steps == 500 else None)
+
+
+@pytest.mark.parametrize("attack", [None, "dhta", "noise"])
+def test_the_preset_of_clips_is_refused_for_pictures(hashprobe, encoded, attack):
     words = ("attack", *([attack] if attack else []), encoded, "--preset", "paper-videos", *FEW)
-    said = hashprobe(*words)
-    assert said.code == 0, said.err
-    options = chosen(encoded, "x")["options"]
-    assert options["steps"] == steps
-    assert options.get("alpha") == (0.1 if steps == 500 else None)
+    error = hashprobe(*words).error
+    assert "paper-videos is for clips" in error and str(encoded) in error
+    assert not (encoded / "attacks").exists()
 
 
 def test_what_is_said_wins_over_the_preset_even_where_it_is_the_default(hashprobe, chosen, encoded):
@@ -91,7 +118,7 @@ def test_what_is_said_wins_over_the_preset_even_where_it_is_the_default(hashprob
 
 
 def test_the_unit_of_the_step_is_an_option(hashprobe, chosen, encoded):
-    words = "--preset paper-videos --steps 2 --step scaled --step-size 0.5"
+    words = "--preset paper --alpha 0.1 --steps 2 --step scaled --step-size 0.5"
     said = hashprobe("attack", "p2p", encoded, *words.split(), *FEW)
     assert said.code == 0, said.err
     options = chosen(encoded, "x")["options"]

@@ -51,6 +51,38 @@ def test_fractions_in_whole_numbers_are_refused(hashprobe, tmp_path, command, op
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("train digits --out OUT", "epochs", 10**23),
+        ("train digits --out OUT", "epochs", 10**10),
+        ("train digits --out OUT", "devices", 10**9),
+        ("train digits --out OUT", "devices", 1000),
+        ("train digits --out OUT", "workers", 10**9),
+        ("train digits --out OUT", "stride", 10**23),
+        ("encode RUN", "workers", 10**9),
+        ("encode RUN", "batch-size", 10**10),
+        ("encode RUN", "top", 10**23),
+        ("attack bit-margin RUN", "restarts", 10**10),
+        ("attack dhta RUN", "steps", 10**10),
+        ("attack dhta RUN", "n-t", 10**10),
+        ("attack dhta RUN", "frames", 10**10),
+        ("attack dhta RUN", "queries", 10**10),
+        ("attack dhta RUN", "repeats", 10**10),
+        ("attack noise RUN", "workers", 10**23),
+        ("report RUN", "examples", 10**10),
+    ],
+)
+def test_numbers_of_things_have_a_bound(hashprobe, audit, tmp_path, command, option, value):
+    run, out = audit[0], tmp_path / "out"
+    before = sorted(run.rglob("*"))
+    line = command.replace("OUT", str(out)).replace("RUN", str(run))
+    said = hashprobe(f"{line} --{option} {value}")
+    assert "must be at most" in said.error and option.split("-")[0] in said.error
+    assert not out.exists()
+    assert sorted(run.rglob("*")) == before
+
+
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e999"])
 @pytest.mark.parametrize("option", ["lr", "minutes", "queries", "training", "warmup"])
 def test_numbers_are_finite(hashprobe, tmp_path, option, value):

@@ -60,7 +60,7 @@ def test_what_does_not_fit_the_codes_is_refused(given, words):
 
 
 def test_the_constructor_takes_multi_hot_labels_alone(as_for_users):
-    with pytest.raises(HashprobeError, match=r"bool \(N, C\); got int64 .*Codes\.of"):
+    with pytest.raises(HashprobeError, match=r"array of bool, \(N, C\).*got .*int64.*as_labels"):
         Codes(PACKED, np.array([0, 1]))
 
 

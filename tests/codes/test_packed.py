@@ -287,7 +287,7 @@ def test_what_is_no_array_is_no_codes(values):
 
 @pytest.mark.parametrize("bits", [8.0, "8", True, [8], np.float64(8)])
 def test_bits_are_one_whole_number(bits, as_for_users):
-    with pytest.raises(HashprobeError, match="bits must be a whole number; got"):
+    with pytest.raises(HashprobeError, match=r"bits must be a whole number.*; got"):
         as_codes(np.full((2, 1), 143, np.uint8), bits)
 
 

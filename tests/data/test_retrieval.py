@@ -31,6 +31,14 @@ def test_labels_of_another_width_are_refused(make_split):
         RetrievalData("test", second, first, second, ("a", "b"))
 
 
+@pytest.mark.parametrize("role", ["query", "training", "database"])
+def test_a_split_without_any_label_is_refused(make_split, role):
+    splits = {name: make_split([1], [[True]]) for name in ("query", "training", "database")}
+    splits[role] = make_split([2], [[False]])
+    with pytest.raises(HashprobeError, match=f"no item of the {role} split carries a label"):
+        RetrievalData("test", *splits.values(), ("a",))
+
+
 def test_labels_in_words(build):
     data = build([1], [2], [3])
     assert data.names_of(np.array([True, True])) == "a, b"

@@ -86,3 +86,14 @@ def test_a_data_set_reports_what_it_left_out(write_tree):
     assert len(data.query) + len(data.database) == 8
     (finding,) = [f for f in data.findings if f.kind == "left out"]
     assert "(1 .csv, 1 .heic, 1 .txt)" in str(finding)
+
+
+@pytest.mark.parametrize(
+    "words", ["train folder --out OUT --root LOOP", "reproduce table1 --root LOOP"]
+)
+def test_a_root_whose_links_lead_in_a_circle(hashprobe, tmp_path, words):
+    loop, out = tmp_path / "loop", tmp_path / "out"
+    loop.symlink_to(loop)
+    error = hashprobe(words.replace("OUT", str(out)).replace("LOOP", str(loop))).error
+    assert str(loop) in error
+    assert not out.exists()

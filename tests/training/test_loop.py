@@ -46,7 +46,7 @@ def test_codes_of_a_class_come_together(small, pictures, loss, optimiser):
 def test_one_step_is_the_step_computed_by_hand(tiny, pictures):
     """SGD with momentum and weight decay on DPH against a memory that holds this batch only."""
     images, labels = pictures(6)
-    given = {"lr": 0.3, "momentum": 0.5, "weight_decay": 0.1, "schedule": "constant"}
+    given = {"loss": "dph", "lr": 0.3, "momentum": 0.5, "weight_decay": 0.1, "schedule": "constant"}
     chosen = options(epochs=1, batch_size=6, optimiser="sgd", pair_weights="none", **given)
     hasher, other = tiny(), tiny()
     (epoch,) = train(hasher, images, labels, chosen)
@@ -203,7 +203,19 @@ def test_a_training_that_diverges_ends_with_one_line_for_every_loss(
 def test_weights_that_the_last_step_made_infinite_are_not_kept(tiny, pictures):
     images, labels = pictures(20)
     with pytest.raises(HashprobeError, match="the weights became inf in epoch 1, step 2: lower lr"):
-        train(tiny(), images, labels, options(lr=1e38, epochs=1))
+        train(
+            tiny(),
+            images,
+            labels,
+            options(
+                loss="dph",
+                optimiser="sgd",
+                schedule="constant",
+                pair_weights="none",
+                lr=1e38,
+                epochs=1,
+            ),
+        )
 
 
 def test_minutes_stop_early(tiny, pictures, tmp_path):

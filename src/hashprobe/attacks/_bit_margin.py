@@ -7,10 +7,11 @@ from jaxtyping import Float
 from hashprobe.attacks.contract import Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
+from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Targets, Tensor
-from hashprobe.types import Budget, Runtime
+from hashprobe.types import Budget, Runtime, check_whole
 
 
 SOFT, SHARP = 0.1, 8.0
@@ -20,6 +21,7 @@ QUICK_STEPS = 10
 """Steps of the attempts that clips are given first."""
 
 
+@checked
 @dataclass(frozen=True)
 class BitMarginOptions:
     """Options of the bit-margin attack; docs/results/benchmarks.md says why these defaults.
@@ -45,15 +47,14 @@ class BitMarginOptions:
     """A bit with a tied vote: plus is +1 (DHTA, equation 7), zero is left alone."""
 
     def __post_init__(self) -> None:
-        if self.n_t < 1:
-            raise HashprobeError(f"n_t must be at least 1; got {self.n_t}")
-        if self.restarts < 0:
-            raise HashprobeError(f"restarts must be 0 or above; got {self.restarts}")
+        check_whole("n_t", self.n_t)
+        check_whole("restarts", self.restarts, least=0)
         if self.tie not in ("plus", "zero"):
             raise HashprobeError(f"tie must be plus or zero; got {self.tie!r}")
         check_descent(self.steps, self.step_size, None)
 
 
+@checked
 def bit_margin_loss(
     logits: Logits, targets: Targets, sharpness: float | Float[Tensor, "n 1"]
 ) -> Float[Tensor, " n"]:
@@ -87,6 +88,7 @@ def bit_margin_loss(
     return (targets.abs() * losses).mean(1)
 
 
+@checked
 def bit_margin(
     victim: Hasher,
     queries: Queries,

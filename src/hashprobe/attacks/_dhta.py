@@ -9,10 +9,11 @@ from jaxtyping import Float
 from hashprobe.attacks.contract import LATER, Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Pool, Tie
+from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Targets, Tensor
-from hashprobe.types import Budget, Runtime
+from hashprobe.types import Budget, Runtime, check_whole
 
 
 ALPHAS = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -24,6 +25,7 @@ StepUnit: TypeAlias = Literal["unit", "scaled"]
 """What `step_size` counts in: l2 length, or l2 length at 224 pixels."""
 
 
+@checked
 @dataclass(frozen=True)
 class DhtaOptions:
     """What DHTA can be told; the defaults are the paper's for images.
@@ -51,8 +53,7 @@ class DhtaOptions:
     sqrt(3 H W / 150,528), so that a value moves as far as with unit at 224 pixels."""
 
     def __post_init__(self) -> None:
-        if self.n_t < 1:
-            raise HashprobeError(f"n_t must be at least 1; got {self.n_t}")
+        check_whole("n_t", self.n_t)
         if self.tie not in ("plus", "zero"):
             raise HashprobeError(f"tie must be plus or zero; got {self.tie!r}")
         check_step_unit(self.step)
@@ -93,6 +94,7 @@ def step_length(pixels: Images, size: float, step: StepUnit) -> float:
     return size * math.sqrt(math.prod(pixels.shape[-3:]) / PAPER_VALUES)
 
 
+@checked
 def alpha_at(step: int, steps: int) -> float:
     """The slope of tanh at a step: 0.1 in the first half, then a tenth each of 0.2 to 1.0.
 
@@ -124,6 +126,7 @@ def slopes(
     return like.new_tensor([alpha_at(step, steps) for step in done.tolist()]).unsqueeze(1)
 
 
+@checked
 def inner_product_loss(
     logits: Logits, targets: Targets, alpha: float | Float[Tensor, "n 1"]
 ) -> Float[Tensor, " n"]:
@@ -149,6 +152,7 @@ def inner_product_loss(
     return -(targets * (alpha * logits).tanh()).mean(1)
 
 
+@checked
 def dhta(
     victim: Hasher,
     queries: Queries,
@@ -206,6 +210,7 @@ def dhta(
 ATTACK = Attack("dhta", dhta, DhtaOptions, title="DHTA", baseline=True)
 
 
+@checked
 @dataclass(frozen=True)
 class Preset:
     """A published setting under its name, with what its authors' evaluation does.

@@ -9,6 +9,7 @@ from hashprobe.attacks._dhta import StepUnit, check_step_unit, step_length
 from hashprobe.attacks.contract import LATER, Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
+from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Tensor
@@ -18,6 +19,7 @@ from hashprobe.types import Budget, Runtime
 Rule = Literal["sign", "pgd"]
 
 
+@checked
 @dataclass(frozen=True)
 class FeatureOptions:
     """What the feature-space attack can be told.
@@ -83,6 +85,7 @@ def feature_loss(
     return (features - targets).square().sum(1)
 
 
+@checked
 def feature(
     victim: Hasher,
     queries: Queries,

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from hashprobe.attacks._dhta import slopes
 from hashprobe.attacks.contract import Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
+from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Tensor
@@ -17,6 +18,7 @@ SLACK = 1e-8
 """Added to the number of bits that still count, which may be 0."""
 
 
+@checked
 @dataclass(frozen=True)
 class HagOptions:
     """What HAG can be told; the defaults are those of its later re-implementations.
@@ -51,6 +53,7 @@ class HagOptions:
                 raise HashprobeError(f"{name} must not be negative; got {getattr(self, name)}")
 
 
+@checked
 def hag_loss(
     logits: Logits,
     clean: Float[Tensor, "n k"],
@@ -89,6 +92,7 @@ def hag_loss(
     return (alike + 1) ** 2 + balance * (resists * soft).mean(1) ** 2
 
 
+@checked
 def hag(
     victim: Hasher,
     queries: Queries,

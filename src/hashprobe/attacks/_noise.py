@@ -6,11 +6,13 @@ import numpy as np
 
 from hashprobe.attacks.contract import Attack, Hasher
 from hashprobe.attacks.goal import Goal
+from hashprobe.checked import checked
 from hashprobe.data.queries import NOISE_STREAM, Queries, seed_of
 from hashprobe.tensors import Images
 from hashprobe.types import Budget, Runtime
 
 
+@checked
 @dataclass(frozen=True)
 class NoiseOptions:
     """Noise has no options but its budget.
@@ -21,6 +23,7 @@ class NoiseOptions:
     """
 
 
+@checked
 def noise(
     victim: Hasher,
     queries: Queries,

@@ -6,11 +6,13 @@ from hashprobe.attacks._dhta import DhtaOptions, StepUnit, check_step_unit, dhta
 from hashprobe.attacks.contract import LATER, Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
+from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.tensors import Images
 from hashprobe.types import Budget, Runtime
 
 
+@checked
 @dataclass(frozen=True)
 class P2pOptions:
     """What P2P can be told; the defaults are the DHTA paper's for images.
@@ -48,6 +50,7 @@ class P2pOptions:
         return "plus"
 
 
+@checked
 def p2p(
     victim: Hasher,
     queries: Queries,

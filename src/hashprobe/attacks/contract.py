@@ -3,19 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from hashprobe.attacks.goal import Goal
+from hashprobe.checked import Late, checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images
-from hashprobe.types import Budget, Runtime
+from hashprobe.types import Budget, Runtime, check_whole
 
 
 if TYPE_CHECKING:
     from hashprobe.victims.base import Hasher as Hasher
 else:
-    Hasher = Any  # so that options and help texts need no torch
+    Hasher = Annotated[Any, Late("hashprobe.victims.base", "Hasher")]  # without torch
 
 LATER = MappingProxyType({"later": True})
 """Metadata of an option that an attack did not have at first: its default is not written into
@@ -54,6 +55,7 @@ class AttackFunction(Protocol):
     ) -> Images: ...
 
 
+@checked
 @dataclass(frozen=True)
 class Attack:
     """One attack as commands, reports and recipes know it.
@@ -95,8 +97,7 @@ def check_descent(steps: int, step_size: float, alpha: float | None) -> None:
     Raises:
         HashprobeError: steps below 1, a step size or an alpha that is not above 0.
     """
-    if steps < 1:
-        raise HashprobeError(f"steps must be at least 1; got {steps}")
+    check_whole("steps", steps)
     if not 0 < step_size < float("inf"):
         raise HashprobeError(f"step_size must be above 0; got {step_size}")
     if alpha is not None and not 0 < alpha < float("inf"):

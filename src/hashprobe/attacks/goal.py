@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int8, Int64
 
+from hashprobe.checked import checked
 from hashprobe.codes.packed import as_numpy
-from hashprobe.data.queries import Queries
+from hashprobe.data.queries import Queries, picked
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Targets
 from hashprobe.types import Labels
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Goal:
     """Where each of Q queries is to be steered; make one by `targeted`, `untargeted` or `targets`.
@@ -53,6 +55,7 @@ class Goal:
             raise HashprobeError("target codes must consist of -1, +1 and, for ties, 0")
 
     @classmethod
+    @checked
     def targeted(cls, codes: Any, labels: Labels | None = None, **parts: Any) -> "Goal":
         """Target codes, one a query.
 
@@ -100,12 +103,14 @@ class Goal:
 
     def take(self, rows: Any) -> "Goal":
         """The goal of some of the queries: rows are a list or an index array."""
+        picked(rows, len(self))
         names = ("codes", "labels", "members", "own_labels")
         parts = {name: getattr(self, name) for name in names}
         some = {name: None if part is None else part[rows] for name, part in parts.items()}
         images = None if self.images is None else self.images.take(rows)
         return replace(self, **some, images=images)
 
+    @checked
     def codes_for(self, pixels: Images, bits: int) -> Targets:
         """The target codes as a tensor beside the pixels that they belong to.
 

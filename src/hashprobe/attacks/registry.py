@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hashprobe.attacks.contract import Attack
+from hashprobe.checked import checked, shown
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import jsonable
 from hashprobe.types import Budget, check_seed
@@ -24,6 +25,7 @@ ATTACKS: Mapping[str, Attack] = MappingProxyType(_known)
 """Every attack by name, in the order in which tables show them."""
 
 
+@checked
 def register(attack: Attack) -> Attack:
     """Makes an attack known to commands, reports and recipes.
 
@@ -62,10 +64,13 @@ def attack_named(name: str) -> Attack:
         True
     """
     if name not in ATTACKS:
-        raise HashprobeError(f"unknown attack {name!r}: choose from {', '.join(sorted(ATTACKS))}")
+        raise HashprobeError(
+            f"unknown attack {shown(name)}: choose from {', '.join(sorted(ATTACKS))}"
+        )
     return ATTACKS[name]
 
 
+@checked
 @dataclass(frozen=True)
 class AttackSpec:
     """What was asked of an attack: all that decides on its result beside victim and queries.
@@ -102,6 +107,7 @@ class AttackSpec:
             raise HashprobeError(f"attack {self.name} takes {known.options.__name__}; got {seen}")
 
     @classmethod
+    @checked
     def of(cls, attack: str | Callable[..., Any], options: Any = None, **more: Any) -> "AttackSpec":
         """The spec of a name, or of a function that is not registered.
 
@@ -112,9 +118,11 @@ class AttackSpec:
         """
         if isinstance(attack, str):
             return cls(attack, options, **more)
+        check_called(attack)
         inner = inspect.unwrap(getattr(attack, "func", attack))
         where = getattr(inner, "__qualname__", type(inner).__qualname__)
-        return cls(f"{inner.__module__}.{where}", options, function=attack, **more)
+        module = getattr(inner, "__module__", type(inner).__module__)
+        return cls(f"{module}.{where}", options, function=attack, **more)
 
     @property
     def attack(self) -> Attack:
@@ -138,6 +146,25 @@ class AttackSpec:
         )
         bound = bound_to(self.function)
         return {**record, "bound": bound} if bound else record
+
+
+def check_called(attack: Callable[..., Any]) -> None:
+    """Refuses a function that cannot be called as an `AttackFunction` is."""
+    named = ("budget", "options", "seed", "runtime")
+    if isinstance(attack, type):
+        raise HashprobeError(f"an attack is a name or a function; got {shown(attack)}")
+    try:
+        # A module takes whatever its own forward takes.
+        inspect.signature(getattr(attack, "forward", attack)).bind(
+            None, None, None, **dict.fromkeys(named)
+        )
+    except TypeError as error:
+        raise HashprobeError(
+            "an attack is called as attack(victim, queries, goal, budget=, options=, seed=, "
+            f"runtime=); {shown(attack)} cannot be: {error}"
+        ) from error
+    except ValueError:
+        return  # a function of C, which does not say
 
 
 def bound_to(function: Any) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int8, Int64
 
 from hashprobe.attacks.goal import Goal
+from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes, labels_of
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes
@@ -19,13 +20,14 @@ from hashprobe.data.queries import (
     seed_of,
 )
 from hashprobe.errors import HashprobeError
-from hashprobe.types import Labels
+from hashprobe.types import Labels, check_whole
 
 
 Tie = Literal["plus", "zero"]
 Pool = Literal["differs", "disjoint"]
 
 
+@checked
 def targets(
     database: Codes,
     *,
@@ -96,6 +98,7 @@ def examples(database: Codes, goal: Goal) -> Queries | None:
     return as_queries(database.pictures[goal.members[:, 0]])
 
 
+@checked
 def vote(signs: Int8[np.ndarray, "*q n k"], *, tie: Tie = "plus") -> Int8[np.ndarray, "*q k"]:
     """The majority of n codes in each bit (DHTA, section 3.2, algorithm 1, equations 6 and 7).
 
@@ -128,6 +131,7 @@ def vote(signs: Int8[np.ndarray, "*q n k"], *, tie: Tie = "plus") -> Int8[np.nda
     return winner.astype(np.int8)
 
 
+@checked
 def anchor_code(codes: PackedCodes, *, tie: Tie = "plus") -> Int8[np.ndarray, " k"]:
     """The anchor code of a set of codes: `vote` over all of them (DHTA, algorithm 1).
 
@@ -148,6 +152,7 @@ def anchor_code(codes: PackedCodes, *, tie: Tie = "plus") -> Int8[np.ndarray, " 
     return vote(codes.signs(), tie=tie)
 
 
+@checked
 def draw_target_labels(
     query_labels: Labels,
     database_labels: Bool[np.ndarray, "d c"],
@@ -229,6 +234,7 @@ def draw_target_labels(
     return chosen
 
 
+@checked
 def draw_target_codes(
     database_codes: PackedCodes,
     database_labels: Bool[np.ndarray, "d c"],
@@ -268,10 +274,11 @@ def draw_target_codes(
         >>> drawn.codes, drawn.members.shape
         (array([[-1, -1, -1, -1, -1, -1, -1, -1]], dtype=int8), (1, 3))
     """
-    if n_t < 1:
-        raise HashprobeError(f"n_t must be at least 1; got {n_t}")
+    check_whole("n_t", n_t)
     ids = checked_ids(query_ids, len(target_labels))
     check_label_sets(target_labels, database_labels)
+    if n_t > len(database_labels):
+        raise HashprobeError(f"n_t is {n_t} but the database has {len(database_labels)} items")
     if len(database_codes) != len(database_labels):
         raise HashprobeError(
             f"{len(database_labels)} database labels for {len(database_codes)} database codes"

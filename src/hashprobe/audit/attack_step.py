@@ -34,7 +34,7 @@ from hashprobe.evaluation.spread import between_runs
 from hashprobe.storage.files import remove
 from hashprobe.storage.lock import SCRATCH, hold, refuse_held
 from hashprobe.storage.schema import AttackRecord, Cost
-from hashprobe.types import Budget, Runtime
+from hashprobe.types import Budget, Runtime, check_whole
 from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.encoding import device_of, encode
 from hashprobe.victims.memory import keep_freed_memory
@@ -97,14 +97,13 @@ def attack_run(
         >>> result.perceptibility.linf_255 <= 8, [p.name for p in folder.glob("attacks/*")]
         (True, ['noise-8of255-seed0'])
     """
-    if repeats < 1:
-        raise HashprobeError(f"repeats must be 1 or more; got {repeats}")
+    check_whole("repeats", repeats)
     spec = replace(spec, seed=protocol.seed)
     device, progress = pick_device(runtime.device), runtime.progress
     say_precision(progress, runtime.precision, device)
     keep_freed_memory()
     name = default_name(spec.name, spec.budget, spec.seed) if name is None else name
-    if name in ("", "..") or Path(name).name != name:
+    if name in ("", "..") or "\0" in name or Path(name).name != name:
         raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
     victim = run if isinstance(run, EncodedRun) else open_run(run)
     refuse_held(victim.run.path)

@@ -10,6 +10,7 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import DEFAULT, AttackSpec, attack_named
 from hashprobe.audit.quick_report import write_quick_report
 from hashprobe.audit.results import RESULT
+from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes, labels_of
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes
@@ -26,6 +27,7 @@ from hashprobe.types import Budget, Runtime
 from hashprobe.victims.wrap import as_victim
 
 
+@checked
 def attack(
     victim: Any,
     queries: Any,
@@ -172,6 +174,7 @@ class Outcome(Evaluation):
         return Path(path)
 
 
+@checked
 def evaluate(
     attacked: AttackResult, database: Codes, *, labels: Any = None, **options: Any
 ) -> Outcome:

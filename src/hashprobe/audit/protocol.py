@@ -7,7 +7,7 @@ from hashprobe.data.crf import CRF, check_crf
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
-from hashprobe.types import check_seed
+from hashprobe.types import check_seed, check_whole
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,8 @@ class Protocol:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        for name, least in (("queries", 1), ("minimum", 1), ("top", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise HashprobeError(f"{name} must be at least {least}; got {value}")
+        check_whole("queries", self.queries)
+        check_whole("minimum", self.minimum)
         self.measures()  # refused before anything is computed
         check_crf(self.crf)
         if self.codec == "none" and self.crf != CRF:

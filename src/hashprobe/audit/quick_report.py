@@ -20,6 +20,7 @@ from hashprobe.report.content import Curve, Example, Picture, ReportData, Retrie
 from hashprobe.report.page import write_report
 from hashprobe.report.rows import UNTOUCHED, attack_row, budget_text, curves_of, untouched_rows
 from hashprobe.storage.environment import environment, hashprobe_version
+from hashprobe.types import check_whole
 
 
 def write_quick_report(
@@ -73,8 +74,7 @@ def write_quick_report(
         ...     database=database) > 10_000
         True
     """
-    if examples < 0:
-        raise HashprobeError(f"examples must be 0 or more; got {examples}")
+    check_whole("examples", examples, least=0)
     if len(queries) != len(attacked):
         raise HashprobeError(f"{len(attacked)} attacked queries for {len(queries)} queries")
     name, budget = title_of(spec.name), budget_text(spec.budget)

@@ -36,10 +36,10 @@ from hashprobe.report.rows import (
     untouched_rows,
 )
 from hashprobe.storage.environment import Environment
-from hashprobe.storage.guards import OWN_PARTS
+from hashprobe.storage.guards import OWN_PARTS, resolved
 from hashprobe.storage.records import read_record
 from hashprobe.storage.runs import Run
-from hashprobe.types import Labels
+from hashprobe.types import Labels, check_whole
 from hashprobe.victims.checkpoint import ModelCard
 
 
@@ -95,8 +95,7 @@ def report_run(
         >>> report_run(folder, examples=2).name
         'report.html'
     """
-    if examples < 0:
-        raise HashprobeError(f"examples must be 0 or more; got {examples}")
+    check_whole("examples", examples, least=0)
     run = Run.open(path)
     where = page_place(run, out)
     query, database = load_codes(run, "query"), load_codes(run, "database")
@@ -153,7 +152,7 @@ def page_place(run: Run, out: Path | None) -> Path:
     """Where the page goes: report.html of the run, or any path that is no part of the run."""
     if out is None:
         return run.path / "report.html"
-    whole, place = run.path.resolve(), out.parent.resolve() / out.name
+    whole, place = resolved(run.path), resolved(out.parent) / out.name
     inside = place.relative_to(whole).parts if place.is_relative_to(whole) else ()
     if inside and inside[0] in OWN_PARTS - {"report.html"}:
         raise HashprobeError(f"{out} is a part of the run: choose another place for the page")

@@ -182,7 +182,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if gpus else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        # A device without values, such as meta, computes nothing.
+        torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         there = ", ".join(["cpu", *(f"cuda:{i}" for i in range(gpus))])
         raise HashprobeError(

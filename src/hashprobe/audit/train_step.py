@@ -33,6 +33,7 @@ from hashprobe.training.loop import Epoch, train
 from hashprobe.training.losses.csq import csq_centres
 from hashprobe.training.losses.registry import LOSSES
 from hashprobe.training.options import PAPER_IMAGES, TrainOptions
+from hashprobe.training.processes import open_fabric
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.checkpoint import AnyHasher, ModelCard, save_checkpoint
@@ -113,7 +114,9 @@ def train_run(
     torch.manual_seed(options.seed)
     hasher = build(network, data.video)
     check_frozen(network, hasher)
-    centres_of(options, len(data.label_names), network.bits)  # what it refuses leaves no folder
+    # What these refuse leaves no folder behind.
+    centres_of(options, len(data.label_names), network.bits)
+    open_fabric(options)
     with hold(path):
         run = Run.create(path, config)
         if run.finished(*CHECKPOINT):

@@ -208,5 +208,10 @@ def main(tokens: Sequence[str] | None = None) -> None:
         try:
             build_app().meta(tokens, exit_on_error=False, print_error=False)
             sys.stdout.flush()
-        except (CycloptsError, KeyboardInterrupt, BrokenPipeError) as error:
+        except (CycloptsError, KeyboardInterrupt, OSError) as error:
             sys.exit(explain(error))
+        except SystemExit as end:
+            # What draws help and progress ends the process by itself where nobody reads it.
+            if isinstance(end.__context__, BrokenPipeError):
+                sys.exit(end_silently())
+            raise

@@ -138,11 +138,18 @@ def build(attack: Attack) -> Callable[..., None]:
         json_: Json = False,
     ) -> None:
         from hashprobe.audit.attack_step import attack_run
+        from hashprobe.audit.run_io import open_run
         from hashprobe.cli.terminal import Terminal
 
+        opened = open_run(run)
+        if preset == "paper-videos" and not opened.hasher.contract.frames:
+            raise HashprobeError(
+                f"--preset paper-videos is for clips, and {run} is a run of pictures: "
+                "choose --preset paper"
+            )
         # `preset_options` has put the values of `preset` into the others.
         result = attack_run(
-            run,
+            opened,
             AttackSpec(attack.name, options, budget.budget),
             protocol=protocol,
             name=name,

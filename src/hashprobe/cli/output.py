@@ -1,6 +1,7 @@
 """What commands print, with names of files and labels shown as they are."""
 
 import sys
+from contextlib import suppress
 
 from hashprobe.text import visible
 
@@ -18,7 +19,9 @@ def say(text: str, *, error: bool = False, end: str = "\n") -> None:
         class :dog: [bold] \x1b[31m
     """
     stream = sys.stderr if error else sys.stdout
-    print(showable(text, stream.encoding), file=stream, end=end)
+    # A full disk behind standard error must not hide the exit code.
+    with suppress(*((OSError,) if error else ())):
+        print(showable(text, stream.encoding), file=stream, end=end)
 
 
 def showable(text: str, encoding: str | None) -> str:

@@ -62,13 +62,14 @@ class SettingFlags:
     def load(self) -> "Setting":
         """The setting."""
         from hashprobe.paper.settings import has_bench, load_setting
+        from hashprobe.storage.guards import resolved
 
         setting = load_setting(
             self.dataset,
             self.scale or ("bench" if has_bench(self.dataset) else "paper"),
             self.attack_preset,
-            root=self.root.resolve() if self.root else None,
-            lists=self.lists.resolve() if self.lists else None,
+            root=resolved(self.root) if self.root else None,
+            lists=resolved(self.lists) if self.lists else None,
         )
         queries = setting.queries if self.queries is None else self.queries
         return replace(

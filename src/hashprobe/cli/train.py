@@ -10,6 +10,7 @@ from hashprobe.audit.network import TRAIN_PRESETS, Network
 from hashprobe.cli.flags import FLAT, Flag, Json, RuntimeFlags, print_json
 from hashprobe.cli.presets import fill, non_defaults
 from hashprobe.data.datasets.registry import DataOptions, data_help
+from hashprobe.storage.guards import resolved
 from hashprobe.training.options import TrainOptions
 
 
@@ -30,7 +31,7 @@ class DataFlags(DataOptions):
     def of(self, name: str) -> DataOptions:
         """The options of the data set of a name, with absolute folders."""
         places = {
-            option: path.resolve()
+            option: resolved(path)
             for option, path in (("root", self.root), ("lists", self.lists))
             if path is not None
         }

@@ -13,6 +13,9 @@ from hashprobe.errors import HashprobeError
 
 WHOLE = re.compile(r"[+-]?([0-9][0-9_]*|0x[0-9a-f_]+|0o[0-7_]+|0b[01_]+)", re.IGNORECASE)
 
+LARGEST = 1e20
+"""Whole numbers beyond it are no number of anything; seeds have their own bound."""
+
 
 def check_values(_: Any, commands: tuple[str, ...], arguments: Any) -> None:
     """The last source of options: refuses values that would be read as something else.
@@ -78,3 +81,5 @@ def check_number(name: str, text: str, kinds: set[Any]) -> None:
         raise HashprobeError(f"{name} must be a whole number; got {text:.80}")
     if not math.isfinite(value):
         raise HashprobeError(f"{name} must be a finite number; got {text:.80}")
+    if float not in kinds and abs(value) > LARGEST and not name.endswith("seed"):
+        raise HashprobeError(f"{name} must be at most 10^20; got {text:.80}")

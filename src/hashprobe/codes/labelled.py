@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from hashprobe.checked import checked, shown
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes, as_codes
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Labels
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Codes:
     """N codes of K bits, with their labels and their pictures where these are known.
@@ -37,12 +39,16 @@ class Codes:
         if labels is not None and (labels.ndim != 2 or labels.dtype != np.bool_):
             seen = f"{labels.dtype} of shape {labels.shape}"
             raise HashprobeError(f"labels must be bool (N, C); got {seen}: use Codes.of")
+        if not hasattr(self.pictures, "shape") and self.pictures is not None:
+            seen = shown(self.pictures)
+            raise HashprobeError(f"pictures must be an array or a tensor, (N, 3, H, W); got {seen}")
         for name, given in (("labels", labels), ("pictures", self.pictures)):
-            count = len(self) if given is None else given.shape[0]
+            count = len(self) if given is None else next(iter(given.shape), 0)
             if count != len(self):
                 raise HashprobeError(f"{count} {name} for {len(self)} codes")
 
     @classmethod
+    @checked
     def of(
         cls, codes: Any, labels: Any = None, *, bits: int | None = None, pictures: Any = None
     ) -> "Codes":

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
+from hashprobe.checked import checked
 from hashprobe.codes.packed import as_numpy
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Labels
@@ -14,6 +15,7 @@ AnyLabels: TypeAlias = Bool[np.ndarray, "_ _"] | Integer[np.ndarray, " _"]
 """Multi-hot (N, C), or one class an item, (N,) from 0."""
 
 
+@checked
 def as_labels(values: Any, classes: int | None = None) -> Labels:
     """Reads labels as multi-hot.
 
@@ -34,6 +36,8 @@ def as_labels(values: Any, classes: int | None = None) -> Labels:
         array([[False, False,  True],
                [ True, False, False]])
     """
+    if classes is not None and classes < 1:
+        raise HashprobeError(f"classes must be at least 1; got {classes}")
     array = as_classes(read(values))
     if array.ndim == 2:
         return multi_hot(array, classes)
@@ -42,7 +46,13 @@ def as_labels(values: Any, classes: int | None = None) -> Labels:
     if array.size and array.max() >= width:
         where = int(np.argmax(array))
         raise HashprobeError(f"label {array[where]} of item {where} is not below {width} classes")
-    result = np.zeros((len(array), width), dtype=bool)
+    try:
+        result = np.zeros((len(array), width), dtype=bool)
+    except (MemoryError, ValueError) as error:
+        raise HashprobeError(
+            f"{len(array)} items over {width} classes do not fit into memory: number the classes "
+            "by numpy.unique(labels, return_inverse=True)[1]"
+        ) from error
     result[np.arange(len(array)), array] = True
     return result
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.archive import Member, check_members
@@ -13,6 +14,7 @@ from hashprobe.storage.files import read_npz, write_npz
 MEMBERS = {"data": Member("uint8", "n b"), "bits": Member("whole")}
 
 
+@checked
 def save_codes(path: str | Path, codes: PackedCodes) -> None:
     """Writes codes to a file that appears whole or not at all.
 
@@ -33,6 +35,7 @@ def save_codes(path: str | Path, codes: PackedCodes) -> None:
     write_npz(path, {"data": codes.data, "bits": np.array(codes.bits)})
 
 
+@checked
 def load_codes(path: str | Path) -> PackedCodes:
     """Reads codes that `save_codes` wrote; nothing in the file is executed.
 

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int32, Integer, Shaped, UInt, UInt8, UInt16
 
+from hashprobe.checked import checked, shown
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.archive import check_numbers
-from hashprobe.storage.strict_json import shown_short
 from hashprobe.types import PackedBits, Signs
 
 
@@ -60,6 +60,7 @@ class PackedCodes:
         check_packed(self.data, self.bits)
 
     @classmethod
+    @checked
     def empty(cls, bits: int) -> PackedCodes:
         """No codes of K bits, for an index or a result that grows.
 
@@ -138,6 +139,7 @@ class PackedCodes:
         return cls(np.packbits(array >= 0, axis=1), array.shape[1])
 
     @classmethod
+    @checked
     def concatenate(cls, parts: Sequence[PackedCodes]) -> PackedCodes:
         """Joins codes of the same length in the order given.
 
@@ -193,6 +195,7 @@ class PackedCodes:
         return f"PackedCodes({len(self)} x {self.bits} bits)"
 
 
+@checked
 def as_codes(values: Any, bits: int | None = None) -> PackedCodes:
     """Reads codes in any of the accepted forms.
 
@@ -245,6 +248,7 @@ def is_packed_bit(array: np.ndarray) -> bool:
     return packed and int(array.max()) > 1
 
 
+@checked
 def hamming(a: PackedCodes, b: PackedCodes) -> Int32[np.ndarray, "n m"]:
     """Hamming distances of every code of one set to every code of another.
 
@@ -276,6 +280,7 @@ def hamming(a: PackedCodes, b: PackedCodes) -> Int32[np.ndarray, "n m"]:
     return result
 
 
+@checked
 def paired_hamming(a: PackedCodes, b: PackedCodes) -> Int32[np.ndarray, " n"]:
     """Hamming distance of each code to its partner in the other set.
 
@@ -336,9 +341,9 @@ def check_bits(bits: Any) -> None:
         hashprobe.errors.HashprobeError: a code must have 1 to 4096 bits; got 0
     """
     if not isinstance(bits, int | np.integer) or isinstance(bits, bool):
-        raise HashprobeError(f"bits must be a whole number; got {shown_short(bits)}")
+        raise HashprobeError(f"bits must be a whole number; got {shown(bits)}")
     if not 1 <= bits <= MAX_BITS:
-        raise HashprobeError(f"a code must have 1 to {MAX_BITS} bits; got {bits}")
+        raise HashprobeError(f"a code must have 1 to {MAX_BITS} bits; got {shown(bits)}")
 
 
 def bytes_of(bits: int) -> int:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int8, Int64
 from torch import Tensor
 
 from hashprobe.attacks.registry import AttackSpec
+from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.query_files import (
     QueryRecord,
@@ -73,6 +74,7 @@ class LazyPixels:
         return torch.from_numpy(getattr(one, self.part))
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class AttackResult:
     """Q attacked queries, encoded again by the library: as floats and as 8-bit images.
@@ -192,6 +194,7 @@ class AttackResult:
         )
 
     @classmethod
+    @checked
     def load(cls, folder: str | Path) -> "AttackResult":
         """Reads a folder that an attack or `save` has written.
 
@@ -222,6 +225,7 @@ class AttackResult:
         queries = [without_pixels(read_query(folder, record.recipe, i)) for i in ids]
         return cls.collect(queries, ids, record.recipe, folder)
 
+    @checked
     def save(self, folder: str | Path) -> Path:
         """Writes the result as a folder that `load` reads: `attack.json`, arrays and pictures.
 

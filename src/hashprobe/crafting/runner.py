@@ -13,6 +13,7 @@ import torch
 
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
+from hashprobe.checked import checked, shown
 from hashprobe.crafting.attack_folder import check_behaviour, check_victim, open_folder
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.deterministic import fixed_batches, repeatable, said
@@ -49,6 +50,7 @@ JUDGED = 32
 """Queries encoded at once: plenty for a processor, little for a memory."""
 
 
+@checked
 def craft(
     victim: Hasher,
     queries: Queries,
@@ -244,6 +246,8 @@ class Chunk:
                     seed=spec.seed,
                     runtime=replace(runtime, watch=self),
                 )
+            if not isinstance(moved, torch.Tensor):
+                raise HashprobeError(f"the attack returned {shown(moved)}, not a tensor of pixels")
             if moved.shape != queries.pixels.shape:
                 raise HashprobeError(
                     f"the attack returned shape {tuple(moved.shape)} for "

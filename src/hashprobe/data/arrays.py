@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hashprobe.checked import shown
 from hashprobe.data.queries import Queries, QueryIds
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.archive import check_numbers
@@ -47,6 +48,8 @@ def as_pixels(values: Any, what: str = "images") -> Pixels:
         raise HashprobeError(
             f"{what} must be an array, a tensor or a list of pictures; got {seen}"
         ) from error
+    if pixels.is_meta or pixels.layout != torch.strided:
+        raise HashprobeError(f"{what} must be a dense tensor with values; got {shown(pixels)}")
     check_shape(pixels, what)
     if pixels.dtype == torch.uint8:
         return pixels

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Integer
 
+from hashprobe.checked import checked, shown
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Frames, Images, Images8, Lengths, Tensor
 from hashprobe.types import Labels, check_seed
@@ -19,6 +21,7 @@ LABEL_STREAM, MEMBER_STREAM, NOISE_STREAM, START_STREAM = range(4)
 """Purposes of chance; every restart has a stream of its own, from START_STREAM + 1 on."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Queries:
     """N images or clips with what belongs to them.
@@ -69,7 +72,7 @@ class Queries:
 
     def take(self, rows: Any) -> "Queries":
         """Some of the queries: rows are a list, a slice, or an index tensor."""
-        places = np.arange(len(self))[rows if not hasattr(rows, "cpu") else rows.cpu().numpy()]
+        places = picked(rows, len(self))
         return Queries(
             self.pixels[rows],
             tuple(self.ids[place] for place in places),
@@ -89,6 +92,30 @@ class Queries:
             pixels = pixels.float() / 255
         lengths = None if self.lengths is None else self.lengths.to(device)
         return Queries(pixels, self.ids, lengths, self.labels)
+
+
+def picked(rows: Any, count: int) -> Integer[np.ndarray, " m"]:
+    """The places of some of so many queries: rows are a list, a slice, or an index array."""
+    try:
+        index = rows.cpu().numpy() if hasattr(rows, "cpu") else rows
+        index = index if isinstance(index, slice) else np.asarray(index)
+        if isinstance(index, np.ndarray) and not index.size:
+            index = index.astype(np.int64)
+        places: np.ndarray = np.arange(count)[index]
+    except (
+        AttributeError,
+        IndexError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
+        raise HashprobeError(
+            f"rows must be places among {count} queries; got {shown(rows)}"
+        ) from error
+    if places.ndim != 1:
+        raise HashprobeError(f"rows must be a list, a slice or an index; got {shown(rows)}")
+    return places
 
 
 def own_frames(pixels: Tensor, lengths: Lengths | None) -> Frames:
@@ -127,7 +154,12 @@ def checked_ids(query_ids: QueryIds | None, n: int) -> tuple[int, ...]:
     """
     if query_ids is None:
         return tuple(range(n))
-    ids = tuple(int(i) for i in query_ids)
+    try:
+        ids = tuple(index(i) for i in query_ids)
+    except (TypeError, RuntimeError) as error:
+        raise HashprobeError(
+            f"query ids must be whole numbers from 0; got {shown(query_ids)}"
+        ) from error
     if len(ids) != n:
         raise HashprobeError(f"{len(ids)} query ids for {n} queries: give one id per query")
     if any(i < 0 for i in ids):

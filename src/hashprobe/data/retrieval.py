@@ -27,8 +27,9 @@ class RetrievalData:
         notes: findings of the loader.
 
     Raises:
-        HashprobeError: an empty split, images beside clips, label widths that differ, two labels of
-            one name, an unseen label that has no name or that a query or training item carries.
+        HashprobeError: an empty split or one without labels, images beside clips, label widths that
+            differ, two labels of one name, an unseen label that has no name or that a query or
+            training item carries.
 
     Example:
         >>> from hashprobe.data.datasets.digits import load_digits
@@ -72,6 +73,11 @@ class RetrievalData:
                 raise HashprobeError(
                     f"{self.name}: {role} labels are {split.labels.shape[1]} wide, "
                     f"but there are {len(self.label_names)} label names"
+                )
+            if not split.labels.any():
+                raise HashprobeError(
+                    f"{self.name}: no item of the {role} split carries a label: nothing can be "
+                    "measured with it"
                 )
             digests[role] = split.digests()
         seen = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from hashprobe.data.findings import Finding
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import os_error
+from hashprobe.storage.guards import resolved
 
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
@@ -65,7 +66,7 @@ class Tree:
             HashprobeError: a link leads back to a folder that it is in, or a folder cannot be read.
         """
         folder = self.root / part
-        found = list(below(folder, tuple(map(identity, folder.resolve().parents))))
+        found = list(below(folder, tuple(map(identity, resolved(folder).parents))))
         self.seen.update(map(self.name, found))
         return found
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
+from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.ranking import check_choice
 from hashprobe.types import check_seed
@@ -25,6 +26,7 @@ BOUNDS = (0.0, 1.0)
 """The range of a measure that is a share."""
 
 
+@checked
 @dataclass(frozen=True)
 class Bootstrap:
     """How the interval of a mean over queries is computed.
@@ -35,7 +37,7 @@ class Bootstrap:
     together with one more query, whose value is the lower end of the range for the lower bound and
     the upper end for the upper bound. For values at the two ends of the range alone it is the exact
     interval of Clopper and Pearson. No case is known in which it holds the mean less often than it
-    says; `benchmarks/coverage.py` simulates it.
+    says; `benchmarks/interval_coverage.py` simulates it.
 
     `percentile` resamples the queries. With few queries or rare large values it holds the mean far
     less often than it says.
@@ -66,6 +68,7 @@ class Bootstrap:
         check_choice("method", self.method, Method)
         check_seed(self.seed)
 
+    @checked
     def interval(
         self, per_query: Float64[np.ndarray, "q p"], bounds: tuple[float, float] = BOUNDS
     ) -> tuple[Float64[np.ndarray, " p"], Float64[np.ndarray, " p"]]:
@@ -99,6 +102,7 @@ class Bootstrap:
             low[column], high[column] = (least[column] + width * end for end in ends)
         return low, high
 
+    @checked
     def doubts(
         self, per_query: Float64[np.ndarray, " q"], at: float, bounds: tuple[float, float] = BOUNDS
     ) -> tuple[float, float]:

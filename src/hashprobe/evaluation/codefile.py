@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from hashprobe.checked import checked
 from hashprobe.codes.labels import as_classes, as_labels, check_classes
 from hashprobe.codes.packed import PackedCodes, as_codes
 from hashprobe.errors import HashprobeError
@@ -29,6 +30,7 @@ PRECISION_LENGTH = 100
 """N of the precision if no top is given."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class CodeFile:
     """The arrays of a code file.
@@ -54,6 +56,7 @@ class CodeFile:
     training: Bool[np.ndarray, " n"] | None = None
     """(N,) which database items the network was trained on."""
 
+    @checked
     def exclusion(self, exclude_voters: bool, exclude_training: bool) -> Exclusion | None:
         """What is left out of the search.
 
@@ -74,6 +77,7 @@ class CodeFile:
         return Exclusion(voters, self.training if exclude_training else None)
 
 
+@checked
 def load_code_file(path: str | Path) -> CodeFile:
     """Reads codes and labels from an npz file; pickled objects are refused.
 
@@ -136,6 +140,7 @@ def load_code_file(path: str | Path) -> CodeFile:
     return file
 
 
+@checked
 def score_codes(
     file: CodeFile,
     *,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from hashprobe.checked import checked
 from hashprobe.codes.labels import AnyLabels
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
@@ -18,6 +19,7 @@ from hashprobe.evaluation.measurement import Curve, Measurement, fill_empty, sig
 from hashprobe.evaluation.ranking import Empty, Ranking, Ties, check_choice, hits_within
 
 
+@checked
 def precision_at(
     n: int,
     query_codes: PackedCodes,
@@ -66,6 +68,7 @@ def score_precision(
     return Measurement.of(values, signature, bootstrap)
 
 
+@checked
 def precision_curve(
     lengths: Sequence[int],
     query_codes: PackedCodes,
@@ -108,6 +111,7 @@ def precision_curve(
     return Curve.of(tops, values, signature, bootstrap)
 
 
+@checked
 def recall_curve(
     lengths: Sequence[int],
     query_codes: PackedCodes,
@@ -157,6 +161,7 @@ def recall_curve(
     return Curve.of(tops, values, signature, bootstrap)
 
 
+@checked
 def precision_within_radius(
     query_codes: PackedCodes,
     database_codes: PackedCodes,
@@ -207,6 +212,7 @@ def precision_within_radius(
     return Measurement.of(values[:, 0], signature, bootstrap)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class PrecisionRecall:
     """Precision and recall at each Hamming radius, averaged over queries.
@@ -230,6 +236,7 @@ class PrecisionRecall:
         return {**lists, "signature": self.signature}
 
 
+@checked
 def precision_recall_curve(
     query_codes: PackedCodes,
     database_codes: PackedCodes,

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int64
 
+from hashprobe.checked import checked
 from hashprobe.codes.labels import AnyLabels
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Exclusion:
     """Which database items are left out of the search.

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties, check_choice
+from hashprobe.types import check_whole
 
 
+@checked
 @dataclass(frozen=True)
 class MeasureOptions:
     """The options of MAP and t-MAP; `hashprobe.evaluation.measures` explains their values.
@@ -43,10 +46,8 @@ class MeasureOptions:
                 "depends on the order of equal distances; use best and worst for bounds, or "
                 "normaliser min or relevant"
             )
-        if self.top is not None and self.top < 1:
-            raise HashprobeError(
-                f"top must be at least 1, or None for the whole list; got {self.top}"
-            )
+        if self.top is not None:
+            check_whole("top", self.top)
 
     @property
     def order(self) -> Ties:

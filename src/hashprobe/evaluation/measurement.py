@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.bootstrap import BOOTSTRAP, BOUNDS, Bootstrap
 from hashprobe.evaluation.ranking import Empty
@@ -18,6 +19,7 @@ TOO_FEW = "too few queries for an interval"
 """What is printed in the place of the interval."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """A mean over queries with its interval; compared only with one of the same measure.
@@ -52,6 +54,7 @@ class Measurement:
     """The range of the values."""
 
     @classmethod
+    @checked
     def of(
         cls,
         per_query: Float64[np.ndarray, " q"],
@@ -104,6 +107,7 @@ class Measurement:
         return {**named, "signature": self.signature}
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Curve:
     """A measurement at each of several list lengths, over the same resampled queries.
@@ -128,6 +132,7 @@ class Curve:
     """Share that each interval holds, in (0, 1)."""
 
     @classmethod
+    @checked
     def of(
         cls,
         at: np.ndarray,
@@ -157,6 +162,7 @@ class Curve:
         return {**lists, "signature": self.signature}
 
 
+@checked
 def paired_difference(
     a: Measurement, b: Measurement, bootstrap: Bootstrap = BOOTSTRAP
 ) -> Measurement:

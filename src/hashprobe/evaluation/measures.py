@@ -22,6 +22,7 @@ from functools import partial
 
 import numpy as np
 
+from hashprobe.checked import checked
 from hashprobe.codes.labels import AnyLabels
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.evaluation.average import average_precision, harmonic
@@ -31,6 +32,7 @@ from hashprobe.evaluation.measurement import Measurement, fill_empty, sign
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ranking, Ties
 
 
+@checked
 def mean_average_precision(
     query_codes: PackedCodes,
     database_codes: PackedCodes,
@@ -79,6 +81,7 @@ def mean_average_precision(
     return score_average_precision("MAP", ranking, options, rounding)
 
 
+@checked
 def targeted_mean_average_precision(
     query_codes: PackedCodes,
     database_codes: PackedCodes,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 import msgspec
 import numpy as np
 
+from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
@@ -56,6 +57,7 @@ class PerceptibilityPart(TypedDict):
     rmse_frames: NotRequired[float | None]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class AfterCodec:
     """Codes of Q clips that a video codec has compressed.
@@ -74,6 +76,7 @@ class AfterCodec:
     """Q codes of the clean queries, encoded and decoded in the same way."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class AttackCodes:
     """The codes of one attack on Q queries.
@@ -112,6 +115,7 @@ class AttackCodes:
                 raise HashprobeError(f"{len(codes)} {name} codes for {len(self.query)} query codes")
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """What an attack on Q queries achieved, and the least and most it could have achieved.

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from hashprobe.checked import checked, shown
 from hashprobe.errors import HashprobeError
 
 
@@ -22,6 +23,7 @@ BLOCK_PIXELS = 1 << 20
 """Pixel values compared at once, so that memory does not grow with the number of images."""
 
 
+@checked
 @dataclass(frozen=True)
 class Perceptibility:
     """The visible difference between images, or clips, and their attacked twins.
@@ -81,6 +83,7 @@ class Pixels(Protocol):
         """The images of a slice, as something that numpy can read."""
 
 
+@checked
 def compare_pixels(
     images: Pixels, attacked: Pixels, lengths: Int64[np.ndarray, " n"] | None = None
 ) -> Perceptibility:
@@ -192,7 +195,10 @@ def check_pixels(images: Pixels, name: str) -> None:
 
 def as_unit(pixels: Any, name: str) -> Float64[np.ndarray, "n *t c h w"]:
     """Pixels as float64 in [0, 1]."""
-    images = np.asarray(pixels)
+    try:
+        images = np.asarray(pixels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise HashprobeError(f"{name} must be arrays; got {shown(pixels)}") from error
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         raise HashprobeError(f"{name} must be uint8 or floating in [0, 1]; got {images.dtype}")
     if images.dtype == np.uint8:

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Integer, UInt
 
+from hashprobe.checked import checked
 from hashprobe.codes.labels import AnyLabels
 from hashprobe.codes.packed import PackedCodes, as_words, check_same_bits, word_distances
 from hashprobe.errors import HashprobeError
@@ -69,6 +70,7 @@ class Counts:
         return kept
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """Queries and the database they search, read in blocks and chunks of bounded memory.

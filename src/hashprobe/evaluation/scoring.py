@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes, paired_hamming
@@ -27,6 +28,7 @@ STORED, FLOAT = "uint8", "none"
 For clips after a video codec the value is the codec's name."""
 
 
+@checked
 def evaluate_attack(
     codes: AttackCodes,
     database: Codes,
@@ -191,6 +193,7 @@ def bit_parts(
     }
 
 
+@checked
 def wrong_bits(
     codes: PackedCodes,
     target_codes: PackedCodes,

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.bootstrap import BOOTSTRAP
 from hashprobe.evaluation.measurement import Measurement, measure_of, with_method
 
 
+@checked
 def between_runs(runs: Sequence[Measurement]) -> Measurement:
     """The mean of a measure over runs, and where another run would lie.
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from hashprobe.checked import checked
 from hashprobe.data.queries import START_STREAM, Queries, seed_of
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.best import Best
@@ -45,6 +46,7 @@ class Attempt:
     """Whether a code that is reached without a margin goes on to the next attempt."""
 
 
+@checked
 def solve(
     victim: Hasher,
     queries: Queries,

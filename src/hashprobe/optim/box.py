@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.frames import check_frame_rule, keep_rule, kept_frames, spread
 from hashprobe.tensors import Frames, Images, Images8, Lengths
@@ -16,6 +17,7 @@ HAIR = 5e-5
 """What a multiple of 1/255, times 255, may be off in float32."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Box:
     """The pixels that a budget allows around clean images (DHTA, section 3.2, equation 8).
@@ -47,6 +49,7 @@ class Box:
     level lies between them, both are the clean pixel."""
 
     @classmethod
+    @checked
     def around(
         cls, images: Images, budget: Budget, contract: InputContract, *, eight_bit: bool = False
     ) -> "Box":
@@ -169,6 +172,13 @@ def snapped(levels: Tensor) -> Tensor:
     return torch.where((levels - whole).abs() < HAIR, whole, levels)
 
 
+def check_same_shape(adversarial: Tensor, clean: Tensor) -> None:
+    """Refuses images of another shape than their clean twins."""
+    if adversarial.shape != clean.shape:
+        seen = f"{tuple(adversarial.shape)}, the clean ones {tuple(clean.shape)}"
+        raise HashprobeError(f"adversarial images have shape {seen}")
+
+
 def check_eight_bit(budget: Budget, contract: InputContract) -> None:
     """Refuses a budget within which no 8-bit pixel can change.
 
@@ -182,6 +192,7 @@ def check_eight_bit(budget: Budget, contract: InputContract) -> None:
         )
 
 
+@checked
 def project(
     adversarial: Images,
     clean: Images,
@@ -203,6 +214,7 @@ def project(
         >>> project(torch.ones(1, 3, 1, 1), clean, Budget(0.25), InputContract()).flatten()
         tensor([0.7500, 0.7500, 0.7500])
     """
+    check_same_shape(adversarial, clean)
     moved = Box.around(clean, budget, contract).clip(adversarial.clone())
     if budget.shared:
         moved = clean + keep_rule(moved - clean, budget, lengths)
@@ -212,6 +224,7 @@ def project(
     return moved.clamp(0, 1)
 
 
+@checked
 def round_to_bytes(
     adversarial: Images,
     clean: Images8,
@@ -243,6 +256,7 @@ def round_to_bytes(
         >>> round_to_bytes(torch.ones(1, 3, 1, 1), clean, Budget(2.5 / 255), InputContract()).max()
         tensor(252, dtype=torch.uint8)
     """
+    check_same_shape(adversarial, clean)
     if not torch.isfinite(adversarial).all():
         raise HashprobeError("the attack returned pixels that are not numbers")
     reach, start = reach_of(budget, contract), clean.to(torch.int16)

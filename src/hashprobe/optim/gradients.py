@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.problem import layout
@@ -18,6 +19,7 @@ from hashprobe.victims.memory import fitting, saved_bytes
 from hashprobe.victims.passes import attend
 
 
+@checked
 def outputs_of(
     victim: Hasher, queries: Queries, runtime: Runtime, compared: Compared = "logits"
 ) -> Float[Tensor, "n f"]:

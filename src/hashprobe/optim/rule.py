@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from jaxtyping import Float, Int64
 
+from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Targets, Tensor
 
@@ -20,6 +21,7 @@ Step: TypeAlias = Callable[[Images, Steps], Images]
 Compared: TypeAlias = Literal["codes", "logits", "features"]
 
 
+@checked
 @dataclass(frozen=True)
 class UpdateRule:
     """How an attack lowers its objective: the objective, the step, and what is returned.
@@ -56,6 +58,10 @@ class UpdateRule:
     """
 
     def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise HashprobeError(f"steps must be at least 1; got {self.steps}")
+        if not 0 <= self.momentum < float("inf"):
+            raise HashprobeError(f"momentum must be 0 or above; got {self.momentum}")
         if self.eight_bit and self.compared != "codes":
             raise HashprobeError(
                 f"eight_bit counts wrong bits of a code: it cannot go with {self.compared}"

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hashprobe.checked import checked
 from hashprobe.optim.rule import Steps
 from hashprobe.tensors import Images
 
 
+@checked
 @dataclass(frozen=True)
 class SignStep:
     """-length * sign(g): each value moves by the same amount (FGSM, Goodfellow et al., 2015).
@@ -32,6 +34,7 @@ class SignStep:
         return gradient.sign().mul_(-length.view(-1, *[1] * (gradient.ndim - 1)))
 
 
+@checked
 @dataclass(frozen=True)
 class UnitL2Step:
     """-size * g / ||g||_2 for each sample over all its values (DHTA, section 4.2).

@@ -110,6 +110,8 @@ def atomic_path(path: str | PurePath) -> Iterator[Path]:
         (b'1234', ['codes.bin'])
     """
     final = Path(path)
+    if not final.name:
+        raise HashprobeError(f"{path} names no file to write")
     part = final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}.part")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)

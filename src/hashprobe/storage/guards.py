@@ -85,6 +85,26 @@ def refuse_links(folder: Path) -> None:
         )
 
 
+def resolved(path: Path) -> Path:
+    """The absolute path without links.
+
+    Args:
+        path: it may be missing.
+
+    Raises:
+        HashprobeError: its links lead back to themselves.
+
+    Example:
+        >>> resolved(Path("/a/../b")).as_posix()
+        '/b'
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        # Python 3.11 and 3.12 raise a RuntimeError here.
+        raise HashprobeError(f"{path} cannot be reached: its links lead in a circle") from error
+
+
 def links(folder: Path, *, top: bool) -> Iterator[Path]:
     """Links among the parts of a folder; at its top, only names of its own count."""
     try:

@@ -6,7 +6,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from hashprobe.errors import HashprobeError
 from hashprobe.training.losses.registry import LOSSES, LossName
-from hashprobe.types import check_seed
+from hashprobe.types import PROCESSES, check_seed, check_whole
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,12 @@ class TrainOptions:
             choices = tuple(LOSSES) if name == "loss" else get_args(kind)
             if get_origin(kind) is Literal and value not in choices:
                 raise HashprobeError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
-        for name in ("epochs", "batch_size", "devices"):
-            if getattr(self, name) < 1:
-                raise HashprobeError(f"{name} must be at least 1; got {getattr(self, name)}")
+        check_whole("epochs", self.epochs)
+        check_whole("batch_size", self.batch_size)
+        check_whole("devices", self.devices, most=PROCESSES)
+        check_whole("held_out", self.held_out, least=0)
         for name in (
-            "lr", "backbone_lr", "momentum", "weight_decay", "warmup", "held_out", "save_seconds",
+            "lr", "backbone_lr", "momentum", "weight_decay", "warmup", "save_seconds",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not 0 <= value < inf:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.environment import cores
 from hashprobe.training.options import TrainOptions
 
 
@@ -25,6 +27,12 @@ def open_fabric(options: TrainOptions) -> Fabric:
     Raises:
         HashprobeError: this machine does not have them.
     """
+    limit = 4 * cores()
+    if options.devices > limit and (options.accelerator == "cpu" or not torch.cuda.is_available()):
+        raise HashprobeError(
+            f"devices must be at most {limit} on this machine, 4 for each core; "
+            f"got {options.devices}"
+        )
     precision: Any = "bf16-mixed" if options.precision == "bfloat16" else "32-true"
     try:
         return Fabric(

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from hashprobe.checked import shown
 from hashprobe.errors import HashprobeError, missing_extra
 from hashprobe.types import Filter, InputContract
 from hashprobe.victims.weights import load_matching
@@ -95,7 +96,7 @@ def check_name(name: str, known: Sequence[str]) -> None:
     close = [n for n in known if n.startswith(name[:4])]
     close += [n for n in get_close_matches(name, known, 3) if n not in close]
     hint = f"did you mean {', '.join(close[:6])}?" if close else "see torchvision.models"
-    raise HashprobeError(f"unknown backbone {name!r}: {hint}")
+    raise HashprobeError(f"unknown backbone {shown(name)}: {hint}")
 
 
 def check_size(size: int | None) -> None:

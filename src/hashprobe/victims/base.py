@@ -8,12 +8,14 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
 
 
+@checked
 class Hasher(nn.Module):
     """Images in [0, 1] -> (N, K) real logits; the code is their sign (DHTA, section 3.1, eq. 1).
 
@@ -38,6 +40,7 @@ class Hasher(nn.Module):
         self.bits = bits
         self.contract = contract
 
+    @checked
     def encode(self, images: Any, labels: Any = None, *, batch_size: int = 64) -> Codes:
         """Codes of a database's images, by the hard sign in float32.
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NotRequired, TypeAlias, TypedDict
 import msgspec
 from safetensors.torch import save
 
+from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_json, write_bytes, write_json
 from hashprobe.storage.records import Name, as_record
@@ -27,6 +28,7 @@ FORMAT = 1
 WEIGHTS, CARD = "model.safetensors", "model.json"
 
 
+@checked
 @dataclass(frozen=True)
 class ModelCard:
     """What a checkpoint says about itself.
@@ -120,6 +122,7 @@ class CardFile(TypedDict):
     hidden: NotRequired[Annotated[int, msgspec.Meta(ge=0, le=65_536)]]
 
 
+@checked
 def save_checkpoint(folder: Path, hasher: AnyHasher, card: ModelCard) -> None:
     """Write model.safetensors and model.json, each whole or not at all.
 
@@ -145,6 +148,7 @@ def save_checkpoint(folder: Path, hasher: AnyHasher, card: ModelCard) -> None:
     write_json(folder / CARD, {"format": FORMAT, "hashprobe": version("hashprobe"), **asdict(card)})
 
 
+@checked
 def load_checkpoint(folder: Path) -> tuple[AnyHasher, ModelCard]:
     """The network of a checkpoint, in eval mode on the CPU, and what it says about itself.
 

@@ -1,12 +1,18 @@
 """What is refused of pixels, targets and outputs; each error is one line with what was seen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hashprobe.errors import HashprobeError
+from hashprobe.text import shortened
+
+
+LINE = 300
+"""Characters of a network's own error that are shown."""
 
 
 HALVES = (torch.float16, torch.bfloat16)
@@ -128,6 +134,10 @@ def check_logits(logits: Any, count: int, bits: int | None) -> None:
     """
     if not isinstance(logits, Tensor):
         raise HashprobeError(several_outputs(logits))
+    if logits.is_meta:
+        raise HashprobeError(
+            "the network gave a tensor on the device meta, which has no values: load its weights"
+        )
     if logits.layout != torch.strided or logits.is_nested:
         kind, remedy = name(logits.layout), "let it return .to_dense()"
         if logits.is_nested:
@@ -150,6 +160,38 @@ def check_logits(logits: Any, count: int, bits: int | None) -> None:
         if logits.is_complex():
             hint = "let it return a real part of them"
         raise HashprobeError(f"the network gave {name(logits.dtype)}, not real logits: {hint}")
+
+
+@contextmanager
+def naming_pixels(pixels: Tensor, network: nn.Module) -> Iterator[None]:
+    """Turns whatever a network raises in the block into one line with the shape of its pixels.
+
+    Args:
+        pixels: what the network is given.
+        network: what is called.
+
+    Raises:
+        HashprobeError: the network failed. A lack of memory and our own errors pass as they are.
+
+    Example:
+        >>> with naming_pixels(torch.zeros(1, 3, 8, 8), nn.Identity()):
+        ...     {}["x"]
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: the network failed on pixels of shape (1, 3, 8, 8) ...
+    """
+    try:
+        yield
+    except (HashprobeError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a network is code of the user's own
+        if "allocate memory" in str(error):
+            raise torch.OutOfMemoryError(str(error)) from error
+        first = shortened((str(error) or type(error).__name__).strip().splitlines()[0], LINE)
+        raise HashprobeError(
+            f"the network failed on pixels of shape {tuple(pixels.shape)} "
+            f"({type(error).__name__}: {first}): {remedy(network, first)}"
+        ) from error
 
 
 def several_outputs(given: Any) -> str:

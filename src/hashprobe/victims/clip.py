@@ -8,10 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hashprobe.checked import checked
 from hashprobe.codes.packed import check_bits
-from hashprobe.data.queries import own_frames
+from hashprobe.data.queries import check_lengths, own_frames
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Clips, Images, Images8, Lengths, Logits
+from hashprobe.types import MAX_FRAMES, check_whole
 from hashprobe.victims.backbones import Weights, build_backbone, hash_layer, last_linear
 from hashprobe.victims.base import Hasher, Normalising, check_clips, frozen_eval
 from hashprobe.victims.memory import fitting, measured_bytes, room
@@ -105,6 +107,7 @@ def spread_out(features: Float[Tensor, "m f"], own: Bool[Tensor, "n t"]) -> Floa
     return features.new_zeros(*own.shape, features.shape[1]).index_put((own,), features)
 
 
+@checked
 class VideoHasher(FramewiseHasher):
     """A backbone on each frame, an LSTM, and a hash layer (DHTA, section 4.3 and appendix B).
 
@@ -147,8 +150,8 @@ class VideoHasher(FramewiseHasher):
         chunk: int | None = None,
     ) -> None:
         check_bits(bits)
-        if frames < 1 or hidden < 1:
-            raise HashprobeError(f"frames and hidden must be at least 1; got {frames} and {hidden}")
+        check_whole("frames", frames, most=MAX_FRAMES)
+        check_whole("hidden", hidden, most=MAX_FRAMES)
         network, contract = build_backbone(
             backbone, 8, weights=weights, size=size, batch_norm=False
         )
@@ -211,6 +214,7 @@ class VideoHasher(FramewiseHasher):
         return features.flatten(1)
 
 
+@checked
 class FeatureHasher(Hasher):
     """The part of a video network after its backbone, to be trained on features that stand still.
 
@@ -235,6 +239,7 @@ class FeatureHasher(Hasher):
         return code_of(self.lstm, self.head, features, lengths)
 
 
+@checked
 @torch.no_grad()
 def clip_features(
     hasher: VideoHasher,
@@ -259,6 +264,9 @@ def clip_features(
         >>> clip_features(hasher, clips8, torch.tensor([5, 3])).shape
         torch.Size([2, 5, 256])
     """
+    if clips8.ndim != 5:
+        raise HashprobeError(f"clips must have shape (N, T, 3, H, W); got {tuple(clips8.shape)}")
+    check_lengths(clips8, lengths)
     kept: list[Tensor] = []
     with frozen_eval(hasher):
         for row, length in enumerate(lengths.tolist()):

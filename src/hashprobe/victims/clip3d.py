@@ -9,10 +9,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from hashprobe.checked import checked
 from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Clips, Logits
-from hashprobe.types import InputContract
+from hashprobe.types import InputContract, check_whole
 from hashprobe.victims.backbones import (
     CLIP_CNNS,
     Weights,
@@ -32,6 +33,7 @@ CLIPS = 4
 """Clips that go through the network at once."""
 
 
+@checked
 class Conv3dHasher(Normalising):
     """A video ResNet with a hash layer (Tran et al., CVPR 2018), trained end to end.
 
@@ -71,8 +73,7 @@ class Conv3dHasher(Normalising):
         batch_norm: bool = True,
     ) -> None:
         check_bits(bits)
-        if frames < 1:
-            raise HashprobeError(f"frames must be at least 1; got {frames}")
+        check_whole("frames", frames)
         network, contract = video_resnet(backbone, weights, size)
         super().__init__(bits, replace(contract, frames=frames))
         self.backbone, self.batch_norm = backbone, batch_norm
@@ -136,6 +137,7 @@ def played_again(clips: Clips, lengths: Int64[Tensor, " n"]) -> Float[Tensor, "n
     return clips[torch.arange(len(clips), device=clips.device).unsqueeze(1), frames]
 
 
+@checked
 def clip_hasher(
     backbone: str,
     bits: int,

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.packed import PackedCodes
@@ -13,7 +14,7 @@ from hashprobe.data.arrays import as_pixels
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Pixels
-from hashprobe.types import Labels
+from hashprobe.types import Labels, check_whole
 from hashprobe.victims.base import Hasher, frozen_eval, in_own_dtype
 from hashprobe.victims.clip import FramewiseHasher, gathered, spread_out
 from hashprobe.victims.passes import note
@@ -23,6 +24,7 @@ MANY = 32
 """Items of which some must differ in their codes."""
 
 
+@checked
 def encode(victim: Hasher, queries: Queries) -> PackedCodes:
     """Codes by the hard sign, in evaluation mode and in float32.
 
@@ -49,6 +51,7 @@ def encode(victim: Hasher, queries: Queries) -> PackedCodes:
         return PackedCodes.from_logits(victim(in_own_dtype(victim, pixels), *lengths))
 
 
+@checked
 def encode_both(victim: Hasher, queries: Queries, moved: Images) -> tuple[PackedCodes, PackedCodes]:
     """Codes of queries and of what became of them, as `encode` has them.
 
@@ -96,8 +99,7 @@ def encode_all(victim: Hasher, images: Any, labels: Any, batch_size: int) -> Cod
     from hashprobe.victims.preflight import guarded, preflight
 
     pixels, device = as_pixels(images), device_of(victim)
-    if batch_size < 1:
-        raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
+    check_whole("batch size", batch_size)
     known = None if labels is None else as_labels(labels)
     found = preflight(victim, as_given(pixels), batch_size=batch_size)
     parts = []

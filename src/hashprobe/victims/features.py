@@ -7,10 +7,12 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hashprobe.checked import checked
 from hashprobe.victims.backbones import last_linear
 from hashprobe.victims.base import Hasher
 
 
+@checked
 @contextmanager
 def hash_layer_input(hasher: Hasher) -> Iterator[list[Float[Tensor, "n f"]]]:
     """Collects what the hash layer is given in the passes inside the block, one entry a pass.

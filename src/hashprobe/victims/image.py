@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from hashprobe.checked import checked
 from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits
@@ -9,6 +10,7 @@ from hashprobe.victims.backbones import Weights, build_backbone
 from hashprobe.victims.base import Normalising, check_range
 
 
+@checked
 class ImageHasher(Normalising):
     """A backbone whose last layer gives K bits (DHTA, section 4.2 and appendix B).
 

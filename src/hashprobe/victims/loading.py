@@ -1,18 +1,23 @@
 """Victims from files."""
 
 import importlib
+import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
+from hashprobe.text import shortened
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.checkpoint import load_checkpoint
+from hashprobe.victims.checks import LINE
 from hashprobe.victims.wrap import Victim
 
 
+@checked
 def load_victim(source: str | Path, **contract: Any) -> Hasher:
     """Loads a victim from a file, a run folder or a factory.
 
@@ -38,7 +43,7 @@ def load_victim(source: str | Path, **contract: Any) -> Hasher:
         ...
         hashprobe.errors.HashprobeError: no victim at no/such/file.pt2: there is no such file
     """
-    text, path = str(source), Path(source).expanduser()
+    text, path = str(source), Path(os.path.expanduser(source))
     if not text.strip():
         raise HashprobeError("an empty path names no victim")
     if ":" in text and not path.exists():
@@ -72,9 +77,13 @@ def from_factory(text: str) -> Any:
     module, _, name = text.partition(":")
     try:
         factory = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise HashprobeError(f"no factory {text}: {error}") from error
-    return factory()
+        network = factory()
+    except HashprobeError:
+        raise
+    except Exception as error:  # a factory is code of the user's own
+        first = shortened((str(error) or "no message").splitlines()[0], LINE)
+        raise HashprobeError(f"no factory {text}: {type(error).__name__}: {first}") from error
+    return network
 
 
 def from_file(path: Path) -> Any:

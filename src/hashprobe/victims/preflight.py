@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Lengths, Logits
 from hashprobe.victims.base import Hasher, in_own_dtype
-from hashprobe.victims.checks import check_logits, remedy
+from hashprobe.victims.checks import check_logits, naming_pixels
 from hashprobe.victims.encoding import device_of, judging
 from hashprobe.victims.output_checks import (
     check_bits_turn,
@@ -41,18 +42,9 @@ OUTPUTS = 64
 """Outputs of a query that tell how a victim behaves."""
 PUSH = 0.5
 """How far pixels are moved to see whether any bit turns over."""
-TORCH_ERRORS = (
-    AssertionError,
-    AttributeError,
-    IndexError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What torch raises for pictures that a network cannot take."""
 
 
+@checked
 @dataclass(frozen=True)
 class Preflight:
     """What a probe found that is no reason to refuse a victim.
@@ -70,6 +62,7 @@ class Preflight:
     """The first outputs of two clean queries: how the victim behaves."""
 
 
+@checked
 def preflight(
     victim: Hasher, queries: Queries, *, gradients: bool = False, batch_size: int | None = None
 ) -> Preflight:
@@ -98,6 +91,8 @@ def preflight(
         >>> preflight(ImageHasher("small", 16), Queries(torch.rand(2, 3, 32, 32))).writes
         False
     """
+    if batch_size is not None and batch_size < 1:
+        raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
     clean = some_of(queries, device_of(victim))
     pixels, lengths = with_synthetic(clean)
     passes = Passes(victim, batch_size or len(pixels))
@@ -191,18 +186,8 @@ class Passes:
     def one(self, pixels: Tensor, lengths: Lengths | None) -> Logits:
         """Logits of pictures that go through together."""
         given = [pixels.clone()] if lengths is None else [pixels.clone(), lengths.clone()]
-        try:
+        with naming_pixels(pixels, self.victim):
             logits: Tensor = self.victim(*given)
-        except (HashprobeError, torch.OutOfMemoryError):
-            raise
-        except TORCH_ERRORS as error:
-            if "allocate memory" in str(error):
-                raise torch.OutOfMemoryError(str(error)) from error
-            first = (str(error) or type(error).__name__).strip().splitlines()[0]
-            raise HashprobeError(
-                f"the network failed on pixels of shape {tuple(pixels.shape)} "
-                f"({type(error).__name__}: {first}): {remedy(self.victim, first)}"
-            ) from error
         check_logits(logits, len(pixels), self.victim.bits)
         self.writes |= not torch.equal(given[0].detach(), pixels.detach())
         self.writes |= lengths is not None and not torch.equal(given[1], lengths)

@@ -1,5 +1,6 @@
 """Weights from a file into a network; nothing that runs code is loaded."""
 
+import os
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         HashprobeError: no such file, not a state dict, or a pickle that would run code.
     """
-    path = path.expanduser()
+    path = Path(os.path.expanduser(path))
     if not path.is_file():
         raise HashprobeError(
             f"no weights file {path}: weights are none, imagenet, kinetics or the path of a state "

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hashprobe.checked import checked, shown
+from hashprobe.codes.packed import as_numpy
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Lengths, Logits
 from hashprobe.types import Filter, Fit, InputContract
 from hashprobe.victims.base import Hasher, Normalising, frozen_eval
-from hashprobe.victims.checks import check_logits
+from hashprobe.victims.checks import check_logits, naming_pixels
 
 
 Activation: TypeAlias = Literal["none", "sigmoid", "tanh"]
@@ -20,6 +23,7 @@ TINY, CLOSE = 1e-300, 2.0**-26
 """How near to 0 and to 1 outputs count as saturated: beyond float32."""
 
 
+@checked
 class Victim(Normalising):
     """A network of one's own as a victim: pixels in [0, 1] to (N, K) logits, whose signs are bits.
 
@@ -174,14 +178,13 @@ def before(outputs: Tensor, activation: Activation) -> Logits:
 
 def per_channel(values: Any, name: str) -> tuple[float, float, float]:
     """One number a channel; one number for all three is taken, too."""
-    numbers = torch.as_tensor(values, dtype=torch.float64).flatten().tolist()
-    if len(numbers) == 1:
-        numbers *= 3
-    if len(numbers) != 3 or not all(number == number for number in numbers):
+    array = as_numpy(values, name).astype(np.float64).ravel()
+    if array.size not in (1, 3) or not np.isfinite(array).all():
         raise HashprobeError(
-            f"{name} must be one number, or one for each of 3 channels; got {values}"
+            f"{name} must be one number, or one for each of 3 channels; got {shown(values)}"
         )
-    return (numbers[0], numbers[1], numbers[2])
+    first, second, third = np.broadcast_to(array, 3).tolist()
+    return (first, second, third)
 
 
 def as_victim(network: Any, pixels: Tensor) -> Hasher:
@@ -212,7 +215,7 @@ def as_victim(network: Any, pixels: Tensor) -> Hasher:
         raise HashprobeError("a network of clips needs hashprobe.Victim(..., frames=T) around it")
     one = pixels[:1].float() / (1 if pixels.is_floating_point() else 255)
     weight = next((w for w in network.parameters() if w.is_floating_point()), None)
-    with frozen_eval(network), torch.no_grad():
+    with frozen_eval(network), torch.no_grad(), naming_pixels(one, network):
         logits = network(one if weight is None else one.to(weight.device))
     check_logits(logits, 1, None)
     return Victim(network, bits=logits.shape[1], size=pixels.shape[-1])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hashprobe.checked import checked
 from hashprobe.codes.index.base import Found, check_length, check_search, exact_search
 from hashprobe.codes.npz import load_codes, save_codes
 from hashprobe.codes.packed import PackedCodes
 
 
+@checked
 class FakeIndex:
     """Exact search in plain numpy, for tests and as the reference of other indexes.
 
@@ -30,21 +32,25 @@ class FakeIndex:
         self.bits = bits
         self.stored = PackedCodes.empty(bits)
 
+    @checked
     def add(self, codes: PackedCodes) -> None:
         """Appends codes; see `Index.add`."""
         check_length(self, codes)
         self.stored = PackedCodes.concatenate([self.stored, codes])
 
+    @checked
     def search(self, queries: PackedCodes, k: int) -> Found:
         """Finds the k nearest codes of each query; see `Index.search`."""
         check_search(self, queries, k)
         return exact_search(self.stored, queries, k)
 
+    @checked
     def save(self, path: str | Path) -> None:
         """Writes the index; see `Index.save`."""
         save_codes(path, self.stored)
 
     @classmethod
+    @checked
     def load(cls, path: str | Path) -> FakeIndex:
         """Reads an index; see `Index.load`."""
         codes = load_codes(path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hashprobe.checked import checked
 from hashprobe.codes.index.base import Found, check_length, check_search, exact_search
 from hashprobe.codes.npz import load_codes, save_codes
 from hashprobe.codes.packed import PackedCodes, bytes_of, check_bits
@@ -21,6 +22,7 @@ faiss fills the buckets of 32 queries at a time, so they take at most 128 MiB.
 """
 
 
+@checked
 class FlatIndex:
     """Exact search by faiss's `IndexBinaryFlat` with counting buckets.
 
@@ -48,11 +50,13 @@ class FlatIndex:
         self.flat: Any = load_faiss().IndexBinaryFlat(8 * bytes_of(bits))
         self.flat.use_heap = False
 
+    @checked
     def add(self, codes: PackedCodes) -> None:
         """Appends codes; see `Index.add`."""
         check_length(self, codes)
         self.flat.add(np.ascontiguousarray(codes.data))
 
+    @checked
     def search(self, queries: PackedCodes, k: int) -> Found:
         """Finds the k nearest codes of each query; see `Index.search`."""
         check_search(self, queries, k)
@@ -66,11 +70,13 @@ class FlatIndex:
         raw = load_faiss().vector_to_array(self.flat.xb)
         return PackedCodes(raw.reshape(-1, bytes_of(self.bits)), self.bits)
 
+    @checked
     def save(self, path: str | Path) -> None:
         """Writes the index; see `Index.save`."""
         save_codes(path, self.codes())
 
     @classmethod
+    @checked
     def load(cls, path: str | Path) -> FlatIndex:
         """Reads an index; see `Index.load`."""
         codes = load_codes(path)

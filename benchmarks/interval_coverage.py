@@ -1,7 +1,7 @@
 """How often an interval of a mean over queries holds the true mean, by simulation.
 
-python benchmarks/coverage.py           # 1,000 samples a case
-python benchmarks/coverage.py --full    # 10,000
+python benchmarks/interval_coverage.py           # 1,000 samples a case
+python benchmarks/interval_coverage.py --full    # 10,000
 """
 
 from collections.abc import Callable, Sequence
