@@ -67,7 +67,7 @@ REFUSED = {
 def part_of(path):
     """The package or top-level module that a file belongs to; hashprobe's own is empty."""
     first = path.relative_to(SOURCE).parts[0]
-    return "" if first == "__init__.py" else first.removesuffix(".py")
+    return "" if first in ("__init__.py", "__main__.py") else first.removesuffix(".py")
 
 
 def imports(tree, module, *, top_level_only=False):

@@ -238,3 +238,12 @@ def test_a_word_that_nobody_takes_is_named_with_where_to_look(hashprobe, tmp_pat
     said = hashprobe(f"train digits more --out {tmp_path}")
     assert said.code == 2
     assert "unexpected 'more'" in said.err and "--help" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"), [("train digits", "--out"), ("train --out x", "DATA"), ("encode", "RUN")]
+)
+def test_what_a_command_needs_is_named_with_the_command(hashprobe, words, missing):
+    said = hashprobe(words)
+    assert said.code == 2
+    assert f"{words.split()[0]} needs {missing}: " in said.err

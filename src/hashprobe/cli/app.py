@@ -159,7 +159,7 @@ def explain(error: BaseException) -> int:
         return end_silently()
     if by_worker(error):
         error = Stopped(signal.SIGTERM)
-    from cyclopts.exceptions import UnusedCliTokensError
+    from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
     if isinstance(error, KeyboardInterrupt):
         say(f"interrupted: {interruption(error)}", error=True)
@@ -168,6 +168,11 @@ def explain(error: BaseException) -> int:
         from hashprobe.storage.files import os_error
 
         error = os_error(error, str(error.filename or "a file"))
+    if isinstance(error, MissingArgumentError) and error.argument and error.keyword is None:
+        command = " ".join(error.command_chain or ())
+        error = HashprobeError(
+            f"{command} needs {error.argument.name}: hashprobe {command} --help explains it"
+        )
     if isinstance(error, UnusedCliTokensError):
         words = ", ".join(map(repr, error.unused_tokens or ()))
         error = HashprobeError(

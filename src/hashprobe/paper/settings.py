@@ -397,7 +397,8 @@ def load_setting(
     Args:
         dataset: one of `dataset_names()`, or imagenet or nuswide for short.
         scale: `paper` or `bench`.
-        preset: `paper`, `official-code` or `default`; None: the paper's at its scale, else default.
+        preset: `paper`, `official-code`, `scaled` or `default`; None: the paper's at its scale,
+            else default.
         root: the folder of the pictures or videos.
         lists: the folder of the list files, or the CSV of a table.
         more: fields of the setting, such as `queries`.

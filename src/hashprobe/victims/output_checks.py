@@ -83,7 +83,11 @@ def one_code(outputs: Outputs) -> str:
     if (outputs >= 0).all() and outputs.amax() <= 1 and not rectified:
         return f"lie in [0, 1], as those of a sigmoid, so that every bit is +1: {SIGMOID}"
     if (outputs >= 0).all():
-        return "are never negative, so that every bit is +1: hand over what is before the last ReLU"
+        also = "" if (outputs == 0).any() else ", softplus or exp, or subtract the mean of each"
+        return (
+            "are never negative, so that every bit is +1: hand over what is before the last ReLU"
+            f"{also}"
+        )
     return (
         f"never change sign: all {outputs.shape[1]} bits are constant, whatever the picture: "
         "subtract the mean of each output, or train the network further"
