@@ -494,7 +494,7 @@ def test_labels_of_another_width_and_queries_without_a_label(database, attacked)
     bare = np.eye(6, width, dtype=bool)
     bare[4] = False
     assert "query 4 has no label" in refused(lambda: hp.evaluate(attacked, database, labels=bare))
-    assert "got list" in refused(lambda: hp.evaluate([attacked], database))
+    assert "got a list" in refused(lambda: hp.evaluate([attacked], database))
     assert "got ndarray" in refused(lambda: hp.evaluate(attacked, database.packed.data))
 
 
