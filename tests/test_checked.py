@@ -629,7 +629,7 @@ def known():
     return {name: (call, keywords) for name, call, keywords in entries()}
 
 
-NAMES = re.findall(r'^    yield "([^"]+)"', inspect.getsource(entries), re.MULTILINE)
+NAMES = re.findall(r'^    yield \(?\s*"([^"]+)"', inspect.getsource(entries), re.MULTILINE)
 KINDS = ("FakeIndex", "FlatIndex")
 NAMES += [f"{kind}.{what}" for kind in KINDS for what in ("search", "add", "load")]
 NAMES += ["bit_margin", "dhta", "hag", "noise", "p2p"]

@@ -123,7 +123,7 @@ def test_torchscript_is_encoded_and_attacked(net, pictures, goal, tmp_path):
     assert victim.encode(pictures).packed == plain.encode(pictures).packed
     one, two = (hp.attack(v, pictures, goal, eps=0.2, steps=3) for v in (victim, plain))
     assert one.codes == two.codes
-    with pytest.raises(HashprobeError, match="TorchScript does not compute in bfloat16"):
+    with pytest.raises(HashprobeError, match="TorchScript cannot be computed in bfloat16"):
         hp.attack(victim, pictures, goal, runtime=Runtime(precision="bfloat16"))
 
 

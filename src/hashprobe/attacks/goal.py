@@ -103,7 +103,8 @@ class Goal:
 
     def take(self, rows: Any) -> "Goal":
         """The goal of some of the queries: rows are a list or an index array."""
-        picked(rows, len(self))
+        if len(self):  # an untargeted goal goes with any number of queries
+            picked(rows, len(self))
         names = ("codes", "labels", "members", "own_labels")
         parts = {name: getattr(self, name) for name in names}
         some = {name: None if part is None else part[rows] for name, part in parts.items()}
