@@ -209,8 +209,8 @@ def test_whatever_happens_is_one_line_without_a_traceback(
 # Pipes
 
 
-@pytest.mark.parametrize(("words", "code"), [("evaluate {codes}", 141), ("attack --help", 1)])
-def test_output_that_nobody_reads_ends_a_command_silently(codes, words, code):
+@pytest.mark.parametrize("words", ["evaluate {codes}", "attack --help"])
+def test_output_that_nobody_reads_ends_a_command_silently(codes, words):
     script = Path(sys.executable).with_name("hashprobe")
     reader, writer = os.pipe()
     os.close(reader)
@@ -219,7 +219,7 @@ def test_output_that_nobody_reads_ends_a_command_silently(codes, words, code):
         stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     os.close(writer)
-    assert (ended.returncode, ended.stderr) == (code, "")
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 def test_a_signal_that_is_ignored_stays_ignored():
