@@ -105,7 +105,8 @@ def readme(net, digits):
     names = {
         "net": net, "MEAN": MEAN, "STD": STD, "print": lambda text: said.append(str(text)),
         "database_images": digits[0][DATABASE], "database_labels": digits[1][DATABASE],
-        "query_images": digits[0][QUERIES], "query_labels": digits[1][QUERIES],
+        # From ten queries on a measure has an interval.
+        "query_images": digits[0][:12], "query_labels": digits[1][:12],
     }  # fmt: skip
     exec(compile(code, str(README), "exec"), names)
     return names, said
@@ -127,7 +128,7 @@ def test_print_shows_the_measure_with_its_bounds_interval_and_signature(readme):
     for label in ("t-MAP after 8 bits", "floor", "ceiling", "lift", "MAP clean", "MAP attacked"):
         assert re.search(rf"{label}[^\n]* {number}\n", text), label
     assert "signature" in text and "tMAP@all|norm:hits|ties:stable|empty:zero|rel:any" in text
-    assert "q:6|db:200" in text
+    assert "q:12|db:200" in text
 
 
 # Forms of input
@@ -455,8 +456,8 @@ def test_labels_goals_and_options_that_do_not_fit(victim, digits, goal, database
     assert "6 target codes for 4 images" in refused(
         lambda: hp.attack(victim, images[:4], goal, "dhta", eps=EPS)
     )
-    typo = refused(lambda: hp.attack(victim, images, goal, "dhta", eps=EPS, step=3))
-    assert typo.startswith("attack dhta has no option step: did you mean steps?")
+    typo = refused(lambda: hp.attack(victim, images, goal, "dhta", eps=EPS, stepz=3))
+    assert typo.startswith("attack dhta has no option stepz: did you mean step?")
     assert "choose from" in refused(lambda: hp.attack(victim, images, goal, "dtha", eps=EPS))
     assert "make a goal by targets()" in refused(
         lambda: hp.attack(victim, images, attack="dhta", eps=EPS)
@@ -495,7 +496,9 @@ def test_labels_of_another_width_and_queries_without_a_label(database, attacked)
     bare[4] = False
     assert "query 4 has no label" in refused(lambda: hp.evaluate(attacked, database, labels=bare))
     assert "got a list" in refused(lambda: hp.evaluate([attacked], database))
-    assert "got ndarray" in refused(lambda: hp.evaluate(attacked, database.packed.data))
+    assert "database must be a Codes; got an array" in refused(
+        lambda: hp.evaluate(attacked, database.packed.data)
+    )
 
 
 # Victims from files

@@ -24,7 +24,7 @@ EDGE = ("-1", "0", "1e-400", "1e308", "-0", "inf", "-inf", "1" + "0" * 23, "-" +
 """Values that some options may take."""
 WORD = ("", " ", "no-such-word", "FLOAT32", "\x1b[31m", "a" * 5000, "<script>", "../x", "0", "é")
 """Words that no choice has."""
-PATHS = ("", "no/such/place", "/dev/null", "a" * 5000, "no\x1b[31m", "run/run.json", "codes.npz")
+PATHS = ("", "no/such/place", "codes.npz/x", "a" * 5000, "no\x1b[31m", "run/run.json", "codes.npz")
 """Places that are no folder or file of the right kind."""
 MANY = "1" + "0" * 9
 EXACT: tuple[tuple[str, tuple[str, ...], Wanted], ...] = (

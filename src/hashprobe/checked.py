@@ -146,7 +146,8 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
     result = matched(value, kind)
     if result is MISFIT:
         hint = ": read them with as_labels" if name.endswith("labels") else ""
-        if "of floating numbers" in accepted(kind) and str(getattr(value, "dtype", "")) in BYTES:
+        words, bytes_seen = accepted(kind), str(getattr(value, "dtype", "")) in BYTES
+        if bytes_seen and "of floating numbers" in words and "uint8" not in words:
             hint = ": divide by 255"
         long = isinstance(value, int) and abs(value) >= LONG
         wanted = "a number below 2^63" if long else accepted(kind)

@@ -183,7 +183,7 @@ def test_options_out_of_range(as_for_users):
     for wrong, message in (
         ({"steps": 0}, "steps must be at least 1; got 0"),
         ({"step_size": 0.0}, "step_size must be above 0"),
-        ({"restarts": -1}, "restarts must be 0 or above; got -1"),
+        ({"restarts": -1}, "restarts must be at least 0; got -1"),
         ({"n_t": 0}, "n_t must be at least 1"),
         ({"tie": "half"}, "tie must be plus or zero"),
     ):

@@ -219,7 +219,7 @@ def test_training_of_what_is_not_known_leaves_nothing_behind(hashprobe, tmp_path
         ("--target 11", "unknown target label '11': choose from 0, 1, 2,"),
         ("--target three", "unknown target label 'three'"),
         ("--batch-size 0", "batch size must be at least 1; got 0"),
-        ("--workers -1", "workers must be 0 (none) or more; got -1"),
+        ("--workers -1", "workers must be at least 0; got -1"),
         ("--steps 0", "steps must be at least 1"),
         ("--step-size 0", "step_size must be above 0"),
         ("--alpha 0", "alpha"),
@@ -243,7 +243,7 @@ def test_an_attack_stays_in_its_place(hashprobe, encoded, name):
         ("encode {} --batch-size 0", "batch size must be at least 1"),
         ("encode {} --workers -2", "workers must be"),
         ("encode {} --top 0", "top must be at least 1"),
-        ("report {} --examples -1", "examples must be 0 or more; got -1"),
+        ("report {} --examples -1", "examples must be at least 0; got -1"),
         (
             "report {} --attack dhta",
             "no finished attack 'dhta': there are noise-64of255-seed1, p2p",

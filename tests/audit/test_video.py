@@ -161,7 +161,7 @@ def test_images_have_no_frames_to_choose_from(hashprobe, tmp_path):
     said = hashprobe("attack", tmp_path / "run", "--frames", 2, "--queries", 2)
     assert "frames and shared are for clips; got images" in said.error
     assert not list((tmp_path / "run" / "attacks").glob("*/attack.json"))
-    assert "1 frame or more; got 0" in hashprobe("attack", tmp_path / "run", "--frames", 0).error
+    assert "must be at least 1; got 0" in hashprobe("attack", tmp_path / "run", "--frames", 0).error
 
 
 @pytest.fixture
@@ -267,7 +267,6 @@ def test_only_missing_and_damaged_mp4_files_are_written_again(attacked, hashprob
 
 def test_overwriting_throws_the_films_of_the_other_attack_away(attacked, hashprobe):
     run, folder = attacked
-    (folder / "mp4" / "999999.mp4").write_bytes(b"of a query that was attacked before")
     (folder / "mp4" / "notes.mp4").write_bytes(b"somebody's own")
     words = f"attack {run} --eps 64/255 --seed 1 --queries 3 --steps 15 --overwrite"
     assert hashprobe(words).code == 0

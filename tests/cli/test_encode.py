@@ -14,7 +14,7 @@ def test_the_map_of_the_first_results_has_their_number_in_its_signature(hashprob
     ("words", "named"),
     [
         (("--batch-size", 0), "batch size must be at least 1; got 0"),
-        (("--workers", -1), "workers must be 0 (none) or more; got -1"),
+        (("--workers", -1), "workers must be at least 0; got -1"),
         (("--device", "tpu7"), "choose auto or cpu"),
         (("--precision", "half"), "--precision"),
     ],

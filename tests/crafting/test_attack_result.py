@@ -52,7 +52,7 @@ def test_load_refuses(work, tmp_path):
     with pytest.raises(HashprobeError, match="has format 9; this hashprobe reads 1"):
         attack(work, out=tmp_path)
     index.write_text(json.dumps({"format": 1}))
-    with pytest.raises(HashprobeError, match="is damaged: query_ids must be a list"):
+    with pytest.raises(HashprobeError, match="is damaged: recipe is missing"):
         AttackResult.load(tmp_path)
     index.write_text("[]")
     with pytest.raises(HashprobeError, match="does not describe an attack"):

@@ -164,7 +164,10 @@ def test_input_that_does_not_fit(work, conv, as_for_users):
     clean, ids = work.queries.pixels, work.queries.ids
     for changed, message in (
         ({"pixels": clean / 255}, "queries must be uint8 pixels in 0..255; got float32"),
-        ({"pixels": clean[:, :1]}, r"must have shape \(N, 3, H, W\); got \(5, 1, 8, 6\)"),
+        (
+            {"pixels": clean[:, :1]},
+            r"\(N, ..., 3, H, W\); got a Tensor of uint8, shape \(5, 1, 8, 6\)$",
+        ),
         ({"pixels": clean[:0], "ids": ()}, "there are no images to attack"),
         ({"ids": (1, 2, 1, 3, 4)}, "query id 1 appears more than once"),
         ({"ids": (1, 2)}, "2 query ids for 5 queries"),

@@ -205,5 +205,5 @@ def test_clips_need_a_network_of_clips_and_images_one_of_images(make_clips, make
             run(make_clips([2]), InputContract(size=4))
         with pytest.raises(HashprobeError, match="are images, but the network sees clips of up to"):
             run(make_split([1], [[1]]), CONTRACT)
-        with pytest.raises(HashprobeError, match="sees 0 frames or more; got -1"):
+        with pytest.raises(HashprobeError, match="frames must be 0 to 65536; got -1"):
             run(make_clips([2]), InputContract(size=4, frames=-1))

@@ -144,7 +144,7 @@ def test_training_learns_and_is_blind_to_padding(clips):
         history = train(hasher, clips8, labels, options, lengths=lengths)
         found.append([epoch.loss for epoch in history])
     assert found[0] == found[1]
-    assert found[0][-1] < found[0][0] / 2
+    assert found[0][-1] < 0.75 * found[0][0]
 
 
 def test_a_checkpoint_brings_it_back(clips, tmp_path):

@@ -66,7 +66,7 @@ def test_bad_settings(as_for_users):
         Runtime(precision="half")
     with pytest.raises(HashprobeError, match="batch size must be at least 1; got 0"):
         Runtime(batch_size=0)
-    with pytest.raises(HashprobeError, match="workers must be 0"):
+    with pytest.raises(HashprobeError, match="workers must be at least 0"):
         Runtime(workers=-1)
 
 

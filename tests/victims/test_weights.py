@@ -130,10 +130,16 @@ def test_a_file_of_something_else_is_no_danger_but_refused(tmp_path):
         load(tmp_path / "weights.pth")
 
 
-@pytest.mark.parametrize("state", [{"state_dict": {"a": torch.zeros(1)}}, [torch.zeros(1)]])
-def test_a_checkpoint_of_another_program_is_no_state_dict(tmp_path, state):
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"state_dict": {"a": torch.zeros(1)}}, "save the entry 'state_dict' by itself"),
+        ([torch.zeros(1)], "a dict from names to tensors is expected"),
+    ],
+)
+def test_a_checkpoint_of_another_program_is_no_state_dict(tmp_path, state, words):
     torch.save(state, tmp_path / "weights.pth")
-    with pytest.raises(HashprobeError, match="a dict from names to tensors is expected"):
+    with pytest.raises(HashprobeError, match=words):
         load(tmp_path / "weights.pth")
 
 

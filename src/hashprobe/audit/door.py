@@ -66,6 +66,7 @@ def attack(
     Example:
         >>> import torch
         >>> from hashprobe.victims import Victim
+        >>> generator = torch.manual_seed(0)
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 12))
         >>> victim, images = Victim(net, bits=12, size=8), torch.rand(40, 3, 8, 8)
         >>> database = victim.encode(images[4:], labels=[0, 1] * 18)
@@ -197,6 +198,7 @@ def evaluate(
     Example:
         >>> import torch
         >>> from hashprobe.victims import Victim
+        >>> generator = torch.manual_seed(0)
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 12))
         >>> victim, images = Victim(net, bits=12, size=8), torch.rand(40, 3, 8, 8)
         >>> database = victim.encode(images[4:], labels=[0, 1] * 18)

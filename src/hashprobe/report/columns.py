@@ -32,7 +32,7 @@ class Column:
 
     Example:
         >>> [column.title for column in COLUMNS][:2]
-        ['t-MAP, 8 bits', 't-MAP, float']
+        ['t-MAP, 8 bits', 't-MAP between runs']
     """
 
     title: str
