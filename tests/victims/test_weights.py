@@ -135,6 +135,7 @@ def test_a_file_of_something_else_is_no_danger_but_refused(tmp_path):
     [
         ({"state_dict": {"a": torch.zeros(1)}}, "save the entry 'state_dict' by itself"),
         ([torch.zeros(1)], "a dict from names to tensors is expected"),
+        ({1: torch.zeros(1)}, "the name of entry 1 is no text but int"),
     ],
 )
 def test_a_checkpoint_of_another_program_is_no_state_dict(tmp_path, state, words):

@@ -1,8 +1,11 @@
 """Victims from files."""
 
 import importlib
+import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +89,26 @@ def from_factory(text: str) -> Any:
     return network
 
 
+@contextmanager
+def torch_logs_off() -> Iterator[None]:
+    """Keeps torch from logging the traceback of a file that it cannot read; the error says it."""
+    loggers = [logging.getLogger(f"torch.export{part}") for part in ("", ".pt2_archive._package")]
+    before = [logger.disabled for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.disabled = True
+        yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
+
+
 def from_file(path: Path) -> Any:
     """The module in a file of `torch.export` or TorchScript."""
     if path.suffix == ".pt2":
         try:
-            return torch.export.load(path).module()
+            with torch_logs_off():
+                return torch.export.load(path).module()
         except Exception as error:  # torch raises whatever the archive makes it raise
             first = str(error).partition("\n")[0]
             raise HashprobeError(f"{path} is no program of torch.export: {first}") from error

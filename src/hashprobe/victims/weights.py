@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from hashprobe.errors import HashprobeError
-from hashprobe.text import UNDECODABLE
+from hashprobe.text import UNDECODABLE, shortened
 
 
 QUANTISED = "save the float network, before it is quantised"
@@ -59,7 +59,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def check_tensors(state: Mapping[str, Any], where: str) -> None:
+def check_tensors(state: Mapping[Any, Any], where: str) -> None:
     """Refuses a state dict whose entries are not all plain tensors.
 
     Args:
@@ -76,6 +76,12 @@ def check_tensors(state: Mapping[str, Any], where: str) -> None:
         hashprobe.errors.HashprobeError: model.pt: entry epoch is an int, not a tensor: ...
     """
     for name, value in state.items():
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            raise HashprobeError(
+                f"{where}: the name of entry {shortened(repr(name))} is no text but {kind}: "
+                "a dict from names to tensors is expected"
+            )
         if isinstance(value, Tensor) and not value.is_quantized:
             continue
         kind = type(value).__name__
