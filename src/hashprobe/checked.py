@@ -150,7 +150,9 @@ def fitted(value: Any, kind: Any, name: str) -> Any:
         if bytes_seen and "of floating numbers" in words and "uint8" not in words:
             hint = ": divide by 255"
         long = isinstance(value, int) and abs(value) >= LONG
-        wanted = "a number below 2^63" if long else accepted(kind)
+        counts = float not in (kind, *get_args(kind))
+        below = "a whole number from 0 to 2^63 - 1" if counts else "a number below 2^63"
+        wanted = below if long else accepted(kind)
         raise HashprobeError(f"{name} must be {wanted}; got {shown(value)}{hint}")
     if Path in get_args(kind) or kind in (Path, PurePath):
         check_path(result, name)

@@ -46,13 +46,13 @@ def interrupted(encoded):
             preexec_fn=hears,
         )  # fmt: skip
         folder = encoded / "attacks" / NAME / "queries"
-        give_up = time.monotonic() + 180
+        give_up = time.monotonic() + 60
         while len(list(folder.glob("*.npz"))) < 2:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < give_up
             time.sleep(0.002)
         process.send_signal(number)
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=60)
         finished = {path.name: path.read_bytes() for path in folder.glob("*.npz")}
         assert 2 <= len(finished) < 6, "it should be met in the middle"
         return process.returncode, out, err, finished
