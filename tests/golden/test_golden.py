@@ -3,8 +3,8 @@
 `attacks.npz` holds, for the cases of `cases.py` in their order, by how many grey levels the old
 version moved each pixel (`change8`), or by how much in floats (`change`: float64, and budgets below
 one grey level), the codes of float and 8-bit images, and the passes of each query (`passes`).
-`attacks_avx512.npz` holds what AVX-512 gives of the cases that differ most there, computed before the
-engine had kernels of its own.
+`attacks_avx512.npz` holds what AVX-512 gives of the cases that differ most there, computed
+before the engine had kernels of its own.
 """
 
 from functools import cache

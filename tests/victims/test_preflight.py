@@ -185,7 +185,7 @@ def test_pictures_of_one_code_are_no_reason_where_bits_can_turn():
         net[1].bias.data += 3.0
         victim = hp.Victim(net, bits=bits, size=8)
         for gradients in (True, False):
-            probe(victim, gradients)
+            assert not probe(victim, gradients).writes
 
 
 def test_many_items_of_several_classes_with_one_code_are_refused():
@@ -271,23 +271,25 @@ def test_networks_of_few_bits_pass(bits):
         victim = hp.Victim(linear(seed, bits), bits=bits, size=8)
         for count in (1, 5):
             for gradients in (True, False):
-                preflight(victim, Queries(pictures(count, seed=seed)), gradients=gradients)
+                some = Queries(pictures(count, seed=seed))
+                assert preflight(victim, some, gradients=gradients).notes == ()
 
 
 def test_one_picture_many_times_and_pictures_of_one_grey_pass():
     victim = victim_of(lambda z: z)
-    preflight(victim, Queries(pictures(1).repeat(5, 1, 1, 1)), gradients=True)
-    for level in (0, 128, 255):
-        grey = torch.full((3, 3, 8, 8), level, dtype=torch.uint8)
-        preflight(victim, Queries(grey), gradients=True)
+    alike = [pictures(1).repeat(5, 1, 1, 1)]
+    alike += [torch.full((3, 3, 8, 8), level, dtype=torch.uint8) for level in (0, 128, 255)]
+    for some in alike:
+        found = preflight(victim, Queries(some), gradients=True)
+        assert len(found.outputs) == 1, "a picture is probed once"
 
 
 def test_a_picture_without_a_gradient_passes_if_others_carry_one():
     """ReLUs are dead at a black picture."""
     net = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(288, 16))
     black = torch.cat([torch.zeros(1, 3, 8, 8, dtype=torch.uint8), pictures(2)])
-    preflight(hp.Victim(net, bits=16, size=8), Queries(black), gradients=True)
-    preflight(hp.Victim(net, bits=16, size=8), Queries(black[:1]), gradients=True)
+    for some in (black, black[:1]):
+        assert preflight(hp.Victim(net, bits=16, size=8), Queries(some), gradients=True).notes == ()
 
 
 RANDOM = {
@@ -504,7 +506,7 @@ def test_a_constant_picture_that_a_network_cannot_standardise_is_nobodys_query()
             rest = images - images.mean((1, 2, 3), keepdim=True)
             return self.net(rest / rest.std((1, 2, 3), keepdim=True))
 
-    probe(hp.Victim(Standardised(), bits=BITS, size=8))
+    assert probe(hp.Victim(Standardised(), bits=BITS, size=8)).notes == ()
 
 
 def test_a_network_that_fails_is_one_line_with_the_shape():
