@@ -469,6 +469,14 @@ class Results:
             said = f"{self.campaign}: {self.done}/{self.whole}, {len(self.faults)} faults"
             print(f"{said}, {left:.0f} s left", file=sys.stderr, flush=True)
 
+    def judge(self, cases: Iterable[Case], folder: Path, patience: float = 10) -> int:
+        """Runs cases, each with so many limits of time, counts them and returns the exit code."""
+        options = self.options
+        limit, keep = options.limit * patience, options.keep is not None
+        for case, outcome, seen, _ in Pool(folder, options.jobs, limit, keep).judged(cases):
+            self.add(case, outcome, seen)
+        return self.finish()
+
     def skip(self, text: str) -> None:
         """Says what cannot be done on this machine."""
         self.skipped.append(text)

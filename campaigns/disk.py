@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from common import Case, Ended, Pool, Results, arguments, judge, numbered, scratch
+from common import Case, Ended, Results, arguments, judge, numbered, scratch
 from plans import Prepared, begin, differences, finish, leftovers, plans, prepare, verdict
 from stage import Stage, build, warm
 
@@ -221,10 +221,7 @@ def run(
     results = Results("disk", options, len(cases))
     if "full disk" not in given:
         results.skip("full and read-only disks: only root may mount them")
-    pool = Pool(folder / "disk", options.jobs, options.limit * 10, keep=options.keep is not None)
-    for case, outcome, seen, _ in pool.judged(cases):
-        results.add(case, outcome, seen)
-    return results.finish()
+    return results.judge(cases, folder / "disk")
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import Case, Pool, Results, arguments, judge, scratch
+from common import Case, Results, arguments, judge, scratch
 from plans import Prepared, begin, differences, finish, leftovers, plans, prepare, verdict
 from stage import warm
 
@@ -94,10 +94,7 @@ def run(options: argparse.Namespace, folder: Path, names: tuple[str, ...] = ()) 
     cases = [made(prepared, i, options.seed, options.limit * 4) for i in numbers]
     cases = [case for case in cases if kind in ("", case.family)]
     results = Results("kills", options, len(cases))
-    pool = Pool(folder / "kills", options.jobs, options.limit * 10, keep=options.keep is not None)
-    for case, outcome, seen, _ in pool.judged(cases):
-        results.add(case, outcome, seen)
-    return results.finish()
+    return results.judge(cases, folder / "kills")
 
 
 def main() -> int:

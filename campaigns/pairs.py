@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import Case, Pool, Results, arguments, judge, scratch
+from common import Case, Results, arguments, judge, scratch
 from plans import (
     ATTACK,
     DIGITS,
@@ -156,10 +156,7 @@ def run(options: argparse.Namespace, folder: Path, names: tuple[str, ...] = ()) 
     if number:
         cases = [case for case in cases if case.name == options.only]
     results = Results("pairs", options, len(cases))
-    pool = Pool(folder / "pairs", options.jobs, options.limit * 10, keep=options.keep is not None)
-    for case, outcome, seen, _ in pool.judged(cases):
-        results.add(case, outcome, seen)
-    return results.finish()
+    return results.judge(cases, folder / "pairs")
 
 
 def main() -> int:
