@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,10 @@ NOT_COMPARED: dict[str, tuple[str, ...]] = {
     "metrics.jsonl": ("time", "seconds"),
     "*.npz": ("seconds",),
     "reproduce": ("seconds", "created", "date"),
-    "*.html": ("cells that end in s, as 9 s",),
+    "*.html": ("cells that are a time, as 9 s or 2 min in all",),
 }
 """Dates and times by file; everything else must be equal to the last byte."""
+TIMES = re.compile(r">\s*[\d.,]+ (?:s|min in all)<")
 
 
 def differences(one: Path, other: Path, without: str = "") -> str:
@@ -189,8 +191,11 @@ def difference(one: Path, other: Path) -> str:
                 drop(value, path)
         return first_difference(values[0], values[1])
     if one.suffix == ".html":
-        pages = [re.sub(r">\s*[\d.,]+ s<", "> s<", path.read_text()) for path in (one, other)]
-        return "" if pages[0] == pages[1] else "its text"
+        pages = [TIMES.sub(">time<", path.read_text()).splitlines() for path in (one, other)]
+        lines = (
+            f"{a.strip()} | {b.strip()}" for a, b in zip_longest(*pages, fillvalue="") if a != b
+        )
+        return next(lines, "")
     return "its bytes"
 
 
