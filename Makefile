@@ -37,7 +37,7 @@ docs: $(VENV)/installed-docs
 
 bench: $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --editable '.[bench]'
-	for name in overhead attack_engine video measures search encode coverage; do \
+	for name in overhead attack_engine video measures search encode interval_coverage; do \
 		$(BIN)/python benchmarks/$$name.py $(BENCH) --json benchmarks/results/$$name.json || exit 1; \
 	done
 

@@ -27,12 +27,6 @@ from hashprobe.attacks._dhta import DhtaOptions, alpha_at
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import anchor_code
-from hashprobe.audit.attack_step import draw_goal, draw_queries
-from hashprobe.audit.encode_step import encode_run
-from hashprobe.audit.network import Network
-from hashprobe.audit.protocol import Protocol
-from hashprobe.audit.run_io import open_run
-from hashprobe.audit.train_step import train_run
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.runner import craft
@@ -47,6 +41,12 @@ from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.encoding import encode
 from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.precision import imitates_bfloat16, in_precision
+from hashprobe.workflow.attack_step import draw_goal, draw_queries
+from hashprobe.workflow.encode_step import encode_run
+from hashprobe.workflow.network import Network
+from hashprobe.workflow.protocol import Protocol
+from hashprobe.workflow.run_io import open_run
+from hashprobe.workflow.train_step import train_run
 
 
 HasherT = TypeVar("HasherT", bound=Hasher)

@@ -16,7 +16,6 @@ from common import Results, arguments, median, once, seconds
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from hashprobe.audit.encode_step import encode_parts
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.loader import stream
 from hashprobe.data.queries import Queries
@@ -26,6 +25,7 @@ from hashprobe.types import Runtime
 from hashprobe.victims.encoding import encode
 from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.precision import in_precision
+from hashprobe.workflow.encode_step import encode_parts
 
 
 BATCH = 64

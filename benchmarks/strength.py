@@ -28,8 +28,6 @@ from torch import Tensor, nn
 from hashprobe.attacks._dhta import DhtaOptions
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import draw_target_codes, draw_target_labels
-from hashprobe.audit.network import Network
-from hashprobe.audit.train_step import build, held_out_map
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.runner import craft
 from hashprobe.data.datasets.registry import DataOptions
@@ -48,6 +46,8 @@ from hashprobe.types import Budget
 from hashprobe.victims.backbones import last_linear
 from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.features import hash_layer_input
+from hashprobe.workflow.network import Network
+from hashprobe.workflow.train_step import build, held_out_map
 
 
 @dataclass(frozen=True)

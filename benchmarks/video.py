@@ -33,8 +33,6 @@ from hashprobe.attacks._dhta import PRESETS
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import anchor_code
-from hashprobe.audit.encode_step import encode_run
-from hashprobe.audit.train_step import train_run
 from hashprobe.crafting.runner import craft
 from hashprobe.data.queries import Queries
 from hashprobe.paper.recipe import Cell
@@ -45,6 +43,8 @@ from hashprobe.victims.base import lay_channels_last
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.encoding import encode
 from hashprobe.victims.memory import room as usual_room
+from hashprobe.workflow.encode_step import encode_run
+from hashprobe.workflow.train_step import train_run
 
 
 PAPER = PRESETS["paper-videos"].options

@@ -47,7 +47,7 @@ LAYERS = {
     "crafting": 11,
     "evaluation": 12,
     "report": 13,
-    "audit": 14,
+    "workflow": 14,
     "paper": 15,
     "cli": 16,
 }
@@ -127,7 +127,7 @@ def test_imports_go_one_way(path):
         ("victims/base.py", "from ..optim import Session"),
         ("evaluation/measures.py", "import torch.nn"),
         ("evaluation/measures.py", "from hashprobe.attacks import craft"),
-        ("report/page.py", "from hashprobe import audit"),
+        ("report/page.py", "from hashprobe import workflow"),
     ],
 )
 def test_a_wrong_import_would_be_seen(path, source):
@@ -198,7 +198,7 @@ def run(code, *arguments):
         "hashprobe.storage.runs, hashprobe.storage.files",
         "hashprobe.cli",
         "hashprobe.attacks.registry, hashprobe.data.datasets.registry, hashprobe.training.options",
-        "hashprobe.audit.protocol, hashprobe.audit.network",
+        "hashprobe.workflow.protocol, hashprobe.workflow.network",
     ],
 )
 def test_light_parts_import_no_torch(names):

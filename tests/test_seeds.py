@@ -5,7 +5,6 @@ import pytest
 
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import targets
-from hashprobe.audit.protocol import Protocol
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.datasets.digits import load_digits
@@ -20,6 +19,7 @@ from hashprobe.paper.settings import load_setting
 from hashprobe.training.losses.csq import csq_centres
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import check_seed
+from hashprobe.workflow.protocol import Protocol
 
 
 DATABASE = Codes(PackedCodes.from_signs(np.ones((9, 8))), np.eye(9, dtype=bool))

@@ -1,5 +1,4 @@
 from . import attacks as attacks
-from . import audit as audit
 from . import codes as codes
 from . import crafting as crafting
 from . import data as data
@@ -9,11 +8,10 @@ from . import paper as paper
 from . import report as report
 from . import training as training
 from . import victims as victims
+from . import workflow as workflow
 from .attacks.goal import Goal as Goal
 from .attacks.registry import AttackSpec as AttackSpec
 from .attacks.targets import targets as targets
-from .audit.door import attack as attack
-from .audit.door import evaluate as evaluate
 from .codes.labelled import Codes as Codes
 from .codes.packed import PackedCodes as PackedCodes
 from .crafting.attack_result import AttackResult as AttackResult
@@ -26,5 +24,7 @@ from .types import Runtime as Runtime
 from .victims.base import Hasher as Hasher
 from .victims.loading import load_victim as load_victim
 from .victims.wrap import Victim as Victim
+from .workflow.door import attack as attack
+from .workflow.door import evaluate as evaluate
 
 __version__: str

@@ -81,8 +81,8 @@ def of_clips(monkeypatch):
         raise HashprobeError("stopped")
 
     run = SimpleNamespace(hasher=SimpleNamespace(contract=InputContract(frames=4)))
-    monkeypatch.setattr("hashprobe.audit.run_io.open_run", lambda path: run)
-    monkeypatch.setattr("hashprobe.audit.attack_step.attack_run", stop)
+    monkeypatch.setattr("hashprobe.workflow.run_io.open_run", lambda path: run)
+    monkeypatch.setattr("hashprobe.workflow.attack_step.attack_run", stop)
     return told
 
 

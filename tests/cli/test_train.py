@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hashprobe.audit.network import TRAIN_PRESETS, Network
+from hashprobe.workflow.network import TRAIN_PRESETS, Network
 
 
 def planned(hashprobe, monkeypatch, *words):
@@ -12,7 +12,7 @@ def planned(hashprobe, monkeypatch, *words):
     def keep(path, source, network, options, runtime):
         seen.update(network=network, options=options)
 
-    monkeypatch.setattr("hashprobe.audit.train_step.train_run", keep)
+    monkeypatch.setattr("hashprobe.workflow.train_step.train_run", keep)
     said = hashprobe(*words)
     assert said.code == 0, said.err
     return seen["network"], seen["options"]

@@ -118,7 +118,7 @@ def test_paths_of_recipes_and_of_words_begin_at_home(hashprobe, tmp_path, monkey
     seen = []
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(
-        "hashprobe.audit.train_step.train_run",
+        "hashprobe.workflow.train_step.train_run",
         lambda path, source, *rest: seen.append((path, source)),
     )
     recipe = by_recipe(tmp_path, "train", out="~/runs/one", root="~/pictures", cache="null")

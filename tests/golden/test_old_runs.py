@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from hashprobe.attacks.registry import AttackSpec
-from hashprobe.audit.attack_step import Protocol, attack_run
-from hashprobe.audit.report_step import report_table
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.query_files import png_bytes
 from hashprobe.evaluation.measurement import measure_of
 from hashprobe.storage import files
 from hashprobe.storage.schema import AttackRecord
 from hashprobe.types import Budget
+from hashprobe.workflow.attack_step import Protocol, attack_run
+from hashprobe.workflow.report_step import report_table
 
 from .victims import same_kernels
 

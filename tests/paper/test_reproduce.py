@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from hashprobe.attacks import registry
 from hashprobe.attacks._dhta import PRESETS
 from hashprobe.attacks.registry import ATTACKS, DEFAULT
-from hashprobe.audit.network import Network
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.data.datasets import moving_digits
 from hashprobe.data.datasets.registry import DataOptions
@@ -29,6 +28,7 @@ from hashprobe.storage.files import write_json
 from hashprobe.storage.runs import Run
 from hashprobe.storage.schema import AttackRecord
 from hashprobe.training.options import TrainOptions
+from hashprobe.workflow.network import Network
 
 
 QUERIES = 6

@@ -12,12 +12,12 @@ from cyclopts import App, Parameter, Token
 from hashprobe.attacks._dhta import PRESETS
 from hashprobe.attacks.contract import Attack
 from hashprobe.attacks.registry import ATTACKS, DEFAULT, AttackSpec
-from hashprobe.audit.protocol import Protocol
 from hashprobe.cli.flags import FLAT, Flag, Json, RuntimeFlags, print_json
 from hashprobe.cli.output import say
 from hashprobe.cli.presets import fill, non_defaults
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Budget, Precision, Space
+from hashprobe.workflow.protocol import Protocol
 
 
 if TYPE_CHECKING:
@@ -137,9 +137,9 @@ def build(attack: Attack) -> Callable[..., None]:
         repeats: int = 1,
         json_: Json = False,
     ) -> None:
-        from hashprobe.audit.attack_step import attack_run
-        from hashprobe.audit.run_io import open_run
         from hashprobe.cli.terminal import Terminal
+        from hashprobe.workflow.attack_step import attack_run
+        from hashprobe.workflow.run_io import open_run
 
         opened = open_run(run)
         if preset == "paper-videos" and not opened.hasher.contract.frames:

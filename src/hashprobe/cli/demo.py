@@ -93,16 +93,16 @@ def demo(
         Use clips of moving digits, labelled by their movement.
     """
     from hashprobe.attacks.registry import ATTACKS
-    from hashprobe.audit.attack_step import attack_run
-    from hashprobe.audit.encode_step import encode_run
-    from hashprobe.audit.network import Network
-    from hashprobe.audit.protocol import Protocol
-    from hashprobe.audit.report_step import report_run
-    from hashprobe.audit.train_step import train_run
     from hashprobe.cli.terminal import Terminal
     from hashprobe.data.datasets.registry import DataOptions
     from hashprobe.training.options import TrainOptions
     from hashprobe.types import Runtime
+    from hashprobe.workflow.attack_step import attack_run
+    from hashprobe.workflow.encode_step import encode_run
+    from hashprobe.workflow.network import Network
+    from hashprobe.workflow.protocol import Protocol
+    from hashprobe.workflow.report_step import report_run
+    from hashprobe.workflow.train_step import train_run
 
     it = plan(video)
     run = out or it.out

@@ -49,8 +49,8 @@ def encode(
     json_
         Print one JSON object and nothing else: map, with value, interval and signature.
     """
-    from hashprobe.audit.encode_step import encode_run
     from hashprobe.cli.terminal import Terminal
+    from hashprobe.workflow.encode_step import encode_run
 
     result = encode_run(run, top=top, runtime=runtime.open(Terminal()))
     if json_:

@@ -37,8 +37,8 @@ def report(
     exclude_training
         Measure every attack again without the training items that stand in the database.
     """
-    from hashprobe.audit.report_step import report_run, report_table
     from hashprobe.cli.terminal import Terminal
+    from hashprobe.workflow.report_step import report_run, report_table
 
     left_out: dict[str, Any] = {
         "exclude_voters": exclude_voters,

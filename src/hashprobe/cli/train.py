@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from cyclopts import App, Parameter
 
-from hashprobe.audit.network import TRAIN_PRESETS, Network
 from hashprobe.cli.flags import FLAT, Flag, Json, RuntimeFlags, print_json
 from hashprobe.cli.presets import fill, non_defaults
 from hashprobe.data.datasets.registry import DataOptions, data_help
 from hashprobe.storage.guards import resolved
 from hashprobe.training.options import TrainOptions
+from hashprobe.workflow.network import TRAIN_PRESETS, Network
 
 
 PresetName: TypeAlias = Literal["paper-images", "paper-videos"]
@@ -79,8 +79,8 @@ def train(
     json_
         Print one JSON object and nothing else: the run folder and every epoch.
     """
-    from hashprobe.audit.train_step import epochs_of, train_run
     from hashprobe.cli.terminal import Terminal
+    from hashprobe.workflow.train_step import epochs_of, train_run
 
     # `preset_options` has put the values of `preset` into the others.
     run = train_run(out, source.of(data), network, options, runtime.open(Terminal()))

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hashprobe.audit.examples import make_examples
-from hashprobe.audit.run_io import EncodedRun
 from hashprobe.paper.result import Result
 from hashprobe.paper.retrieval_curves import row_codes
 from hashprobe.paper.running import Runner
@@ -13,6 +11,8 @@ from hashprobe.report.figures import curve_figure, curve_png
 from hashprobe.report.grids import Mark, Strip, Tile, tile_figure, tile_png
 from hashprobe.report.pictures import amplification, amplified_difference
 from hashprobe.report.rows import curves_of
+from hashprobe.workflow.examples import make_examples
+from hashprobe.workflow.run_io import EncodedRun
 
 
 EXAMPLES, PICTURES, CLIPS = 4, 8, 3

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from hashprobe.audit.results import Finished
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.bootstrap import BOOTSTRAP
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.paper.recipe import Recipe
 from hashprobe.paper.settings import Setting
+from hashprobe.workflow.results import Finished
 
 
 @dataclass(frozen=True, eq=False)

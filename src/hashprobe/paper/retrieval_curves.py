@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hashprobe.audit.results import Finished
-from hashprobe.audit.run_io import EncodedRun
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.evaluation.curves import listed_hits, precision_recall_curve
@@ -14,6 +12,8 @@ from hashprobe.paper.recipe import Recipe
 from hashprobe.paper.result import Curves
 from hashprobe.report.rows import list_lengths
 from hashprobe.types import Labels
+from hashprobe.workflow.results import Finished
+from hashprobe.workflow.run_io import EncodedRun
 
 
 def row_codes(

@@ -7,14 +7,6 @@ from typing import Any, TypedDict
 import numpy as np
 
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
-from hashprobe.audit.attack_step import attack_run
-from hashprobe.audit.encode_step import encode_run
-from hashprobe.audit.exclusions import exclusion_of, measured_without, voters_of
-from hashprobe.audit.network import Network
-from hashprobe.audit.protocol import Protocol
-from hashprobe.audit.results import Finished, finished_attack
-from hashprobe.audit.run_io import EncodedRun, open_run
-from hashprobe.audit.train_step import train_run
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.deterministic import THREADS
@@ -34,6 +26,14 @@ from hashprobe.storage.records import read_record
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import PAPER_IMAGES
 from hashprobe.types import Budget, Runtime
+from hashprobe.workflow.attack_step import attack_run
+from hashprobe.workflow.encode_step import encode_run
+from hashprobe.workflow.exclusions import exclusion_of, measured_without, voters_of
+from hashprobe.workflow.network import Network
+from hashprobe.workflow.protocol import Protocol
+from hashprobe.workflow.results import Finished, finished_attack
+from hashprobe.workflow.run_io import EncodedRun, open_run
+from hashprobe.workflow.train_step import train_run
 
 
 PLACES = ("root", "lists")

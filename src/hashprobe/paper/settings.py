@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from hashprobe.attacks._dhta import PRESETS as PUBLISHED
 from hashprobe.attacks.registry import DEFAULT, attack_named
-from hashprobe.audit.network import TRAIN_PRESETS, Network
-from hashprobe.audit.protocol import Protocol
 from hashprobe.data.datasets.registry import DataOptions, data_set
 from hashprobe.errors import HashprobeError
 from hashprobe.paper.recipe import Cell, Recipe, Role, load_recipe
 from hashprobe.storage.plain_yaml import parse_yaml
 from hashprobe.training.options import PAPER_IMAGES, TrainOptions
 from hashprobe.types import Budget, check_seed
+from hashprobe.workflow.network import TRAIN_PRESETS, Network
+from hashprobe.workflow.protocol import Protocol
 
 
 SCALES = ("paper", "bench")

@@ -21,7 +21,7 @@ def test_names_import_no_torch():
     code = """
 import sys
 from hashprobe.training import LOSSES, TrainOptions
-from hashprobe.audit import TRAIN_PRESETS, Network
+from hashprobe.workflow import TRAIN_PRESETS, Network
 TrainOptions(loss="csq"), Network(), sorted(LOSSES)
 print([name for name in ("torch", "torchvision", "lightning_fabric") if name in sys.modules])
 """

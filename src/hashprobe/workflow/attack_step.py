@@ -1,0 +1,296 @@
+"""Attack queries of an encoded run and measure how far its results move."""
+
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.codes.packed import PackedCodes, paired_hamming
+from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.deterministic import fixed_batches
+from hashprobe.crafting.query_files import query_path
+from hashprobe.crafting.runner import craft
+from hashprobe.data.codec import check_h264
+from hashprobe.data.loader import decode
+from hashprobe.data.queries import Queries
+from hashprobe.data.sources import Split
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.exclusion import Exclusion
+from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation
+from hashprobe.evaluation.perceptibility import compare_pixels
+from hashprobe.evaluation.scoring import evaluate_attack
+from hashprobe.evaluation.spread import between_runs
+from hashprobe.storage.files import remove
+from hashprobe.storage.lock import SCRATCH, hold, refuse_held
+from hashprobe.storage.schema import AttackRecord, Cost
+from hashprobe.types import Budget, Runtime, check_whole
+from hashprobe.victims.base import Hasher, lay_channels_last
+from hashprobe.victims.encoding import device_of, encode
+from hashprobe.victims.memory import keep_freed_memory
+from hashprobe.workflow.after_codec import Film, film
+from hashprobe.workflow.drawing import draw_goal, draw_queries
+from hashprobe.workflow.exclusions import exclusion_of
+from hashprobe.workflow.expected import attack_seconds, say_expected
+from hashprobe.workflow.protocol import Protocol as Protocol
+from hashprobe.workflow.results import RESULT
+from hashprobe.workflow.run_io import EncodedRun, open_run, pick_device, say_precision
+
+
+PROBED = 16
+"""Queries whose stored codes are compared with those that the network gives."""
+OTHER = 0.05
+"""Bits of these that may differ: in bfloat16, or on another machine, logits near 0 turn over."""
+RUN_SEED = 1_000_003
+"""What the seeds of repeated runs are apart."""
+CLEAN_BYTES = 1 << 28
+"""Clean queries larger than this are held in a file while they are attacked."""
+
+
+def attack_run(
+    run: Path | EncodedRun,
+    spec: AttackSpec = AttackSpec(),
+    *,
+    protocol: Protocol = Protocol(),
+    name: str | None = None,
+    runtime: Runtime = Runtime(),
+    overwrite: bool = False,
+    repeats: int = 1,
+) -> Evaluation:
+    """Attack queries of an encoded run, keep the adversarial queries, and measure.
+
+    Of an adversarial clip an mp4 file is kept, too, where PyAV is installed.
+
+    Args:
+        run: the run folder; or `open_run` of it, for several attacks in a row.
+        spec: which attack, options and budget; its seed is that of the protocol.
+        protocol: which queries, which targets, which measures.
+        name: of the folder under attacks/; by default from attack, budget and seed.
+        runtime: device, precision of gradients, batch size, decoding, who is told.
+        overwrite: whether to throw away another attack of the same name.
+        repeats: runs of the attack on the same queries and targets, each in another batch size and
+            with other random numbers of its own; from two on the evaluation says how far they
+            spread. They are kept below attacks/NAME/runs.
+
+    Returns:
+        The evaluation, also in attacks/NAME/evaluation.json.
+
+    Raises:
+        HashprobeError: the run is not encoded, a target label is unknown or has too few items,
+            the folder holds another attack, another process holds the run, or images are to be
+            judged after a video codec.
+
+    Example:
+        >>> import tempfile
+        >>> from hashprobe.workflow import Network, encode_run, train_run
+        >>> from hashprobe.data import DataOptions
+        >>> from hashprobe.training import TrainOptions
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> run = train_run(folder, DataOptions("digits"), Network("small", 8, size=8),
+        ...                 TrainOptions(epochs=1, batch_size=125))
+        >>> clean = encode_run(folder)
+        >>> spec = AttackSpec("noise", budget=Budget(8 / 255))
+        >>> result = attack_run(folder, spec, protocol=Protocol(queries=3))
+        >>> result.perceptibility.linf_255 <= 8, [p.name for p in folder.glob("attacks/*")]
+        (True, ['noise-8of255-seed0'])
+    """
+    check_whole("repeats", repeats)
+    spec = replace(spec, seed=protocol.seed)
+    device, progress = pick_device(runtime.device), runtime.progress
+    say_precision(progress, runtime.precision, device)
+    keep_freed_memory()
+    name = default_name(spec.name, spec.budget, spec.seed) if name is None else name
+    if name in ("", "..") or "\0" in name or Path(name).name != name:
+        raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
+    victim = run if isinstance(run, EncodedRun) else open_run(run)
+    refuse_held(victim.run.path)
+    hasher, folder = victim.hasher, victim.run.path / "attacks" / name
+    check_codec(protocol, hasher, victim.run.path)
+    rows = draw_queries(len(victim.query), protocol)
+    ids = victim.query.positions[rows]
+    with ExitStack() as scratch:
+        # What is on the disk while it is attacked goes when the block ends.
+        scratch.enter_context(hold(victim.run.path))
+        reader = Reader(victim, runtime, scratch)
+        goal = draw_goal(victim, rows, spec, protocol)
+        left_out = exclusion_of(victim, goal.members, protocol)
+        if "target images" in spec.attack.needs:
+            assert goal.members is not None
+            first = victim.database.positions[goal.members[:, 0]]
+            goal = replace(goal, images=reader.read(victim.data.database, first))
+        clean = reader.read(victim.data.query, ids)
+        clean = replace(clean, ids=tuple(int(i) for i in ids))
+        both = spec.budget.both_readings(hasher.contract.std)
+        progress.log(f"{spec.name} at {both}; {len(ids)} queries -> {folder}")
+        if overwrite:
+            # Numbers of what is being replaced must not outlive it.
+            remove(folder / RESULT)
+        hasher.to(device)
+        lay_channels_last(hasher)
+        check_stored(hasher, clean, victim.query.codes[rows], victim.run.path)
+        finished = 0 if overwrite else sum(query_path(folder, i).exists() for i in clean.ids)
+        seconds = attack_seconds(hasher, clean, spec.options, finished)
+        say_expected(progress, f"{spec.name}, if it takes all of its steps,", seconds)
+        attacked = craft(
+            hasher, clean, goal, spec, runtime=runtime, out=folder, overwrite=overwrite
+        )
+        seen_after = None
+        if clean.lengths is not None:
+            plan = Film(protocol.crf, judged=protocol.codec != "none")
+            seen_after = film(attacked, clean, hasher, folder, plan, progress)
+        result = measure(attacked, victim, rows, protocol, seen_after, left_out)
+        runs = [result]
+        for number in range(2, repeats + 1):
+            progress.log(f"run {number} of {repeats}")
+            again = craft(
+                hasher,
+                clean,
+                goal,
+                replace(spec, seed=spec.seed + number * RUN_SEED),
+                runtime=another_batch(runtime, clean, number),
+                out=folder / "runs" / str(number),
+                overwrite=True,
+            )
+            runs.append(measure(again, victim, rows, protocol, None, left_out))
+        result = with_spread(result, runs)
+        keep(victim, attacked, protocol, folder, result)
+    return result
+
+
+def check_stored(hasher: Hasher, clean: Queries, codes: PackedCodes, path: Path) -> None:
+    """Refuses a network that gives other codes for some queries than those that are stored."""
+    some = min(PROBED, len(clean))
+    here = encode(hasher, clean.take(slice(some)).on(device_of(hasher)))
+    wrong, bits = int(paired_hamming(here, codes[:some]).sum()), some * here.bits
+    if wrong > max(1, OTHER * bits):
+        raise HashprobeError(
+            f"the codes of {path} are not those that its network gives here: {wrong} of {bits} "
+            f"bits of {some} queries differ: remove {path / 'codes'} and run hashprobe encode again"
+        )
+
+
+def another_batch(runtime: Runtime, clean: Queries, number: int) -> Runtime:
+    """The runtime of a repeated run: its batch is smaller than that of the run before it."""
+    size = fixed_batches(replace(runtime, deterministic=True), clean.pixels).batch_size or 1
+    # Sizes repeat where batches are small; seeds do not.
+    return replace(runtime, batch_size=1 + (size - number) % size)
+
+
+def with_spread(result: Evaluation, runs: list[Evaluation]) -> Evaluation:
+    """An evaluation with the spread of t-MAP and MAP between runs, if there are several."""
+    if len(runs) < 2:
+        return result
+    achieved = [run.achieved for run in runs if run.achieved is not None]
+    attacked = [run.map_attacked for run in runs if run.map_attacked is not None]
+    return replace(
+        result,
+        achieved_runs=between_runs(achieved) if achieved else None,
+        map_runs=between_runs(attacked) if attacked else None,
+    )
+
+
+def keep(
+    victim: EncodedRun, attacked: AttackResult, protocol: Protocol, folder: Path, result: Evaluation
+) -> None:
+    """Writes what was asked, what it took and what it achieved."""
+    cost = Cost(attacked.seconds, float(attacked.forwards.mean()), float(attacked.backwards.mean()))
+    record = AttackRecord(
+        attacked.recipe,
+        tuple(int(i) for i in attacked.query_ids),
+        protocol=protocol.to_json(),
+        cost=cost,
+    )
+    # A kill between the two must not leave the numbers of other settings.
+    remove(folder / RESULT)
+    record.write(folder)
+    result.save(folder / RESULT)
+    said = {"attack": record.attack, "budget": record.recipe["budget"], "options": record.options}
+    said |= {"protocol": record.protocol, "precision": record.precision, **asdict(cost)}
+    tmap = None if result.achieved is None else result.achieved.to_json()
+    victim.run.log("attacked", folder=folder.name, **said, tmap=tmap)
+
+
+def check_codec(protocol: Protocol, hasher: Hasher, path: Path) -> None:
+    """Refuses a codec where it makes no sense or is not available, before anything is attacked."""
+    if protocol.codec == "none":
+        return
+    if not hasher.contract.frames:
+        raise HashprobeError(f"codec {protocol.codec} is for videos: {path} is a run of images")
+    check_h264()
+
+
+class Reader:
+    """Reads pixels of an encoded run; many go into a file, so that memory does not grow with them.
+
+    Args:
+        victim: the run.
+        runtime: how they are decoded.
+        scratch: removes such files when it ends.
+    """
+
+    def __init__(self, victim: EncodedRun, runtime: Runtime, scratch: ExitStack) -> None:
+        self.victim, self.runtime, self.scratch = victim, runtime, scratch
+
+    def read(self, split: Split, positions: np.ndarray) -> Queries:
+        """Items of a split, uint8."""
+        contract, into = self.victim.hasher.contract, None
+        some = split.take(positions)
+        if len(some) * 3 * max(1, contract.frames) * contract.size**2 > CLEAN_BYTES:
+            temporary = TemporaryDirectory(prefix=SCRATCH, dir=self.victim.run.path)
+            into = Path(self.scratch.enter_context(temporary)) / "pixels.npy"
+        with self.runtime.progress.bar("decoding queries") as tick:
+            pixels = decode(some, contract, self.runtime, on_progress=tick, into=into)
+        lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
+        return Queries(pixels.images, lengths=lengths)
+
+
+def measure(
+    attacked: AttackResult,
+    victim: EncodedRun,
+    rows: np.ndarray,
+    protocol: Protocol,
+    after_codec: AfterCodec | None,
+    left_out: Exclusion | None,
+) -> Evaluation:
+    """The evaluation of one attack, from its codes and pictures."""
+    assert attacked.clean is not None and attacked.target_codes is not None
+    clean, lengths = attacked.clean.pixels, attacked.clean.lengths
+    frames = None if lengths is None else lengths.numpy()
+    return evaluate_attack(
+        AttackCodes(
+            query=victim.query.codes[rows],
+            attacked=attacked.codes,
+            target=PackedCodes.from_logits(attacked.target_codes),
+            attacked_float=attacked.codes_float,
+            after_codec=after_codec,
+        ),
+        victim.database.labelled,
+        query_labels=victim.query.labels[rows],
+        target_labels=attacked.target_labels,
+        options=protocol.measures(),
+        perceptibility=compare_pixels(clean, attacked.images8, frames),
+        perceptibility_float=compare_pixels(clean, attacked.images, frames),
+        exclusion=left_out,
+    )
+
+
+def default_name(attack: str, budget: Budget, seed: int) -> str:
+    """Folder name of an attack.
+
+    Example:
+        >>> default_name("dhta", Budget(8 / 255), 0)
+        'dhta-8of255-seed0'
+        >>> default_name("dhta", Budget(8 / 255, frames=4, shared=True), 0)
+        'dhta-8of255-4frames-shared-seed0'
+    """
+    whole = round(budget.eps * 255)
+    if budget.space == "pixel" and abs(budget.eps * 255 - whole) < 1e-6:
+        size = f"{whole}of255"
+    else:
+        size = f"{budget.eps:g}" + ("-normalised" if budget.space == "normalised" else "")
+    size += "" if budget.frames is None else f"-{budget.frames}frames"
+    size += "-shared" if budget.shared else ""
+    return f"{attack}-{size}-seed{seed}"

@@ -1,0 +1,346 @@
+"""Train a network into a run folder."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int8
+
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.data.loader import decode
+from hashprobe.data.retrieval import RetrievalData
+from hashprobe.data.sources import Split
+from hashprobe.evaluation.measures import mean_average_precision
+from hashprobe.progress import Progress, note_kept
+from hashprobe.storage.files import remove
+from hashprobe.storage.lock import hold, refuse_held
+from hashprobe.storage.runs import Run, refuse_strangers
+from hashprobe.training.loop import Epoch, train
+from hashprobe.training.losses.csq import csq_centres
+from hashprobe.training.losses.registry import LOSSES
+from hashprobe.training.options import PAPER_IMAGES, TrainOptions
+from hashprobe.training.processes import open_fabric
+from hashprobe.types import Runtime
+from hashprobe.victims.base import Hasher
+from hashprobe.victims.checkpoint import AnyHasher, ModelCard, save_checkpoint
+from hashprobe.victims.clip import VideoHasher
+from hashprobe.victims.clip3d import clip_hasher
+from hashprobe.victims.image import ImageHasher
+from hashprobe.victims.memory import keep_freed_memory
+from hashprobe.workflow.expected import (
+    decoding_seconds,
+    in_words,
+    say_expected,
+    training_seconds,
+)
+from hashprobe.workflow.network import Network
+from hashprobe.workflow.run_io import CHECKPOINT, CODES, keep_data, say_bad
+from hashprobe.workflow.trained_part import check_frozen, hasher_and_inputs, lengths_of
+
+
+PIXELS = "pixels.npy"
+"""The file of a run that holds its training clips during the training, if they are large."""
+TUNED_LR = 0.1
+"""Learning rate of a backbone that has weights, as a multiple of that of the hash layer."""
+CLIP_BYTES = 1 << 31
+"""Training clips of more bytes are not held in memory."""
+
+
+class EpochEvent(TypedDict):
+    """What the log says of an epoch that is over.
+
+    Example:
+        >>> EpochEvent(number=1)["number"]
+        1
+    """
+
+    number: int
+
+
+def train_run(
+    path: Path,
+    source: DataOptions,
+    network: Network,
+    options: TrainOptions,
+    runtime: Runtime = Runtime(),
+) -> Run:
+    """Train a hashing network into a run folder, or resume a training that was killed.
+
+    Args:
+        path: the run folder, new or of the same training.
+        source: which data.
+        network: which network.
+        options: how it is trained; devices and precision of the training are among them.
+        runtime: `workers`, `skip_bad` and `cache` for decoding, and who is told; the rest of it
+            plays no part.
+
+    Returns:
+        The run.
+
+    Raises:
+        HashprobeError: the data, the options or the folder are wrong, or another process holds it.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> run = train_run(folder, DataOptions("digits"), Network("small", 8, size=8),
+        ...                 TrainOptions(epochs=1, batch_size=125))
+        >>> run.finished("model/model.safetensors")
+        True
+    """
+    progress = runtime.progress
+    if (path / "run.json").exists():
+        options = as_begun(options, Run.open(path).config.get("train", {}))
+    config = {"data": asdict(source), "network": asdict(network)} | section(options)
+    # The folder is made after data and network are loaded: a typo must leave no folder behind.
+    if (path / "run.json").exists():
+        config = as_kept(config, Run.open(path).config)
+        run = Run.create(path, config)
+        if run.finished(*CHECKPOINT):
+            progress.log(f"{path} is trained already")
+            return run
+    else:
+        refuse_strangers(path)
+    refuse_held(path)
+    keep_freed_memory()
+    if options.backbone_lr is None:
+        options = replace(options, backbone_lr=1.0 if network.weights == "none" else TUNED_LR)
+    data = source.load()
+    torch.manual_seed(options.seed)
+    hasher = build(network, data.video)
+    check_frozen(network, hasher)
+    # What these refuse leaves no folder behind.
+    centres_of(options, len(data.label_names), network.bits)
+    open_fabric(options)
+    with hold(path):
+        run = Run.create(path, config)
+        if run.finished(*CHECKPOINT):
+            progress.log(f"{path} was trained by another process")
+            return run
+        return train_held(run, data, hasher, network, options, runtime)
+
+
+def train_held(
+    run: Run,
+    data: RetrievalData,
+    hasher: AnyHasher,
+    network: Network,
+    options: TrainOptions,
+    runtime: Runtime,
+) -> Run:
+    """Trains a network into a run that this process holds, from the start or a saved state."""
+    path, progress = run.path, runtime.progress
+    centres = centres_of(options, len(data.label_names), network.bits)
+    for name in CODES.values():
+        # Codes of a checkpoint that was removed are of no use.
+        remove(path / name)
+    keep_data(run, data, progress)
+    seconds = decoding_seconds(data.train, hasher.contract, runtime)
+    say_expected(progress, "decoding the training items", seconds)
+    with progress.bar("decoding training images") as tick:
+        into = path / PIXELS if large(data.train, hasher) else None
+        pixels = decode(data.train, hasher.contract, runtime, on_progress=tick, into=into)
+    say_bad(progress, "training", pixels.bad)
+    part, given = hasher_and_inputs(hasher, pixels, network, options, progress)
+    if part is not hasher:
+        options = replace(options, augment="none")  # features cannot be cropped
+    seconds, forward = training_seconds(part, given, lengths_of(pixels), options)
+    say_expected(progress, "training", seconds, faster(part, network, options, forward))
+    epochs = EpochLog(run, progress, {event["number"] for event in run.events("epoch", EpochEvent)})
+    with saying_what_is_kept(run, options), progress.bar("training") as tick:
+        history = train(
+            part,
+            given,
+            data.train.labels[pixels.positions],
+            options,
+            lengths=lengths_of(pixels),
+            state=path / "training.pt",
+            measure=held_out_map,
+            on_step=lambda done, total, loss: tick(done, total),
+            on_epoch=epochs,
+        )
+    card = card_of(network, hasher, data, len(pixels.bad))
+    training = {
+        **asdict(options),
+        "seconds": history[-1].seconds,
+        "weights": network.weights,
+        **({"frozen": True} if network.frozen else {}),
+        **centres,
+    }
+    save_checkpoint(path / "model", hasher, replace(card, training=training))
+    run.seal(*CHECKPOINT)
+    for name in ("training.pt", PIXELS):
+        remove(path / name)
+    progress.log(f"trained: {path / 'model'}")
+    return run
+
+
+@contextmanager
+def saying_what_is_kept(run: Run, options: TrainOptions) -> Iterator[None]:
+    """Adds to an interrupt how many epochs are finished, and whether a state of them is kept."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        done = len({event["number"] for event in run.events("epoch", EpochEvent)})
+        saved = (run.path / "training.pt").exists()
+        note_kept(stop, saved, f"{done} of {options.epochs} epochs")
+        raise
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """Keeps each epoch in the log of a run once, and shows it."""
+
+    run: Run
+    progress: Progress
+    logged: set[int | None]
+
+    def __call__(self, epoch: Epoch) -> None:
+        if epoch.number in self.logged:
+            return
+        self.run.log("epoch", **asdict(epoch))
+        score = "" if epoch.held_out_map is None else f", held-out MAP {epoch.held_out_map:.3f}"
+        self.progress.log(
+            f"epoch {epoch.number}/{epoch.epochs}: loss {epoch.loss:.4f}{score}, "
+            f"{epoch.seconds:.0f} s"
+        )
+
+
+def epochs_of(run: Run) -> list[dict[str, Any]]:
+    """The epochs of a run's training, in order, as its log holds them but for the time of day.
+
+    Args:
+        run: a trained run.
+
+    Example:
+        >>> import tempfile
+        >>> run = Run.create(Path(tempfile.mkdtemp()), {})
+        >>> run.log("epoch", number=1, loss=0.5)
+        >>> epochs_of(run)
+        [{'number': 1, 'loss': 0.5}]
+    """
+    # An epoch that a limit in minutes cut short has a second event once it is whole.
+    last = {event["number"]: event for event in run.events("epoch", EpochEvent)}
+    return [
+        {name: value for name, value in event.items() if name not in ("time", "event")}
+        for event in last.values()
+    ]
+
+
+def faster(part: Hasher, network: Network, options: TrainOptions, forward: float) -> str:
+    """What is suggested on a CPU where the whole of an image network is trained."""
+    if not isinstance(part, ImageHasher) or on_gpu(options):
+        return ""
+    with_weights = "" if network.weights != "none" else "a backbone with weights and "
+    return f"{with_weights}--frozen, the hash layer alone, takes about {in_words(forward)}"
+
+
+def on_gpu(options: TrainOptions) -> bool:
+    """Whether a training runs on a GPU."""
+    return options.accelerator != "cpu" and torch.cuda.is_available()
+
+
+def card_of(network: Network, hasher: AnyHasher, data: RetrievalData, skipped: int) -> ModelCard:
+    """The card of a trained network, without its training."""
+    return ModelCard(
+        backbone=network.backbone,
+        bits=network.bits,
+        contract=hasher.contract,
+        batch_norm=network.batch_norm,
+        label_names=data.label_names,
+        data={"name": data.name, "checksum": data.checksum, "skipped": skipped},
+        hidden=network.hidden if isinstance(hasher, VideoHasher) else 0,
+    )
+
+
+def centres_of(options: TrainOptions, labels: int, bits: int) -> dict[str, list[str]]:
+    """The centres of the labels in hexadecimal, +1 as 1, first bit first; none for other losses."""
+    if not LOSSES[options.loss].centres:
+        return {}
+    packed = PackedCodes.from_signs(csq_centres(labels, bits, options.seed))
+    return {"centres": [row.tobytes().hex() for row in packed.data]}
+
+
+def large(split: Split, hasher: Hasher) -> bool:
+    """Whether training clips are held in a file instead of in memory (UCF-101 takes 18 GB)."""
+    contract = hasher.contract
+    return len(split) * 3 * contract.frames * contract.size**2 > CLIP_BYTES
+
+
+def build(network: Network, video: bool) -> AnyHasher:
+    """A new network for images or for clips."""
+    shared: Any = {
+        "weights": network.weights,
+        "size": network.size,
+        "batch_norm": network.batch_norm,
+    }
+    if not video:
+        return ImageHasher(network.backbone, network.bits, **shared)
+    return clip_hasher(
+        network.backbone, network.bits, frames=network.frames, hidden=network.hidden, **shared
+    )
+
+
+def as_begun(options: TrainOptions, there: Mapping[str, Any]) -> TrainOptions:
+    """Options for a training of an earlier version: where they are defaults, the defaults of then.
+
+    So the same command goes on with it, although the defaults are others now.
+    """
+    if "pair_weights" in there or not there:
+        return options
+    now, then = TrainOptions(), PAPER_IMAGES
+    changed = [name for name in asdict(now) if getattr(now, name) != getattr(then, name)]
+    kept = {
+        name: getattr(then, name)
+        for name in changed
+        if getattr(options, name) == getattr(now, name)
+        and there.get(name, getattr(then, name)) == getattr(then, name)
+    }
+    return replace(options, **kept)
+
+
+def as_kept(config: dict[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without options that an older run does not have, if they are defaults."""
+    defaults = {
+        "data": asdict(DataOptions("")),
+        # Earlier runs had these defaults, and not all of today's options.
+        **section(PAPER_IMAGES),
+        "network": asdict(Network()),
+    }
+    return {
+        name: {
+            key: value
+            for key, value in part.items()
+            if key in there.get(name, part) or value != defaults[name][key]
+        }
+        for name, part in config.items()
+    }
+
+
+def section(options: TrainOptions) -> dict[str, Any]:
+    """The training options that identify a training; devices and times of saving do not."""
+    kept = asdict(options)
+    for name in ("save_seconds", "accelerator", "devices"):
+        kept.pop(name)
+    return {"train": kept}
+
+
+def held_out_map(
+    queries: Int8[np.ndarray, "q k"],
+    database: Int8[np.ndarray, "n k"],
+    query_labels: Bool[np.ndarray, "q c"],
+    labels: Bool[np.ndarray, "n c"],
+) -> float:
+    """MAP@1000 of held-out items against the code memory."""
+    return mean_average_precision(
+        PackedCodes.from_signs(queries),
+        PackedCodes.from_signs(database),
+        query_labels,
+        labels,
+        top=min(1000, len(database)),
+    ).value
