@@ -40,12 +40,18 @@ def test_what_json_knows_is_read(text, value):
         (b"[" * 100_000 + b"]" * 100_000, "too deep"),
         (b'{"a":' * 5000 + b"1" + b"}" * 5000, "too deep"),
         (b"[" * 101 + b"]" * 101, "too deep"),
+        (rb'{"a": ["\ud800"]}', "half of a character"),
+        (rb'{"\uDD00": 1}', "half of a character"),
     ],
 )
 def test_what_json_does_not_know_is_one_line(text, words):
     with pytest.raises(HashprobeError, match=words) as caught:
         parse_json(text, "a.json")
     assert str(caught.value).startswith("a.json ") and "\n" not in str(caught.value)
+
+
+def test_pairs_and_bytes_of_names_are_no_halves():
+    assert parse_json(rb'["\ud83d\ude00", "caf\udce9"]', "a.json") == ["\U0001f600", "caf\udce9"]
 
 
 def test_a_file_is_measured_before_it_is_read(tmp_path):

@@ -5,11 +5,13 @@ The readers are called in this process, and none of them may write.
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hashprobe.attacks.registry import ATTACKS
+from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.query_files import read_query
 from hashprobe.data.datasets.digits import load_digits
 from hashprobe.errors import HashprobeError
@@ -24,7 +26,7 @@ from hashprobe.victims import checkpoint
 from hashprobe.victims.checkpoint import load_checkpoint
 from hashprobe.workflow.commands import attack_command, commands_of
 from hashprobe.workflow.encode_step import check_precision
-from hashprobe.workflow.report_step import environment_facts, facts, table
+from hashprobe.workflow.report_step import environment_facts, facts, measures_of, table
 from hashprobe.workflow.results import finished_attack
 from hashprobe.workflow.run_io import data_options, load_codes, open_run
 from hashprobe.workflow.train_step import EpochEvent
@@ -303,6 +305,26 @@ def test_registered_options_are_checked_by_their_attack(whole, as_for_users):
             finished_attack(folder)
     finally:
         (folder / "attack.json").write_bytes(good)
+
+
+@pytest.mark.parametrize("part", ["top", "normaliser", "ties", "empty"])
+def test_an_attack_that_does_not_say_how_it_was_measured(whole, part):
+    finished = finished_attack(next((whole / "attacks").iterdir()))
+    protocol = {name: value for name, value in finished.record.protocol.items() if name != part}
+    with pytest.raises(HashprobeError, match=rf"attack\.json is .* protocol\.{part} is missing"):
+        measures_of(replace(finished, record=replace(finished.record, protocol=protocol)))
+
+
+def test_a_query_of_another_code_length_names_its_file(whole):
+    (folder,) = (whole / "attacks").iterdir()
+    path = sorted((folder / "queries").glob("*.npz"))[-1]
+    good, arrays = path.read_bytes(), read_npz(path)
+    write_npz(path, {**arrays, "target_code": arrays["target_code"][:-1]})
+    try:
+        with pytest.raises(HashprobeError, match=f"{path} has another size or code length"):
+            AttackResult.load(folder)
+    finally:
+        path.write_bytes(good)
 
 
 @pytest.mark.parametrize("content", [b"null", b'{"packages": 3}'])

@@ -166,8 +166,9 @@ class AttackResult:
         first = queries[0]
         for query_id, one in zip(query_ids, queries, strict=True):
             if [np.shape(part) for part in one] != [np.shape(part) for part in first]:
+                name = f"query {query_id}" if folder is None else query_path(folder, query_id)
                 raise HashprobeError(
-                    f"query {query_id} has another size or code length than query {query_ids[0]}"
+                    f"{name} has another size or code length than query {query_ids[0]}"
                 )
         part = {name: np.stack([getattr(one, name) for one in queries]) for name in first._fields}
         images: Images | LazyPixels = torch.from_numpy(part["image"])

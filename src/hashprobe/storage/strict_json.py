@@ -1,6 +1,7 @@
 """JSON read strictly: nothing that JSON does not know, or that readers disagree about."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -14,6 +15,8 @@ MAX_DEPTH = 100
 """Most brackets that may be open at once."""
 MAX_DIGITS = 100
 """Digits of the longest whole number."""
+HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of characters; those that are left out stand for bytes of a file name that is no UTF-8."""
 
 
 def parse_json(data: bytes, name: str | PurePath) -> Any:
@@ -25,7 +28,8 @@ def parse_json(data: bytes, name: str | PurePath) -> Any:
 
     Raises:
         HashprobeError: no JSON or cut off; NaN or Infinity; a key that stands there twice; a
-            number of more than 100 digits or beyond the range of floats; more than 100 levels.
+            number of more than 100 digits or beyond the range of floats; more than 100 levels;
+            half of a character.
 
     Example:
         >>> parse_json(b'{"seed": 1, "seed": 2}', "run.json")
@@ -36,8 +40,9 @@ def parse_json(data: bytes, name: str | PurePath) -> Any:
     if not data.strip():
         raise HashprobeError(f"{name} is no JSON: it is empty")
     try:
+        text = data.decode("utf-8-sig")
         value = json.loads(
-            data.decode("utf-8-sig"),
+            text,
             object_pairs_hook=without_doubles,
             parse_int=short_number,
             parse_float=finite_number,
@@ -52,6 +57,9 @@ def parse_json(data: bytes, name: str | PurePath) -> Any:
         raise HashprobeError(f"{name} is no JSON: byte {error.start + 1} is no UTF-8") from error
     except RecursionError as error:
         raise HashprobeError(f"{name} is no JSON of ours: its brackets are too deep") from error
+    # Only an escape can hold half of a character.
+    if re.search(r"\\u[dD][89a-fA-F]", text) and HALF.search(json.dumps(value, ensure_ascii=False)):
+        raise HashprobeError(f"{name} is damaged: it holds half of a character")
     if deeper_than(value, MAX_DEPTH):
         raise HashprobeError(f"{name} is no JSON of ours: its brackets are too deep")
     return value

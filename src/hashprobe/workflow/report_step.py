@@ -25,8 +25,9 @@ from hashprobe.report.rows import (
 )
 from hashprobe.storage.environment import Environment
 from hashprobe.storage.guards import OWN_PARTS, resolved
-from hashprobe.storage.records import read_record
+from hashprobe.storage.records import as_record, read_record
 from hashprobe.storage.runs import Run
+from hashprobe.storage.schema import RECORD
 from hashprobe.types import Labels, check_whole
 from hashprobe.victims.checkpoint import ModelCard
 from hashprobe.workflow.commands import commands_of
@@ -110,9 +111,8 @@ def report_run(
     with progress.bar("searching for the examples") as tick:
         pictures = make_examples(shown, examples, data, hasher, database)
         tick(1, 1)
-    names = ("top", "normaliser", "ties", "empty")
     protocol = shown.record.protocol or {}
-    options = MeasureOptions(**{name: protocol[name] for name in names})
+    options = measures_of(shown)
     training = None
     if protocol.get("exclude_training"):
         training = Exclusion(training=training_items(data, database.positions))
@@ -187,6 +187,17 @@ def report_table(
     if exclude_voters or exclude_training:
         attacks = without(attacks, open_run(path), exclude_voters, exclude_training)
     return markdown_table(table(attacks))
+
+
+def measures_of(finished: Finished) -> MeasureOptions:
+    """How MAP and t-MAP of a finished attack were computed."""
+    protocol = finished.record.protocol or {}
+    names = ("top", "normaliser", "ties", "empty")
+    missing = next((name for name in names if name not in protocol), None)
+    if missing:
+        path = finished.folder / RECORD
+        raise HashprobeError(f"{path} is damaged: protocol.{missing} is missing")
+    return as_record({name: protocol[name] for name in names}, MeasureOptions, "protocol")
 
 
 def choose(attacks: list[Finished], name: str | None, path: Path) -> Finished:
