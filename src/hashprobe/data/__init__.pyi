@@ -1,3 +1,4 @@
+from .arrays import by_size as by_size
 from .cache import ClipCache as ClipCache
 from .clip_sources import ClipArraySource as ClipArraySource
 from .clip_sources import FrameFolderSource as FrameFolderSource
