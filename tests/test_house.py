@@ -199,6 +199,7 @@ def run(code, *arguments):
         "hashprobe.cli",
         "hashprobe.attacks.registry, hashprobe.data.datasets.registry, hashprobe.training.options",
         "hashprobe.workflow.protocol, hashprobe.workflow.network",
+        "hashprobe.data.edits, hashprobe.victims.perceptual.registry",
     ],
 )
 def test_light_parts_import_no_torch(names):

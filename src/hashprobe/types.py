@@ -216,7 +216,7 @@ class InputContract:
     """
 
     size: int = 224
-    """Height and width of the input, in pixels."""
+    """Height and width of the input, in pixels; 0 where each picture keeps its own size."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Per channel, in [0, 1] units."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -230,7 +230,7 @@ class InputContract:
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
-            ("size", self.size, 1, MAX_SIDE),
+            ("size", self.size, 0, MAX_SIDE),
             ("frames", self.frames, 0, MAX_FRAMES),
         ):
             if not low <= value <= high:

@@ -264,3 +264,40 @@ def test_decoding_whole_splits_ignores_the_batch_size_of_a_network(monkeypatch, 
 def test_an_empty_split_is_refused(make_split):
     with pytest.raises(HashprobeError, match="without items"):
         list(stream(make_split([1], [[1]]).take([]), InputContract(size=4)))
+
+
+@pytest.fixture
+def several_sizes(files, tmp_path):
+    """Seven pictures of two sizes, each of one grey level: 0, 10, 20, ..."""
+    sizes = [(6, 9), (6, 9), (8, 4), (8, 4), (6, 9), (8, 4), (8, 4)]
+    for i, size in enumerate(sizes):
+        Image.new("RGB", size, (10 * i,) * 3).save(tmp_path / f"{i}.png")
+    return files([f"{i}.png" for i in range(len(sizes))])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_contract_without_a_size_leaves_pictures_as_they_are(several_sizes, workers):
+    runtime, progress = Runtime(batch_size=4, workers=workers), []
+    batches = list(
+        stream(
+            several_sizes,
+            InputContract(size=0),
+            runtime,
+            on_progress=lambda done, total: progress.append((done, total)),
+        )
+    )
+    shapes = [tuple(batch.images.shape) for batch in batches]
+    assert shapes == [(2, 3, 9, 6), (2, 3, 4, 8), (1, 3, 9, 6), (2, 3, 4, 8)]
+    levels = torch.cat([batch.images[:, 0, 0, 0] for batch in batches]).tolist()
+    assert levels == [10 * i for i in range(7)]
+    assert np.concatenate([batch.positions for batch in batches]).tolist() == list(range(7))
+    assert progress == [(4, 7), (7, 7)]
+
+
+def test_pictures_that_are_kept_together_have_one_size(several_sizes, tmp_path):
+    contract, alone = InputContract(size=0), Runtime(workers=0)
+    with pytest.raises(HashprobeError, match="must have one size; got 9x6 and 4x8"):
+        decode(several_sizes, contract, alone)
+    kept = decode(several_sizes.take([2, 3, 5]), contract, alone, into=tmp_path / "pixels.npy")
+    assert kept.images[:, 0, 0, 0].tolist() == [20, 30, 50]
+    assert kept.images.shape == (3, 3, 4, 8)

@@ -140,3 +140,8 @@ def test_a_network_that_reads_weights_of_modules_it_does_not_call_is_one_line(pi
     with pytest.raises(HashprobeError, match=r"cannot be computed in bfloat16.*precision float32"):
         hp.attack(victim, pictures, goal, runtime=Runtime(precision="bfloat16"))
     assert len(hp.attack(victim, pictures, goal, steps=3)) == 5
+
+
+def test_a_network_has_a_size(net):
+    with pytest.raises(HashprobeError, match="size must be at least 1; got 0"):
+        hp.Victim(net, bits=BITS, size=0)

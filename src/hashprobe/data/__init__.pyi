@@ -1,3 +1,4 @@
+from .arrays import by_size as by_size
 from .cache import ClipCache as ClipCache
 from .clip_sources import ClipArraySource as ClipArraySource
 from .clip_sources import FrameFolderSource as FrameFolderSource
@@ -22,6 +23,11 @@ from .datasets.registry import data_set as data_set
 from .datasets.table import load_table as load_table
 from .datasets.ucf101 import load_ucf101 as load_ucf101
 from .datasets.videofolder import load_videofolder as load_videofolder
+from .edits import EDITS as EDITS
+from .edits import Edit as Edit
+from .edits import EditedCopies as EditedCopies
+from .edits import apply_edit as apply_edit
+from .edits import edited_copies as edited_copies
 from .findings import Finding as Finding
 from .loader import Batch as Batch
 from .loader import Pixels as Pixels

@@ -67,6 +67,32 @@ def as_pixels(values: Any, what: str = "images") -> Pixels:
     return pixels.float()
 
 
+def by_size(pictures: Any) -> dict[tuple[int, int], list[int]]:
+    """Which pictures have which size, so that those of one size can go through a victim together.
+
+    Args:
+        pictures: a list of (3, H, W) arrays or tensors.
+
+    Returns:
+        (H, W) to the places of the pictures of this size, in the order of the first of each; of
+        anything else, nothing.
+
+    Example:
+        >>> tall, wide = np.zeros((3, 4, 2)), np.zeros((3, 2, 4))
+        >>> by_size([tall, wide, tall])
+        {(4, 2): [0, 2], (2, 4): [1]}
+    """
+    groups: dict[tuple[int, int], list[int]] = {}
+    if not isinstance(pictures, list | tuple):
+        return groups
+    for place, picture in enumerate(pictures):
+        shape = tuple(getattr(picture, "shape", ()))
+        if len(shape) != 3:
+            return {}
+        groups.setdefault((int(shape[1]), int(shape[2])), []).append(place)
+    return groups
+
+
 def check_shape(pixels: Tensor, what: str) -> None:
     """Refuses pixels that are no images and no clips."""
     shape = tuple(pixels.shape)

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ LONG = 8
 
 def fit_image(
     image: UInt8[Tensor, "*t 3 h w"], contract: InputContract
-) -> UInt8[Tensor, "*t 3 s s"]:
+) -> UInt8[Tensor, "*t 3 fit_h fit_w"]:
     """A picture, or all frames of a clip, at the size of the contract, with antialiasing.
+
+    A contract of size 0 leaves every picture as it is.
 
     Args:
         image: (3, H, W) or (T, 3, H, W) RGB in 0..255.
@@ -54,7 +57,7 @@ def fit_image(
     from torchvision.transforms.v2 import functional as F
 
     size = contract.size
-    if image.shape[-2:] == (size, size):
+    if not size or image.shape[-2:] == (size, size):
         return image
     if contract.fit == "crop":
         image = without_far_ends(image)
@@ -87,7 +90,8 @@ class Batch:
     """
 
     images: Images8
-    """(N, 3, size, size), or (N, F, 3, size, size) with zeros after each clip's end, in 0..255."""
+    """(N, 3, size, size), or (N, F, 3, size, size) with zeros after each clip's end, in 0..255;
+    (N, 3, H, W) where the contract has size 0."""
     positions: Int64[np.ndarray, " n"]
     """Positions of the items in the split."""
     lengths: Int64[np.ndarray, " n"] | None = None
@@ -134,7 +138,7 @@ class Decoded(Dataset[tuple[int, Tensor | BadImage]]):
         return clip
 
 
-Collated = tuple[list[int], Tensor | None, list[int] | None, list[BadImage]]
+Collated = tuple[list[int], Tensor | list[Tensor] | None, list[int] | None, list[BadImage]]
 
 
 def collate(items: list[tuple[int, Tensor | BadImage]], frames: int) -> Collated:
@@ -145,11 +149,24 @@ def collate(items: list[tuple[int, Tensor | BadImage]], frames: int) -> Collated
     if not good:
         return positions, None, None, bad
     if not frames:
-        return positions, torch.stack(good), None, bad
+        one_size = len({each.shape for each in good}) == 1
+        return positions, torch.stack(good) if one_size else good, None, bad
     pixels = torch.zeros(len(good), frames, *good[0].shape[1:], dtype=torch.uint8)
     for row, clip in zip(pixels, good, strict=True):
         row[: len(clip)] = clip
     return positions, pixels, [len(clip) for clip in good], bad
+
+
+def of_one_size(
+    positions: list[int], pixels: Tensor | list[Tensor]
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Neighbours of one size together; the order stays."""
+    if isinstance(pixels, Tensor):
+        yield positions, pixels
+        return
+    for _, several in groupby(enumerate(pixels), lambda item: item[1].shape):
+        places = [place for place, _ in several]
+        yield [positions[place] for place in places], torch.stack([pixels[p] for p in places])
 
 
 def worker_init(_: int) -> None:
@@ -205,7 +222,8 @@ def stream(
         on_bad: called with each item that cannot be decoded.
 
     Yields:
-        Batches of (n, 3, size, size) or (n, F, 3, size, size) 8-bit pixels with their positions.
+        Batches of (n, 3, size, size) or (n, F, 3, size, size) 8-bit pixels with their positions. A
+        contract of size 0 leaves pictures as they are: those of a batch have one size.
 
     Raises:
         HashprobeError: after the last batch, if items were bad and `skip_bad` is off: it names the
@@ -256,9 +274,9 @@ def stream(
             assert on_bad is not None
             on_bad(failure)
         done += len(positions) + len(bad)
-        if pixels is not None:
-            frames = None if lengths is None else np.array(lengths, dtype=np.int64)
-            yield Batch(pixels, np.array(positions, dtype=np.int64), frames)
+        frames = None if lengths is None else np.array(lengths, dtype=np.int64)
+        for places, some in of_one_size(positions, pixels) if pixels is not None else ():
+            yield Batch(some, np.array(places, dtype=np.int64), frames)
         if on_progress:
             on_progress(done, len(split))
     nothing = len(failures) == len(split) and not rest
@@ -327,7 +345,8 @@ def decode(
 
     Raises:
         HashprobeError: items are bad and `skip_bad` is off, the data are clips and the network sees
-            images, the other way round, or the cache cannot be written.
+            images, the other way round, the cache cannot be written, or the contract has size 0 and
+            the pictures have several sizes.
 
     Example:
         >>> from hashprobe.data.datasets.digits import load_digits
@@ -335,13 +354,10 @@ def decode(
         torch.Size([200, 3, 8, 8])
     """
     check_kind(split, contract)
-    shape = (len(split), *([contract.frames] if split.video else []), 3, *[contract.size] * 2)
-    if into is None:
-        store = np.empty(shape, dtype=np.uint8)
-    else:
-        into.parent.mkdir(parents=True, exist_ok=True)
-        refuse_special(into)
-        store = np.lib.format.open_memmap(into, mode="w+", dtype=np.uint8, shape=shape)
+    frames = [contract.frames] if split.video else []
+    store: np.ndarray | None = None
+    if contract.size:
+        store = store_of((len(split), *frames, 3, contract.size, contract.size), into)
     kept: list[Int64[np.ndarray, " n"]] = []
     lengths: list[Int64[np.ndarray, " n"]] = []
     bad: list[str] = []
@@ -353,13 +369,37 @@ def decode(
         on_progress=on_progress,
         on_bad=lambda failure: bad.append(str(failure)),
     ):
+        if store is None:
+            store = store_of((len(split), *batch.images.shape[1:]), into)
+        check_one_size(batch, store)
         store[filled : filled + len(batch.positions)] = batch.images.numpy()
         filled += len(batch.positions)
         kept.append(batch.positions)
         lengths += [] if batch.lengths is None else [batch.lengths]
+    assert store is not None
     return Pixels(
         torch.from_numpy(store[:filled]),
         np.concatenate(kept),
         tuple(bad),
         np.concatenate(lengths) if lengths else None,
     )
+
+
+def store_of(shape: tuple[int, ...], into: Path | None) -> np.ndarray:
+    """Room for pixels, in memory or mapped from a file."""
+    if into is None:
+        return np.empty(shape, dtype=np.uint8)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    refuse_special(into)
+    mapped: np.ndarray = np.lib.format.open_memmap(into, mode="w+", dtype=np.uint8, shape=shape)
+    return mapped
+
+
+def check_one_size(batch: Batch, store: np.ndarray) -> None:
+    """Refuses pictures of another size than those before them."""
+    there, here = store.shape[-2:], tuple(batch.images.shape[-2:])
+    if there != here:
+        raise HashprobeError(
+            f"pictures that are kept together must have one size; got {there[0]}x{there[1]} and "
+            f"{here[0]}x{here[1]}: resize them to one, or take those of one size at a time"
+        )

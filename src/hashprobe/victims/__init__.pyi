@@ -1,3 +1,4 @@
+from .agreement import agreement as agreement
 from .backbones import backbone_names as backbone_names
 from .base import Hasher as Hasher
 from .checkpoint import AnyHasher as AnyHasher
@@ -15,6 +16,14 @@ from .encoding import encode_both as encode_both
 from .features import hash_layer_input as hash_layer_input
 from .image import ImageHasher as ImageHasher
 from .loading import load_victim as load_victim
+from .perceptual._ahash import AHash as AHash
+from .perceptual._dhash import DHash as DHash
+from .perceptual._pdq import PdqHash as PdqHash
+from .perceptual._pdq import pdq_quality as pdq_quality
+from .perceptual._phash import PHash as PHash
+from .perceptual.base import PerceptualHash as PerceptualHash
+from .perceptual.registry import PERCEPTUAL_HASHES as PERCEPTUAL_HASHES
+from .perceptual.registry import perceptual_hash as perceptual_hash
 from .preflight import Preflight as Preflight
 from .preflight import preflight as preflight
 from .wrap import Victim as Victim

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes
-from hashprobe.codes.packed import check_bits
+from hashprobe.codes.packed import PackedCodes, check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
 
@@ -19,7 +19,8 @@ from hashprobe.types import InputContract
 class Hasher(nn.Module):
     """Images in [0, 1] -> (N, K) real logits; the code is their sign (DHTA, section 3.1, eq. 1).
 
-    Whatever derives from it can be trained, attacked and encoded. It normalises inside.
+    Whatever derives from it can be trained, attacked and encoded. It normalises inside. One whose
+    real code is not the sign of what carries gradients overrides `codes`, by which it is judged.
 
     Example:
         >>> class Mean(Hasher):
@@ -40,13 +41,31 @@ class Hasher(nn.Module):
         self.bits = bits
         self.contract = contract
 
+    def codes(self, *given: Tensor) -> PackedCodes:
+        """The codes by which queries are judged: by default the signs of the logits.
+
+        Args:
+            given: what the victim is called with: pixels and, of clips, their lengths.
+
+        Raises:
+            HashprobeError: logits that are no numbers, or no (N, K) tensor.
+
+        Example:
+            >>> from hashprobe.victims import ImageHasher
+            >>> ImageHasher("small", 16).eval().codes(torch.rand(2, 3, 32, 32))
+            PackedCodes(2 x 16 bits)
+        """
+        return PackedCodes.from_logits(self(*given))
+
     @checked
     def encode(self, images: Any, labels: Any = None, *, batch_size: int = 64) -> Codes:
         """Codes of a database's images, by the hard sign in float32.
 
         Args:
             images: (N, 3, size, size) pixels, uint8 or floating in [0, 1]: an array, a tensor or a
-                list of pictures. They are kept by reference, so that reports can show them.
+                list of pictures. They are kept by reference, so that reports can show them. A
+                victim that takes pictures of their own size is given a list with several sizes,
+                too; such pictures are not kept.
             labels: (N,) classes from 0, or (N, C) multi-hot; None where they are not known.
             batch_size: images in the network at once.
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.labels import as_labels
-from hashprobe.codes.packed import PackedCodes
-from hashprobe.data.arrays import as_pixels
+from hashprobe.codes.packed import PackedCodes, bytes_of
+from hashprobe.data.arrays import as_pixels, by_size
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Pixels
@@ -26,7 +27,7 @@ MANY = 32
 
 @checked
 def encode(victim: Hasher, queries: Queries) -> PackedCodes:
-    """Codes by the hard sign, in evaluation mode and in float32.
+    """Codes as the victim is judged, in evaluation mode and in float32: by default the hard sign.
 
     Autocast is off, and so are the TF32 convolutions that PyTorch uses on NVIDIA by default: their
     10 bits can turn over a bit whose logit is near 0.
@@ -48,7 +49,7 @@ def encode(victim: Hasher, queries: Queries) -> PackedCodes:
     """
     with judging(victim, queries.pixels.device):
         pixels, *lengths = queries.given
-        return PackedCodes.from_logits(victim(in_own_dtype(victim, pixels), *lengths))
+        return victim.codes(in_own_dtype(victim, pixels), *lengths)
 
 
 @checked
@@ -96,20 +97,36 @@ def encode_both(victim: Hasher, queries: Queries, moved: Images) -> tuple[Packed
 
 def encode_all(victim: Hasher, images: Any, labels: Any, batch_size: int) -> Codes:
     """Codes of many images, some at a time, with their labels."""
-    from hashprobe.victims.preflight import guarded, preflight
-
-    pixels, device = as_pixels(images), device_of(victim)
     check_whole("batch size", batch_size)
     known = None if labels is None else as_labels(labels)
+    groups = by_size(images) if not victim.contract.size else {}
+    if len(groups) < 2:
+        pixels = as_pixels(images)
+        codes = encode_one_size(victim, pixels, batch_size)
+        check_codes_differ(codes, known)
+        return Codes(codes, known, pixels)
+    data = np.zeros((len(images), bytes_of(victim.bits)), np.uint8)
+    for rows in groups.values():
+        data[rows] = encode_one_size(
+            victim, as_pixels([images[row] for row in rows]), batch_size
+        ).data
+    codes = PackedCodes(data, victim.bits)
+    check_codes_differ(codes, known)
+    return Codes(codes, known)
+
+
+def encode_one_size(victim: Hasher, pixels: Pixels, batch_size: int) -> PackedCodes:
+    """Codes of many images of one size, some at a time."""
+    from hashprobe.victims.preflight import guarded, preflight
+
+    device = device_of(victim)
     found = preflight(victim, as_given(pixels), batch_size=batch_size)
     parts = []
     with guarded(victim, found):
         for start in range(0, len(pixels), batch_size):
             part = as_given(pixels[start : start + batch_size])
             parts.append(encode(victim, part.on(device)))
-    codes = PackedCodes.concatenate(parts)
-    check_codes_differ(codes, known)
-    return Codes(codes, known, pixels)
+    return PackedCodes.concatenate(parts)
 
 
 def check_codes_differ(codes: PackedCodes, labels: Labels | None) -> None:

@@ -17,22 +17,24 @@ from hashprobe.text import shortened
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.checkpoint import load_checkpoint
 from hashprobe.victims.checks import LINE
+from hashprobe.victims.perceptual.registry import PERCEPTUAL_HASHES, perceptual_hash
 from hashprobe.victims.wrap import Victim
 
 
 @checked
 def load_victim(source: str | Path, **contract: Any) -> Hasher:
-    """Loads a victim from a file, a run folder or a factory.
+    """Loads a victim from a file, a run folder, a factory or the name of a perceptual hash.
 
     A `.pt2` or TorchScript file and a factory are code of the user's own, which runs when they are
     loaded: open only what you trust.
 
     Args:
         source: a run folder or model folder of hashprobe; a `.pt2` file of `torch.export`; a
-            TorchScript file; or `package.module:factory`, a function without arguments that returns
-            a module or a victim.
+            TorchScript file; `package.module:factory`, a function without arguments that returns
+            a module or a victim; or `pdq`, `phash`, `dhash` or `ahash`, where there is no file of
+            this name.
         contract: how the network is used, as for `Victim`: bits, size, mean, std, ...; a folder of
-            hashprobe knows it by itself.
+            hashprobe and a perceptual hash know it by themselves.
 
     Returns:
         The victim, in evaluation mode.
@@ -49,6 +51,9 @@ def load_victim(source: str | Path, **contract: Any) -> Hasher:
     text, path = str(source), Path(os.path.expanduser(source))
     if not text.strip():
         raise HashprobeError("an empty path names no victim")
+    if text in PERCEPTUAL_HASHES and not path.exists():
+        check_no_contract(text, contract)
+        return perceptual_hash(text)
     if ":" in text and not path.exists():
         network = from_factory(text)
         if isinstance(network, Hasher):
@@ -56,7 +61,7 @@ def load_victim(source: str | Path, **contract: Any) -> Hasher:
     elif path.is_dir():
         return from_folder(path, contract)
     elif not path.is_file():
-        raise HashprobeError(f"no victim at {path}: there is no such file")
+        raise HashprobeError(f"no victim at {path}: there is no such file{meant(text)}")
     else:
         network = from_file(path)
     if "bits" not in contract:
@@ -68,11 +73,24 @@ def load_victim(source: str | Path, **contract: Any) -> Hasher:
 
 def from_folder(path: Path, contract: dict[str, Any]) -> Hasher:
     """The network of a run folder, or of a model folder."""
-    if contract:
-        names = ", ".join(contract)
-        raise HashprobeError(f"{path} knows its own contract: leave out {names}")
+    check_no_contract(path, contract)
     folder = path / "model" if (path / "model").is_dir() else path
     return load_checkpoint(folder)[0].eval()
+
+
+def check_no_contract(source: str | Path, contract: dict[str, Any]) -> None:
+    """Refuses a contract for a victim that knows its own."""
+    if contract:
+        names = ", ".join(contract)
+        raise HashprobeError(f"{source} knows its own contract: leave out {names}")
+
+
+def meant(text: str) -> str:
+    """Which perceptual hash a name without a file may mean."""
+    if not text.isidentifier():
+        return ""
+    known = ", ".join(PERCEPTUAL_HASHES)
+    return f", and the perceptual hashes are {known}"
 
 
 def from_factory(text: str) -> Any:

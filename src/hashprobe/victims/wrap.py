@@ -11,7 +11,7 @@ from hashprobe.checked import checked, shown
 from hashprobe.codes.packed import as_numpy
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Lengths, Logits
-from hashprobe.types import Filter, Fit, InputContract
+from hashprobe.types import MAX_SIDE, Filter, Fit, InputContract, check_whole
 from hashprobe.victims.base import Hasher, Normalising, frozen_eval
 from hashprobe.victims.checks import check_logits, naming_pixels
 
@@ -74,6 +74,7 @@ class Victim(Normalising):
             raise HashprobeError(
                 f"a victim needs a torch module or a function; got {type(network).__name__}"
             )
+        check_whole("size", size, 1, MAX_SIDE)
         contract = InputContract(
             size, per_channel(mean, "mean"), per_channel(std, "std"), filter, fit, frames
         )
