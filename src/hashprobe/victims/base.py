@@ -199,5 +199,11 @@ class Normalising(Hasher):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """Pixels of images, (N, 3, H, W), or clips, (N, T, 3, H, W), less mean, over deviation."""
-        return (pixels - self.mean).div_(self.std)
+        """Pixels of images, (N, 3, H, W), or clips, (N, T, 3, H, W), less mean, over deviation.
+
+        They are in the order of channels and in the layout of the contract.
+        """
+        pixels = (pixels - self.mean).div_(self.std)
+        if self.contract.bgr:
+            pixels = pixels.flip(-3)
+        return pixels.movedim(-3, -1) if self.contract.layout == "nhwc" else pixels
