@@ -33,6 +33,8 @@ class Hasher(nn.Module):
     """Code length K, 1 to 4096."""
     contract: InputContract
     """Size, normalisation and resize filter of the input."""
+    query_only: str = ""
+    """Why there are no gradients, for a victim that can only be asked; empty for others."""
 
     def __init__(self, bits: int, contract: InputContract) -> None:
         super().__init__()

@@ -17,8 +17,8 @@ from hashprobe.types import generator_of
 
 Method: TypeAlias = Literal["mean", "median", "pca", "itq", "random"]
 """How a binariser is fitted."""
-Floats: TypeAlias = Float[np.ndarray, "n d"]
-"""Embeddings of N pictures."""
+Floats: TypeAlias = Float[np.ndarray, "_ _"]
+"""A matrix of floats."""
 
 ITERATIONS = 50
 """Of ITQ, as published."""
@@ -183,8 +183,8 @@ def fit_binariser(
     if method in ("mean", "median"):
         if bits not in (None, width):
             raise HashprobeError(
-                f"method {method} gives a bit for each of {width} floats; got {bits} bits: leave them "
-                f"out, or choose one of {', '.join(get_args(Method)[2:])}"
+                f"method {method} gives a bit for each of {width} floats; got {bits} bits: leave "
+                f"them out, or choose one of {', '.join(get_args(Method)[2:])}"
             )
         if method == "median":
             return Binariser(thresholds=np.median(values, axis=0), zero_bit=zero_bit)
@@ -197,8 +197,8 @@ def fit_binariser(
     most = min(width, len(values) - 1)
     if bits > most:
         raise HashprobeError(
-            f"{method} of {len(values)} pictures with {width} floats gives at most {most} bits; got "
-            f"{bits}: take more pictures, fewer bits, or method random"
+            f"{method} of {len(values)} pictures with {width} floats gives at most {most} bits; "
+            f"got {bits}: take more pictures, fewer bits, or method random"
         )
     components = principal(values - mean, bits)
     if method == "itq":

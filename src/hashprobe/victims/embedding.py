@@ -49,6 +49,7 @@ class Embedding(Hasher):
                     f"{victim.bits}: was it fitted on another output?"
                 )
         self.victim, self.own_median, self.zero_bit = victim, own, zero_bit
+        self.query_only = victim.query_only
         for name in ("mean", "matrix", "thresholds"):
             given = None if isinstance(binariser, str) else getattr(binariser, name)
             tensor = None if given is None else torch.tensor(given, dtype=torch.float32)

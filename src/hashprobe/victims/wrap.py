@@ -32,17 +32,17 @@ class Victim(Normalising):
             outputs (N, K); of clips, from pixels (N, T, 3, size, size) and lengths (N,).
         bits: code length K, 1 to 4096.
         size: height and width of its input in pixels.
-        mean: what the network expects to be subtracted, one number or one a channel, in the units of
-            range and in the order of its channels. By default nothing is changed: the network
+        mean: what the network expects to be subtracted, one number or one a channel, in the units
+            of range and in the order of its channels. By default nothing is changed: the network
             normalises inside, or not at all.
         std: what it expects its pixels to be divided by, in the same units and order.
         output: which of several outputs holds the logits: a place in a tuple or list, or a key of a
             mapping; None for a network that gives one tensor.
         activation: what its outputs have been through, `sigmoid` or `tanh`: it is undone, so that
             the code is the sign of what was there before; `none` for logits.
-        more: what it expects besides, see `VictimOptions`: range (`0..1`, `0..255` or `-1..1`), bgr,
-            layout (`nchw` or `nhwc`), fit (`squash`, `crop` or `pad`), resize_to, filter, frames,
-            zero_bit.
+        more: what it expects besides, see `VictimOptions`: range (`0..1`, `0..255` or `-1..1`),
+            bgr, layout (`nchw` or `nhwc`), fit (`squash`, `crop` or `pad`), resize_to, filter,
+            frames, zero_bit.
 
     Raises:
         HashprobeError: a code length that does not fit, a std that is not above 0, no network, an
