@@ -134,7 +134,7 @@ class Binariser:
         zero = given.pop("zero_bit", np.array(1))
         if zero.size != 1 or zero.item() not in (0, 1):
             raise HashprobeError("zero_bit must be 0 or 1")
-        return cls(**given, zero_bit=int(zero.item()))
+        return cls(**given, zero_bit=1 if zero.item() else 0)
 
 
 @checked

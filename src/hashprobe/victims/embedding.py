@@ -1,6 +1,7 @@
 """Embeddings as victims: the logits are floats after a binariser."""
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Lengths, Logits
+from hashprobe.types import InputContract
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.binarise import Binariser
 from hashprobe.victims.wrap import Victim, zeros_below
@@ -74,6 +76,22 @@ class Embedding(Hasher):
                 given: Tensor | None = getattr(self, f"binariser_{name}")
                 logits = logits if given is None else step(logits, given.to(logits))
         return logits if self.zero_bit else zeros_below(logits)
+
+    def with_contract(self, contract: InputContract) -> "Embedding":
+        """The same with a network that expects another input; see `Victim.with_contract`.
+
+        Args:
+            contract: what it expects.
+
+        Raises:
+            HashprobeError: the network knows its own.
+        """
+        if not isinstance(self.victim, Victim):
+            raise HashprobeError("the network knows its own contract")
+        twin = copy(self)
+        twin._modules = {**self._modules, "victim": self.victim.with_contract(contract)}
+        twin.contract = contract
+        return twin
 
     def train(self, mode: bool = True) -> "Embedding":
         """Switches the mode; see `Victim.train`."""

@@ -14,7 +14,7 @@ from hashprobe.codes.packed import as_numpy
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_bytes
 from hashprobe.storage.plain_yaml import parse_yaml
-from hashprobe.types import Filter, InputContract, Layout
+from hashprobe.types import MAX_SIDE, Filter, InputContract, Layout, check_whole
 
 
 Activation: TypeAlias = Literal["none", "sigmoid", "tanh"]
@@ -127,6 +127,8 @@ class VictimOptions:
             raise HashprobeError(f"std must be above 0 in every channel; got {std}")
         if self.bgr:
             mean, std = mean[::-1], std[::-1]
+        if self.size is not None:
+            check_whole("size", self.size, 1, MAX_SIDE)
         first, second, third = ((m - offset) / scale for m in mean)
         red, green, blue = (s / scale for s in std)
         return InputContract(

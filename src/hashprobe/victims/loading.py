@@ -185,13 +185,10 @@ def torch_logs_off() -> Iterator[None]:
 
 def exported_size(network: Any) -> int | None:
     """Height and width that a program of torch.export was made for; None for other networks."""
-    inputs = [
-        node
-        for node in getattr(getattr(network, "graph", None), "nodes", ())
-        if node.op == "placeholder"
-    ]
-    shape = getattr(inputs[0].meta.get("val"), "shape", ()) if len(inputs) == 1 else ()
-    sides = set(shape[-2:]) if len(shape) == 4 and shape[1] == 3 else set()
+    nodes = getattr(getattr(network, "graph", None), "nodes", ())
+    shapes = [getattr(n.meta.get("val"), "shape", ()) for n in nodes if n.op == "placeholder"]
+    pictures = [shape for shape in shapes if len(shape) == 4 and shape[1] == 3]
+    sides = set(pictures[0][2:]) if len(pictures) == 1 else set()
     size = sides.pop() if len(sides) == 1 else None
     return size if isinstance(size, int) else None
 

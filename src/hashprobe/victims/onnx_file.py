@@ -142,7 +142,7 @@ def input_of(value: Any, path: Path) -> tuple[str, tuple[int | None, ...]]:
 
 def output_name(model: Any, output: int | str | None, path: Path) -> str:
     """The name of the output that is meant."""
-    outputs = [each.name for each in model.graph.output]
+    outputs: list[str] = [each.name for each in model.graph.output]
     if output is None:
         if len(outputs) > 1:
             raise HashprobeError(

@@ -36,9 +36,9 @@ class OnnxVictim(Victim):
 
     def __init__(self, file: OnnxFile, options: VictimOptions) -> None:
         self.session = Session(file)
-        self.query_only, network = "", None
+        self.query_only = ""
         try:
-            network = Converted(file, options)
+            network: nn.Module = Converted(file, options)
         except NotConvertible as error:
             self.query_only = f"{file.path.name} cannot be converted to torch ({error})"
             network = Queried(self.session)
@@ -90,7 +90,8 @@ class Session:
     """A graph in onnxruntime, opened when it is first used."""
 
     def __init__(self, file: OnnxFile) -> None:
-        self.file, self.opened = file, None
+        self.file = file
+        self.opened: Any = None
 
     def __deepcopy__(self, _: Any) -> "Session":
         return self

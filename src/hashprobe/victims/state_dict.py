@@ -72,7 +72,7 @@ def load_backbone(
     weight = state.get(f"{head}.weight")
     if weight is None:
         empty(network, head)
-    elif weight.ndim and weight.shape[0] != layer.weight.shape[0]:
+    elif weight.ndim and weight.shape[0] != len(layer.state_dict()["weight"]):
         network = built(recipe, name, int(weight.shape[0]))
     match_weights(network, state, str(path))
     if output == FEATURES and weight is not None:
@@ -151,7 +151,7 @@ def timm_recipe(name: str, size: int | None) -> Recipe:
     import timm
 
     config = timm.get_pretrained_cfg(name)
-    given: Any = config.to_dict() if config is not None else {}
+    given: Any = config.to_dict() if config is not None else {}  # type: ignore[no-untyped-call]
     usual = (given.get("input_size") or (3, 224, 224))[-1]
     filters = ("bilinear", "bicubic")
 
