@@ -186,7 +186,9 @@ def torch_logs_off() -> Iterator[None]:
 def exported_size(network: Any) -> int | None:
     """Height and width that a program of torch.export was made for; None for other networks."""
     nodes = getattr(getattr(network, "graph", None), "nodes", ())
-    shapes = [getattr(n.meta.get("val"), "shape", ()) for n in nodes if n.op == "placeholder"]
+    shapes: list[Any] = [
+        getattr(n.meta.get("val"), "shape", ()) for n in nodes if n.op == "placeholder"
+    ]
     pictures = [shape for shape in shapes if len(shape) == 4 and shape[1] == 3]
     sides = set(pictures[0][2:]) if len(pictures) == 1 else set()
     size = sides.pop() if len(sides) == 1 else None
