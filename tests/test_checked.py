@@ -140,11 +140,16 @@ def entries():
             "size": 8,
             "mean": 0.5,
             "std": 0.5,
+            "output": None,
+            "activation": "none",
             "filter": "bilinear",
             "fit": "squash",
             "frames": 0,
-            "output": None,
-            "activation": "none",
+            "range": "0..255",
+            "bgr": True,
+            "layout": "nchw",
+            "resize_to": 9,
+            "zero_bit": 1,
         },
     )
     yield "Budget", hp.Budget, {"eps": 0.1, "space": "pixel", "frames": 1, "shared": False}
@@ -159,6 +164,9 @@ def entries():
             "filter": "bilinear",
             "fit": "squash",
             "frames": 0,
+            "bgr": False,
+            "layout": "nchw",
+            "resize_to": 0,
         },
     )
     yield (
@@ -673,7 +681,7 @@ def test_a_good_value_of_another_kind_is_taken_as_before():
         (lambda: hp.Runtime(device=None), "device must be text; got None"),
         (lambda: hp.Runtime(progress=7), "progress must be a Progress; got 7"),
         (lambda: hp.InputContract(std=(1, 0, 1)), "std must be above 0"),
-        (lambda: hp.InputContract(fit="cut"), "fit must be squash or crop; got 'cut'"),
+        (lambda: hp.InputContract(fit="cut"), "fit must be one of squash, crop, pad; got 'cut'"),
         (lambda: codes.hamming(7, 7), "a must be a PackedCodes; got 7"),
     ],
 )

@@ -524,7 +524,7 @@ def test_a_victim_from_a_program_and_from_torchscript(net, digits, goal, attacke
         loaded = hp.load_victim(tmp_path / name, bits=48, size=8, mean=MEAN, std=STD)
         moved = hp.attack(loaded, digits[0][QUERIES], goal, "dhta", eps=EPS, steps=30)
         assert moved.codes == attacked.codes
-        assert "give bits=K" in refused(lambda name=name: hp.load_victim(tmp_path / name))
+        assert hp.load_victim(tmp_path / name, size=8).bits == 48
     (tmp_path / "text.pt2").write_text("no program")
     (tmp_path / "text.ts").write_text("no program")
     for name in ("text.pt2", "text.ts", "none.pt2"):

@@ -26,8 +26,10 @@ PackedBits: TypeAlias = UInt8[np.ndarray, "n b"]
 Space = Literal["pixel", "normalised"]
 Precision = Literal["float32", "bfloat16"]
 """What gradients are computed in; pixels and judgement stay in float32."""
-Filter = Literal["bilinear", "bicubic", "nearest"]
-Fit = Literal["squash", "crop"]
+Filter = Literal["bilinear", "bicubic", "nearest", "lanczos", "box"]
+Fit = Literal["squash", "crop", "pad"]
+Layout = Literal["nchw", "nhwc"]
+"""Whether the channels of a network's input stand before height and width, or behind them."""
 MAX_SIDE, MAX_FRAMES = 16_384, 65_536
 """Most pixels of a picture's side, and most frames of a clip."""
 SEEDS = 2**63
@@ -204,8 +206,9 @@ class Budget:
 class InputContract:
     """What a network expects of its images or clips; it travels with the checkpoint.
 
-    The caller always hands over float32 RGB in [0, 1]; mean and std are applied inside the
-    network. Size, filter and fit say how a picture of another size becomes one of this size.
+    The caller always hands over float32 RGB in [0, 1]; mean, std, order of the channels and layout
+    are applied inside the network. Size, filter, fit and resize_to say how a picture of another
+    size becomes one of this size.
 
     Raises:
         HashprobeError: a value of another type or out of range.
@@ -224,14 +227,23 @@ class InputContract:
     filter: Filter = "bilinear"
     """Resize filter, always with antialiasing: another filter gives other codes."""
     fit: Fit = "squash"
-    """`squash`: both sides to size; `crop`: shorter side to size, then the centre."""
+    """`squash`: both sides to size; `crop`: shorter side to size, then the centre; `pad`: longer
+    side to size, black borders beside the picture."""
     frames: int = 0
     """Most frames of a clip that the network sees; 0 for a network of images."""
+    bgr: bool = False
+    """Whether the network expects blue first; mean and std are of red, green and blue anyway."""
+    layout: Layout = "nchw"
+    """Where the network expects the channels."""
+    resize_to: int = 0
+    """Pixels of the side that pictures are resized to before the centre of size is cut out of them,
+    at least size; 0: size itself."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
             ("size", self.size, 0, MAX_SIDE),
             ("frames", self.frames, 0, MAX_FRAMES),
+            ("resize_to", self.resize_to or self.size, self.size, MAX_SIDE),
         ):
             if not low <= value <= high:
                 raise HashprobeError(f"{name} must be {low} to {high}; got {shown(value)}")
@@ -240,6 +252,17 @@ class InputContract:
                 raise HashprobeError(f"{name} must be finite numbers; got {shown(numbers)}")
         if min(self.std) <= 0:
             raise HashprobeError(f"std must be above 0 in every channel; got {shown(self.std)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON; what contracts did not have at first is left out where it is by default.
+
+        Example:
+            >>> sorted(InputContract(bgr=True).to_json())
+            ['bgr', 'filter', 'fit', 'frames', 'mean', 'size', 'std']
+        """
+        silent = {"bgr": False, "layout": "nchw", "resize_to": 0}
+        known = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        return {k: v for k, v in known.items() if k not in silent or v != silent[k]}
 
 
 @checked

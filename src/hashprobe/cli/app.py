@@ -31,6 +31,8 @@ COMMANDS = {
     "train": "Train a hashing network into a run folder.",
     "encode": "Encode the queries and the database of a run, and print its MAP.",
     "attack": "Attack queries of a run and measure how far its results move.",
+    "check": "Compare a network's codes with those that are stored, and find what differs.",
+    "fit-binariser": "Fit what makes bits of a network's floats.",
     "evaluate": "Score codes from an .npz file.",
     "report": "Write a run's report as one HTML page.",
     "reproduce": "Reproduce tables and figures of the DHTA paper.",
@@ -50,7 +52,8 @@ def build_app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for name, text in COMMANDS.items():
-        app.command(f"hashprobe.cli.{name}:{name}", name=name, help=text)
+        place = name.replace("-", "_")
+        app.command(f"hashprobe.cli.{place}:{place}", name=name, help=text)
 
     @app.meta.default
     def launch(

@@ -53,7 +53,7 @@ def recipe_of(
     recipe: dict[str, Any] = {**spec.to_json(), "precision": precision}
     recipe |= {name: sha256_array(as_array(part)) for name, part in given.items()}
     recipe |= {"bits": victim.bits, "hasher": sha256_weights(victim)}
-    recipe |= {"contract": jsonable(victim.contract)}
+    recipe |= {"contract": jsonable(victim.contract.to_json())}
     # How outputs are read, where a victim has a choice: not by default only.
     reading = getattr(victim, "reading", {})
     recipe |= {"reading": jsonable(reading)} if reading else {}

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hashprobe.attacks.goal import Goal
-from hashprobe.attacks.registry import AttackSpec
+from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.checked import checked, shown
 from hashprobe.crafting.attack_folder import check_behaviour, check_victim, open_folder
 from hashprobe.crafting.attack_result import AttackResult
@@ -101,6 +101,7 @@ def craft(
     """
     check_work(victim, queries, goal, spec)
     gradients = "gradients" in spec.attack.needs
+    check_access(victim, spec)
     found = preflight(victim, queries, gradients=gradients, batch_size=runtime.batch_size)
     for note in found.notes:
         runtime.progress.log(note)
@@ -109,6 +110,21 @@ def craft(
     recipe |= {BEHAVIOUR: jsonable(found.outputs)}
     with nullcontext() if out is None else hold(out), guarded(victim, found):
         return craft_into(out, recipe, Work(victim, queries, goal, spec), runtime, overwrite)
+
+
+def check_access(victim: Hasher, spec: AttackSpec) -> None:
+    """Refuses an attack by gradients on a victim that can only be asked, and names the others.
+
+    Raises:
+        HashprobeError: the attack needs gradients and the victim has none.
+    """
+    if not victim.query_only or "gradients" not in spec.attack.needs:
+        return
+    others = [name for name, attack in ATTACKS.items() if "gradients" not in attack.needs]
+    raise HashprobeError(
+        f"{victim.query_only}: it gives no gradients, which attack {spec.name} needs; attacks that "
+        f"need none: {', '.join(others)}"
+    )
 
 
 @dataclass(frozen=True, eq=False)

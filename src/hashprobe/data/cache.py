@@ -138,7 +138,8 @@ def digest_of(data: bytes) -> bytes:
 def clip_key(source: ClipSource, position: int, contract: InputContract) -> str:
     """The cache key of one clip as a network sees it: content, frame rule, size, filter and fit."""
     rule = (source.stride, min(source.limit, contract.frames))
-    shape = (contract.size, contract.filter, contract.fit)
+    shape: tuple[object, ...] = (contract.size, contract.filter, contract.fit)
+    shape += (contract.resize_to,) if contract.resize_to else ()
     digest = hashlib.blake2b(repr((rule, shape)).encode(), digest_size=16)
     digest.update(source.fingerprint(position))
     return digest.hexdigest()

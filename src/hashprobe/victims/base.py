@@ -34,6 +34,8 @@ class Hasher(nn.Module):
     """Code length K, 1 to 4096."""
     contract: InputContract
     """Size, normalisation and resize filter of the input."""
+    query_only: str = ""
+    """Why there are no gradients, for a victim that can only be asked; empty for others."""
 
     def __init__(self, bits: int, contract: InputContract) -> None:
         super().__init__()
@@ -218,5 +220,11 @@ class Normalising(Hasher):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """Pixels of images, (N, 3, H, W), or clips, (N, T, 3, H, W), less mean, over deviation."""
-        return (pixels - self.mean).div_(self.std)
+        """Pixels of images, (N, 3, H, W), or clips, (N, T, 3, H, W), less mean, over deviation.
+
+        They are in the order of channels and in the layout of the contract.
+        """
+        pixels = (pixels - self.mean).div_(self.std)
+        if self.contract.bgr:
+            pixels = pixels.flip(-3)
+        return pixels.movedim(-3, -1) if self.contract.layout == "nhwc" else pixels

@@ -14,7 +14,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_json, write_bytes, write_json
 from hashprobe.storage.records import Name, as_record
 from hashprobe.storage.strict_json import shown_short
-from hashprobe.types import Filter, Fit, InputContract
+from hashprobe.types import Filter, Fit, InputContract, Layout
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.clip3d import Conv3dHasher, clip_hasher
 from hashprobe.victims.image import ImageHasher
@@ -76,6 +76,9 @@ class Contract(TypedDict):
     filter: NotRequired[Filter]
     fit: NotRequired[Fit]
     frames: NotRequired[Annotated[int, msgspec.Meta(ge=0, le=65_536)]]
+    bgr: NotRequired[bool]
+    layout: NotRequired[Layout]
+    resize_to: NotRequired[Annotated[int, msgspec.Meta(ge=0, le=16_384)]]
 
 
 class Training(TypedDict, total=False):
@@ -145,7 +148,8 @@ def save_checkpoint(folder: Path, hasher: AnyHasher, card: ModelCard) -> None:
     check_tensors(state, f"the network for {folder}")
     weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     write_bytes(folder / WEIGHTS, save(weights))
-    write_json(folder / CARD, {"format": FORMAT, "hashprobe": version("hashprobe"), **asdict(card)})
+    said = asdict(card) | {"contract": card.contract.to_json()}
+    write_json(folder / CARD, {"format": FORMAT, "hashprobe": version("hashprobe"), **said})
 
 
 @checked

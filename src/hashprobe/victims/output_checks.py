@@ -86,7 +86,7 @@ def one_code(outputs: Outputs) -> str:
         also = "" if (outputs == 0).any() else ", softplus or exp, or subtract the mean of each"
         return (
             "are never negative, so that every bit is +1: hand over what is before the last ReLU"
-            f"{also}"
+            f"{also}, or fit a binariser to this embedding (hashprobe fit-binariser)"
         )
     return (
         f"never change sign: all {outputs.shape[1]} bits are constant, whatever the picture: "

@@ -93,6 +93,10 @@ def preflight(
     """
     if batch_size is not None and batch_size < 1:
         raise HashprobeError(f"batch size must be at least 1; got {batch_size}")
+    if victim.query_only and gradients:
+        raise HashprobeError(
+            f"{victim.query_only}: it gives no gradients, so that only attacks by queries are left"
+        )
     clean = some_of(queries, device_of(victim))
     pixels, lengths = with_synthetic(clean)
     passes = Passes(victim, batch_size or len(pixels))
@@ -219,6 +223,8 @@ def probe(
     # A negative of a constant picture may be no number; that is nobody's query.
     there = logits[logits.isfinite().all(1)]
     notes = check_gradient(there, slope, clean) if gradients else []
+    if passes.victim.query_only:
+        notes.append(f"note: {passes.victim.query_only}: only attacks by queries can be used")
     if is_suspicious(there):
         notes += check_bits_turn(there, pushed(passes, pixels, lengths), gradients)
     if gradients and not notes:

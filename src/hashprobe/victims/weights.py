@@ -18,8 +18,16 @@ from hashprobe.text import UNDECODABLE, shortened
 QUANTISED = "save the float network, before it is quantised"
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+NESTED = ("state_dict", "model_state_dict", "model", "net", "network")
+"""Entries under which files of training keep a state dict."""
+
+
+def read_state_dict(path: Path, *, nested: bool = False) -> dict[str, Tensor]:
     """A state dict from a .safetensors file or a torch file that holds tensors only.
+
+    Args:
+        path: the file.
+        nested: whether it may be an entry of the file, beside others that are left out.
 
     Raises:
         HashprobeError: no such file, not a state dict, or a pickle that would run code.
@@ -55,6 +63,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             f"{path} is no state dict: it holds a {type(state).__name__}, and a dict from names to "
             "tensors is expected"
         )
+    if nested:
+        inner = (state[name] for name in NESTED if isinstance(state.get(name), Mapping))
+        state = dict(next(inner, state))
     check_tensors(state, str(path))
     return state
 
@@ -109,9 +120,16 @@ def load_matching(network: nn.Module, path: Path, *, head: str | None = None) ->
         HashprobeError: the file cannot be read, or a tensor is missing, left over, of another
             shape, or not of finite floating numbers.
     """
+    match_weights(network, read_state_dict(path), str(path), head=head)
+
+
+def match_weights(
+    network: nn.Module, state: Mapping[str, Tensor], path: str, *, head: str | None = None
+) -> None:
+    """Load tensors into a network; see `load_matching`."""
     # Auxiliary classifiers serve the training of classifiers alone, and no hasher has them.
     ignored = ("aux", "AuxLogits", *([f"{head}."] if head else []))
-    given = {k: v for k, v in read_state_dict(path).items() if not k.startswith(ignored)}
+    given = {k: v for k, v in state.items() if not k.startswith(ignored)}
     own = {k: v for k, v in network.state_dict().items() if not k.startswith(ignored)}
     for key in sorted(own.keys() | given.keys()):
         if key.endswith("num_batches_tracked"):

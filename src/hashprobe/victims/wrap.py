@@ -1,24 +1,24 @@
 """Any torch module as a victim."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from copy import copy
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hashprobe.checked import checked, shown
-from hashprobe.codes.packed import as_numpy
+from hashprobe.checked import checked
+from hashprobe.codes.packed import check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Lengths, Logits
-from hashprobe.types import MAX_SIDE, Filter, Fit, InputContract, check_whole
+from hashprobe.types import InputContract
 from hashprobe.victims.base import Hasher, Normalising, frozen_eval
 from hashprobe.victims.checks import check_logits, naming_pixels
+from hashprobe.victims.foreign import Activation, options_of
 
 
-Activation: TypeAlias = Literal["none", "sigmoid", "tanh"]
-"""What outputs have been through."""
-
+BELOW = 1e-30
+"""What is subtracted from an output of exactly 0 that counts as negative."""
 TINY, CLOSE = 1e-300, 2.0**-26
 """How near to 0 and to 1 outputs count as saturated: beyond float32."""
 
@@ -32,20 +32,21 @@ class Victim(Normalising):
             outputs (N, K); of clips, from pixels (N, T, 3, size, size) and lengths (N,).
         bits: code length K, 1 to 4096.
         size: height and width of its input in pixels.
-        mean: per channel, in [0, 1] units; what the network expects to be subtracted.
-        std: per channel; what it expects its pixels to be divided by. By default nothing is
-            changed: the network normalises inside, or not at all.
-        filter: how pictures of another size are resized: bilinear, bicubic or nearest.
-        fit: `squash` both sides to size, or `crop` the centre of the resized picture.
-        frames: most frames of a clip; 0 for a network of images.
+        mean: what the network expects to be subtracted, one number or one a channel, in the units
+            of range and in the order of its channels. By default nothing is changed: the network
+            normalises inside, or not at all.
+        std: what it expects its pixels to be divided by, in the same units and order.
         output: which of several outputs holds the logits: a place in a tuple or list, or a key of a
             mapping; None for a network that gives one tensor.
         activation: what its outputs have been through, `sigmoid` or `tanh`: it is undone, so that
             the code is the sign of what was there before; `none` for logits.
+        more: what it expects besides, see `VictimOptions`: range (`0..1`, `0..255` or `-1..1`),
+            bgr, layout (`nchw` or `nhwc`), fit (`squash`, `crop` or `pad`), resize_to, filter,
+            frames, zero_bit.
 
     Raises:
         HashprobeError: a code length that does not fit, a std that is not above 0, no network, an
-            unknown activation.
+            unknown activation or option.
 
     Example:
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 12))
@@ -62,11 +63,9 @@ class Victim(Normalising):
         size: int = 224,
         mean: Any = (0.0, 0.0, 0.0),
         std: Any = (1.0, 1.0, 1.0),
-        filter: Filter = "bilinear",
-        fit: Fit = "squash",
-        frames: int = 0,
         output: int | str | None = None,
         activation: Activation = "none",
+        **more: Any,
     ) -> None:
         if isinstance(network, torch.export.ExportedProgram):
             network = network.module()
@@ -74,23 +73,20 @@ class Victim(Normalising):
             raise HashprobeError(
                 f"a victim needs a torch module or a function; got {type(network).__name__}"
             )
-        check_whole("size", size, 1, MAX_SIDE)
-        contract = InputContract(
-            size, per_channel(mean, "mean"), per_channel(std, "std"), filter, fit, frames
-        )
-        if min(contract.std) <= 0:
-            raise HashprobeError(f"std must be above 0 in every channel; got {contract.std}")
-        if activation not in get_args(Activation):
-            known = ", ".join(get_args(Activation))
-            raise HashprobeError(f"activation must be one of {known}; got {activation!r}")
-        super().__init__(bits, contract)
+        for name in ("backbone", "binarise"):
+            if name in more:
+                raise HashprobeError(f"{name} is an option of load_victim: Victim(...) has it not")
+        options = options_of({"size": size, "mean": mean, "std": std, **more}, "Victim(...)")
+        super().__init__(bits, options.contract())
         self.network, self.output, self.activation = network, output, activation
+        self.zero_bit = 1 if options.zero_bit is None else options.zero_bit
 
     @property
     def reading(self) -> dict[str, Any]:
         """How outputs are read, as far as it is not by default: part of an attack's recipe."""
-        said = {"output": self.output, "activation": self.activation}
-        return {name: value for name, value in said.items() if value not in (None, "none")}
+        said: dict[str, Any] = {"output": self.output, "activation": self.activation}
+        said = {name: value for name, value in said.items() if value not in (None, "none")}
+        return said if self.zero_bit else {**said, "zero_bit": 0}
 
     def train(self, mode: bool = True) -> "Victim":
         """Switches the mode, of programs of `torch.export` too, which refuse `train` and `eval`.
@@ -118,6 +114,13 @@ class Victim(Normalising):
         Raises:
             HashprobeError: pixels of another size, or outputs of another kind than (N, K).
         """
+        logits = self.raw(images, lengths)
+        check_logits(logits, len(images), self.bits)
+        logits = before(logits, self.activation)
+        return logits if self.zero_bit else zeros_below(logits)
+
+    def raw(self, images: Images, lengths: Lengths | None = None) -> Any:
+        """What the network gives for images or clips, as it is: the output that was asked for."""
         size = self.contract.size
         if images.shape[-2:] != (size, size):
             height, width = images.shape[-2:]
@@ -128,9 +131,27 @@ class Victim(Normalising):
         # Both are fresh: the network may write into them.
         given = [self.normalised(images)] + ([] if lengths is None else [lengths.clone()])
         outputs = self.network(*given)
-        logits = outputs if self.output is None else picked(outputs, self.output)
-        check_logits(logits, len(images), self.bits)
-        return before(logits, self.activation)
+        return outputs if self.output is None else picked(outputs, self.output)
+
+    def with_contract(self, contract: InputContract) -> "Victim":
+        """The same network with the same weights that expects another input.
+
+        Args:
+            contract: what it expects.
+
+        Example:
+            >>> victim = Victim(nn.Flatten(), bits=12, size=2)
+            >>> grey = torch.full((1, 3, 2, 2), 0.5)
+            >>> victim.with_contract(InputContract(2, (0.5,) * 3, (1.0,) * 3))(grey).abs().sum()
+            tensor(0.)
+        """
+        twin = copy(self)
+        twin._buffers = dict(self._buffers)
+        twin.contract = contract
+        for name, values in (("mean", contract.mean), ("std", contract.std)):
+            like: Tensor = getattr(self, name)
+            twin._buffers[name] = torch.tensor(values).view(1, 3, 1, 1).to(like)
+        return twin
 
 
 def picked(outputs: Any, which: int | str) -> Any:
@@ -154,6 +175,36 @@ def picked(outputs: Any, which: int | str) -> Any:
         ) from error
 
 
+def zeros_below(logits: Logits) -> Logits:
+    """Logits with zeros moved below 0, where the sign rule says that they are no +1.
+
+    Example:
+        >>> zeros_below(torch.tensor([[0.0, 1.0]])) >= 0
+        tensor([[False,  True]])
+    """
+    return torch.where(logits == 0, logits - BELOW, logits)
+
+
+def looked_up(victim: Victim) -> int:
+    """How many outputs a network has, by one pass of a grey picture.
+
+    Raises:
+        HashprobeError: the network fails on it, or its outputs are no (N, K) tensor.
+
+    Example:
+        >>> looked_up(Victim(nn.Flatten(), bits=1, size=4))
+        48
+    """
+    size, frames = victim.contract.size, victim.contract.frames
+    grey = torch.full((1, frames, 3, size, size) if frames else (1, 3, size, size), 0.5)
+    lengths = torch.tensor([frames]) if frames else None
+    with frozen_eval(victim), torch.no_grad(), naming_pixels(grey, victim):
+        outputs = victim.raw(grey, lengths)
+    check_logits(outputs, 1, None)
+    check_bits(outputs.shape[1])
+    return int(outputs.shape[1])
+
+
 def before(outputs: Tensor, activation: Activation) -> Logits:
     """What outputs were before an activation; those that are saturated get no gradient.
 
@@ -175,17 +226,6 @@ def before(outputs: Tensor, activation: Activation) -> Logits:
     if activation == "sigmoid":
         return torch.logit(wide.clamp(TINY, 1 - CLOSE)).to(outputs.dtype)
     return torch.atanh(wide.clamp(CLOSE - 1, 1 - CLOSE)).to(outputs.dtype)
-
-
-def per_channel(values: Any, name: str) -> tuple[float, float, float]:
-    """One number a channel; one number for all three is taken, too."""
-    array = as_numpy(values, name).astype(np.float64).ravel()
-    if array.size not in (1, 3) or not np.isfinite(array).all():
-        raise HashprobeError(
-            f"{name} must be one number, or one for each of 3 channels; got {shown(values)}"
-        )
-    first, second, third = np.broadcast_to(array, 3).tolist()
-    return (first, second, third)
 
 
 def as_victim(network: Any, pixels: Tensor) -> Hasher:
