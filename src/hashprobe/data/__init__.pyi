@@ -23,6 +23,9 @@ from .datasets.table import load_table as load_table
 from .datasets.ucf101 import load_ucf101 as load_ucf101
 from .datasets.videofolder import load_videofolder as load_videofolder
 from .findings import Finding as Finding
+from .item_table import ItemColumns as ItemColumns
+from .item_table import ItemTable as ItemTable
+from .item_table import read_table as read_table
 from .loader import Batch as Batch
 from .loader import Pixels as Pixels
 from .loader import decode as decode
