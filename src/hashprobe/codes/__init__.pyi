@@ -10,3 +10,6 @@ from .packed import PackedCodes as PackedCodes
 from .packed import as_codes as as_codes
 from .packed import hamming as hamming
 from .packed import paired_hamming as paired_hamming
+from .readers.base import Columns as Columns
+from .readers.base import StoredCodes as StoredCodes
+from .readers.registry import read_codes as read_codes

@@ -29,6 +29,9 @@ from .edits import EditedCopies as EditedCopies
 from .edits import apply_edit as apply_edit
 from .edits import edited_copies as edited_copies
 from .findings import Finding as Finding
+from .item_table import ItemColumns as ItemColumns
+from .item_table import ItemTable as ItemTable
+from .item_table import read_table as read_table
 from .loader import Batch as Batch
 from .loader import Pixels as Pixels
 from .loader import decode as decode
