@@ -197,7 +197,9 @@ def measures_of(finished: Finished) -> MeasureOptions:
     if missing:
         path = finished.folder / RECORD
         raise HashprobeError(f"{path} is damaged: protocol.{missing} is missing")
-    return as_record({name: protocol[name] for name in names}, MeasureOptions, "protocol")
+    given = {name: protocol[name] for name in names}
+    options: MeasureOptions = as_record(given, MeasureOptions, "protocol")
+    return options
 
 
 def choose(attacks: list[Finished], name: str | None, path: Path) -> Finished:
