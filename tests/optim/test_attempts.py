@@ -11,9 +11,9 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.attempts import random_start, solve
-from hashprobe.optim.best import MARGIN, judge
+from hashprobe.optim.best import judge
 from hashprobe.optim.box import Box
-from hashprobe.optim.rule import UpdateRule
+from hashprobe.optim.rule import MARGIN, UpdateRule
 from hashprobe.types import Budget, InputContract, Runtime
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.encoding import encode

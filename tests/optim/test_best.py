@@ -8,7 +8,8 @@ from hashprobe.attacks._dhta import DhtaOptions, dhta
 from hashprobe.attacks.goal import Goal
 from hashprobe.data.queries import Queries
 from hashprobe.optim.attempts import solve
-from hashprobe.optim.best import MARGIN, Watch, judge
+from hashprobe.optim.best import Watch, judge
+from hashprobe.optim.rule import MARGIN
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.passes import PassCounter
 

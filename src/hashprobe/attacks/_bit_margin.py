@@ -17,6 +17,9 @@ from hashprobe.types import Budget, Runtime, check_whole
 SOFT, SHARP = 0.1, 8.0
 """Sharpness of the loss at the first and towards the last step; see docs/results/benchmarks.md."""
 MOMENTUM = 0.6
+SPARE, THIN, HEAVY = 3, 0.005, 0.9
+"""Where a radius is the goal: bits that are pushed beyond those that are enough, the margin in units
+of the mean |logit| up to which they are pushed, and the momentum; see docs/results/audit.md."""
 QUICK_STEPS = 10
 """Steps of the attempts that clips are given first."""
 
@@ -89,6 +92,38 @@ def bit_margin_loss(
 
 
 @checked
+def radius_loss(logits: Logits, targets: Targets, enough: int) -> Float[Tensor, " n"]:
+    """Sum over the cheapest bits of max(0, m - b_k z_k / s), s being the query's own mean |z|.
+
+    A search that matches within a radius asks for some bits only. The cheapest are those with the
+    largest margins b_k z_k at this step: as many as are enough and three more. A bit that has a
+    margin of m is left alone, and so are all bits beyond the cheapest.
+
+    Args:
+        logits: z, (N, K) real outputs of the victim.
+        targets: b, (N, K), or (N, S, K) where so many bits of each of S codes are wanted.
+        enough: bits of each target code that have to be right, 1 to K.
+
+    Returns:
+        (N,) one loss per query, 0 or above.
+
+    Example:
+        >>> import torch
+        >>> z, b = torch.tensor([[3.0, -1.0, -2.0, -2.0, -2.0, -9.0]]), torch.ones(1, 6)
+        >>> radius_loss(z, b, 1), radius_loss(z, b, 2)
+        (tensor([1.5934]), tensor([4.4411]))
+    """
+    import torch
+    from torch.nn.functional import relu
+
+    mean = logits.detach().abs().mean(1, keepdim=True)
+    scaled = logits / mean.clamp_min(torch.finfo(mean.dtype).tiny)
+    margins = targets * (scaled if targets.ndim == 2 else scaled.unsqueeze(1))
+    cheapest = margins.topk(min(enough + SPARE, margins.shape[-1]), dim=-1).values
+    return relu(THIN - cheapest).flatten(1).sum(1)
+
+
+@checked
 def bit_margin(
     victim: Hasher,
     queries: Queries,
@@ -110,6 +145,9 @@ def bit_margin(
     every frame by itself and a pass through these costs a tenth, and then 10 steps on all frames. A
     clip whose code is reached with a margin is done. A budget of as many frames as a clip has
     leaves the tenth out.
+
+    Where the goal is a radius (`Goal.evade`, `Goal.collide`), only the cheapest bits are pushed, see
+    `radius_loss`, and a query leaves as soon as enough of them are right.
 
     Args:
         victim: left as it was.
@@ -137,21 +175,34 @@ def bit_margin(
         torch.Size([2, 3, 32, 32])
     """
     from hashprobe.optim.attempts import solve
-    from hashprobe.optim.rule import Steps, UpdateRule
+    from hashprobe.optim.rule import MARGIN, Steps, UpdateRule
     from hashprobe.optim.steps import SignStep
+
+    enough = goal.enough or None
+    momentum, margin = (MOMENTUM, MARGIN) if enough is None else (HEAVY, THIN)
 
     def descent(steps: int) -> UpdateRule:
         def objective(z: Logits, anchor: Targets, step: Steps) -> Float[Tensor, " n"]:
+            if enough is not None:
+                return radius_loss(z, anchor, enough)
             done = (step.to(z.dtype) / steps).unsqueeze(1)
             return bit_margin_loss(z, anchor, SOFT * (SHARP / SOFT) ** done)
 
         falling = SignStep(lambda done: options.step_size * budget.eps * (1 - done / steps))
-        return UpdateRule(objective, falling, steps, momentum=MOMENTUM, eight_bit=True)
+        return UpdateRule(
+            objective,
+            falling,
+            steps,
+            momentum=momentum,
+            eight_bit=True,
+            enough=enough,
+            margin=margin,
+        )
 
     return solve(
         victim,
         queries,
-        goal.codes_for(queries.pixels, victim.bits),
+        goal.codes_for(queries.pixels, victim.bits, every=True),
         descent(options.steps),
         budget=budget,
         seed=seed,

@@ -11,7 +11,7 @@ from hashprobe.codes.packed import as_numpy
 from hashprobe.data.queries import Queries, picked
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Targets
-from hashprobe.types import Labels
+from hashprobe.types import Labels, check_whole
 
 
 @checked
@@ -38,6 +38,11 @@ class Goal:
     """One database item with the target label for each query, for attacks that steer to images."""
     own_labels: Labels | None = None
     """(Q, C) labels of the queries themselves, multi-hot; None where they are not known."""
+    enough: int | None = None
+    """How many bits of a target code are enough, where a search matches within a radius; None: all.
+    The default attack chooses them; other attacks steer all bits."""
+    all_of: Int8[np.ndarray, "q s k"] | None = None
+    """Several target codes a query, of each of which so many bits are wanted; None: `codes`."""
 
     def __post_init__(self) -> None:
         parts = {
@@ -46,6 +51,7 @@ class Goal:
             "members": self.members,
             "target images": self.images,
             "own labels": self.own_labels,
+            "sets of target codes": self.all_of,
         }
         lengths = {name: len(part) for name, part in parts.items() if part is not None}
         if len(set(lengths.values())) > 1:
@@ -53,6 +59,8 @@ class Goal:
             raise HashprobeError(f"a goal has one of each for a query; got {seen}")
         if self.codes is not None and (np.abs(self.codes) > 1).any():
             raise HashprobeError("target codes must consist of -1, +1 and, for ties, 0")
+        if self.enough is not None:
+            check_whole("enough", self.enough, 0, 0 if self.codes is None else self.codes.shape[1])
 
     @classmethod
     @checked
@@ -83,6 +91,60 @@ class Goal:
         return cls(codes=array.astype(np.int8), labels=labels, **parts)
 
     @classmethod
+    @checked
+    def collide(cls, codes: Any, radius: int, **parts: Any) -> "Goal":
+        """To within a radius of a stored code: K - radius bits of it are enough.
+
+        Args:
+            codes: (Q, K) stored codes, one a query, as for `targeted`.
+            radius: largest Hamming distance that matches, 0 to K.
+            parts: `labels`, `members` or `own_labels`, see the class.
+
+        Raises:
+            HashprobeError: entries of another kind, or a radius out of range.
+
+        Example:
+            >>> Goal.collide([[1, -1, 1]], radius=1).enough
+            2
+        """
+        goal = cls.targeted(codes, **parts)
+        assert goal.codes is not None
+        bits = goal.codes.shape[1]
+        return replace(goal, enough=bits - check_whole("radius", radius, 0, bits))
+
+    @classmethod
+    @checked
+    def evade(cls, stored: Any, radius: int, **parts: Any) -> "Goal":
+        """Beyond a radius of every stored code that matches: radius + 1 bits of each must differ.
+
+        Args:
+            stored: for each of Q queries its (S, K) stored codes, entries -1 and +1, nearest first;
+                S may differ from query to query and is at least 1.
+            radius: largest Hamming distance that matches, 0 to K - 1.
+            parts: `labels`, `members` or `own_labels`, see the class.
+
+        Raises:
+            HashprobeError: a query without stored codes, or a radius out of range.
+
+        Example:
+            >>> goal = Goal.evade([[[1, 1, 1]], [[1, 1, 1], [1, 1, -1]]], radius=1)
+            >>> goal.codes.tolist(), goal.all_of.shape, goal.enough
+            ([[-1, -1, -1], [-1, -1, -1]], (2, 2, 3), 2)
+        """
+        sets = [cls.targeted(each).codes for each in stored]
+        if not sets or not all(each is not None and len(each) for each in sets):
+            raise HashprobeError("evade needs at least one stored code for each query")
+        codes = [-each for each in sets if each is not None]
+        bits, most = codes[0].shape[1], max(map(len, codes))
+        if any(each.shape[1] != bits for each in codes):
+            raise HashprobeError("the stored codes of a query and of another differ in length")
+        # Shorter sets repeat their first code, which asks for nothing more.
+        every = np.stack([np.concatenate([c, c[:1].repeat(most - len(c), 0)]) for c in codes])
+        enough = check_whole("radius", radius, 0, bits - 1) + 1
+        all_of = None if most == 1 else every
+        return cls(codes=every[:, 0].copy(), enough=enough, all_of=all_of, **parts)
+
+    @classmethod
     def untargeted(cls) -> "Goal":
         """Away from a query's own results, wherever that leads.
 
@@ -105,22 +167,23 @@ class Goal:
         """The goal of some of the queries: rows are a list or an index array."""
         if len(self):  # an untargeted goal goes with any number of queries
             picked(rows, len(self))
-        names = ("codes", "labels", "members", "own_labels")
+        names = ("codes", "labels", "members", "own_labels", "all_of")
         parts = {name: getattr(self, name) for name in names}
         some = {name: None if part is None else part[rows] for name, part in parts.items()}
         images = None if self.images is None else self.images.take(rows)
         return replace(self, **some, images=images)
 
     @checked
-    def codes_for(self, pixels: Images, bits: int) -> Targets:
+    def codes_for(self, pixels: Images, bits: int, *, every: bool = False) -> Targets:
         """The target codes as a tensor beside the pixels that they belong to.
 
         Args:
             pixels: (Q, 3, H, W) whose dtype and device the codes get.
             bits: code length K of the victim.
+            every: whether to give all target codes of a query, where it has several.
 
         Returns:
-            (Q, K) with entries -1, 0 and +1.
+            (Q, K), or (Q, S, K), with entries -1, 0 and +1.
 
         Raises:
             HashprobeError: an untargeted goal, another number of codes, or another K.
@@ -134,4 +197,5 @@ class Goal:
             raise HashprobeError(f"target codes have {k} bits but the victim gives {bits}")
         if n != len(pixels):
             raise HashprobeError(f"{n} target codes for {len(pixels)} images: give one per image")
-        return torch.from_numpy(self.codes).to(pixels)
+        given = self.codes if self.all_of is None or self.enough is None else self.all_of
+        return torch.from_numpy(given if every else self.codes).to(pixels)

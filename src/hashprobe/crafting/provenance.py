@@ -27,6 +27,7 @@ NOUNS = {
     "queries": "clean queries",
     "target_labels": "target labels",
     "target_codes": "target codes",
+    "target_sets": "sets of target codes",
     "target_images": "target images",
     "lengths": "lengths of the clips",
     "target_lengths": "lengths of the target clips",
@@ -45,14 +46,16 @@ def recipe_of(
         "queries": queries.pixels,
         "target_labels": goal.labels,
         "target_codes": goal.codes,
+        "target_sets": goal.all_of,
         "target_images": None if goal.images is None else goal.images.pixels,
         "lengths": queries.lengths,
         "target_lengths": None if goal.images is None else goal.images.lengths,
     }
+    enough = {} if goal.enough is None else {"enough": goal.enough}
     given = {name: part for name, part in parts.items() if part is not None}
     recipe: dict[str, Any] = {**spec.to_json(), "precision": precision}
     recipe |= {name: sha256_array(as_array(part)) for name, part in given.items()}
-    recipe |= {"bits": victim.bits, "hasher": sha256_weights(victim)}
+    recipe |= {"bits": victim.bits, **enough, "hasher": sha256_weights(victim)}
     recipe |= {"contract": jsonable(victim.contract.to_json())}
     # How outputs are read, where a victim has a choice: not by default only.
     reading = getattr(victim, "reading", {})

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.problem import Problem, Rows
-from hashprobe.optim.rule import Compared
+from hashprobe.optim.rule import UpdateRule
 from hashprobe.tensors import Images, Logits, Targets
 from hashprobe.victims.passes import attend
 
@@ -17,8 +17,6 @@ ENOUGH = 8
 """Queries without a gradient at their first step that end an attack; fewer are the queries' own."""
 LARGE = 10.0
 """Mean size of outputs from which tanh has no gradient left."""
-MARGIN = 0.05
-"""A code counts as reached when its weakest bit has this share of the mean |logit| behind it."""
 
 
 @runtime_checkable
@@ -53,16 +51,17 @@ class Best:
         self.moved = False
         self.size = 0.0
 
-    def see(self, rows: Rows, outputs: Tensor, gradient: Images, compared: Compared) -> None:
+    def see(self, rows: Rows, outputs: Tensor, gradient: Images, rule: UpdateRule) -> None:
         """Notes whether any query has a gradient; a zero gradient is no robustness.
 
         Raises:
             HashprobeError: none of many queries, or of all, has one.
         """
         targets = self.targets[rows].to(outputs)
-        away = outputs != targets
-        if compared == "codes":
-            away = (torch.where(outputs >= 0, 1.0, -1.0).to(targets) != targets) & (targets != 0)
+        if rule.compared == "codes":
+            away = judge(outputs, targets, rule.enough)[0] > 0
+        else:
+            away = outputs != targets
         self.moved = bool(gradient.any() or not away.any())
         self.size = float(outputs.double().abs().mean())
         if len(rows) >= min(ENOUGH, len(self.images)):
@@ -91,24 +90,24 @@ class Best:
         self.retry_narrow = retry_narrow
 
     def look(
-        self, problem: Problem, rows: Rows, shown: Images, logits: Logits
+        self, problem: Problem, rows: Rows, shown: Images, logits: Logits, rule: UpdateRule
     ) -> Bool[Tensor, " n"]:
         """Keeps what is better than before; says whose code is reached with a margin."""
         targets = self.targets[rows]
-        wrong, margin = judge(logits.to(targets), targets)
+        wrong, margin = judge(logits.to(targets), targets, rule.enough)
         if problem.victim is not problem.judge:
-            right = (wrong == 0) & (margin > MARGIN)
+            right = (wrong == 0) & (margin > rule.margin)
             if right.any():
                 # A lower precision takes the code for reached: float32 decides.
                 with attend(rows[right].tolist()):
                     exact = problem.exact(rows[right], shown[right])
-                wrong[right], margin[right] = judge(exact.to(targets), targets[right])
+                wrong[right], margin[right] = judge(exact.to(targets), targets[right], rule.enough)
         before = self.wrong[rows], self.margin[rows]
         better = (wrong < before[0]) | ((wrong == before[0]) & (margin > before[1]))
         if better.any():
             self.keep(problem, rows[better], shown[better])
             self.wrong[rows[better]], self.margin[rows[better]] = wrong[better], margin[better]
-        return (wrong == 0) & (margin > MARGIN)
+        return (wrong == 0) & (margin > rule.margin)
 
     def keep(self, problem: Problem, rows: Rows, shown: Images) -> None:
         """Takes images for the best of their queries."""
@@ -141,21 +140,44 @@ class Best:
             self.watch.step(self.spent, len(self.images) * self.most)
 
 
-def judge(logits: Logits, targets: Targets) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """Wrong bits of each query, and the margin of its weakest bit in units of its mean |logit|.
+def judge(
+    logits: Logits, targets: Targets, enough: int | None = None
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Bits that each query still lacks, and the margin of the weakest bit that counts.
 
-    A bit that the target leaves alone (0) is never wrong. Logits of exactly 0 give +1.
+    A bit that the target leaves alone (0) is never wrong. Logits of exactly 0 give +1. Where so
+    many bits are enough, those with the largest margins count, and of several target codes the one
+    that lacks most.
 
     Args:
         logits: (N, K).
-        targets: (N, K) with entries -1, 0 and +1.
+        targets: (N, K) or (N, S, K) with entries -1, 0 and +1.
+        enough: bits of each target code that have to be right; None: all.
+
+    Returns:
+        Missing bits, and the margin in units of the query's mean |logit|.
 
     Example:
         >>> judge(torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0, -1.0]]))
         (tensor([0.]), tensor([0.5000]))
+        >>> judge(torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0, 1.0]]), enough=1)
+        (tensor([0.]), tensor([1.5000]))
     """
-    signs = torch.where(logits >= 0, 1.0, -1.0).to(targets)
-    wrong = ((signs != targets) & (targets != 0)).sum(1).to(targets)
     mean = logits.abs().mean(1, keepdim=True)
-    margins = targets * logits / torch.where(mean > 0, mean, torch.ones_like(mean))
-    return wrong, torch.where(targets != 0, margins, torch.inf).amin(1)
+    scaled = logits / torch.where(mean > 0, mean, torch.ones_like(mean))
+    signs = torch.where(logits >= 0, 1.0, -1.0).to(targets)
+    if targets.ndim == 3:
+        scaled, signs = scaled.unsqueeze(1), signs.unsqueeze(1)
+    right = (signs == targets) & (targets != 0)
+    if enough is None:
+        wrong = ((signs != targets) & (targets != 0)).sum(-1).to(targets)
+        margin = torch.where(targets != 0, targets * scaled, torch.inf).amin(-1)
+    else:
+        most = min(enough, targets.shape[-1])
+        wrong = (enough - right.sum(-1)).clamp_min(0).to(targets)
+        # A margin of exactly 0 may be right or wrong: what is wrong comes last.
+        margins = torch.where(right, (targets * scaled).abs(), targets * scaled - 1e-30)
+        margin = margins.topk(most, dim=-1).values[..., -1]
+    if targets.ndim == 3:
+        wrong, margin = wrong.amax(1), margin.amin(1)
+    return wrong, margin

@@ -77,10 +77,10 @@ def descend(
     while pool.fill(queue, start):
         logits, gradient = pool.gradient()
         if not best.moved:
-            best.see(pool.rows, logits, gradient, rule.compared)
+            best.see(pool.rows, logits, gradient, rule)
         reached = torch.zeros_like(pool.rows, dtype=torch.bool)
         if rule.eight_bit:
-            reached = best.look(problem, pool.rows, pool.shown, logits)
+            reached = best.look(problem, pool.rows, pool.shown, logits, rule)
         pool.move(gradient)
         del gradient  # its memory is that of the next one
         best.spent += len(pool)
@@ -98,7 +98,7 @@ class Pool:
 
     Args:
         problem: what moves.
-        targets: (N, K) or (N, F) of all queries.
+        targets: (N, K), (N, S, K) or (N, F) of all queries.
         rule: how it moves.
         size: most queries at once.
     """
@@ -285,7 +285,7 @@ class Pool:
             rows, shown = self.rows[last], self.shown[last]
             with torch.no_grad(), attend(rows.tolist()):
                 logits = self.problem.forward(rows, shown)
-            reached[last] = best.look(self.problem, rows, shown, logits)
+            reached[last] = best.look(self.problem, rows, shown, logits, self.rule)
         unused = self.rule.steps - self.steps[over]
         missed = best.leave(self.rows[over], reached[over], unused)
         staying = int((~over).sum())

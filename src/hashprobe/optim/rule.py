@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Targets, Tensor
+from hashprobe.types import check_whole
 
 
 Steps: TypeAlias = Int64[Tensor, " n"]
@@ -17,6 +18,9 @@ Objective: TypeAlias = Callable[[Logits, Targets, Steps], Float[Tensor, " n"]]
 """(logits, target codes, steps so far) -> one loss per query, to be made small."""
 Step: TypeAlias = Callable[[Images, Steps], Images]
 """(gradient or momentum, steps so far) -> how to move, both in units of the budget's space."""
+
+MARGIN = 0.05
+"""Share of the mean |logit| that every bit of a reached code has behind it."""
 
 Compared: TypeAlias = Literal["codes", "logits", "features"]
 
@@ -57,6 +61,13 @@ class UpdateRule:
     taken, in floats, and the last iterate is returned, as papers do.
     """
 
+    enough: int | None = None
+    """How many bits of a target code have to be right; None: all. With several target codes a
+    query, so many of each."""
+    margin: float = MARGIN
+    """A code counts as reached when the weakest bit that counts has this share of the mean |logit|
+    behind it."""
+
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise HashprobeError(f"steps must be at least 1; got {self.steps}")
@@ -66,3 +77,5 @@ class UpdateRule:
             raise HashprobeError(
                 f"eight_bit counts wrong bits of a code: it cannot go with {self.compared}"
             )
+        if self.enough is not None:
+            check_whole("enough", self.enough)

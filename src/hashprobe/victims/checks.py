@@ -81,11 +81,11 @@ def check_shape(images: Tensor) -> None:
 
 
 def check_targets(targets: Tensor, n: int, bits: int) -> None:
-    """Refuses anything but one target code per image.
+    """Refuses anything but one target code, or several, per image.
 
     Args:
-        targets: what should be floating (n, bits) with entries -1 and +1, or 0 for a bit that is
-            left alone.
+        targets: what should be floating (n, bits), or (n, S, bits), with entries -1 and +1, or 0
+            for a bit that is left alone.
         n: how many images there are.
         bits: code length K of the hasher.
 
@@ -98,13 +98,13 @@ def check_targets(targets: Tensor, n: int, bits: int) -> None:
         ...
         hashprobe.errors.HashprobeError: target codes have 16 bits but the hasher gives 32
     """
-    if targets.ndim != 2:
+    if targets.ndim not in (2, 3):
         raise HashprobeError(f"target codes must have shape (N, K); got {tuple(targets.shape)}")
     if not targets.is_floating_point():
         raise HashprobeError(f"target codes must be floating; got {name(targets.dtype)}")
-    if targets.shape[1] != bits:
+    if targets.shape[-1] != bits:
         raise HashprobeError(
-            f"target codes have {targets.shape[1]} bits but the hasher gives {bits}"
+            f"target codes have {targets.shape[-1]} bits but the hasher gives {bits}"
         )
     if targets.shape[0] != n:
         raise HashprobeError(f"{targets.shape[0]} target codes for {n} images: give one per image")
