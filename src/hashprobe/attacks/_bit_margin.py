@@ -18,8 +18,8 @@ SOFT, SHARP = 0.1, 8.0
 """Sharpness of the loss at the first and towards the last step; see docs/results/benchmarks.md."""
 MOMENTUM = 0.6
 SPARE, THIN, HEAVY = 3, 0.005, 0.9
-"""Where a radius is the goal: bits that are pushed beyond those that are enough, the margin in units
-of the mean |logit| up to which they are pushed, and the momentum; see docs/results/audit.md."""
+"""Where a radius is the goal: bits that are pushed beyond those that are enough, the margin up to
+which they are pushed, in units of the mean |logit|, and the momentum; see docs/results/audit.md."""
 QUICK_STEPS = 10
 """Steps of the attempts that clips are given first."""
 
@@ -146,8 +146,8 @@ def bit_margin(
     clip whose code is reached with a margin is done. A budget of as many frames as a clip has
     leaves the tenth out.
 
-    Where the goal is a radius (`Goal.evade`, `Goal.collide`), only the cheapest bits are pushed, see
-    `radius_loss`, and a query leaves as soon as enough of them are right.
+    Where the goal is a radius (`Goal.evade`, `Goal.collide`), only the cheapest bits are pushed,
+    see `radius_loss`, and a query leaves as soon as enough of them are right.
 
     Args:
         victim: left as it was.

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 HELP = "How far an adversary can move the results of hashing-based retrieval."
 COMMANDS = {
-    "demo": "Run the whole audit on the bundled digits and write its report.",
+    "audit": "Measure what an adversary can do to a network and its database.",
+    "demo": "Run everything on bundled pictures and write the report.",
     "train": "Train a hashing network into a run folder.",
     "encode": "Encode the queries and the database of a run, and print its MAP.",
     "attack": "Attack queries of a run and measure how far its results move.",

@@ -77,8 +77,9 @@ def demo(
     queries: int | None = None,
     steps: int | None = None,
     video: Flag = False,
+    audit: Flag = False,
 ) -> None:
-    """Run the whole audit on the bundled digits: train, encode, attack, report.
+    """Run everything on the bundled digits: train, encode, attack, report.
 
     Parameters
     ----------
@@ -86,12 +87,19 @@ def demo(
         The run folder, by default runs/demo or runs/demo-video; the same command resumes a demo
         that was stopped.
     queries
-        Queries attacked, at most 200 digits or 120 clips; by default 100 digits or 40 clips.
+        Queries attacked, at most 200 digits or 120 clips; by default 100 digits, 40 clips or, of an
+        audit, 48 crops.
     steps
         Steps of the published attacks; by default the paper's 2,000 for digits, and 50 for clips.
     video
         Use clips of moving digits, labelled by their movement.
+    audit
+        Audit a perceptual hash, PDQ, on crops of two bundled photographs with edited copies as the
+        database (extra perceptual); the results go to runs/demo-audit.
     """
+    if audit:
+        run_audit(out or Path("runs/demo-audit"), queries, video or steps is not None)
+        return
     from hashprobe.attacks.registry import ATTACKS
     from hashprobe.cli.terminal import Terminal
     from hashprobe.data.datasets.registry import DataOptions
@@ -122,6 +130,20 @@ def demo(
         say(f"{title:28} {done.achieved}   target codes {done.ceiling}")
     where = report_run(run, notes=(it.why,), progress=runtime.progress)
     say(f"{it.why}\nreport: {where.resolve()}")
+
+
+def run_audit(out: Path, queries: int | None, more: bool) -> None:
+    """The demo of an audit."""
+    from hashprobe.cli.terminal import Terminal
+    from hashprobe.errors import HashprobeError
+    from hashprobe.types import Runtime
+    from hashprobe.workflow.audit_demo import demo_audit
+
+    if more:
+        raise HashprobeError("demo --audit takes --out and --queries alone")
+    runtime = Runtime(progress=Terminal())
+    result = demo_audit(out, queries or 0, runtime, f"hashprobe demo --audit --out {out}")
+    say(f"{result}\n\nreport: {(out / 'report.html').resolve()}")
 
 
 def is_shown(attack: "Attack") -> bool:

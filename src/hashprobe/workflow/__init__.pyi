@@ -1,4 +1,9 @@
+from ._audit import AuditFiles as AuditFiles
+from ._audit import audit as audit
 from .attack_step import attack_run as attack_run
+from .audit_options import AuditOptions as AuditOptions
+from .audit_options import Limit as Limit
+from .audit_result import AuditResult as AuditResult
 from .door import Outcome as Outcome
 from .encode_step import encode_run as encode_run
 from .network import TRAIN_PRESETS as TRAIN_PRESETS

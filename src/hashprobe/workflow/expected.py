@@ -19,6 +19,7 @@ from hashprobe.storage.environment import cores
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import InputContract, Runtime
 from hashprobe.victims.base import Hasher, frozen_eval
+from hashprobe.victims.encoding import device_of
 from hashprobe.workflow.run_io import pick_device
 
 
@@ -178,7 +179,7 @@ def attack_seconds(hasher: Hasher, clean: Queries, options: Any, finished: int =
     left = len(clean) - finished
     if steps * left < 8 * FEW:
         return 0.0
-    device = next(hasher.parameters()).device
+    device = device_of(hasher)
     some = clean.take(slice(FEW)).on(device)
 
     def step() -> None:

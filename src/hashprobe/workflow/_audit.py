@@ -1,0 +1,412 @@
+"""An audit: what an adversary can do to a victim and its database, and what helps."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashprobe.attacks.registry import attack_named
+from hashprobe.checked import checked
+from hashprobe.data.item_table import ItemTable
+from hashprobe.data.queries import Queries
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.false_matching import false_matches
+from hashprobe.evaluation.health import code_health
+from hashprobe.evaluation.matching import match_rate
+from hashprobe.evaluation.instances import Sources
+from hashprobe.evaluation.outcome import Evaluation
+from hashprobe.evaluation.threshold import Threshold
+from hashprobe.storage.environment import hashprobe_version
+from hashprobe.storage.files import write_bytes, write_json
+from hashprobe.storage.guards import refuse_links
+from hashprobe.storage.lock import hold
+from hashprobe.types import Runtime
+from hashprobe.victims.agreement import agreement
+from hashprobe.victims.base import Hasher
+from hashprobe.victims.loading import load_victim
+from hashprobe.victims.preflight import guarded, preflight
+from hashprobe.victims.wrap import as_victim
+from hashprobe.workflow.audit_labels import steered
+from hashprobe.workflow.audit_ladder import Attacker, Climb, Plan, climb
+from hashprobe.workflow.audit_numbers import best_budget, false_rates, goal_result, list_measures
+from hashprobe.workflow.audit_options import Access, AuditGoal, AuditOptions
+from hashprobe.workflow.audit_pictures import edited, samples
+from hashprobe.workflow.audit_plans import BlockList, collide, enter, evade
+from hashprobe.workflow.audit_remedies import other_radii, remedies
+from hashprobe.workflow.audit_result import AuditResult, GoalResult
+from hashprobe.workflow.audit_subject import (
+    Database,
+    Shown,
+    Subject,
+    encoded,
+    labels_by_id,
+    read_database,
+    read_queries,
+    sources_of,
+    table_of,
+)
+from hashprobe.workflow.audit_transfer import transferred
+from hashprobe.workflow.expected import attack_seconds, say_expected
+
+
+USUAL = {"pdq": 31, "phash": 10, "dhash": 10, "ahash": 10}
+"""Radii at which operators run perceptual hashes (ThreatExchange; imagededup, ImageHash)."""
+AGREED = 20
+"""Pictures by which the torch form of a hash is compared with what judges."""
+ATTACK_OF: dict[Access, str] = {"white": "bit-margin", "query": "square"}
+"""The attack of each kind of access."""
+
+
+@checked
+@dataclass(frozen=True)
+class AuditFiles:
+    """What an audit reads beside the queries and the database.
+
+    Example:
+        >>> AuditFiles().labels is None
+        True
+    """
+
+    labels: Path | None = None
+    """A CSV file with ids, and labels, groups or both, of queries and items."""
+    block_list: str | Path | None = None
+    """Codes that an adversary wants to enter, for the goal `enter`."""
+    item: str | None = None
+    """The database item that every query is to collide with; None takes a random one each."""
+    surrogates: tuple[str, ...] = ()
+    """Other victims, by which an adversary without access crafts pictures."""
+
+
+@checked
+def audit(
+    victim: Any,
+    queries: Any,
+    database: Any = None,
+    *,
+    options: AuditOptions | None = None,
+    files: AuditFiles = AuditFiles(),
+    sources: Sources | None = None,
+    out: str | Path | None = None,
+    runtime: Runtime = Runtime(),
+    command: str = "",
+    **more: Any,
+) -> AuditResult:
+    """Measures what an adversary can do to a victim and its database.
+
+    Queries are matched within a radius, before and after attacks at growing budgets, by the codes
+    that the victim really gives for 8-bit pictures. The measures are those of operators:
+    evasion, collision, false matches, result lists, benign edits.
+
+    Args:
+        victim: a `Victim`, a torch module, a name such as `pdq`, or a file, see `load_victim`.
+        queries: a folder of pictures, or pixels, (N, 3, H, W) or a list of (3, H, W), uint8 or
+            floating in [0, 1].
+        database: a file of codes, an address of Postgres, a folder of pictures, or `Codes`; None
+            takes the queries themselves.
+        options: what is measured; or its fields as keywords.
+        files: labels and groups, a list to enter, an item to collide with, surrogates.
+        sources: which queries and items show the same picture; None takes the column group of
+            `files.labels`, or equal ids, or else what the hash itself finds.
+        out: a folder that keeps finished work, the record and the page; None keeps nothing.
+        runtime: batch size, workers, who is told.
+        command: how a user runs it again, for the page.
+        more: fields of `AuditOptions`, such as `radius=31`.
+
+    Returns:
+        The numbers; print it, or take `.to_json()`, `.report(path)`.
+
+    Raises:
+        HashprobeError: input that does not fit; the message says what was seen and what to do.
+
+    Example:
+        >>> import torch
+        >>> from hashprobe.victims import Victim
+        >>> generator = torch.manual_seed(0)
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 16))
+        >>> done = audit(Victim(net, bits=16, size=8), torch.rand(12, 3, 8, 8), radius=2,
+        ...              eps=(8 / 255,), exact=False, edits=False)
+        >>> done.goal("evade").queries
+        12
+    """
+    if options is not None and more:
+        raise HashprobeError("give options= or single options as keywords, not both")
+    asked = AuditOptions(**more) if options is None else options
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        refuse_links(folder)
+    with nullcontext() if folder is None else holding(folder):
+        work = Work(asked, files, sources, folder, runtime, command)
+        return work.run(victim, queries, database)
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Makes a folder and holds it; refuses one that holds something else."""
+    if folder.exists() and not folder.is_dir():
+        raise HashprobeError(f"{folder} is no folder: give --out a new one")
+    known = ("audit.json", "attacks", "codes")
+    if folder.is_dir() and any(folder.iterdir()):
+        names = {each.name for each in folder.iterdir() if not each.name.startswith(".")}
+        if names and not names & set(known):
+            raise HashprobeError(f"{folder} holds something else than an audit: give a new folder")
+    with hold(folder):
+        yield
+
+
+@dataclass(eq=False)
+class Work:
+    """One audit on its way."""
+
+    options: AuditOptions
+    files: AuditFiles
+    sources: Sources | None
+    folder: Path | None
+    runtime: Runtime
+    command: str
+    notes: list[str] = field(default_factory=list)
+
+    def run(self, victim: Any, queries: Any, database: Any) -> AuditResult:
+        """Every step, in order."""
+        hasher, name = opened(victim, queries)
+        white = self.options.access == "white"
+        shown, bad = read_queries(hasher, queries, self.options.count, self.runtime.skip_bad)
+        self.notes += bad
+        probe = Queries(shown.fitted[0][None])
+        found = preflight(hasher, probe, gradients=white, batch_size=self.runtime.batch_size)
+        self.notes += found.notes
+        for note in (*bad, *found.notes):
+            self.runtime.progress.log(note)
+        with guarded(hasher, found):
+            subject, radius, threshold = self.prepare(hasher, shown, database)
+            result = self.measure(subject, radius, threshold, name)
+        if self.folder is not None:
+            write_json(self.folder / "audit.json", result.to_json())
+            write_bytes(self.folder / "report.md", result.markdown().encode())
+            result.report(self.folder / "report.html")
+        return result
+
+    def prepare(
+        self, victim: Hasher, shown: Shown, given: Any
+    ) -> tuple[Subject, int, Threshold | None]:
+        """The subject, the radius, and where the radius comes from."""
+        clean = encoded(victim, shown.fitted)
+        keep = None if self.folder is None else self.folder / "codes"
+        if given is None:
+            self.notes.append("no database was given: it holds the queries themselves")
+            base = Database(clean, shown.names, None, shown.fitted)
+        else:
+            base = read_database(victim, given, keep, self.runtime)
+        table = table_of(self.files.labels)
+        subject = Subject(
+            victim,
+            shown,
+            clean,
+            base.codes,
+            base.ids,
+            self.sources or sources_of(table, shown.names, base.ids, given is None),
+            labels_of(table, shown.names, base),
+            () if table is None else table.names,
+            own_database=given is None,
+            item_pictures=base.pictures,
+        )
+        self.check_agreement(subject)
+        radius, threshold = self.choose_radius(subject)
+        if subject.sources.found == "alone":
+            self.notes.append(
+                "nobody says which items show the same picture as a query: items within the radius "
+                "count as its own source; give groups by --labels to know better"
+            )
+        return subject.at(radius), radius, threshold
+
+    def check_agreement(self, subject: Subject) -> None:
+        """Compares the codes of queries with those that are stored under the same id."""
+        if subject.own_database:
+            return
+        from hashprobe.workflow.code_check import check_codes
+
+        place = {name: row for row, name in enumerate(subject.items)}
+        rows = [row for row, name in enumerate(subject.queries.names) if name in place][:AGREED]
+        if not rows or len(subject.queries.originals) <= max(rows):
+            return
+        stored = subject.database[np.array([place[subject.queries.names[row]] for row in rows])]
+        check = check_codes(
+            subject.victim, stored, [subject.queries.originals[row] for row in rows]
+        )
+        self.runtime.progress.log(str(check))
+        if not check.agrees and check.remedy is not None:
+            raise HashprobeError(f"these are not the codes of this victim: {check}")
+        if not check.equal:
+            self.notes.append(str(check))
+
+    def choose_radius(self, subject: Subject) -> tuple[int, Threshold | None]:
+        """The radius that is asked for, the usual one, or that of a false-match rate."""
+        asked, bits = self.options.radius, subject.victim.bits
+        usual = USUAL.get(getattr(subject.victim, "name", ""))
+        if asked is None and usual is not None:
+            asked = usual
+        if isinstance(asked, int):
+            if asked >= bits:
+                raise HashprobeError(f"radius must be below the {bits} bits of a code; got {asked}")
+            return asked, None
+        rates = false_matches(subject.clean, subject.database, subject.sources)
+        threshold = rates.threshold(self.options.fpr)
+        if threshold.radius is None:
+            raise HashprobeError(
+                f"no radius has a false-match rate of {self.options.fpr:g}: codes of different "
+                "pictures are equal; give --radius, or a larger --fpr"
+            )
+        if threshold.note:
+            self.notes.append(threshold.note)
+        return threshold.radius, threshold
+
+    def measure(
+        self, subject: Subject, radius: int, threshold: Threshold | None, name: str
+    ) -> AuditResult:
+        """All numbers."""
+        asked = self.options
+        listed = self.listed(subject)
+        plans = self.plans(subject, radius, listed)
+        self.say_time(subject, plans)
+        climbs = [
+            climb(self.attacker(subject), plan, asked.eps, exact=asked.exact) for plan in plans
+        ]
+        goals = [goal_result(subject, one, radius, listed) for one in climbs]
+        first = next((one for one in climbs if one.plan.name == "evade"), None)
+        if first is not None:
+            goals += self.transfers(subject, first, radius)
+        eps = best_budget(goals) if goals else max(asked.eps)
+        helps = asked.mitigate and bool(goals)
+        return AuditResult(
+            options=asked,
+            victim=self.facts(subject, name),
+            queries=len(subject),
+            items=len(subject.database),
+            radius=radius,
+            threshold=threshold,
+            match=match_rate(subject.clean, subject.database, subject.sources, radius),
+            false_matches=false_rates(subject),
+            lists=list_measures(subject, first, asked.top),
+            health=code_health(subject.database),
+            goals=tuple(goals),
+            edits=edited(subject, radius, self.runtime.progress) if asked.edits else (),
+            remedies=tuple(
+                remedies(subject, radius, eps, asked.seed, self.attacker) if helps else ()
+            ),
+            radii=tuple(
+                other_radii(subject, radius, eps, asked.seed, self.attacker) if helps else ()
+            ),
+            labels=self.shown_label(subject),
+            notes=tuple(self.notes),
+            samples=tuple(samples(subject, climbs, asked.examples)),
+            command=self.command,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            version=hashprobe_version(),
+        )
+
+    def listed(self, subject: Subject) -> BlockList | None:
+        """The list that an adversary wants to enter, if there is one."""
+        given = self.files.block_list
+        if given is None or not self.options.wants("enter"):
+            return None
+        return BlockList(read_database(subject.victim, given, None, self.runtime).codes, str(given))
+
+    def say_time(self, subject: Subject, plans: Sequence[Plan]) -> None:
+        """Says how long the attacks take at most, if it is more than a minute."""
+        rows = sum(len(plan.rows) for plan in plans)
+        pixels = subject.queries.fitted[0][None].expand(16, -1, -1, -1)
+        options = self.attacker(subject).options
+        one = attack_seconds(subject.victim, Queries(pixels), options) / len(pixels)
+        say_expected(
+            self.runtime.progress, "attacking at all budgets", one * rows * len(self.options.eps)
+        )
+
+    def transfers(self, subject: Subject, first: Climb, radius: int) -> list[GoalResult]:
+        """Evasion with pictures that are crafted on each surrogate, at the largest budget."""
+        found = []
+        for place, name in enumerate(self.files.surrogates):
+            surrogate = load_victim(name)
+            attacker = self.attacker(subject, f"surrogate-{place}")
+            done = transferred(subject, first.plan, surrogate, attacker, max(self.options.eps))
+            found.append(goal_result(subject, done, radius, None, by=Path(name).name))
+        return found
+
+    def shown_label(self, subject: Subject) -> Evaluation | None:
+        """MAP and t-MAP of queries steered to random other labels, at the largest budget."""
+        if subject.labels is None or not self.options.wants("show"):
+            return None
+        return steered(subject, self.attacker(subject, "labels"), max(self.options.eps))
+
+    def plans(self, subject: Subject, radius: int, listed: BlockList | None) -> list[Plan]:
+        """What the adversary wants, as far as the data allow it."""
+        makes: dict[AuditGoal, Callable[[], Plan]] = {
+            "evade": lambda: evade(subject, radius),
+            "collide": lambda: collide(subject, radius, self.options.seed, self.files.item),
+        }
+        if listed is not None:
+            makes["enter"] = lambda: enter(subject, radius, listed)
+        plans = [
+            self.allowed(make, goal) for goal, make in makes.items() if self.options.wants(goal)
+        ]
+        attack = ATTACK_OF[self.options.access]
+        return [replace(plan, attack=attack) for plan in plans if plan is not None]
+
+    def allowed(self, make: Callable[[], Plan], goal: str) -> Plan | None:
+        """A plan; where it makes no sense by default, a note says why."""
+        try:
+            return make()
+        except HashprobeError as error:
+            if self.options.goals is not None:
+                raise
+            self.notes.append(f"goal {goal} was left out: {error}")
+            return None
+
+    def attacker(self, subject: Subject, place: str = "") -> Attacker:
+        """Who attacks a subject through its victim, and keeps what is finished in a folder."""
+        asked = self.options
+        known = (
+            {"steps": asked.steps} if asked.access == "white" else {"queries": asked.query_budget}
+        )
+        options = attack_named(ATTACK_OF[asked.access]).options(**known)
+        folder = None if self.folder is None else self.folder / "attacks" / place
+        return Attacker(
+            subject, subject.victim, subject.victim, options, asked.seed, self.runtime, folder
+        )
+
+    def facts(self, subject: Subject, name: str) -> dict[str, Any]:
+        """What is known of the victim, for the record and the page."""
+        victim, few = subject.victim, list(subject.queries.fitted[:AGREED])
+        facts = {"name": name, "bits": victim.bits, "contract": victim.contract.to_json()}
+        if hasattr(victim, "judged_by"):
+            share = agreement(victim, few if not victim.contract.size else np.stack(few))
+            facts |= {"judged_by": victim.judged_by, "agreement": share}
+            self.notes.append(
+                f"codes are judged by {victim.judged_by}; the torch form that gives gradients "
+                f"agrees with it in {100 * share:.2f} % of the bits of {len(few)} pictures"
+            )
+        return facts
+
+
+def labels_of(table: ItemTable | None, names: Sequence[str], base: Database) -> Any:
+    """Labels of queries and items, where both are known."""
+    query, item = labels_by_id(table, names), labels_by_id(table, base.ids)
+    return None if query is None or item is None else (query, item)
+
+
+def opened(victim: Any, queries: Any) -> tuple[Hasher, str]:
+    """The victim, and what it is called."""
+    if isinstance(victim, str | Path):
+        return load_victim(victim), Path(str(victim)).name
+    if isinstance(victim, Hasher):
+        return victim, getattr(victim, "name", type(victim).__name__)
+    if isinstance(queries, str | Path):
+        raise HashprobeError(
+            "a folder of queries needs a victim that knows its input: wrap the module in "
+            "hashprobe.Victim(..., bits=, size=)"
+        )
+    from hashprobe.data.arrays import as_pixels
+
+    return as_victim(victim, as_pixels(queries)), type(victim).__name__

@@ -1,0 +1,60 @@
+"""The goal `show` of an audit: queries are steered to the results of another label."""
+
+import torch
+
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.attacks.targets import targets
+from hashprobe.codes.labelled import Codes
+from hashprobe.codes.packed import PackedCodes, bytes_of
+from hashprobe.crafting.runner import craft
+from hashprobe.data.arrays import by_size
+from hashprobe.data.queries import Queries
+from hashprobe.evaluation.outcome import AttackCodes, Evaluation
+from hashprobe.evaluation.scoring import evaluate_attack
+from hashprobe.types import Budget
+from hashprobe.workflow.audit_ladder import Attacker
+from hashprobe.workflow.audit_subject import Subject
+
+
+def steered(subject: Subject, attacker: Attacker, eps: float) -> Evaluation:
+    """MAP and t-MAP of queries that are steered to the anchor code of a random other label.
+
+    Args:
+        subject: what is audited; its labels are known.
+        attacker: who attacks.
+        eps: the budget.
+
+    Raises:
+        HashprobeError: no other label has enough items.
+    """
+    import numpy as np
+
+    assert subject.labels is not None
+    own, held = subject.labels
+    database = Codes(subject.database, held)
+    goal = targets(database, avoid=own, seed=attacker.seed)
+    spec = AttackSpec.of("bit-margin", attacker.options, budget=Budget(eps), seed=attacker.seed)
+    data = np.zeros((len(subject), bytes_of(subject.victim.bits)), np.uint8)
+    pictures = list(subject.queries.fitted)
+    for size, members in by_size(pictures).items():
+        result = craft(
+            attacker.victim,
+            Queries(torch.stack([pictures[row] for row in members]), tuple(members)),
+            goal.take(np.array(members)),
+            spec,
+            runtime=attacker.runtime,
+            out=attacker.place("show", eps, size),
+            overwrite=True,
+        )
+        data[members] = result.codes.data
+    assert goal.codes is not None
+    return evaluate_attack(
+        AttackCodes(
+            query=subject.clean,
+            attacked=PackedCodes(data, subject.victim.bits),
+            target=PackedCodes.from_logits(torch.from_numpy(goal.codes).float()),
+        ),
+        database,
+        query_labels=own,
+        target_labels=goal.labels,
+    )

@@ -1,0 +1,191 @@
+"""One goal of an adversary at growing budgets: each query leaves at the first that is enough."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.codes.packed import PackedCodes, bytes_of
+from hashprobe.crafting.runner import craft
+from hashprobe.data.arrays import by_size
+from hashprobe.data.queries import Queries
+from hashprobe.types import Budget, Runtime
+from hashprobe.victims.base import Hasher
+from hashprobe.workflow.audit_subject import Subject
+
+
+LEVEL = 255
+"""Grey levels: budgets between those that were asked for are whole ones of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What an adversary wants of some queries, and when it has it."""
+
+    name: str
+    """Of the goal, in files and tables."""
+    rows: np.ndarray
+    """(M,) the queries that it is about, by their places among all."""
+    goal: Goal
+    """Their M goals."""
+    met: Callable[[PackedCodes, np.ndarray], Bool[np.ndarray, " n"]]
+    """(codes of n of the M queries, their places among the M) -> whether each has it."""
+    attack: str = "bit-margin"
+
+
+@dataclass(eq=False)
+class Climb:
+    """How far each query of a plan has come."""
+
+    plan: Plan
+    start: PackedCodes
+    """Codes of the M clean queries."""
+    least: Float64[np.ndarray, " m"] = field(init=False)
+    """The smallest budget that was enough; infinity where none was."""
+    codes: dict[float, PackedCodes] = field(default_factory=dict)
+    """Codes of the M queries at each budget that was asked for."""
+    images: list[Tensor | None] = field(init=False)
+    """The attacked picture at the smallest budget that was enough, else at the largest."""
+    passes: int = 0
+    """Gradients that were computed, or answers that were asked for."""
+
+    def __post_init__(self) -> None:
+        count = len(self.plan.rows)
+        self.least = np.full(count, np.inf)
+        self.images = [None] * count
+
+
+@dataclass(frozen=True, eq=False)
+class Attacker:
+    """Attacks queries of a subject through a victim, and keeps what is finished in a folder."""
+
+    subject: Subject
+    victim: Hasher
+    """What is attacked: the subject's own victim, one behind a remedy, or a surrogate."""
+    judge: Hasher
+    """What judges: the victim, except where it is a surrogate."""
+    options: object
+    """Options of the attack."""
+    seed: int
+    runtime: Runtime
+    folder: Path | None
+    """Where finished queries are kept; None keeps them in memory."""
+
+    def run(
+        self, plan: Plan, places: np.ndarray, eps: float
+    ) -> tuple[PackedCodes, list[Tensor], int]:
+        """Codes and pictures of some queries of a plan at one budget, and the passes it took."""
+        spec = AttackSpec.of(plan.attack, self.options, budget=Budget(eps), seed=self.seed)
+        rows = plan.rows[places]
+        pictures = [self.subject.queries.fitted[row] for row in rows]
+        data = np.zeros((len(rows), bytes_of(self.judge.bits)), np.uint8)
+        images: list[Tensor] = [torch.empty(0)] * len(rows)
+        passes = 0
+        for size, members in by_size(pictures).items():
+            queries = Queries(
+                torch.stack([pictures[place] for place in members]),
+                tuple(int(rows[place]) for place in members),
+            )
+            result = craft(
+                self.victim,
+                queries,
+                plan.goal.take(places[members]),
+                spec,
+                runtime=self.runtime,
+                out=self.place(plan.name, eps, size),
+                overwrite=True,
+            )
+            shown = result.images8[:]
+            codes = result.codes
+            if self.judge is not self.victim:
+                codes = self.judged(shown)
+            data[members] = codes.data
+            passes += int(result.forwards.sum())
+            for place, image in zip(members, shown, strict=True):
+                images[place] = image
+        return PackedCodes(data, self.judge.bits), images, passes
+
+    def judged(self, pictures: Tensor) -> PackedCodes:
+        """Codes of attacked pictures by the victim that judges."""
+        from hashprobe.workflow.audit_subject import encoded
+
+        return encoded(self.judge, list(pictures))
+
+    def place(self, name: str, eps: float, size: tuple[int, int]) -> Path | None:
+        """Where queries of one size are kept."""
+        if self.folder is None:
+            return None
+        return self.folder / f"{name}-{eps * LEVEL:.4g}of255" / f"{size[1]}x{size[0]}"
+
+
+def climb(attacker: Attacker, plan: Plan, budgets: Sequence[float], *, exact: bool) -> Climb:
+    """Attacks the queries of a plan at growing budgets; each leaves at the first that is enough.
+
+    A perturbation within a budget is within every larger one: success at one counts at all that are
+    larger.
+
+    Args:
+        attacker: who attacks.
+        plan: what is wanted.
+        budgets: those that are reported, in any order.
+        exact: whether to look for the smallest whole grey level between two of them, too.
+    """
+    found = Climb(plan, attacker.subject.clean[plan.rows])
+    budgets = sorted(budgets)
+    every = np.arange(len(plan.rows))
+    done = plan.met(found.start, every)
+    found.least[done] = 0.0
+    current = found.start.data.copy()
+    for place, eps in enumerate(budgets):
+        pending = every[np.isinf(found.least)]
+        if len(pending):
+            codes, images, passes = attacker.run(plan, pending, eps)
+            found.passes += passes
+            current[pending] = codes.data
+            met = plan.met(codes, pending)
+            found.least[pending[met]] = eps
+            for at, image in zip(pending, images, strict=True):
+                found.images[at] = image
+            if exact and met.any():
+                lower = budgets[place - 1] if place else 0.0
+                refine(attacker, found, pending[met], (lower, eps))
+        found.codes[eps] = PackedCodes(current.copy(), found.start.bits)
+    return found
+
+
+def refine(
+    attacker: Attacker, found: Climb, places: np.ndarray, between: tuple[float, float]
+) -> None:
+    """Finds by bisection the smallest whole grey level that is enough for each query."""
+    low, high = (round(eps * LEVEL) for eps in between)
+    if any(abs(eps * LEVEL - round(eps * LEVEL)) > 1e-6 for eps in between):
+        return
+    lows, highs = np.full(len(places), low), np.full(len(places), high)
+    while (open_ := highs - lows > 1).any():
+        for level in np.unique((lows + highs)[open_] // 2):
+            here = np.flatnonzero(open_ & ((lows + highs) // 2 == level))
+            if not len(here):
+                continue
+            eps = float(level) / LEVEL
+            codes, images, passes = attacker.run(found.plan, places[here], eps)
+            found.passes += passes
+            met = found.plan.met(codes, places[here])
+            lows[here[~met]], highs[here[met]] = level, level
+            for at, image in zip(
+                here[met], (i for i, m in zip(images, met, strict=True) if m), strict=True
+            ):
+                found.images[places[at]] = image
+                found.least[places[at]] = eps
+
+
+def quiet(runtime: Runtime) -> Runtime:
+    """The same without bars of its own."""
+    from hashprobe.progress import Silent
+
+    return replace(runtime, progress=Silent())

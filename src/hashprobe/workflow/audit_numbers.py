@@ -1,0 +1,96 @@
+"""The numbers of an audit: from codes before and after to measures with signatures."""
+
+import numpy as np
+
+from hashprobe.codes.packed import PackedCodes, paired_hamming
+from hashprobe.evaluation.false_matching import FalseMatches, false_matches
+from hashprobe.evaluation.lists import list_overlap, list_recall, nearest_items, source_rank
+from hashprobe.evaluation.matching import collision_rate, evasion_rate, hit_rate
+from hashprobe.evaluation.measurement import Measurement
+from hashprobe.evaluation.minimal_eps import needed_eps
+from hashprobe.workflow.audit_ladder import Climb
+from hashprobe.workflow.audit_plans import BlockList
+from hashprobe.workflow.audit_result import GoalResult
+from hashprobe.workflow.audit_subject import Subject
+
+
+def false_rates(subject: Subject) -> FalseMatches | None:
+    """False matches, where somebody says which pictures are different."""
+    if subject.sources.found.startswith("hash"):
+        return None
+    return false_matches(subject.clean, subject.database, subject.sources)
+
+
+def goal_result(
+    subject: Subject, done: Climb, radius: int, listed: BlockList | None, by: str = ""
+) -> GoalResult:
+    """The numbers of one goal at every budget.
+
+    Args:
+        subject: what is audited.
+        done: how far each query has come.
+        radius: largest distance that matches.
+        listed: the list, for the goal `enter`.
+        by: by which other means the adversary works, such as a surrogate.
+    """
+    plan, sources = done.plan, subject.sources.take(done.plan.rows)
+    rates, moved = [], []
+    for eps, codes in done.codes.items():
+        if plan.name.startswith("evade"):
+            rate = evasion_rate(
+                done.start, codes, subject.database, sources, radius, rounding="uint8"
+            )
+        elif plan.name.startswith("collide"):
+            assert plan.goal.codes is not None
+            aims = PackedCodes.from_signs(plan.goal.codes)
+            rate = collision_rate(codes, aims, radius, rounding="uint8")
+        else:
+            assert listed is not None
+            rate = hit_rate(codes, listed.codes, radius, rounding="uint8")
+        rates.append((eps, rate))
+        moved.append(float(paired_hamming(done.start, codes).mean()))
+    return GoalResult(
+        plan.name.partition("-")[0],
+        len(plan.rows),
+        tuple(rates),
+        tuple(needed_eps(done.least, goal=plan.name)),
+        tuple(moved),
+        done.passes,
+        by,
+    )
+
+
+def list_measures(subject: Subject, done: Climb | None, top: int) -> dict[str, Measurement]:
+    """Result lists before and after evasion at the largest budget.
+
+    Args:
+        subject: what is audited.
+        done: the goal `evade`; None where it was not attacked.
+        top: length of a list.
+    """
+    if not subject.sources.known.any():
+        return {}
+    k, sources, database = min(top, len(subject.database)), subject.sources, subject.database
+    first = nearest_items(subject.clean, database, k)
+    found = {
+        "recall": list_recall(first, sources),
+        "rank": source_rank(subject.clean, database, sources),
+    }
+    if done is None:
+        return found
+    data = subject.clean.data.copy()
+    data[done.plan.rows] = done.codes[max(done.codes)].data
+    moved = PackedCodes(data, subject.clean.bits)
+    after = nearest_items(moved, database, k)
+    return found | {
+        "recall_attacked": list_recall(after, sources, rounding="uint8"),
+        "rank_attacked": source_rank(moved, database, sources, rounding="uint8"),
+        "overlap": list_overlap(first, after, rounding="uint8"),
+    }
+
+
+def best_budget(goals: list[GoalResult]) -> float:
+    """The smallest budget at which an adversary reaches as many queries as at any."""
+    goal = goals[0]
+    top = max(rate.value for _, rate in goal.rates)
+    return min(eps for eps, rate in goal.rates if np.isclose(rate.value, top))

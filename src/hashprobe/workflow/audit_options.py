@@ -1,0 +1,153 @@
+"""What an audit is asked to do; imports no torch."""
+
+import math
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from hashprobe.checked import checked, shown
+from hashprobe.errors import HashprobeError
+from hashprobe.types import check_seed, check_whole
+
+
+AuditGoal: TypeAlias = Literal["evade", "collide", "enter", "show"]
+"""What an adversary wants: no match with the own source, a match with a chosen item, a match with a
+list, or the results of a label."""
+GOALS: tuple[AuditGoal, ...] = ("evade", "collide", "enter", "show")
+Access: TypeAlias = Literal["white", "query"]
+LEVELS = (1 / 255, 2 / 255, 4 / 255, 8 / 255)
+"""Budgets of an audit: from invisible to plainly visible on smooth areas."""
+MEASURES = ("evasion", "collision", "hit", "false-match")
+LIMIT = re.compile(r"(?P<name>[a-z-]+)@(?P<radius>\d+)=(?P<most>[\d.]+)\Z")
+
+
+@checked
+@dataclass(frozen=True)
+class AuditOptions:
+    """How an audit is made; the defaults are those of `hashprobe audit`.
+
+    Raises:
+        HashprobeError: a value out of range.
+
+    Example:
+        >>> AuditOptions(radius=31).eps[0] * 255
+        1.0
+    """
+
+    radius: int | Literal["auto"] | None = None
+    """Largest Hamming distance that matches; `auto` takes the largest with a false-match rate of at
+    most `fpr`; None takes the usual one of a perceptual hash, else `auto`."""
+    fpr: float = 1e-6
+    """The wanted rate of false matches, for `auto`: the share of pairs of different pictures."""
+    top: int = 10
+    """Length of a result list."""
+    eps: tuple[float, ...] = LEVELS
+    """Budgets: how far a pixel may move, in [0, 1] units."""
+    steps: int = 50
+    """Gradient steps of each attack at each budget."""
+    goals: tuple[AuditGoal, ...] | None = None
+    """What the adversary wants; None: whatever the data allow."""
+    count: int = 100
+    """Most queries, evenly spread over those that are there; 0 takes all."""
+    seed: int = 0
+    """Decides on which item each query is to collide with."""
+    exact: bool = True
+    """Whether to find the smallest budget of each query between those of `eps`, too."""
+    edits: bool = True
+    """Whether to measure benign edits."""
+    mitigate: bool = False
+    """Whether to measure remedies that need no training, each attacked through it."""
+    access: Access = "white"
+    """`white`: the adversary has the network; `query`: it sees the answers of the search alone."""
+    query_budget: int = 5000
+    """Searches that an adversary with query access may make for a picture."""
+    examples: int = 4
+    """Attacked pictures on the page."""
+
+    def __post_init__(self) -> None:
+        if self.radius not in (None, "auto"):
+            check_whole("radius", self.radius, 0, 4096)
+        if not 0 < self.fpr < 1:
+            raise HashprobeError(f"fpr must be above 0 and below 1; got {shown(self.fpr)}")
+        for name, least in (("top", 1), ("steps", 1), ("count", 0), ("query_budget", 1)):
+            check_whole(name, getattr(self, name), least)
+        check_whole("examples", self.examples, 0, 100)
+        check_seed(self.seed)
+        if not self.eps or len(set(self.eps)) != len(self.eps):
+            raise HashprobeError(
+                f"eps must be one budget or several different ones; got {self.eps}"
+            )
+        for eps in self.eps:
+            if not (math.isfinite(eps) and 1 / 255 <= eps * (1 + 1e-9) <= 1 + 1e-6):
+                raise HashprobeError(f"eps must be from 1/255 to 1; got {shown(eps)}")
+        if self.goals is not None and (not self.goals or set(self.goals) - set(GOALS)):
+            known = ", ".join(GOALS)
+            raise HashprobeError(f"goals are {known}; got {', '.join(map(str, self.goals))}")
+
+    def wants(self, goal: AuditGoal) -> bool:
+        """Whether a goal is asked for.
+
+        Example:
+            >>> AuditOptions(goals=("evade",)).wants("collide")
+            False
+        """
+        return self.goals is None or goal in self.goals
+
+    def to_json(self) -> dict[str, Any]:
+        """The options by name, as plain JSON.
+
+        Example:
+            >>> AuditOptions(radius=31).to_json()["radius"]
+            31
+        """
+        record = asdict(self)
+        for name in ("eps", "goals"):
+            record[name] = None if record[name] is None else list(record[name])
+        return record
+
+
+@checked
+@dataclass(frozen=True)
+class Limit:
+    """A rate that an audit must not exceed, for a pipeline that fails if it does.
+
+    Example:
+        >>> Limit.read("evasion@10=0.05")
+        Limit(name='evasion', radius=10, most=0.05)
+    """
+
+    name: str
+    """evasion, collision, hit or false-match."""
+    radius: int
+    """The radius that it is measured at."""
+    most: float
+    """The largest rate that is accepted, 0 to 1."""
+
+    @classmethod
+    def read(cls, text: str) -> "Limit":
+        """A limit as it is written on the command line.
+
+        Args:
+            text: MEASURE@RADIUS=RATE.
+
+        Raises:
+            HashprobeError: another form, an unknown measure or a rate beyond 1.
+
+        Example:
+            >>> Limit.read("evasion=5%")
+            Traceback (most recent call last):
+            ...
+            hashprobe.errors.HashprobeError: a limit is MEASURE@RADIUS=RATE, such as \
+evasion@10=0.05, with the measures evasion, collision, hit, false-match; got 'evasion=5%'
+        """
+        found = LIMIT.fullmatch(text.strip())
+        try:
+            most = float(found["most"]) if found else math.nan
+        except ValueError:
+            most = math.nan
+        if found is None or found["name"] not in MEASURES or not 0 <= most <= 1:
+            raise HashprobeError(
+                "a limit is MEASURE@RADIUS=RATE, such as evasion@10=0.05, with the measures "
+                f"{', '.join(MEASURES)}; got {text!r:.80}"
+            )
+        return cls(found["name"], int(found["radius"]), most)

@@ -1,0 +1,135 @@
+"""What adversaries want of a search that matches within a radius: one plan a goal."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int32
+
+from hashprobe.attacks.goal import Goal
+from hashprobe.codes.packed import PackedCodes, hamming, paired_hamming
+from hashprobe.data.queries import seed_of
+from hashprobe.errors import HashprobeError
+from hashprobe.workflow.audit_ladder import Plan
+from hashprobe.workflow.audit_subject import Subject
+
+
+MEMBERS = 32
+"""Items of the own source that a query is to leave at most; the nearest are taken."""
+CHOICE = 0x636F6C
+"""Stream of the seed that chooses the item that a query collides with."""
+
+
+def own_distances(
+    subject: Subject, codes: PackedCodes, row: int, place: int
+) -> Int32[np.ndarray, " s"]:
+    """Distances of one code to the items of a query's own source."""
+    own = subject.own[row]
+    if not len(own):
+        return np.zeros(0, np.int32)
+    found: Int32[np.ndarray, " s"] = hamming(codes[place : place + 1], subject.database[own])[0]
+    return found
+
+
+def nearest_own(subject: Subject, codes: PackedCodes, rows: np.ndarray) -> np.ndarray:
+    """Distance of each code to the nearest item of its query's source; beyond K without any."""
+    far = subject.database.bits + 1
+    near = [own_distances(subject, codes, row, at).min(initial=far) for at, row in enumerate(rows)]
+    return np.array(near, np.int64)
+
+
+def evade(subject: Subject, radius: int) -> Plan:
+    """No match with the own source: beyond the radius of every item of it.
+
+    It is about the queries that match before the attack.
+
+    Raises:
+        HashprobeError: no query matches.
+    """
+    every = np.arange(len(subject))
+    rows = every[nearest_own(subject, subject.clean, every) <= radius]
+    if not len(rows):
+        raise HashprobeError(
+            f"no query matches its own source within radius {radius}: there is nothing to evade; "
+            "choose a larger radius, or give the sources of queries and items (--labels FILE with "
+            "a column group)"
+        )
+    stored = []
+    for row in rows:
+        own = subject.own[row]
+        order = np.argsort(own_distances(subject, subject.clean, row, row), kind="stable")
+        stored.append(subject.database[own[order[:MEMBERS]]].signs())
+
+    def met(codes: PackedCodes, places: np.ndarray) -> Bool[np.ndarray, " n"]:
+        gone: Bool[np.ndarray, " n"] = nearest_own(subject, codes, rows[places]) > radius
+        return gone
+
+    return Plan("evade", rows, Goal.evade(stored, radius), met)
+
+
+def collide(subject: Subject, radius: int, seed: int, item: str | None) -> Plan:
+    """A match with one item: a random one of another source each, or the one that is named.
+
+    Raises:
+        HashprobeError: no item of that id, or none of another source.
+    """
+    if item is not None and item not in subject.items:
+        raise HashprobeError(f"the database has no item {item!r:.80} to collide with")
+    chosen = np.array(
+        [
+            subject.items.index(item) if item is not None else random_other(subject, row, seed)
+            for row in range(len(subject))
+        ]
+    )
+    codes = subject.database[chosen]
+    rows = np.flatnonzero(paired_hamming(subject.clean, codes) > radius)
+    if not len(rows):
+        raise HashprobeError(
+            f"every query lies within radius {radius} of the item that it is to collide with "
+            "already: choose a smaller radius"
+        )
+    aims = codes[rows]
+
+    def met(given: PackedCodes, places: np.ndarray) -> Bool[np.ndarray, " n"]:
+        there: Bool[np.ndarray, " n"] = paired_hamming(given, aims[places]) <= radius
+        return there
+
+    goal = Goal.collide(aims.signs(), radius, members=chosen[rows, None].astype(np.int64))
+    return Plan("collide", rows, goal, met)
+
+
+def random_other(subject: Subject, row: int, seed: int) -> int:
+    """A random item of another source, by the seed and the place of the query."""
+    count, own = len(subject.database), set(subject.own[row].tolist())
+    if len(own) >= count:
+        raise HashprobeError("the database holds no picture of another source to collide with")
+    chance = np.random.default_rng(seed_of(seed, row, CHOICE))
+    while (place := int(chance.integers(count))) in own:
+        pass
+    return place
+
+
+@dataclass(frozen=True, eq=False)
+class BlockList:
+    """Codes that a picture must not come near to, or that an adversary wants to enter."""
+
+    codes: PackedCodes
+    name: str
+
+
+def enter(subject: Subject, radius: int, listed: BlockList) -> Plan:
+    """A match with any item of a list: the nearest is aimed at.
+
+    Raises:
+        HashprobeError: every query matches the list before the attack.
+    """
+    distances = hamming(subject.clean, listed.codes)
+    rows = np.flatnonzero(distances.min(1) > radius)
+    if not len(rows):
+        raise HashprobeError(f"every query lies within radius {radius} of {listed.name} already")
+    aims = listed.codes[distances[rows].argmin(1)]
+
+    def met(given: PackedCodes, places: np.ndarray) -> Bool[np.ndarray, " n"]:
+        there: Bool[np.ndarray, " n"] = hamming(given, listed.codes).min(1) <= radius
+        return there
+
+    return Plan("enter", rows, Goal.collide(aims.signs(), radius), met)

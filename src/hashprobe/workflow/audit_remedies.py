@@ -1,0 +1,107 @@
+"""What helps: the same audit behind remedies that need no training, and at other radii."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.defenses.defended import defended
+from hashprobe.defenses.preprocessors.registry import PREPROCESSORS, preprocessor_named
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.matching import collision_rate, evasion_rate, match_rate
+from hashprobe.evaluation.measurement import Measurement
+from hashprobe.workflow.audit_ladder import Attacker, Plan, climb
+from hashprobe.workflow.audit_numbers import false_rates
+from hashprobe.workflow.audit_plans import collide, evade
+from hashprobe.workflow.audit_result import RadiusPoint, RemedyResult
+from hashprobe.workflow.audit_subject import Subject, encoded
+
+
+AttackerOf = Callable[[Subject, str], Attacker]
+"""(subject, name of its folder) -> who attacks it."""
+
+
+def remedies(
+    subject: Subject, radius: int, eps: float, seed: int, attacker: AttackerOf
+) -> list[RemedyResult]:
+    """Every remedy, attacked at one budget by an adversary who knows it.
+
+    Queries go through the remedy; the codes of the database stay as they are stored.
+
+    Args:
+        subject: what is audited.
+        radius: largest distance that matches.
+        eps: the budget.
+        seed: decides on the items to collide with.
+        attacker: makes who attacks.
+    """
+    found = []
+    for name in PREPROCESSORS:
+        behind = defended(subject.victim, name)
+        through = replace(subject, victim=behind, clean=encoded(behind, subject.queries.fitted))
+        rates = false_rates(through)
+        evasion, collision = rates_at(
+            through, radius, eps, seed, attacker(through, f"behind-{name}")
+        )
+        found.append(
+            RemedyResult(
+                name,
+                preprocessor_named(name).title,
+                match_rate(through.clean, through.database, through.sources, radius),
+                float("nan") if rates is None else rates.rate(radius).value,
+                eps,
+                evasion,
+                collision,
+            )
+        )
+    return found
+
+
+def rates_at(
+    subject: Subject, radius: int, eps: float, seed: int, attacker: Attacker
+) -> tuple[Measurement | None, Measurement | None]:
+    """Evasion and collision at one radius and one budget; None where there is nothing to reach."""
+    found: list[Measurement | None] = []
+    makes: tuple[Callable[[], Plan], ...] = (
+        lambda: evade(subject, radius),
+        lambda: collide(subject, radius, seed, None),
+    )
+    for make in makes:
+        try:
+            plan = make()
+        except HashprobeError:
+            found.append(None)
+            continue
+        plan = replace(plan, name=f"{plan.name}-r{radius}")
+        done = climb(attacker, plan, (eps,), exact=False)
+        if plan.name.startswith("evade"):
+            sources = subject.sources.take(plan.rows)
+            rate = evasion_rate(
+                done.start, done.codes[eps], subject.database, sources, radius, rounding="uint8"
+            )
+        else:
+            assert plan.goal.codes is not None
+            aims = PackedCodes.from_signs(plan.goal.codes)
+            rate = collision_rate(done.codes[eps], aims, radius, rounding="uint8")
+        found.append(rate)
+    return found[0], found[1]
+
+
+def other_radii(
+    subject: Subject, radius: int, eps: float, seed: int, attacker: AttackerOf
+) -> list[RadiusPoint]:
+    """Tighter and wider radii, each attacked anew at one budget."""
+    rates, points = false_rates(subject), []
+    wanted = {radius // 2, radius, 3 * radius // 2, 2 * radius}
+    for other in sorted(r for r in wanted if 0 < r < subject.victim.bits // 2):
+        evasion, collision = rates_at(subject, other, eps, seed, attacker(subject, "radii"))
+        points.append(
+            RadiusPoint(
+                other,
+                eps,
+                None if evasion is None else evasion.value,
+                None if collision is None else collision.value,
+                match_rate(subject.clean, subject.database, subject.sources, other).value,
+                None if rates is None else rates.rate(other).value,
+            )
+        )
+    return points

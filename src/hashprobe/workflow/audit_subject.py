@@ -1,0 +1,266 @@
+"""What an audit is of: a victim, queries as it sees them, and a database of codes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hashprobe.codes.labelled import Codes
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.readers.registry import read_codes
+from hashprobe.data.arrays import as_bytes, as_pixels, by_size
+from hashprobe.data.item_table import ItemTable, read_table
+from hashprobe.data.loader import fit_image, stream
+from hashprobe.data.picture_folder import picture_folder
+from hashprobe.data.sources import BadImage, Split
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.instances import Sources
+from hashprobe.storage.files import fingerprint, jsonable, read_npz, write_npz
+from hashprobe.types import Labels, Runtime
+from hashprobe.victims.base import Hasher
+from hashprobe.victims.encoding import as_given, device_of, encode
+
+
+EDITABLE = 200
+"""Queries whose pictures are kept at their own size, for benign edits."""
+ENCODED = 64
+"""Pictures in the victim at once."""
+PROBED = 8
+"""Pictures of a folder by whose codes a victim is known again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Pictures of queries: as they are, and as the victim is given them."""
+
+    names: tuple[str, ...]
+    originals: tuple[Tensor, ...]
+    """uint8 (3, H, W) each, of any size; the first `EDITABLE`."""
+    fitted: tuple[Tensor, ...]
+    """uint8 (3, size, size), or of their own size for a victim of size 0."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A victim with its queries and its database, and what is known of both."""
+
+    victim: Hasher
+    queries: Shown
+    clean: PackedCodes
+    """Codes of the queries."""
+    database: PackedCodes
+    items: tuple[str, ...]
+    """Ids of the database items."""
+    sources: Sources
+    """Which queries and items show the same picture."""
+    labels: tuple[Labels, Labels] | None = None
+    """Labels of queries and items, multi-hot; None where they are not known."""
+    label_names: tuple[str, ...] = ()
+    own_database: bool = False
+    """Whether the database holds the queries themselves, since no other was given."""
+    item_pictures: Sequence[Tensor] | None = None
+    """Pictures of the items, where they are at hand."""
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    @cached_property
+    def own(self) -> list[np.ndarray]:
+        """Database positions of the items of each query's own source."""
+        items, order = self.sources.items, np.argsort(self.sources.items, kind="stable")
+        ordered = items[order]
+        low = np.searchsorted(ordered, self.sources.queries, "left")
+        high = np.searchsorted(ordered, self.sources.queries, "right")
+        return [order[a:b] for a, b in zip(low, high, strict=True)]
+
+    def at(self, radius: int) -> "Subject":
+        """The same with sources as the hash itself finds them, where nobody says any."""
+        if self.sources.found != "alone":
+            return self
+        return replace(self, sources=Sources.by_hash(self.clean, self.database, radius))
+
+
+def encoded(victim: Hasher, pictures: Sequence[Any]) -> PackedCodes:
+    """Judged codes of uint8 pictures, (3, H, W) each, of one size or of several."""
+    groups = by_size(list(pictures)) or {(0, 0): list(range(len(pictures)))}
+    rows: list[int] = []
+    parts: list[PackedCodes] = []
+    for places in groups.values():
+        for start in range(0, len(places), ENCODED):
+            some = places[start : start + ENCODED]
+            pixels = torch.stack([torch.as_tensor(pictures[place]) for place in some])
+            parts.append(encode(victim, as_given(pixels).on(device_of(victim))))
+            rows += some
+    codes = PackedCodes.concatenate(parts)
+    return codes[np.argsort(np.array(rows), kind="stable")]
+
+
+def read_queries(victim: Hasher, given: Any, count: int, skip_bad: bool) -> tuple[Shown, list[str]]:
+    """Pictures of queries from a folder or from arrays, and what was left out."""
+    if isinstance(given, str | Path):
+        return from_folder(victim, picture_folder(Path(given)), count, skip_bad)
+    several = isinstance(given, list | tuple) and len(by_size(given)) > 1
+    if several:
+        pictures = [as_bytes(as_pixels(torch.as_tensor(one)[None]))[0] for one in given]
+    else:
+        pictures = list(as_bytes(as_pixels(given, "queries")))
+    kept = [pictures[place] for place in spread(len(pictures), count)]
+    names = tuple(str(place) for place in spread(len(pictures), count))
+    return shown_of(victim, names, kept), []
+
+
+def from_folder(
+    victim: Hasher, split: Split, count: int, skip_bad: bool
+) -> tuple[Shown, list[str]]:
+    """Pictures of a folder, evenly spread."""
+    names, pictures, bad = [], [], []
+    for place in spread(len(split), count):
+        try:
+            pictures.append(torch.as_tensor(split.source.read(place)))
+            names.append(str(split.ids[place]))
+        except BadImage as error:
+            if not skip_bad:
+                raise HashprobeError(f"{error}; --skip-bad goes on without it") from error
+            bad.append(str(error))
+    if not pictures:
+        raise HashprobeError("none of the queries can be decoded")
+    return shown_of(victim, tuple(names), pictures), bad
+
+
+def shown_of(victim: Hasher, names: tuple[str, ...], pictures: list[Tensor]) -> Shown:
+    """Pictures with what the victim is given of them."""
+    fitted = tuple(fit_image(one, victim.contract) for one in pictures)
+    return Shown(names, tuple(pictures[:EDITABLE]), fitted)
+
+
+def spread(total: int, count: int) -> list[int]:
+    """So many places of all, evenly spread; all of them for 0."""
+    if not count or total <= count:
+        return list(range(total))
+    places: list[int] = np.unique(np.linspace(0, total - 1, count).round().astype(int)).tolist()
+    return places
+
+
+@dataclass(frozen=True, eq=False)
+class Database:
+    """Codes that are searched, with the ids of their items."""
+
+    codes: PackedCodes
+    ids: tuple[str, ...]
+    labels: Labels | None = None
+    pictures: Sequence[Tensor] | None = None
+    """As the victim is given them, where they are at hand."""
+
+
+def read_database(victim: Hasher, given: Any, keep: Path | None, runtime: Runtime) -> Database:
+    """A database from codes, a file of codes, an address or a folder of pictures."""
+    if isinstance(given, Codes):
+        ids = tuple(str(place) for place in range(len(given)))
+        return Database(given.packed, ids, given.labels, pictures_of(given.pictures))
+    if isinstance(given, str | Path) and Path(given).is_dir():
+        return encoded_folder(victim, Path(given), keep, runtime)
+    stored = read_codes(given, victim.bits)
+    if stored.codes.bits != victim.bits:
+        raise HashprobeError(
+            f"the codes of {given} have {stored.codes.bits} bits but the victim gives {victim.bits}"
+        )
+    return Database(stored.codes, tuple(stored.ids))
+
+
+def pictures_of(pixels: Any) -> list[Tensor] | None:
+    """Single pictures of an array, where there is one."""
+    return None if pixels is None else list(as_bytes(as_pixels(pixels)))
+
+
+def encoded_folder(victim: Hasher, folder: Path, keep: Path | None, runtime: Runtime) -> Database:
+    """Codes of all pictures of a folder, kept for the next time where there is a place for them."""
+    split = picture_folder(folder)
+    mark = fingerprint({"files": marks_of(split), "victim": behaviour_of(victim, split)})
+    path = None if keep is None else keep / f"database-{mark[:16]}.npz"
+    if path is not None and path.exists():
+        arrays = read_npz(path)
+        places = arrays["places"]
+        codes = PackedCodes(arrays["codes"], victim.bits)
+    else:
+        codes, places = encode_split(victim, split, runtime)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_npz(path, {"codes": codes.data, "places": places})
+    return Database(codes, tuple(str(split.ids[place]) for place in places))
+
+
+def marks_of(split: Split) -> list[str]:
+    """What tells that the files of a folder are those of before."""
+    marks = (split.source.fingerprint(place).hex() for place in range(len(split)))
+    return [f"{name} {mark}" for name, mark in zip(split.ids, marks, strict=True)]
+
+
+def behaviour_of(victim: Hasher, split: Split) -> Any:
+    """Contract of a victim and its codes for the first pictures that can be decoded."""
+    first = []
+    for place in range(min(len(split), PROBED)):
+        try:
+            first.append(fit_image(torch.as_tensor(split.source.read(place)), victim.contract))
+        except BadImage:
+            continue
+    codes = encoded(victim, first).data.tolist() if first else []
+    return jsonable({"contract": victim.contract.to_json(), "codes": codes})
+
+
+def encode_split(victim: Hasher, split: Split, runtime: Runtime) -> tuple[PackedCodes, np.ndarray]:
+    """Codes of pictures of files, some at a time, and the places of those that were decoded."""
+    parts, places, bad = [], [], []
+    with runtime.progress.bar("encoding the database") as tick:
+        for batch in stream(
+            split,
+            victim.contract,
+            runtime=runtime,
+            on_progress=tick,
+            on_bad=lambda failure: bad.append(str(failure)),
+        ):
+            parts.append(encode(victim, as_given(batch.images).on(device_of(victim))))
+            places.append(batch.positions)
+    if bad:
+        runtime.progress.log(f"{len(bad)} pictures of the database cannot be decoded: {bad[0]}")
+    return PackedCodes.concatenate(parts), np.concatenate(places)
+
+
+def sources_of(
+    table: ItemTable | None, names: Sequence[str], items: Sequence[str], own: bool
+) -> Sources:
+    """Which queries and items show one picture: by the table's groups, by equal ids, or unknown."""
+    if own:
+        return Sources(np.arange(len(names)), np.arange(len(names)), "itself")
+    if table is not None and table.groups is not None:
+        group = dict(zip(table.ids, table.groups, strict=True))
+        return Sources.of(
+            [group.get(name, f"query {name}") for name in names],
+            [group.get(item, f"item {item}") for item in items],
+        )
+    if set(names) & set(items):
+        return Sources.of(list(names), list(items))
+    return Sources.alone(len(names), len(items))
+
+
+def table_of(path: Path | None, ids: Sequence[str] | None = None) -> ItemTable | None:
+    """Labels and groups of queries and items by id."""
+    return None if path is None else read_table(path, ids)
+
+
+def labels_by_id(table: ItemTable | None, ids: Sequence[str]) -> Labels | None:
+    """Labels of items by the table; None where it has none, or lacks some of the ids."""
+    if table is None or table.labels is None:
+        return None
+    place = {name: row for row, name in enumerate(table.ids)}
+    if any(each not in place for each in ids):
+        return None
+    labels: Labels = table.labels[[place[each] for each in ids]]
+    return labels

@@ -1,0 +1,73 @@
+"""An adversary without access: pictures are crafted on other victims."""
+
+from dataclasses import replace
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from hashprobe.attacks.goal import Goal
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.tensors import Logits
+from hashprobe.victims.base import Hasher
+from hashprobe.workflow.audit_ladder import Attacker, Climb, Plan, climb
+from hashprobe.workflow.audit_subject import Subject, encoded
+
+
+class Resized(Hasher):
+    """A victim that is given pictures of any size, and resizes them with gradients.
+
+    Args:
+        victim: a victim of one size.
+    """
+
+    def __init__(self, victim: Hasher) -> None:
+        super().__init__(victim.bits, replace(victim.contract, size=0))
+        self.victim, self.side = victim, victim.contract.size
+
+    def fitted(self, images: Tensor) -> Tensor:
+        """Pictures at the size of the victim."""
+        side = (self.side, self.side)
+        if not self.side or images.shape[-2:] == side:
+            return images
+        return F.interpolate(
+            images, side, mode="bilinear", antialias=True, align_corners=False
+        ).clamp(0, 1)
+
+    def forward(self, images: Tensor) -> Logits:
+        """Logits of pictures of any size.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1].
+        """
+        logits: Tensor = self.victim(self.fitted(images))
+        return logits
+
+    def codes(self, *given: Tensor) -> PackedCodes:
+        """Judged codes of pictures of any size.
+
+        Args:
+            given: (N, 3, H, W) in [0, 1].
+        """
+        pixels = given[0] if given[0].is_floating_point() else given[0].float() / 255
+        return self.victim.codes(self.fitted(pixels))
+
+
+def transferred(
+    subject: Subject, plan: Plan, surrogate: Hasher, attacker: Attacker, eps: float
+) -> Climb:
+    """Evasion with pictures that are crafted on a surrogate, judged by the subject's own victim.
+
+    Every bit of the surrogate's code is pushed to the other side: how many have to turn over in the
+    victim's code is not known.
+
+    Args:
+        subject: what is audited.
+        plan: evasion, for the subject's own codes.
+        surrogate: another victim, of any size and any code length.
+        attacker: who attacks.
+        eps: the budget.
+    """
+    through = Resized(surrogate)
+    clean = encoded(through, [subject.queries.fitted[row] for row in plan.rows])
+    away = replace(plan, goal=Goal.targeted(-clean.signs()))
+    return climb(replace(attacker, victim=through, judge=subject.victim), away, (eps,), exact=False)

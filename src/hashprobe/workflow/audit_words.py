@@ -1,0 +1,260 @@
+"""An audit in words and tables: the verdict, plain text, Markdown."""
+
+from collections.abc import Sequence
+
+from hashprobe.report.escape import in_markdown
+from hashprobe.workflow.audit_result import AuditResult, GoalResult
+
+
+ENDS = {
+    "evade": "no longer match their own source",
+    "collide": "match an item that the adversary chose",
+    "enter": "match the block list",
+}
+NOUNS = {"evade": "evasion", "collide": "collision", "enter": "hit on the list"}
+"""The measure of a goal."""
+HIGH, LOW = 0.5, 0.05
+"""Shares from which a goal counts as reached by most, and by hardly any."""
+
+
+def levels(eps: float) -> str:
+    """A budget in grey levels.
+
+    Example:
+        >>> levels(4 / 255), levels(0.1)
+        ('4/255', '25.50/255')
+    """
+    n = eps * 255
+    return f"{n:.0f}/255" if abs(n - round(n)) < 1e-6 else f"{n:.2f}/255"
+
+
+def percent(value: float) -> str:
+    """A share in per cent.
+
+    Example:
+        >>> percent(0.784), percent(0.0004)
+        ('78 %', '0.04 %')
+    """
+    share = 100 * value
+    return f"{share:.0f} %" if share >= 10 or not share else f"{share:.2g} %"
+
+
+def headline(result: AuditResult) -> str:
+    """What an adversary can do, in one sentence."""
+    worst = worst_of(result)
+    if worst is None:
+        return "No goal of an adversary could be attacked."
+    goal, eps, share = worst
+    who = "with query access alone " if result.options.access == "query" else ""
+    if share <= LOW:
+        return (
+            f"{who}the attacks reach their goals for {percent(share)} of the pictures at most, up "
+            f"to {levels(max(result.options.eps))}.".strip().capitalize()
+        )
+    return sentence(goal, eps, share)
+
+
+def worst_of(result: AuditResult) -> tuple[GoalResult, float, float] | None:
+    """The goal that most queries reach, at the smallest budget at which most do, and the share."""
+    found = [(goal, eps, rate.value) for goal in result.goals for eps, rate in goal.rates]
+    if not found:
+        return None
+    most = [each for each in found if each[2] >= HIGH]
+    if most:
+        return min(most, key=lambda each: (each[1], -each[2]))
+    return max(found, key=lambda each: each[2])
+
+
+def sentence(goal: GoalResult, eps: float, share: float) -> str:
+    """How many queries reach a goal at a budget, in absolute numbers."""
+    count = round(share * goal.queries)
+    before = "that match today" if goal.name == "evade" else "that do not today"
+    return (
+        f"Of {goal.queries} pictures {before}, {count} {ENDS.get(goal.name, 'reach the goal')} "
+        f"after a change of at most {levels(eps)} a pixel."
+    )
+
+
+def verdict(result: AuditResult) -> list[str]:
+    """What was found, a sentence each."""
+    said = [sentence(goal, *at) for goal in result.goals if (at := telling(goal)) is not None]
+    said = [text for text in said if text != headline(result)]
+    match = result.match.value
+    said.append(
+        f"{percent(match)} of the untouched queries match their own source within radius "
+        f"{result.radius}."
+    )
+    if result.false_matches is not None:
+        rate = result.false_matches.rate(result.radius)
+        high = "" if rate.high is None else f" (at most {rate.high:.1g} with 95 % confidence)"
+        said.append(
+            f"Of {result.false_matches.pairs:,} pairs of different pictures {percent(rate.value)} "
+            f"match falsely{high}."
+        )
+    weak = [edit for edit in result.edits if edit.match.value < HIGH]
+    if weak:
+        names = ", ".join(edit.title for edit in weak)
+        said.append(f"Fewer than half of the queries still match after benign edits: {names}.")
+    best = min(
+        (r for r in result.remedies if r.evasion is not None),
+        key=lambda r: r.evasion.value if r.evasion else 1.0,
+        default=None,
+    )
+    if best is not None and best.evasion is not None:
+        said.append(
+            f"Of the remedies, {best.title} helps most: {percent(best.evasion.value)} evade at "
+            f"{levels(best.eps)} through it, and {percent(best.match.value)} of the untouched "
+            "queries match."
+        )
+    said += result.health.findings
+    return said
+
+
+def telling(goal: GoalResult) -> tuple[float, float] | None:
+    """The smallest budget at which most queries reach a goal, or else the largest."""
+    if not goal.rates:
+        return None
+    for eps, rate in goal.rates:
+        if rate.value >= HIGH:
+            return eps, rate.value
+    return goal.rates[-1][0], goal.rates[-1][1].value
+
+
+def interval(value: object) -> str:
+    """The bounds of a measurement in per cent."""
+    low, high = getattr(value, "low", None), getattr(value, "high", None)
+    return "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def goal_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: a goal and a budget each."""
+    heads = ["goal", "queries", "eps", "success %", "95 % interval", "bits moved"]
+    rows = [
+        [
+            NOUNS.get(goal.name, goal.name),
+            str(goal.queries),
+            levels(eps),
+            f"{100 * rate.value:.1f}",
+            interval(rate),
+            f"{moved:.1f}",
+        ]
+        for goal in result.goals
+        for (eps, rate), moved in zip(goal.rates, goal.moved, strict=True)
+    ]
+    return heads, rows
+
+
+def needed_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: the budget that a share of the queries needs."""
+    shares = [f"{100 * one.share:g} %" for one in result.goals[0].needed] if result.goals else []
+    rows = []
+    for goal in result.goals:
+        cells = ["not reached" if one.value is None else levels(one.value) for one in goal.needed]
+        rows.append([NOUNS.get(goal.name, goal.name), *cells])
+    return ["smallest eps for", *shares], rows
+
+
+def edit_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: a benign edit each."""
+    rows = [
+        [edit.title, f"{100 * edit.match.value:.1f}", interval(edit.match), f"{edit.moved:.1f}"]
+        for edit in result.edits
+    ]
+    return ["benign edit", "still match %", "95 % interval", "bits moved"], rows
+
+
+def remedy_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: a remedy each."""
+    rows = []
+    for one in result.remedies:
+        cells = [one.title, f"{100 * one.match.value:.1f}", f"{one.false_match:.2g}"]
+        for rate in (one.evasion, one.collision):
+            cells.append("" if rate is None else f"{100 * rate.value:.1f}")
+        rows.append([*cells, levels(one.eps)])
+    heads = ["remedy", "clean recall %", "false matches", "evasion %", "collision %", "eps"]
+    return heads, rows
+
+
+def radius_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: another radius each."""
+
+    def shown(value: float | None) -> str:
+        return "" if value is None else f"{100 * value:.1f}"
+
+    rows = [
+        [
+            str(point.radius),
+            shown(point.match),
+            "" if point.false_match is None else f"{point.false_match:.2g}",
+            shown(point.evasion),
+            shown(point.collision),
+            levels(point.eps),
+        ]
+        for point in result.radii
+    ]
+    heads = ["radius", "clean recall %", "false matches", "evasion %", "collision %", "eps"]
+    return heads, rows
+
+
+def list_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: the measures of result lists."""
+    titles = {
+        "recall": "recall of the source",
+        "recall_attacked": "recall after evasion",
+        "rank": "mean place of the source",
+        "rank_attacked": "mean place after evasion",
+        "overlap": "list kept after evasion",
+    }
+    rows = [
+        [titles.get(name, name), f"{value.value:.3f}", value.signature]
+        for name, value in result.lists.items()
+    ]
+    return [f"lists of {result.options.top}", "value", "signature"], rows
+
+
+def tables(result: AuditResult) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Every table that has rows: title, headings, rows."""
+    every = [
+        ("What an adversary reaches", *goal_table(result)),
+        ("How little is enough", *needed_table(result)),
+        ("Benign edits", *edit_table(result)),
+        ("What helps", *remedy_table(result)),
+        ("Other radii", *radius_table(result)),
+        ("Result lists", *list_table(result)),
+    ]
+    return [each for each in every if each[2]]
+
+
+def markdown(result: AuditResult) -> str:
+    """The verdict and the tables as Markdown."""
+    lines = [f"# Audit of {in_markdown(str(result.victim['name']))}", "", headline(result), ""]
+    lines += [f"- {text}" for text in verdict(result)]
+    for title, heads, rows in tables(result):
+        lines += ["", f"## {title}", "", *table_lines(heads, rows)]
+    if result.notes:
+        lines += ["", "## Notes", "", *[f"- {in_markdown(note)}" for note in result.notes]]
+    if result.command:
+        lines += ["", "```", result.command, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table."""
+    return [
+        "| " + " | ".join(map(in_markdown, heads)) + " |",
+        "|" + "---|" * len(heads),
+        *("| " + " | ".join(map(in_markdown, row)) + " |" for row in rows),
+    ]
+
+
+def plain(result: AuditResult) -> str:
+    """The verdict and the table of goals, for a terminal."""
+    lines = [headline(result), *verdict(result)]
+    heads, rows = goal_table(result)
+    if rows:
+        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+        lines.append("")
+        for row in (heads, *rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
