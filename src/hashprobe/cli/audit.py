@@ -162,7 +162,8 @@ def audit(
         A folder of pictures, at any depth.
     database
         What is searched: a file of codes (.npy, .npz, faiss, CSV or JSONL of hexadecimal hashes),
-        an address of Postgres, or a folder of pictures; by default the queries themselves.
+        an address of Postgres, a folder of pictures, or copies, for edited copies of the queries;
+        by default the queries themselves.
     out
         Folder for the results; finished work is kept there.
     fail_above
@@ -172,6 +173,9 @@ def audit(
         Print the record of audit.json and nothing else.
     """
     limits = [Limit.read(text) for text in fail_above]
+    options = what.options()
+    for limit in limits:
+        options = options.at_limit(limit)
     from hashprobe.cli.terminal import Terminal
     from hashprobe.types import Runtime
     from hashprobe.victims.loading import load_victim
@@ -183,7 +187,7 @@ def audit(
         load_victim(victim, network.options()),
         queries,
         database,
-        options=what.options(),
+        options=options,
         files=AuditFiles(files.labels, files.block_list, files.item, files.surrogate),
         out=out,
         runtime=Runtime(**known, progress=Terminal()),

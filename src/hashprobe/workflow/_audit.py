@@ -16,8 +16,8 @@ from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.false_matching import false_matches
 from hashprobe.evaluation.health import code_health
-from hashprobe.evaluation.matching import match_rate
 from hashprobe.evaluation.instances import Sources
+from hashprobe.evaluation.matching import match_rate
 from hashprobe.evaluation.outcome import Evaluation
 from hashprobe.evaluation.threshold import Threshold
 from hashprobe.storage.environment import hashprobe_version
@@ -39,9 +39,11 @@ from hashprobe.workflow.audit_plans import BlockList, collide, enter, evade
 from hashprobe.workflow.audit_remedies import other_radii, remedies
 from hashprobe.workflow.audit_result import AuditResult, GoalResult
 from hashprobe.workflow.audit_subject import (
+    COPIES,
     Database,
     Shown,
     Subject,
+    copies_of,
     encoded,
     labels_by_id,
     read_database,
@@ -105,8 +107,8 @@ def audit(
         victim: a `Victim`, a torch module, a name such as `pdq`, or a file, see `load_victim`.
         queries: a folder of pictures, or pixels, (N, 3, H, W) or a list of (3, H, W), uint8 or
             floating in [0, 1].
-        database: a file of codes, an address of Postgres, a folder of pictures, or `Codes`; None
-            takes the queries themselves.
+        database: a file of codes, an address of Postgres, a folder of pictures, `Codes`, or
+            `copies` for edited copies of the queries; None takes the queries themselves.
         options: what is measured; or its fields as keywords.
         files: labels and groups, a list to enter, an item to collide with, surrogates.
         sources: which queries and items show the same picture; None takes the column group of
@@ -168,11 +170,13 @@ class Work:
     runtime: Runtime
     command: str
     notes: list[str] = field(default_factory=list)
+    paths: bool = False
+    """Whether queries are files, whose paths may be ids of the database."""
 
     def run(self, victim: Any, queries: Any, database: Any) -> AuditResult:
         """Every step, in order."""
         hasher, name = opened(victim, queries)
-        white = self.options.access == "white"
+        white, self.paths = self.options.access == "white", isinstance(queries, str | Path)
         shown, bad = read_queries(hasher, queries, self.options.count, self.runtime.skip_bad)
         self.notes += bad
         probe = Queries(shown.fitted[0][None])
@@ -197,7 +201,10 @@ class Work:
         keep = None if self.folder is None else self.folder / "codes"
         if given is None:
             self.notes.append("no database was given: it holds the queries themselves")
-            base = Database(clean, shown.names, None, shown.fitted)
+            itself = Sources(np.arange(len(shown)), np.arange(len(shown)), "itself")
+            base = Database(clean, shown.names, None, shown.fitted, itself)
+        elif str(given) == COPIES and not Path(COPIES).exists():
+            base = copies_of(victim, shown, self.runtime)
         else:
             base = read_database(victim, given, keep, self.runtime)
         table = table_of(self.files.labels)
@@ -207,7 +214,7 @@ class Work:
             clean,
             base.codes,
             base.ids,
-            self.sources or sources_of(table, shown.names, base.ids, given is None),
+            self.sources or base.sources or sources_of(table, shown.names, base.ids, self.paths),
             labels_of(table, shown.names, base),
             () if table is None else table.names,
             own_database=given is None,
@@ -224,7 +231,7 @@ class Work:
 
     def check_agreement(self, subject: Subject) -> None:
         """Compares the codes of queries with those that are stored under the same id."""
-        if subject.own_database:
+        if subject.own_database or not self.paths:
             return
         from hashprobe.workflow.code_check import check_codes
 

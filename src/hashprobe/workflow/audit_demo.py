@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 
-from hashprobe.data.edits import edited_copies
-from hashprobe.evaluation.instances import Sources
 from hashprobe.types import Runtime
 from hashprobe.victims.loading import load_victim
 from hashprobe.workflow._audit import audit
 from hashprobe.workflow.audit_options import AuditOptions
 from hashprobe.workflow.audit_result import AuditResult
+from hashprobe.workflow.audit_subject import COPIES
 
 
 SIDE, STRIDE = 128, 96
@@ -45,19 +45,7 @@ def demo_audit(
     Raises:
         HashprobeError: the extra `perceptual` is missing, or the folder holds something else.
     """
-    crops = photo_crops()
-    copies = edited_copies(crops)
     victim = load_victim("pdq")
+    crops = [torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in photo_crops()]
     options = AuditOptions(count=count)
-    kept = range(len(crops)) if not count else np.linspace(0, len(crops) - 1, count).round()
-    rows = np.unique(np.array(kept, int))
-    return audit(
-        victim,
-        [np.ascontiguousarray(crops[row].transpose(2, 0, 1)) for row in rows],
-        victim.encode(copies.channels_first),
-        options=options,
-        sources=Sources.of(rows, copies.sources),
-        out=out,
-        runtime=runtime,
-        command=command,
-    )
+    return audit(victim, crops, COPIES, options=options, out=out, runtime=runtime, command=command)

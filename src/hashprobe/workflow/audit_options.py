@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from hashprobe.checked import checked, shown
@@ -92,6 +92,26 @@ class AuditOptions:
             False
         """
         return self.goals is None or goal in self.goals
+
+    def at_limit(self, limit: "Limit") -> "AuditOptions":
+        """The same at the radius of a limit, where no other radius is asked for.
+
+        Args:
+            limit: a rate that must not be exceeded.
+
+        Raises:
+            HashprobeError: another radius is asked for.
+
+        Example:
+            >>> AuditOptions().at_limit(Limit("evasion", 10, 0.05)).radius
+            10
+        """
+        if self.radius in (None, limit.radius):
+            return replace(self, radius=limit.radius)
+        raise HashprobeError(
+            f"a limit is at radius {limit.radius} and the audit at {self.radius}: give --radius "
+            f"{limit.radius}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The options by name, as plain JSON.

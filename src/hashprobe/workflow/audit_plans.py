@@ -33,7 +33,10 @@ def own_distances(
 def nearest_own(subject: Subject, codes: PackedCodes, rows: np.ndarray) -> np.ndarray:
     """Distance of each code to the nearest item of its query's source; beyond K without any."""
     far = subject.database.bits + 1
-    near = [own_distances(subject, codes, row, at).min(initial=far) for at, row in enumerate(rows)]
+    near = [
+        own_distances(subject, codes, row, at).min(initial=far)
+        for at, row in enumerate(rows.tolist())
+    ]
     return np.array(near, np.int64)
 
 
@@ -54,7 +57,7 @@ def evade(subject: Subject, radius: int) -> Plan:
             "a column group)"
         )
     stored = []
-    for row in rows:
+    for row in rows.tolist():
         own = subject.own[row]
         order = np.argsort(own_distances(subject, subject.clean, row, row), kind="stable")
         stored.append(subject.database[own[order[:MEMBERS]]].signs())

@@ -14,6 +14,7 @@ from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.codes.readers.registry import read_codes
 from hashprobe.data.arrays import as_bytes, as_pixels, by_size
+from hashprobe.data.edits import edited_copies
 from hashprobe.data.item_table import ItemTable, read_table
 from hashprobe.data.loader import fit_image, stream
 from hashprobe.data.picture_folder import picture_folder
@@ -149,6 +150,10 @@ def spread(total: int, count: int) -> list[int]:
     return places
 
 
+COPIES = "copies"
+"""The name of a database that the program makes: edited copies of the queries."""
+
+
 @dataclass(frozen=True, eq=False)
 class Database:
     """Codes that are searched, with the ids of their items."""
@@ -158,6 +163,8 @@ class Database:
     labels: Labels | None = None
     pictures: Sequence[Tensor] | None = None
     """As the victim is given them, where they are at hand."""
+    sources: Sources | None = None
+    """Which of them show the same picture as a query, where the program made them."""
 
 
 def read_database(victim: Hasher, given: Any, keep: Path | None, runtime: Runtime) -> Database:
@@ -173,6 +180,24 @@ def read_database(victim: Hasher, given: Any, keep: Path | None, runtime: Runtim
             f"the codes of {given} have {stored.codes.bits} bits but the victim gives {victim.bits}"
         )
     return Database(stored.codes, tuple(stored.ids))
+
+
+def copies_of(victim: Hasher, queries: Shown, runtime: Runtime) -> Database:
+    """Edited copies of the queries, a few each, as matching systems hold them.
+
+    Raises:
+        HashprobeError: more queries than are kept at their own size.
+    """
+    if len(queries.originals) < len(queries):
+        raise HashprobeError(
+            f"edited copies are made of at most {EDITABLE} queries: give --count {EDITABLE} or less"
+        )
+    copies = edited_copies([one.permute(1, 2, 0).numpy() for one in queries.originals])
+    runtime.progress.log(f"the database is made of {len(copies)} edited copies of the queries")
+    pictures = [fit_image(torch.from_numpy(one), victim.contract) for one in copies.channels_first]
+    names = (f"{queries.names[s]} {e}" for s, e in zip(copies.sources, copies.edits, strict=True))
+    sources = Sources(np.arange(len(queries)), copies.sources)
+    return Database(encoded(victim, pictures), tuple(names), None, pictures, sources)
 
 
 def pictures_of(pixels: Any) -> list[Tensor] | None:
@@ -234,18 +259,16 @@ def encode_split(victim: Hasher, split: Split, runtime: Runtime) -> tuple[Packed
 
 
 def sources_of(
-    table: ItemTable | None, names: Sequence[str], items: Sequence[str], own: bool
+    table: ItemTable | None, names: Sequence[str], items: Sequence[str], paths: bool
 ) -> Sources:
-    """Which queries and items show one picture: by the table's groups, by equal ids, or unknown."""
-    if own:
-        return Sources(np.arange(len(names)), np.arange(len(names)), "itself")
+    """Which queries and items show one picture: by the table's groups, by equal paths, or unknown."""
     if table is not None and table.groups is not None:
         group = dict(zip(table.ids, table.groups, strict=True))
         return Sources.of(
             [group.get(name, f"query {name}") for name in names],
             [group.get(item, f"item {item}") for item in items],
         )
-    if set(names) & set(items):
+    if paths and set(names) & set(items):
         return Sources.of(list(names), list(items))
     return Sources.alone(len(names), len(items))
 

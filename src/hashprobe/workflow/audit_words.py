@@ -106,7 +106,7 @@ def verdict(result: AuditResult) -> list[str]:
             f"{levels(best.eps)} through it, and {percent(best.match.value)} of the untouched "
             "queries match."
         )
-    said += result.health.findings
+    said += [f"{text[:1].upper()}{text[1:]}." for text in result.health.findings]
     return said
 
 

@@ -1,0 +1,311 @@
+"""An audit of small victims: what is measured agrees with loops over the codes of its pictures."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import hashprobe as hp
+from hashprobe.codes.npz import save_codes
+from hashprobe.codes.packed import hamming
+from hashprobe.data.decoding import decode_picture
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.instances import Sources
+from hashprobe.workflow.audit_options import AuditOptions, Limit
+from hashprobe.workflow.audit_page import render_audit
+
+
+BITS, SIDE = 24, 12
+
+
+def make_victim():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * SIDE**2, BITS))
+    return hp.Victim(net, bits=BITS, size=SIDE, mean=0.5)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(0, 256, (30, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, pictures):
+    """Pictures as files, in two folders."""
+    root = tmp_path_factory.mktemp("pictures")
+    for place, picture in enumerate(pictures):
+        path = root / ("a" if place % 2 else "b") / f"{place:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, pictures):
+    """An audit of twelve queries and where it is kept."""
+    out = tmp_path_factory.mktemp("audit") / "out"
+    result = hp.audit(make_victim(), pictures[:12], radius=4, eps=(4 / 255, 16 / 255), out=out)
+    return result, out
+
+
+def kept_pictures(out, goal, level):
+    """The attacked pictures of one goal and budget, by query."""
+    files = out.glob(f"attacks/{goal}-{level}of255/*/png/*.png")
+    return {int(path.stem): torch.as_tensor(decode_picture(path)) for path in files}
+
+
+def test_success_is_that_of_the_pictures_that_are_kept(done, pictures):
+    result, out = done
+    victim = make_victim()
+    clean = victim.encode(pictures[:12]).packed
+    for goal in ("evade", "collide"):
+        found = result.goal(goal)
+        reached = np.zeros(12, bool)
+        for level, (_, rate) in zip((4, 16), found.rates, strict=True):
+            for row, picture in kept_pictures(out, goal, level).items():
+                far = (picture.int() - pictures[row].int()).abs().max()
+                assert far <= level
+                distances = hamming(victim.encode(picture[None]).packed, clean)[0]
+                if goal == "evade":
+                    reached[row] |= distances[row] > 4
+                else:
+                    reached[row] |= (np.delete(distances, row) <= 4).any()
+            if goal == "evade":
+                assert rate.value == pytest.approx(reached.mean())
+            else:
+                assert rate.value <= reached.mean() + 1e-9
+
+
+def test_success_grows_with_the_budget_and_the_smallest_is_between(done):
+    goal = done[0].goal("evade")
+    first, second = (rate.value for _, rate in goal.rates)
+    assert 0 < first < second
+    half = goal.needed[0]
+    assert half.value is not None
+    assert 1 / 255 <= half.value <= 16 / 255
+    assert abs(half.value * 255 - round(half.value * 255)) < 1e-9
+
+
+def test_the_smallest_budget_is_the_smallest(pictures):
+    """Bisection finds what an audit at every grey level finds."""
+    known = {"radius": 4, "goals": ("evade",), "edits": False}
+    few = hp.audit(make_victim(), pictures[:8], eps=(1 / 255, 8 / 255), **known)
+    levels = tuple(level / 255 for level in range(1, 9))
+    every = hp.audit(make_victim(), pictures[:8], eps=levels, exact=False, **known)
+    at = [one.value for one in every.goal("evade").needed]
+    assert [one.value for one in few.goal("evade").needed] == at
+
+
+def test_it_goes_on_where_it_was_stopped(done, pictures, tmp_path):
+    result, out = done
+    copy = shutil.copytree(out, tmp_path / "out")
+    (copy / "audit.json").unlink()
+    shutil.rmtree(next(copy.glob("attacks/collide-16of255")))
+    for path in sorted(copy.glob("attacks/evade-4of255/*/queries/*.npz"))[:5]:
+        path.unlink()
+    kept = sorted(copy.glob("attacks/evade-4of255/*/queries/*.npz"))
+    times = [path.stat().st_mtime_ns for path in kept]
+    again = hp.audit(make_victim(), pictures[:12], radius=4, eps=(4 / 255, 16 / 255), out=copy)
+    old, new = result.to_json(), again.to_json()
+    assert old.pop("created") <= new.pop("created")
+    assert old == new
+    assert [path.stat().st_mtime_ns for path in kept] == times
+    names = {str(path.relative_to(out)) for path in out.rglob("png/*.png")}
+    for name in names:
+        assert (out / name).read_bytes() == (copy / name).read_bytes()
+
+
+def test_the_record_and_the_page_are_whole(done):
+    result, out = done
+    record = json.loads((out / "audit.json").read_text())
+    assert record == json.loads(json.dumps(result.to_json()))
+    assert record["schema"] == 1
+    assert {one["goal"] for one in record["goals"]} == {"evade", "collide"}
+    page = (out / "report.html").read_text()
+    assert page == render_audit(result)
+    assert "<script" not in page and "http:" not in page
+    assert "Of 12 pictures that match today" in page
+    assert page.count('class="example"') == len(result.samples) > 0
+    assert (out / "report.md").read_text().startswith("# Audit of ")
+
+
+def test_a_database_of_stored_codes_with_groups(folder, pictures, tmp_path):
+    victim = make_victim()
+    database = victim.encode(pictures).packed
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    rows = [int(name[2:4]) for name in names]
+    np.savez(tmp_path / "codes.npz", codes=database[np.array(rows)].data, bits=BITS, ids=np.array(names))
+    table = tmp_path / "items.csv"
+    lines = [f"{name},{place // 2},{name[0]}" for place, name in enumerate(names)]
+    table.write_text("id,group,label\n" + "\n".join(lines) + "\n")
+    found = hp.audit(
+        victim,
+        folder,
+        tmp_path / "codes.npz",
+        radius=2,
+        eps=(16 / 255,),
+        count=10,
+        exact=False,
+        files=hp.AuditFiles(labels=table),
+    )
+    assert found.items == 30 and found.queries == 10
+    assert "src:given" in found.match.signature
+    assert found.labels is not None and found.labels.achieved is not None
+    assert found.match.value == 1
+
+
+def test_a_list_to_enter_and_one_item_to_collide_with(pictures, tmp_path):
+    victim = make_victim()
+    path = tmp_path / "list.npz"
+    save_codes(path, victim.encode(pictures[25:]).packed)
+    known = {"radius": 4, "eps": (64 / 255,), "exact": False, "edits": False}
+    files = hp.AuditFiles(block_list=path, item="2")
+    found = hp.audit(make_victim(), pictures[:8], files=files, **known)
+    hit, collision = found.goal("enter"), found.goal("collide")
+    assert hit.rates[0][1].value > 0.5 and "hit@r4" in hit.rates[0][1].signature
+    assert collision.queries == 7
+    with pytest.raises(HashprobeError, match="no item 'nobody' to collide with"):
+        hp.audit(
+            make_victim(), pictures[:8], files=hp.AuditFiles(item="nobody"), goals=("collide",)
+        )
+
+
+def test_remedies_and_other_radii_are_attacked(pictures):
+    found = hp.audit(
+        make_victim(), pictures[:6], "copies", radius=4, eps=(16 / 255,), mitigate=True, steps=10
+    )
+    assert {one.name for one in found.remedies} >= {"jpeg", "resize", "blur", "median"}
+    for one in found.remedies:
+        assert 0 <= one.match.value <= 1 and 0 <= one.false_match <= 1
+    assert [point.radius for point in found.radii] == [2, 4, 6, 8]
+    evasion = [point.evasion for point in found.radii]
+    assert evasion == sorted(evasion, reverse=True)
+    assert len(found.edits) > 10
+    assert "What helps" in render_audit(found)
+
+
+def test_pictures_of_a_surrogate_are_judged_by_the_victim(pictures, folder, tmp_path):
+    other = tmp_path / "net.pt2"
+    torch.manual_seed(1)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 10))
+    shapes = ({0: torch.export.Dim("n")},)
+    torch.export.save(
+        torch.export.export(net, (torch.rand(2, 3, 8, 8),), dynamic_shapes=shapes), other
+    )
+    (tmp_path / "net.yaml").write_text("bits: 10\nsize: 8\n")
+    files = hp.AuditFiles(surrogates=(str(other),))
+    found = hp.audit(
+        make_victim(), pictures[:6], radius=4, eps=(32 / 255,), files=files, exact=False
+    )
+    by = [one for one in found.goals if one.by]
+    assert [(one.name, one.by) for one in by] == [("evade", "net.pt2")]
+    own = found.goal("evade")
+    assert by[0].rates[0][1].value <= own.rates[0][1].value
+
+
+def test_limits(done):
+    result = done[0]
+    rate = result.goal("evade").rates[-1][1].value
+    assert result.exceeded([Limit.read(f"evasion@4={rate}"), Limit("false-match", 4, 1.0)]) == []
+    (text,) = result.exceeded([Limit("evasion", 4, rate / 2)])
+    assert text.startswith("evasion at radius 4 is")
+    for limit, words in ((Limit("hit", 4, 0.1), "not attacked"), (Limit("evasion", 5, 0), "5")):
+        with pytest.raises(HashprobeError, match=words):
+            result.exceeded([limit])
+
+
+@pytest.mark.parametrize("text", ["", "evasion", "evasion@10", "evasion@x=0.1", "up@3=0.1",
+                                  "evasion@10=1.5", "evasion@10=0.1.2", "evasion@-1=0.5"])  # fmt: skip
+def test_a_limit_of_another_form(text):
+    with pytest.raises(HashprobeError, match="MEASURE@RADIUS=RATE"):
+        Limit.read(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"radius": -1}, "radius"),
+        ({"radius": BITS}, "radius must be below the 24 bits"),
+        ({"eps": ()}, "eps must be one budget"),
+        ({"eps": (0.001,)}, "eps must be from 1/255"),
+        ({"eps": (0.1, 0.1)}, "several different"),
+        ({"goals": ("win",)}, "goals"),
+        ({"fpr": 0.0}, "fpr"),
+        ({"count": -1}, "count"),
+        ({"steps": 0}, "steps"),
+        ({"seed": -1}, "seed"),
+        ({"access": "none"}, "access"),
+        ({"radious": 3}, "radious"),
+    ],
+)
+def test_options_out_of_range(pictures, options, words):
+    with pytest.raises((HashprobeError, TypeError), match=words):
+        hp.audit(make_victim(), pictures[:4], **options)
+
+
+def test_codes_that_nobody_can_tell_apart(pictures):
+    victim = make_victim()
+    with pytest.raises(HashprobeError, match="no radius has a false-match rate"):
+        hp.audit(victim, pictures[:4].repeat(2, 1, 1, 1), radius="auto")
+
+
+def test_codes_of_another_length(pictures, tmp_path):
+    np.save(tmp_path / "codes.npy", np.ones((5, 16), np.int8))
+    with pytest.raises(HashprobeError, match="16"):
+        hp.audit(make_victim(), pictures[:4], tmp_path / "codes.npy", radius=2)
+
+
+def test_a_folder_that_holds_something_else(pictures, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(HashprobeError, match="something else than an audit"):
+        hp.audit(make_victim(), pictures[:4], radius=2, out=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis.txt"]
+
+
+def test_codes_that_are_not_those_of_the_victim(folder, pictures, tmp_path):
+    """Codes of the same pictures, stored with the other polarity, are found and named."""
+    victim = make_victim()
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    rows = [int(name[2:4]) for name in names]
+    data = ~victim.encode(pictures[rows]).packed.data
+    np.savez(tmp_path / "codes.npz", codes=data, bits=BITS, ids=np.array(names))
+    with pytest.raises(HashprobeError, match="--inverted none does"):
+        hp.audit(victim, folder, tmp_path / "codes.npz", radius=2)
+
+
+def test_without_sources_the_hash_finds_them(pictures):
+    victim = make_victim()
+    found = hp.audit(
+        victim, pictures[:6], victim.encode(pictures), radius=1, eps=(8 / 255,), edits=False
+    )
+    assert any("nobody says which items" in note for note in found.notes)
+    assert found.false_matches is None and "hash@r1" in found.match.signature
+    known = hp.audit(
+        victim,
+        pictures[:6],
+        victim.encode(pictures),
+        radius=1,
+        eps=(8 / 255,),
+        edits=False,
+        sources=Sources.of(range(6), range(30)),
+    )
+    assert known.false_matches is not None
+
+
+def test_markup_in_names_stays_text(pictures, tmp_path):
+    root = tmp_path / "pictures"
+    root.mkdir()
+    for place, picture in enumerate(pictures[:4]):
+        name = f"<script>alert({place})</script>|.png".replace("/", "\u2215")
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(root / name)
+    found = hp.audit(make_victim(), root, radius=2, eps=(16 / 255,), exact=False, edits=False)
+    assert "<script" not in render_audit(found)
+
+
+def test_options_by_name_or_as_one(pictures):
+    with pytest.raises(HashprobeError, match="not both"):
+        hp.audit(make_victim(), pictures[:4], options=AuditOptions(), radius=3)
