@@ -9,8 +9,8 @@
     print(hp.evaluate(attacked, database))
 
 Packages, in the order in which they know each other: `data`, `codes`, `victims`, `training`,
-`optim`, `attacks`, `crafting`, `evaluation`, `report`, `workflow`, `paper`, `cli`. Each is loaded
-when it is first used.
+`optim`, `attacks`, `defenses`, `crafting`, `evaluation`, `report`, `workflow`, `paper`, `cli`. Each
+is loaded when it is first used.
 """
 
 import lazy_loader

@@ -2,6 +2,7 @@ from . import attacks as attacks
 from . import codes as codes
 from . import crafting as crafting
 from . import data as data
+from . import defenses as defenses
 from . import evaluation as evaluation
 from . import optim as optim
 from . import paper as paper

@@ -1,0 +1,13 @@
+from .both import BothHashes as BothHashes
+from .both import match_both as match_both
+from .defended import Defended as Defended
+from .defended import defended as defended
+from .preprocessors._blur import Blur as Blur
+from .preprocessors._jpeg import Jpeg as Jpeg
+from .preprocessors._median import Median as Median
+from .preprocessors._random_resize import RandomResize as RandomResize
+from .preprocessors._resize import Resize as Resize
+from .preprocessors._smoothing import Smoothing as Smoothing
+from .preprocessors.base import Preprocessor as Preprocessor
+from .preprocessors.registry import PREPROCESSORS as PREPROCESSORS
+from .preprocessors.registry import preprocessor_named as preprocessor_named

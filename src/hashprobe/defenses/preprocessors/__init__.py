@@ -1,0 +1,6 @@
+"""Remedies that change a picture before a victim sees it: one remedy, one file."""
+
+import lazy_loader
+
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,9 @@
+from ._blur import Blur as Blur
+from ._jpeg import Jpeg as Jpeg
+from ._median import Median as Median
+from ._random_resize import RandomResize as RandomResize
+from ._resize import Resize as Resize
+from ._smoothing import Smoothing as Smoothing
+from .base import Preprocessor as Preprocessor
+from .registry import PREPROCESSORS as PREPROCESSORS
+from .registry import preprocessor_named as preprocessor_named

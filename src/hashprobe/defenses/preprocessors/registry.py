@@ -1,0 +1,60 @@
+"""Every remedy in front of a victim by its name; imports no torch."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
+
+from hashprobe.checked import Late, checked, shown
+from hashprobe.errors import HashprobeError
+
+
+_HERE = "hashprobe.defenses.preprocessors"
+
+if TYPE_CHECKING:
+    from hashprobe.defenses.preprocessors.base import Preprocessor as Preprocessor
+else:
+    Preprocessor = Annotated[Any, Late(f"{_HERE}.base", "Preprocessor")]
+
+PREPROCESSORS: Mapping[str, str] = MappingProxyType(
+    {
+        "jpeg": f"{_HERE}._jpeg:Jpeg",
+        "resize": f"{_HERE}._resize:Resize",
+        "blur": f"{_HERE}._blur:Blur",
+        "median": f"{_HERE}._median:Median",
+        "random-resize": f"{_HERE}._random_resize:RandomResize",
+        "smoothing": f"{_HERE}._smoothing:Smoothing",
+    }
+)
+"""Every preprocessor by name: `module:class`, imported when it is used."""
+
+
+@checked
+def preprocessor_named(name: str, **options: Any) -> Preprocessor:
+    """The preprocessor of a name, with its options.
+
+    Args:
+        name: a name from `PREPROCESSORS`.
+        options: fields of its class; by default as documented there.
+
+    Raises:
+        HashprobeError: an unknown name or option, or a value that is out of range.
+
+    Example:
+        >>> preprocessor_named("jpeg", quality=50)
+        Jpeg(quality=50)
+    """
+    if name not in PREPROCESSORS:
+        known = ", ".join(PREPROCESSORS)
+        raise HashprobeError(f"unknown preprocessor {shown(name)}: choose from {known}")
+    module, _, kind = PREPROCESSORS[name].partition(":")
+    made = getattr(import_module(module), kind)
+    there = [field.name for field in fields(made)]
+    for option in options:
+        if option not in there:
+            raise HashprobeError(
+                f"{name} has no option {shown(option)}: choose from {', '.join(there)}"
+            )
+    preprocessor: Preprocessor = made(**options)
+    return preprocessor
