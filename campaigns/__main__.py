@@ -13,6 +13,7 @@ import inputs
 import kills
 import pairs
 from common import parser, scratch
+from plans import States
 from stage import build, warm
 
 
@@ -37,7 +38,7 @@ def main() -> int:
     warm()
     failed = 0
     with scratch(options.keep) as folder:
-        stage = build(folder / "good")
+        stage, states = build(folder / "good"), States(folder / "undisturbed")
         for name, module in (
             ("inputs", inputs),
             ("kills", kills),
@@ -53,11 +54,11 @@ def main() -> int:
             if module is inputs:
                 failed |= inputs.run(own, stage, where)
             elif module is kills:
-                failed |= kills.run(own, where, SHORT_PLANS if options.short else ())
+                failed |= kills.run(own, states, where, SHORT_PLANS if options.short else ())
             elif module is disk:
-                failed |= disk.run(own, where, stage, SHORT_PLANS if options.short else ())
+                failed |= disk.run(own, states, where, stage, SHORT_PLANS if options.short else ())
             else:
-                failed |= pairs.run(own, where, SHORT_PAIRS if options.short else ())
+                failed |= pairs.run(own, states, where, SHORT_PAIRS if options.short else ())
     return failed
 
 

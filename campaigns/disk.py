@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from common import Case, Ended, Results, arguments, judge, numbered, scratch
-from plans import Prepared, begin, differences, finish, leftovers, plans, prepare, verdict
+from plans import Prepared, States, begin, differences, finish, leftovers, plans, prepare, verdict
 from stage import Stage, build, warm
 
 
@@ -198,7 +198,11 @@ def closed(words: tuple[str, ...]) -> tuple[str, str]:
 
 
 def run(
-    options: argparse.Namespace, folder: Path, stage: Stage, names: tuple[str, ...] = ()
+    options: argparse.Namespace,
+    states: States,
+    folder: Path,
+    stage: Stage,
+    names: tuple[str, ...] = (),
 ) -> int:
     """Runs the campaign, and returns the exit code."""
     kind, _, number = options.only.partition(":")
@@ -206,7 +210,7 @@ def run(
     prepared: dict[str, Prepared] = {}
     if kind != "outputs":
         only = tuple(plan for plan in plans() if not names or plan.name in names)
-        prepared = prepare(folder / "undisturbed", only)
+        prepared = prepare(states, only)
     cases = []
     if kind in ("", "outputs"):
         some = outputs(stage)
@@ -229,7 +233,7 @@ def main() -> int:
     options = arguments(__doc__ or "", COUNT)
     warm()
     with scratch(options.keep) as folder:
-        return run(options, folder, build(folder / "good"))
+        return run(options, States(folder / "undisturbed"), folder, build(folder / "good"))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from common import Case, Results, arguments, judge, scratch
-from plans import Prepared, begin, differences, finish, leftovers, plans, prepare, verdict
+from plans import Prepared, States, begin, differences, finish, leftovers, plans, prepare, verdict
 from stage import warm
 
 
@@ -85,11 +85,13 @@ def kill(it: Prepared, number: signal.Signals, moment: float, limit: float) -> t
     return ("damage", seen) if seen else ("ok", "")
 
 
-def run(options: argparse.Namespace, folder: Path, names: tuple[str, ...] = ()) -> int:
+def run(
+    options: argparse.Namespace, states: States, folder: Path, names: tuple[str, ...] = ()
+) -> int:
     """Runs the campaign, and returns the exit code."""
     kind, _, number = options.only.partition(":")
     only = tuple(plan for plan in plans() if not names or plan.name in names)
-    prepared = prepare(folder / "undisturbed", only)
+    prepared = prepare(states, only)
     numbers = [int(number)] if number else range(options.count)
     cases = [made(prepared, i, options.seed, options.limit * 4) for i in numbers]
     cases = [case for case in cases if kind in ("", case.family)]
@@ -102,7 +104,7 @@ def main() -> int:
     options = arguments(__doc__ or "", COUNT)
     warm()
     with scratch(options.keep) as folder:
-        return run(options, folder)
+        return run(options, States(folder / "undisturbed"), folder)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from plans import (
     ENCODE,
     OTHER,
     REPORT,
+    States,
     begin,
     differences,
     finish,
     leftovers,
-    undisturbed,
     verdict,
 )
 from stage import warm
@@ -77,29 +77,14 @@ class Ready:
     seconds: float
 
 
-def prepare(folder: Path, pairs: tuple[Pair, ...]) -> list[Ready]:
+def prepare(states: States, pairs: tuple[Pair, ...]) -> list[Ready]:
     """Runs the commands before each pair, and each pair one after the other."""
-    made: dict[tuple[tuple[str, ...], ...], Path] = {}
     found = []
-
-    def state(done: tuple[tuple[str, ...], ...]) -> Path:
-        if done not in made:
-            where = folder / f"state-{len(made)}"
-            if done:
-                earlier = state(done[:-1])
-                where = folder / f"state-{len(made)}"
-                shutil.copytree(earlier, where)
-                undisturbed(done[-1], where)
-            else:
-                where.mkdir(parents=True)
-            made[done] = where
-        return made[done]
-
     for pair in pairs:
-        before = state(pair.before)
-        after = folder / f"after-{pair.name}"
-        shutil.copytree(before, after)
-        seconds = max(undisturbed(words, after) for words in (pair.first, pair.second))
+        one = (*pair.before, pair.first)
+        both = (*one, pair.second)
+        before, after = states.after(pair.before), states.after(both)
+        seconds = max(states.seconds[one], states.seconds[both])
         found.append(Ready(pair, before, after, seconds))
     return found
 
@@ -133,13 +118,15 @@ def both(it: Ready, delay: float, limit: float) -> tuple[str, str]:
     return ("damage", seen) if seen else ("ok", "")
 
 
-def run(options: argparse.Namespace, folder: Path, names: tuple[str, ...] = ()) -> int:
+def run(
+    options: argparse.Namespace, states: States, folder: Path, names: tuple[str, ...] = ()
+) -> int:
     """Runs the campaign, and returns the exit code."""
     kind, _, number = options.only.partition(":")
     wanted = [p for p in PAIRS if (not names or p.name in names)]
     if kind:
         wanted = [p for p in wanted if p.name.replace(" ", "-") == kind]
-    ready = prepare(folder / "undisturbed", tuple(wanted))
+    ready = prepare(states, tuple(wanted))
     cases = []
     for i in range(options.count):
         it = ready[i % len(ready)]
@@ -164,7 +151,7 @@ def main() -> int:
     options = arguments(__doc__ or "", COUNT)
     warm()
     with scratch(options.keep) as folder:
-        return run(options, folder)
+        return run(options, States(folder / "undisturbed"), folder)
 
 
 if __name__ == "__main__":

@@ -71,25 +71,38 @@ class Prepared:
     seconds: float
 
 
-def prepare(folder: Path, chosen: tuple[Plan, ...]) -> dict[str, Prepared]:
-    """Runs each plan undisturbed; plans with the same commands before them share these."""
-    made: dict[tuple[tuple[str, ...], ...], Path] = {}
+Commands = tuple[tuple[str, ...], ...]
+
+
+class States:
+    """Folders after commands that nobody disturbed; each command is run once for all campaigns."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.made: dict[Commands, Path] = {}
+        self.seconds: dict[Commands, float] = {}
+
+    def after(self, done: Commands) -> Path:
+        """The folder after some commands, which must not be written into."""
+        if done not in self.made:
+            earlier = self.after(done[:-1]) if done else None
+            where = self.folder / f"state-{len(self.made)}"
+            if earlier is None:
+                where.mkdir(parents=True)
+            else:
+                shutil.copytree(earlier, where)
+                self.seconds[done] = undisturbed(done[-1], where)
+            self.made[done] = where
+        return self.made[done]
+
+
+def prepare(states: States, chosen: tuple[Plan, ...]) -> dict[str, Prepared]:
+    """Runs each plan undisturbed."""
     found = {}
     for plan in chosen:
-        for end in range(len(plan.before) + 1):
-            done = plan.before[:end]
-            if done in made:
-                continue
-            where = folder / f"state-{len(made)}"
-            where.mkdir(parents=True)
-            if end:
-                shutil.copytree(made[done[:-1]], where, dirs_exist_ok=True)
-                undisturbed(done[-1], where)
-            made[done] = where
-        after = folder / f"after-{plan.name}"
-        shutil.copytree(made[plan.before], after)
-        seconds = undisturbed(plan.command, after)
-        found[plan.name] = Prepared(plan, made[plan.before], after, seconds)
+        whole = (*plan.before, plan.command)
+        before, after = states.after(plan.before), states.after(whole)
+        found[plan.name] = Prepared(plan, before, after, states.seconds[whole])
     return found
 
 

@@ -1,19 +1,16 @@
 """What the tests of several packages share, above all one tiny audit of the digits."""
 
 import contextlib
+import fcntl
 import io
 import os
+import pickle
 import shutil
 from dataclasses import dataclass
 
 import jaxtyping
 import numpy as np
 import pytest
-
-
-# Before torch is loaded: tiny tensors would only wait for the threads of a busy machine.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import torch
 
 from hashprobe.types import InputContract
@@ -76,16 +73,41 @@ def hashprobe():
 
 
 @pytest.fixture(scope="session")
-def audit(tmp_path_factory, hashprobe):
+def once(tmp_path_factory):
+    """What `make(folder)` returns, made by the first worker that asks for its name."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+
+    def made(name, make):
+        folder, kept = place / f"once-{name}", place / f"once-{name}.pickle"
+        with (place / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                content = pickle.dumps(make(folder))
+                kept.write_bytes(content)
+        return pickle.loads(kept.read_bytes())
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def audit(once, hashprobe):
     """A run folder with all that the commands make; tests must not write into it."""
-    run = tmp_path_factory.mktemp("audit") / "digits"
-    said = {"train": hashprobe("train", "digits", *TRAINING.split(), "--out", run)}
-    said["encode"] = hashprobe("encode", run)
-    for name, steps in (("noise", ()), ("p2p", ("--steps", 20)), ("dhta", ("--steps", 20))):
-        said[name] = hashprobe("attack", name, run, *ATTACK.split(), *steps)
-    said["report"] = hashprobe("report", run)
-    assert [answer.code for answer in said.values()] == [0] * 6, said
-    return run, said
+
+    def make(folder):
+        run = folder / "digits"
+        said = {"train": hashprobe("train", "digits", *TRAINING.split(), "--out", run)}
+        said["encode"] = hashprobe("encode", run)
+        for name, steps in (("noise", ()), ("p2p", ("--steps", 20)), ("dhta", ("--steps", 20))):
+            said[name] = hashprobe("attack", name, run, *ATTACK.split(), *steps)
+        said["report"] = hashprobe("report", run)
+        assert [answer.code for answer in said.values()] == [0] * 6, said
+        return run, said
+
+    return once("audit", make)
 
 
 @pytest.fixture

@@ -267,21 +267,23 @@ def fits_array(value: Any, kind: Any) -> bool:
     return bool(families(kind) & families_of(str(value.dtype).removeprefix("torch.")))
 
 
-def families(kind: Any) -> set[str]:
+@functools.cache
+def families(kind: Any) -> frozenset[str]:
     """The families of dtypes that an annotation of an array takes."""
     names = kind.dtypes if isinstance(kind.dtypes, list | tuple) else [*FAMILIES]
     if list(names) == ["uint8"]:
-        return {"uint8"}
-    return set().union(*(families_of(str(name)) for name in names)) - {"uint8"}
+        return frozenset({"uint8"})
+    return frozenset().union(*(families_of(str(name)) for name in names)) - {"uint8"}
 
 
-def families_of(dtype: str) -> set[str]:
+@functools.cache
+def families_of(dtype: str) -> frozenset[str]:
     """The families that a dtype belongs to; uint8 is one of its own among the whole numbers."""
     if dtype.startswith("bool"):
-        return {"bool"}
+        return frozenset({"bool"})
     if dtype.startswith(("int", "uint")):
-        return {"int", "uint8"} if dtype == "uint8" else {"int"}
-    return {"float"} if dtype.startswith(("float", "bfloat")) else set()
+        return frozenset({"int", "uint8"} if dtype == "uint8" else {"int"})
+    return frozenset({"float"} if dtype.startswith(("float", "bfloat")) else ())
 
 
 def is_instance(value: Any, kind: Any) -> bool:

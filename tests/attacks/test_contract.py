@@ -71,8 +71,7 @@ def run(attack, quick, goal_of):
     return call
 
 
-@pytest.mark.parametrize("n", [1, 3, 8])
-@pytest.mark.parametrize("size", [(8, 8), (5, 9)])
+@pytest.mark.parametrize(("n", "size"), [(1, (8, 8)), (3, (5, 9)), (8, (8, 8))])
 @pytest.mark.parametrize("budget", BUDGETS, ids=lambda b: b.space)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_budget_range_dtype_and_device(
@@ -117,18 +116,18 @@ def test_mode_of_the_victim_does_not_matter(run, conv, random_images, random_sig
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=lambda b: b.space)
 def test_batch_equals_one_by_one_in_any_order(run, budget, conv, random_images, random_signs):
-    victim, images, targets = conv(), random_images(6), random_signs(6, 16)
-    ids = [11, 4, 90, 2, 3, 7]
+    victim, images, targets = conv(), random_images(4), random_signs(4, 16)
+    ids = [11, 4, 90, 2]
 
     def attacked(rows):
         queries = Queries(images[rows], tuple(ids[row] for row in rows))
-        return run(victim, queries, targets[rows], budget=budget, steps=20, seed=5)
+        return run(victim, queries, targets[rows], budget=budget, steps=10, seed=5)
 
-    together = attacked([0, 1, 2, 3, 4, 5])
-    for row in range(6):
+    together = attacked([0, 1, 2, 3])
+    for row in range(4):
         torch.testing.assert_close(attacked([row])[0], together[row], rtol=0, atol=1e-9)
-    mixed = torch.cat([attacked([5, 2]), attacked([0, 4, 3, 1])])
-    torch.testing.assert_close(mixed, together[[5, 2, 0, 4, 3, 1]], rtol=0, atol=1e-9)
+    mixed = torch.cat([attacked([2]), attacked([3, 0, 1])])
+    torch.testing.assert_close(mixed, together[[2, 3, 0, 1]], rtol=0, atol=1e-9)
 
 
 def test_same_seed_same_result(run, conv, random_images, random_signs):

@@ -22,7 +22,7 @@ from hashprobe.types import Budget
 
 
 @pytest.mark.parametrize("space", ["pixel", "normalised"])
-@pytest.mark.parametrize("n", [1, 3, 8])
+@pytest.mark.parametrize("n", [1, 8])
 def test_reaches_every_bit_that_can_be_reached(space, n, linear, random_signs):
     """sign(W x) with disjoint supports: bit k flips iff |w_k x| < eps ||w_k||_1 (scaled by std)."""
     chance = torch.Generator().manual_seed(n)
@@ -43,7 +43,7 @@ def test_reaches_every_bit_that_can_be_reached(space, n, linear, random_signs):
         Queries(images),
         Goal.targeted(targets),
         budget=Budget(eps, space),
-        options=DhtaOptions(steps=300),
+        options=DhtaOptions(steps=150),
     )
     assert torch.equal((moved.flatten(1) @ w.T).sign(), best)
     wrong = targets * z < 0

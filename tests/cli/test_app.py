@@ -54,9 +54,10 @@ def test_the_package_is_a_command_too():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-@pytest.mark.parametrize("words", ["--help", "--version", "encode --help", "reproduce --list"])
-def test_an_output_that_is_full_or_closed_is_no_traceback(words):
-    command = [sys.executable, "-c", "from hashprobe.cli import main; main()", *words.split()]
+@pytest.mark.parametrize("words", ["--help", "--version", "encode --help", "evaluate {codes}"])
+def test_an_output_that_is_full_or_closed_is_no_traceback(codes, words):
+    command = [sys.executable, "-c", "from hashprobe.cli import main; main()"]
+    command += words.format(codes=codes()).split()
     with open("/dev/full", "w") as full:
         said = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert said.returncode == 2

@@ -1,6 +1,7 @@
 """The recipes as they are written, and what claims make of numbers."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -23,6 +24,19 @@ from hashprobe.types import Budget
 PUBLISHED = "0f28444ed8df5c8648b2663105710de20c904a1394720a21213bfd7efbecd375"
 
 
+@cache
+def settings_of(preset):
+    """The setting of every data set at every scale that it has."""
+    found = []
+    for dataset in dataset_names():
+        for scale in ("paper", "bench"):
+            try:
+                found.append(load_setting(dataset, scale, preset))
+            except HashprobeError:
+                assert scale == "bench"
+    return found
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_can_be_run_on_every_data_set_that_suits_it(name, preset):
@@ -30,23 +44,19 @@ def test_every_recipe_can_be_run_on_every_data_set_that_suits_it(name, preset):
     source = "hashprobe's own" if name == "frames" else "DHTA, "
     assert recipe.title and recipe.text and recipe.source.startswith(source)
     assert len({row.name for row in recipe.rows}) == len(recipe.rows)
-    for dataset in dataset_names():
-        for scale in ("paper", "bench"):
-            try:
-                setting = load_setting(dataset, scale, preset)
-            except HashprobeError:
-                assert scale == "bench"
-                continue
-            for cell in recipe.all_cells():
-                attack, options = setting.attack_of(cell)
-                assert isinstance(options, ATTACKS[attack].options)
-                assert setting.network_of(cell).bits == cell.bits
-                assert setting.train_of(cell).loss == (cell.loss or setting.train.loss)
-                budget = setting.budget_of(cell)
-                assert (budget.frames, budget.shared) == (cell.frames, cell.shared)
-                protocol = setting.protocol_of(cell)
-                assert protocol.minimum >= getattr(options, "n_t", 1)
-                assert protocol.pool == ("unseen" if cell.open_set else cell.pool or "differs")
+    suited = [setting for setting in settings_of(preset) if setting.suits(recipe)]
+    assert len(suited) > 2
+    for setting in suited:
+        for cell in recipe.all_cells():
+            attack, options = setting.attack_of(cell)
+            assert isinstance(options, ATTACKS[attack].options)
+            assert setting.network_of(cell).bits == cell.bits
+            assert setting.train_of(cell).loss == (cell.loss or setting.train.loss)
+            budget = setting.budget_of(cell)
+            assert (budget.frames, budget.shared) == (cell.frames, cell.shared)
+            protocol = setting.protocol_of(cell)
+            assert protocol.minimum >= getattr(options, "n_t", 1)
+            assert protocol.pool == ("unseen" if cell.open_set else cell.pool or "differs")
 
 
 @pytest.mark.parametrize("name", recipe_names())

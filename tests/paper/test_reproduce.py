@@ -37,12 +37,15 @@ NAME = f"digits-bench-default-{QUERIES}queries"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, hashprobe):
+def made(once, hashprobe):
     """Three recipes at 48 bits, computed by the command line; tests must not write into it."""
-    out = tmp_path_factory.mktemp("reproduced")
-    said = hashprobe("reproduce", *RECIPES, "--bits", 48, "--queries", QUERIES, "--out", out)
-    assert said.code == 0, said.err
-    return out, said
+
+    def make(out):
+        said = hashprobe("reproduce", *RECIPES, "--bits", 48, "--queries", QUERIES, "--out", out)
+        assert said.code == 0, said.err
+        return out, said
+
+    return once("reproduced", make)
 
 
 @pytest.fixture
@@ -348,9 +351,13 @@ CLIPS_NAME = "moving-digits-bench-default-4queries"
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory, hashprobe):
+def clips(once, hashprobe):
     """What is computed on a few videos, at one code length each; the network learned little."""
-    out = tmp_path_factory.mktemp("clips")
+    return once("clips", lambda out: clips_made(out, hashprobe))
+
+
+def clips_made(out, hashprobe):
+    """Networks, attacks and pages of the recipes on videos."""
     with pytest.MonkeyPatch.context() as patch:
         for name, count in (("CLIPS", 20), ("CLIP_QUERIES", 2), ("CLIP_TRAINING", 4)):
             patch.setattr(moving_digits, name, count)

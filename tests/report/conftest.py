@@ -17,7 +17,7 @@ class Value:
     signature: str = SIGNATURE
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def number():
     """Makes a number: value and half-width of its interval."""
 
@@ -29,7 +29,7 @@ def number():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rows(number):
     original = AttackRow("Original", "untouched", tmap=number(0.051), own_map=number(0.791))
     noise = AttackRow("Noise", "noise", "8/255", tmap=number(0.053), ceiling=number(0.874))
@@ -53,7 +53,7 @@ def rows(number):
     return (original, noise, p2p, dhta)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_example():
     """Makes an example of pictures of a size with label names."""
 
@@ -71,7 +71,7 @@ def make_example():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data(rows, make_example, number):
     x = np.linspace(0.01, 1, 20)
     curves = tuple(Curve(name, x, 1 - x * f) for name, f in (("Original", 0.9), ("DHTA", 0.2)))

@@ -79,15 +79,34 @@ def run(small, pictures):
     return call
 
 
+@pytest.fixture(scope="module")
+def known():
+    """Trainings that nothing disturbed, by their options."""
+    return {}
+
+
+@pytest.fixture
+def whole(run, known):
+    """What a training gives that nothing disturbs; each is done once."""
+
+    def call(**options):
+        key = tuple(options.items())
+        if key not in known:
+            known[key] = run(**options)
+        return known[key]
+
+    return call
+
+
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
 @pytest.mark.parametrize("step", range(1, STEPS + 1))
-def test_killed_after_any_step(run, tmp_path, step, optimiser):
+def test_killed_after_any_step(run, whole, tmp_path, step, optimiser):
     state = tmp_path / "state.pt"
     with pytest.raises(Killed):
         run(state, killed_at(step), optimiser=optimiser)
     assert state.is_file() == (step > 1)
     resumed = run(state, weights=99 if step > 1 else 0, optimiser=optimiser)
-    assert_same(resumed, run(optimiser=optimiser))
+    assert_same(resumed, whole(optimiser=optimiser))
 
 
 @pytest.mark.parametrize("step", [3, 6])
@@ -125,14 +144,14 @@ def test_killed_again_and_again(run, tmp_path, precision):
     assert_same(run(state, precision=precision), run(precision=precision))
 
 
-def test_between_two_saves_it_goes_back_to_the_last(run, tmp_path):
+def test_between_two_saves_it_goes_back_to_the_last(run, whole, tmp_path):
     state = tmp_path / "state.pt"
     with pytest.raises(Killed):
         run(state, killed_at(7), save_seconds=3600)
     first = []
     resumed = run(state, lambda done, *rest: first.append(done), save_seconds=3600)
     assert first == [5, 6, 7, 8]
-    assert_same(resumed, run())
+    assert_same(resumed, whole())
 
 
 def test_dropout_is_resumed_too(tiny, pictures, tmp_path):
@@ -156,7 +175,7 @@ def test_a_finished_training_is_not_repeated(run, tmp_path):
     assert steps == []
 
 
-def test_a_kill_while_saving_leaves_the_state_before(run, tmp_path, monkeypatch):
+def test_a_kill_while_saving_leaves_the_state_before(run, whole, tmp_path, monkeypatch):
     state = tmp_path / "state.pt"
     save, times = torch.save, []
 
@@ -171,7 +190,7 @@ def test_a_kill_while_saving_leaves_the_state_before(run, tmp_path, monkeypatch)
         patch.setattr(torch, "save", dies)
         run(state)
     first = []
-    assert_same(run(state, lambda done, *rest: first.append(done)), run())
+    assert_same(run(state, lambda done, *rest: first.append(done)), whole())
     assert first[0] == 3
 
 
@@ -192,7 +211,7 @@ train(hasher, torch.from_numpy(content["images"]), content["labels"], options,
 """
 
 
-def test_kill_9(run, tmp_path, pictures):
+def test_kill_9(run, whole, tmp_path, pictures):
     """A process of its own, killed by the operating system somewhere after its fifth step."""
     images, labels = pictures(40)
     np.savez(tmp_path / "data.npz", images=images.numpy(), labels=labels)
@@ -208,9 +227,8 @@ def test_kill_9(run, tmp_path, pictures):
     first = []
     resumed = run(state, lambda done, *rest: first.append(done), weights=3)
     assert first[0] > 4
-    assert resumed[0].keys() == run()[0].keys()
-    whole = run()
-    for key, value in whole[0].items():
+    assert resumed[0].keys() == whole()[0].keys()
+    for key, value in whole()[0].items():
         assert torch.equal(value, resumed[0][key]), key
 
 
@@ -236,12 +254,12 @@ def test_a_state_of_other_data_is_refused(run, tmp_path, small, pictures):
             train(small(), other_images, other_labels, TrainOptions(**OPTIONS), state=state)
 
 
-def test_how_long_and_where_may_change(run, tmp_path):
+def test_how_long_and_where_may_change(run, whole, tmp_path):
     state = tmp_path / "state.pt"
     with pytest.raises(Killed):
         run(state, killed_at(3))
     resumed = run(state, minutes=60.0, save_seconds=30, accelerator="cpu")
-    assert_same(resumed, run())
+    assert_same(resumed, whole())
 
 
 @pytest.mark.parametrize("content", [b"", b"half a state", None])
@@ -255,7 +273,7 @@ def test_a_damaged_state_is_one_line_that_names_it(run, tmp_path, content):
         run(state)
 
 
-def test_a_disk_without_space_is_one_line_and_nothing_is_lost(run, tmp_path):
+def test_a_disk_without_space_is_one_line_and_nothing_is_lost(run, whole, tmp_path):
     state = tmp_path / "state.pt"
     with pytest.raises(Killed):
         run(state, killed_at(3))
@@ -268,4 +286,4 @@ def test_a_disk_without_space_is_one_line_and_nothing_is_lost(run, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "\n" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
-    assert_same(run(state), run())
+    assert_same(run(state), whole())

@@ -61,11 +61,15 @@ def interrupted(encoded):
 
 
 @pytest.fixture(scope="module")
-def whole(audit, hashprobe, tmp_path_factory):
+def whole(audit, hashprobe, once):
     """The same attack without an interruption, one query after the other."""
-    run = shutil.copytree(audit[0], tmp_path_factory.mktemp("whole") / "run")
-    assert hashprobe(f"attack dhta {run} {SLOW} --batch-size 1").code == 0
-    return run / "attacks" / NAME
+
+    def make(folder):
+        run = shutil.copytree(audit[0], folder / "run")
+        assert hashprobe(f"attack dhta {run} {SLOW} --batch-size 1").code == 0
+        return run / "attacks" / NAME
+
+    return once("whole", make)
 
 
 def assert_same_attack(folder, other, *, exactly):

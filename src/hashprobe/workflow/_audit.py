@@ -215,9 +215,8 @@ class Work:
             base.codes,
             base.ids,
             self.sources or base.sources or sources_of(table, shown.names, base.ids, self.paths),
-            labels_of(table, shown.names, base),
-            () if table is None else table.names,
             own_database=given is None,
+            **labels_of(table, shown.names, base),
             item_pictures=base.pictures,
         )
         self.check_agreement(subject)
@@ -397,10 +396,12 @@ class Work:
         return facts
 
 
-def labels_of(table: ItemTable | None, names: Sequence[str], base: Database) -> Any:
+def labels_of(table: ItemTable | None, names: Sequence[str], base: Database) -> dict[str, Any]:
     """Labels of queries and items, where both are known."""
     query, item = labels_by_id(table, names), labels_by_id(table, base.ids)
-    return None if query is None or item is None else (query, item)
+    if table is None or query is None or item is None:
+        return {}
+    return {"labels": query, "item_labels": item, "label_names": table.names}
 
 
 def opened(victim: Any, queries: Any) -> tuple[Hasher, str]:

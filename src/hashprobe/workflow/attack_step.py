@@ -1,13 +1,14 @@
 """Attack queries of an encoded run and measure how far its results move."""
 
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
+from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.crafting.attack_result import AttackResult
@@ -110,21 +111,13 @@ def attack_run(
     hasher, folder = victim.hasher, victim.run.path / "attacks" / name
     check_codec(protocol, hasher, victim.run.path)
     rows = draw_queries(len(victim.query), protocol)
-    ids = victim.query.positions[rows]
     with ExitStack() as scratch:
         # What is on the disk while it is attacked goes when the block ends.
         scratch.enter_context(hold(victim.run.path))
-        reader = Reader(victim, runtime, scratch)
-        goal = draw_goal(victim, rows, spec, protocol)
-        left_out = exclusion_of(victim, goal.members, protocol)
-        if "target images" in spec.attack.needs:
-            assert goal.members is not None
-            first = victim.database.positions[goal.members[:, 0]]
-            goal = replace(goal, images=reader.read(victim.data.database, first))
-        clean = reader.read(victim.data.query, ids)
-        clean = replace(clean, ids=tuple(int(i) for i in ids))
+        drawn = draw(rows, spec, protocol, Reader(victim, runtime, scratch))
+        clean = drawn.clean
         both = spec.budget.both_readings(hasher.contract.std)
-        progress.log(f"{spec.name} at {both}; {len(ids)} queries -> {folder}")
+        progress.log(f"{spec.name} at {both}; {len(clean)} queries -> {folder}")
         if overwrite:
             # Numbers of what is being replaced must not outlive it.
             remove(folder / RESULT)
@@ -135,29 +128,61 @@ def attack_run(
         seconds = attack_seconds(hasher, clean, spec.options, finished)
         say_expected(progress, f"{spec.name}, if it takes all of its steps,", seconds)
         attacked = craft(
-            hasher, clean, goal, spec, runtime=runtime, out=folder, overwrite=overwrite
+            hasher, clean, drawn.goal, spec, runtime=runtime, out=folder, overwrite=overwrite
         )
         seen_after = None
         if clean.lengths is not None:
             plan = Film(protocol.crf, judged=protocol.codec != "none")
             seen_after = film(attacked, clean, hasher, folder, plan, progress)
-        result = measure(attacked, victim, rows, protocol, seen_after, left_out)
-        runs = [result]
+        runs = [measure(attacked, victim, drawn, protocol, seen_after)]
         for number in range(2, repeats + 1):
             progress.log(f"run {number} of {repeats}")
-            again = craft(
-                hasher,
-                clean,
-                goal,
-                replace(spec, seed=spec.seed + number * RUN_SEED),
-                runtime=another_batch(runtime, clean, number),
-                out=folder / "runs" / str(number),
-                overwrite=True,
-            )
-            runs.append(measure(again, victim, rows, protocol, None, left_out))
-        result = with_spread(result, runs)
+            again = repeat(hasher, drawn, spec, runtime, folder, number)
+            runs.append(measure(again, victim, drawn, protocol))
+        result = with_spread(runs)
         keep(victim, attacked, protocol, folder, result)
     return result
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a protocol drew for an attack."""
+
+    rows: np.ndarray
+    """Of the encoded queries."""
+    clean: Queries
+    goal: Goal
+    left_out: Exclusion | None
+    """Database items that the measures leave out."""
+
+
+def draw(rows: np.ndarray, spec: AttackSpec, protocol: Protocol, reader: "Reader") -> Drawn:
+    """The pixels of some encoded queries, where each is steered, and what is not counted."""
+    victim = reader.victim
+    goal = draw_goal(victim, rows, spec, protocol)
+    left_out = exclusion_of(victim, goal.members, protocol)
+    if "target images" in spec.attack.needs:
+        assert goal.members is not None
+        first = victim.database.positions[goal.members[:, 0]]
+        goal = replace(goal, images=reader.read(victim.data.database, first))
+    ids = victim.query.positions[rows]
+    clean = reader.read(victim.data.query, ids)
+    return Drawn(rows, replace(clean, ids=tuple(int(i) for i in ids)), goal, left_out)
+
+
+def repeat(
+    hasher: Hasher, drawn: Drawn, spec: AttackSpec, runtime: Runtime, folder: Path, number: int
+) -> AttackResult:
+    """One more run of an attack, in another batch size and with other random numbers."""
+    return craft(
+        hasher,
+        drawn.clean,
+        drawn.goal,
+        replace(spec, seed=spec.seed + number * RUN_SEED),
+        runtime=another_batch(runtime, drawn.clean, number),
+        out=folder / "runs" / str(number),
+        overwrite=True,
+    )
 
 
 def check_stored(hasher: Hasher, clean: Queries, codes: PackedCodes, path: Path) -> None:
@@ -179,14 +204,14 @@ def another_batch(runtime: Runtime, clean: Queries, number: int) -> Runtime:
     return replace(runtime, batch_size=1 + (size - number) % size)
 
 
-def with_spread(result: Evaluation, runs: list[Evaluation]) -> Evaluation:
-    """An evaluation with the spread of t-MAP and MAP between runs, if there are several."""
+def with_spread(runs: list[Evaluation]) -> Evaluation:
+    """The evaluation of the first run, with the spread of t-MAP and MAP if there are several."""
     if len(runs) < 2:
-        return result
+        return runs[0]
     achieved = [run.achieved for run in runs if run.achieved is not None]
     attacked = [run.map_attacked for run in runs if run.map_attacked is not None]
     return replace(
-        result,
+        runs[0],
         achieved_runs=between_runs(achieved) if achieved else None,
         map_runs=between_runs(attacked) if attacked else None,
     )
@@ -250,10 +275,9 @@ class Reader:
 def measure(
     attacked: AttackResult,
     victim: EncodedRun,
-    rows: np.ndarray,
+    drawn: Drawn,
     protocol: Protocol,
-    after_codec: AfterCodec | None,
-    left_out: Exclusion | None,
+    after_codec: AfterCodec | None = None,
 ) -> Evaluation:
     """The evaluation of one attack, from its codes and pictures."""
     assert attacked.clean is not None and attacked.target_codes is not None
@@ -261,19 +285,19 @@ def measure(
     frames = None if lengths is None else lengths.numpy()
     return evaluate_attack(
         AttackCodes(
-            query=victim.query.codes[rows],
+            query=victim.query.codes[drawn.rows],
             attacked=attacked.codes,
             target=PackedCodes.from_logits(attacked.target_codes),
             attacked_float=attacked.codes_float,
             after_codec=after_codec,
         ),
         victim.database.labelled,
-        query_labels=victim.query.labels[rows],
+        query_labels=victim.query.labels[drawn.rows],
         target_labels=attacked.target_labels,
         options=protocol.measures(),
         perceptibility=compare_pixels(clean, attacked.images8, frames),
         perceptibility_float=compare_pixels(clean, attacked.images, frames),
-        exclusion=left_out,
+        exclusion=drawn.left_out,
     )
 
 

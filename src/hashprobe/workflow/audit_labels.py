@@ -1,5 +1,6 @@
 """The goal `show` of an audit: queries are steered to the results of another label."""
 
+import numpy as np
 import torch
 
 from hashprobe.attacks.registry import AttackSpec
@@ -27,11 +28,8 @@ def steered(subject: Subject, attacker: Attacker, eps: float) -> Evaluation:
     Raises:
         HashprobeError: no other label has enough items.
     """
-    import numpy as np
-
-    assert subject.labels is not None
-    own, held = subject.labels
-    database = Codes(subject.database, held)
+    own = subject.labels
+    database = Codes(subject.database, subject.item_labels)
     goal = targets(database, avoid=own, seed=attacker.seed)
     spec = AttackSpec.of("bit-margin", attacker.options, budget=Budget(eps), seed=attacker.seed)
     data = np.zeros((len(subject), bytes_of(subject.victim.bits)), np.uint8)

@@ -62,8 +62,10 @@ class Subject:
     """Ids of the database items."""
     sources: Sources
     """Which queries and items show the same picture."""
-    labels: tuple[Labels, Labels] | None = None
-    """Labels of queries and items, multi-hot; None where they are not known."""
+    labels: Labels | None = None
+    """Labels of the queries, multi-hot; None where they, or those of the items, are not known."""
+    item_labels: Labels | None = None
+    """The same of the items."""
     label_names: tuple[str, ...] = ()
     own_database: bool = False
     """Whether the database holds the queries themselves, since no other was given."""

@@ -1,6 +1,7 @@
 """One HTML page about a run."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.evaluation.measure_options import MeasureOptions
+from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.measures import score_average_precision
 from hashprobe.evaluation.ranking import Ranking
 from hashprobe.progress import Progress, Silent
@@ -107,38 +109,54 @@ def report_run(
     if exclude_voters or exclude_training:
         attacks = without(attacks, victim, exclude_voters, exclude_training)
     shown = choose(attacks, attack, path)
-    pr, precision = curves([f for f in attacks if comparable(f, shown)], database)
     with progress.bar("searching for the examples") as tick:
         pictures = make_examples(shown, examples, data, hasher, database)
         tick(1, 1)
-    protocol = shown.record.protocol or {}
-    options = measures_of(shown)
-    training = None
-    if protocol.get("exclude_training"):
-        training = Exclusion(training=training_items(data, database.positions))
-    ranking = Ranking(
-        query.codes, database.codes, query.labels, database.labels, exclusion=training
+    page = page_of(victim, card, attacks, shown)
+    page = replace(
+        page,
+        examples=pictures,
+        choice=choice(len(pictures), card.contract.frames) if pictures else "",
+        commands=commands or tuple(commands_of(path, run, attacks)),
+        notes=notes,
     )
-    page = ReportData(
+    write_report(page, where)
+    return where
+
+
+def page_of(
+    victim: EncodedRun, card: ModelCard, attacks: list[Finished], shown: Finished
+) -> ReportData:
+    """The page of a run without its pictures: facts, table, and the curves of one attack's like."""
+    run, data, database = victim.run, victim.data, victim.database
+    pr, precision = curves([f for f in attacks if comparable(f, shown)], database)
+    return ReportData(
         title=f"hashprobe: {card.backbone} on {data.name}, {card.bits} bits",
         facts=facts(card, data),
         bits=card.bits,
-        clean=score_average_precision("MAP", ranking, options),
+        clean=clean_map(victim, shown),
         findings=tuple(str(finding) for finding in data.findings if not finding.harmless),
         rows=tuple(table(attacks)),
         pr_curves=pr,
         precision_curves=precision,
-        examples=pictures,
-        choice=choice(len(pictures), card.contract.frames) if pictures else "",
-        commands=commands or tuple(commands_of(path, run, attacks)),
         environment=environment_facts(read_record(run.path / "environment.json", Environment)),
         by_design=tuple(str(finding) for finding in data.findings if finding.harmless),
-        notes=notes,
         version=run.version,
         created=run.created,
     )
-    write_report(page, where)
-    return where
+
+
+def clean_map(victim: EncodedRun, shown: Finished) -> Measurement:
+    """MAP of all encoded queries, measured as an attack was."""
+    query, database = victim.query, victim.database
+    protocol = shown.record.protocol or {}
+    training = None
+    if protocol.get("exclude_training"):
+        training = Exclusion(training=training_items(victim.data, database.positions))
+    ranking = Ranking(
+        query.codes, database.codes, query.labels, database.labels, exclusion=training
+    )
+    return score_average_precision("MAP", ranking, measures_of(shown))
 
 
 def without(
