@@ -138,7 +138,9 @@ def test_a_database_of_stored_codes_with_groups(folder, pictures, tmp_path):
     database = victim.encode(pictures).packed
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     rows = [int(name[2:4]) for name in names]
-    np.savez(tmp_path / "codes.npz", codes=database[np.array(rows)].data, bits=BITS, ids=np.array(names))
+    np.savez(
+        tmp_path / "codes.npz", codes=database[np.array(rows)].data, bits=BITS, ids=np.array(names)
+    )
     table = tmp_path / "items.csv"
     lines = [f"{name},{place // 2},{name[0]}" for place, name in enumerate(names)]
     table.write_text("id,group,label\n" + "\n".join(lines) + "\n")
@@ -218,8 +220,13 @@ def test_limits(done):
             result.exceeded([limit])
 
 
-@pytest.mark.parametrize("text", ["", "evasion", "evasion@10", "evasion@x=0.1", "up@3=0.1",
-                                  "evasion@10=1.5", "evasion@10=0.1.2", "evasion@-1=0.5"])  # fmt: skip
+NO_LIMITS = (
+    "", "evasion", "evasion@10", "evasion@x=0.1", "up@3=0.1", "evasion@10=1.5", "evasion@10=0.1.2",
+    "evasion@-1=0.5",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_LIMITS)
 def test_a_limit_of_another_form(text):
     with pytest.raises(HashprobeError, match="MEASURE@RADIUS=RATE"):
         Limit.read(text)

@@ -131,6 +131,17 @@ class AuditResult:
     """What an adversary can do to a victim and its database, and what helps.
 
     Print it for the verdict; `.report(path)` writes the page, `.to_json()` gives the record.
+
+    Example:
+        >>> import torch
+        >>> from hashprobe.victims import Victim
+        >>> from hashprobe.workflow import audit
+        >>> generator = torch.manual_seed(0)
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 16))
+        >>> done = audit(Victim(net, bits=16, size=8), torch.rand(12, 3, 8, 8), radius=2,
+        ...              eps=(64 / 255,), exact=False, edits=False)
+        >>> done.match.value, done.exceeded([])
+        (1.0, [])
     """
 
     options: AuditOptions

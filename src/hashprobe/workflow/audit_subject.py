@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from hashprobe.codes.labelled import Codes
@@ -64,7 +65,7 @@ class Subject:
     """Which queries and items show the same picture."""
     labels: Labels | None = None
     """Labels of the queries, multi-hot; None where they, or those of the items, are not known."""
-    item_labels: Labels | None = None
+    item_labels: Bool[np.ndarray, "d c"] | None = None
     """The same of the items."""
     label_names: tuple[str, ...] = ()
     own_database: bool = False
@@ -263,7 +264,7 @@ def encode_split(victim: Hasher, split: Split, runtime: Runtime) -> tuple[Packed
 def sources_of(
     table: ItemTable | None, names: Sequence[str], items: Sequence[str], paths: bool
 ) -> Sources:
-    """Which queries and items show one picture: by the table's groups, by equal paths, or unknown."""
+    """Which queries and items show one picture: by a table's groups, by equal paths, or unknown."""
     if table is not None and table.groups is not None:
         group = dict(zip(table.ids, table.groups, strict=True))
         return Sources.of(
