@@ -97,6 +97,8 @@ class AuditFlags:
     """white: the adversary has the network; query: it sees the answers of the search alone."""
     query_budget: int = 5000
     """Searches that an adversary with query access may make for a picture."""
+    distances: bool = True
+    """The answers of a search hold distances; --no-distances: only ids in their order."""
     examples: int = 4
     """Attacked pictures on the page."""
 

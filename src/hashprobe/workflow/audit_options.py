@@ -61,6 +61,8 @@ class AuditOptions:
     """`white`: the adversary has the network; `query`: it sees the answers of the search alone."""
     query_budget: int = 5000
     """Searches that an adversary with query access may make for a picture."""
+    distances: bool = True
+    """Whether the answers of a search hold distances, or only ids in their order."""
     examples: int = 4
     """Attacked pictures on the page."""
 

@@ -1,11 +1,12 @@
 """What adversaries want of a search that matches within a radius: one plan a goal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Int32, Int64
 
 from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.search import Search
 from hashprobe.codes.packed import PackedCodes, hamming, paired_hamming
 from hashprobe.data.queries import seed_of
 from hashprobe.errors import HashprobeError
@@ -66,7 +67,10 @@ def evade(subject: Subject, radius: int) -> Plan:
         gone: Bool[np.ndarray, " n"] = nearest_own(subject, codes, rows[places]) > radius
         return gone
 
-    return Plan("evade", rows, Goal.evade(stored, radius), met)
+    goal = Goal.evade(stored, radius)
+    items = padded([subject.own[row] for row in rows.tolist()])
+    goal = replace(goal, search=Search(subject.database, items, radius, "leave"))
+    return Plan("evade", rows, goal, met)
 
 
 def collide(subject: Subject, radius: int, seed: int, item: str | None) -> Plan:
@@ -96,8 +100,18 @@ def collide(subject: Subject, radius: int, seed: int, item: str | None) -> Plan:
         there: Bool[np.ndarray, " n"] = paired_hamming(given, aims[places]) <= radius
         return there
 
-    goal = Goal.collide(aims.signs(), radius, members=chosen[rows, None].astype(np.int64))
+    members = chosen[rows, None].astype(np.int64)
+    search = Search(subject.database, members, radius, "enter")
+    goal = Goal.collide(aims.signs(), radius, members=members, search=search)
     return Plan("collide", rows, goal, met)
+
+
+def padded(sets: list[np.ndarray]) -> Int64[np.ndarray, "q m"]:
+    """Sets of positions as rows, with -1 where a set has no more."""
+    items = np.full((len(sets), max(map(len, sets))), -1, np.int64)
+    for row, positions in zip(items, sets, strict=True):
+        row[: len(positions)] = positions
+    return items
 
 
 def random_other(subject: Subject, row: int, seed: int) -> int:
@@ -129,10 +143,12 @@ def enter(subject: Subject, radius: int, listed: BlockList) -> Plan:
     rows = np.flatnonzero(distances.min(1) > radius)
     if not len(rows):
         raise HashprobeError(f"every query lies within radius {radius} of {listed.name} already")
-    aims = listed.codes[distances[rows].argmin(1)]
+    nearest = np.argsort(distances[rows], axis=1, kind="stable")
+    aims = listed.codes[nearest[:, 0]]
 
     def met(given: PackedCodes, places: np.ndarray) -> Bool[np.ndarray, " n"]:
         there: Bool[np.ndarray, " n"] = hamming(given, listed.codes).min(1) <= radius
         return there
 
-    return Plan("enter", rows, Goal.collide(aims.signs(), radius), met)
+    search = Search(listed.codes, nearest[:, :MEMBERS].astype(np.int64), radius, "enter")
+    return Plan("enter", rows, Goal.collide(aims.signs(), radius, search=search), met)
