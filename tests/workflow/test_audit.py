@@ -316,3 +316,28 @@ def test_markup_in_names_stays_text(pictures, tmp_path):
 def test_options_by_name_or_as_one(pictures):
     with pytest.raises(HashprobeError, match="not both"):
         hp.audit(make_victim(), pictures[:4], options=AuditOptions(), radius=3)
+
+
+def test_query_access_sees_answers_alone(pictures):
+    """No gradient is taken, and no picture asks more than its searches."""
+    victim = make_victim()
+
+    class Blind(torch.nn.Module):
+        def forward(self, images):
+            assert not images.requires_grad
+            return victim(images)
+
+    found = hp.audit(
+        hp.Victim(Blind(), bits=BITS, size=SIDE),
+        pictures[:6],
+        radius=4,
+        eps=(32 / 255,),
+        access="query",
+        query_budget=60,
+        exact=False,
+        edits=False,
+    )
+    evade = found.goal("evade")
+    assert evade.rates[0][1].value > 0
+    assert evade.passes <= 6 * (60 + 4)
+    assert "query access" in render_audit(found)

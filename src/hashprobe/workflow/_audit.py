@@ -373,11 +373,9 @@ class Work:
     def attacker(self, subject: Subject, place: str = "") -> Attacker:
         """Who attacks a subject through its victim, and keeps what is finished in a folder."""
         asked = self.options
-        known = (
-            {"steps": asked.steps}
-            if asked.access == "white"
-            else {"query_budget": asked.query_budget, "distances": asked.distances}
-        )
+        known: dict[str, Any] = {"steps": asked.steps}
+        if asked.access == "query":
+            known = {"query_budget": asked.query_budget, "distances": asked.distances}
         options = attack_named(ATTACK_OF[asked.access]).options(**known)
         folder = None if self.folder is None else self.folder / "attacks" / place
         return Attacker(
