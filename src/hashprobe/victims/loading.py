@@ -198,7 +198,7 @@ def torch_logs_off() -> Iterator[None]:
 
 def exported_size(network: Any) -> int | None:
     """Height and width that a program of torch.export was made for; None for other networks."""
-    nodes = getattr(getattr(network, "graph", None), "nodes", ())
+    nodes = network.graph.nodes if isinstance(network, torch.fx.GraphModule) else ()
     shapes: list[Any] = [
         getattr(n.meta.get("val"), "shape", ()) for n in nodes if n.op == "placeholder"
     ]

@@ -135,6 +135,13 @@ def check_stored(
 
     Raises:
         HashprobeError: files that cannot be read, or that do not fit each other.
+
+    Example:
+        >>> from hashprobe.victims import ImageHasher
+        >>> check_stored(ImageHasher("small", 8), Path("codes.csv"), Path("photos"))
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: codes.csv is no file of codes: accepted are .npz ...
     """
     stored = (convention or BitConvention()).read(read_stored(codes, victim.bits))
     names = None if ids is None else read_ids(ids)
