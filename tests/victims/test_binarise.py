@@ -1,5 +1,7 @@
 """Bits of embeddings against their definitions; fitted ones against what they are fitted for."""
 
+import textwrap
+
 import numpy as np
 import pytest
 import torch
@@ -148,6 +150,22 @@ def test_load_victim_takes_a_binariser(floats, pixels, tmp_path):
         Embedding(loaded, fitted)
     assert hp.load_victim(tmp_path / "net.ts", size=4, binarise="median", zero_bit=0).zero_bit == 0
     assert isinstance(hp.load_victim(tmp_path / "net.ts", size=4, binarise="sign"), hp.Victim)
+
+
+def test_a_victim_that_knows_its_input_takes_a_binariser(floats, tmp_path, monkeypatch):
+    code = """
+        import hashprobe, torch
+
+        def make():
+            return hashprobe.Victim(torch.nn.Flatten(), bits=48, size=4)
+    """
+    (tmp_path / "factory_of_floats.py").write_text(textwrap.dedent(code))
+    monkeypatch.syspath_prepend(tmp_path)
+    fit_binariser(floats, "itq", K).save(tmp_path / "itq.npz")
+    loaded = hp.load_victim("factory_of_floats:make", binarise=tmp_path / "itq.npz")
+    assert (loaded.bits, loaded.training, loaded.victim.training) == (K, False, False)
+    with pytest.raises(HashprobeError, match="knows its own contract: leave out size"):
+        hp.load_victim("factory_of_floats:make", size=4)
 
 
 @pytest.mark.parametrize(

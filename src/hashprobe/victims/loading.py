@@ -96,11 +96,11 @@ def without_backbone(options: VictimOptions, source: str) -> VictimOptions:
 
 
 def knowing(victim: Hasher, options: VictimOptions, source: str) -> Hasher:
-    """A victim that knows its own contract; options are refused."""
-    if options.said():
-        names = ", ".join(options.said())
+    """A victim that knows its own contract, after a binariser if one is given; more is refused."""
+    names = ", ".join(name for name in options.said() if name != "binarise")
+    if names:
         raise HashprobeError(f"{source} knows its own contract: leave out {names}")
-    return victim
+    return binarised(victim, options.binarise, None).eval()
 
 
 def finished(network: Any, options: VictimOptions) -> Hasher:
