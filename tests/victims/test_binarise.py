@@ -10,7 +10,7 @@ from torch import nn
 import hashprobe as hp
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import write_npz
-from hashprobe.victims.binarise import Binariser, fit_binariser
+from hashprobe.victims.binarise import Binariser, directions, fit_binariser
 from hashprobe.victims.embedding import Embedding
 
 
@@ -106,6 +106,18 @@ def test_the_rotation_of_itq_loses_least(floats):
     rotation = np.linalg.lstsq(pca.matrix, itq.matrix, rcond=None)[0]
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(K), atol=1e-4)
     assert (fit_binariser(floats, "itq", K).matrix == itq.matrix).all()
+
+
+def test_itq_against_a_naive_loop(floats):
+    """Signs and the best rotation to them, in turns, by the solver of scipy."""
+    from scipy.linalg import orthogonal_procrustes
+
+    projected = fit_binariser(floats, "pca", K)(floats)
+    rotation = directions(K, K, np.random.default_rng(5))
+    for _ in range(50):
+        rotation = orthogonal_procrustes(projected, np.where(projected @ rotation >= 0, 1, -1))[0]
+    own = fit_binariser(floats, "itq", K, seed=5)(floats)
+    np.testing.assert_allclose(own, projected @ rotation, atol=1e-3)
 
 
 def test_random_directions_are_orthogonal_as_far_as_they_can_be(floats):

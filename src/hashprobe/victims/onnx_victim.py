@@ -191,8 +191,7 @@ class Converted(nn.Module):
                     model = convertible(file, size, layout, freed=freed)
                     self.network = broadcasting(onnx2torch.convert(model)).eval()
                 self.check(shape)
-                if not self.single:
-                    return
+                return
             except Exception as error:  # a converter raises whatever it trips over
                 if not freed or file.batch is None:
                     raise NotConvertible(first_line(error)) from error
