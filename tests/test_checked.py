@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import hashprobe as hp
-from hashprobe import attacks, codes, evaluation, optim, victims
+from hashprobe import attacks, codes, evaluation, optim, victims, workflow
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 
@@ -615,6 +615,49 @@ def entries():
             "data": {},
             "hidden": 0,
         },
+    )
+    yield (
+        "VictimOptions",
+        victims.VictimOptions,
+        {
+            "bits": 8,
+            "size": 8,
+            "mean": 0.5,
+            "std": 0.5,
+            "range": "0..1",
+            "bgr": True,
+            "layout": "nhwc",
+            "fit": "shorter",
+            "resize_to": 9,
+            "filter": "box",
+            "frames": 0,
+            "output": 0,
+            "activation": "none",
+            "zero_bit": 0,
+            "backbone": None,
+            "binarise": "sign",
+        },
+    )
+    binariser = victims.Binariser(mean=np.zeros(12))
+    yield (
+        "Binariser",
+        victims.Binariser,
+        {"mean": np.zeros(3), "matrix": np.ones((3, 2)), "thresholds": np.zeros(2), "zero_bit": 0},
+    )
+    yield (
+        "fit_binariser",
+        victims.fit_binariser,
+        {"features": np.eye(9), "method": "itq", "bits": 4, "seed": 0, "zero_bit": 1},
+    )
+    yield (
+        "Embedding",
+        victims.Embedding,
+        {"victim": victim, "binariser": binariser, "zero_bit": 1},
+    )
+    yield (
+        "check_codes",
+        workflow.check_codes,
+        {"victim": victim, "stored": packed[:4], "pictures": list(g["queries8"].pixels[:4])},
     )
     yield "ImageHasher", victims.ImageHasher, sized
     yield "VideoHasher", victims.VideoHasher, {**sized, "frames": 4, "hidden": 4, "chunk": 2}

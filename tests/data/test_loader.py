@@ -47,6 +47,46 @@ def test_the_filter_of_the_contract_is_the_one_that_pillow_calls_so(picture, nam
     assert max(differences.values()) > 5
 
 
+@pytest.mark.parametrize("name", ["lanczos", "box"])
+def test_filters_that_pillow_alone_has_are_pillows(picture, name):
+    pixels = picture(4, 40, 24)
+    method = {"lanczos": Image.Resampling.LANCZOS, "box": Image.Resampling.BOX}[name]
+    expected = np.asarray(Image.fromarray(pixels).resize((10, 10), method))
+    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    contract = InputContract(size=10, filter=name)
+    assert (fit_image(image, contract).permute(1, 2, 0).numpy() == expected).all()
+    clip = torch.stack([image, 255 - image])
+    frames = fit_image(clip, contract)
+    assert torch.equal(frames[0], fit_image(image, contract)) and frames.shape == (2, 3, 10, 10)
+
+
+@pytest.mark.parametrize("name", ["bilinear", "lanczos"])
+@pytest.mark.parametrize("shape", [(31, 20), (20, 31), (20, 400), (12, 12)])
+def test_padding_keeps_the_whole_picture_between_black_borders(name, shape):
+    image = torch.full((3, *shape), 200, dtype=torch.uint8)
+    padded = fit_image(image, InputContract(size=12, filter=name, fit="pad"))
+    assert padded.shape == (3, 12, 12)
+    short = max(1, round(12 * min(shape) / max(shape)))
+    first = (12 - short) // 2
+    lit = padded[0] == 200
+    rows, columns = lit.any(1).nonzero().flatten(), lit.any(0).nonzero().flatten()
+    tall = (rows, columns) if shape[0] >= shape[1] else (columns, rows)
+    assert tall[0].tolist() == list(range(12))
+    assert tall[1].tolist() == list(range(first, first + short))
+    assert set(padded.unique().tolist()) <= {0, 200}
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+def test_the_centre_of_a_larger_resize_is_cut_out(picture, fit):
+    image = torch.from_numpy(picture(4, 40, 24)).permute(2, 0, 1)
+    larger = fit_image(image, InputContract(size=14, fit=fit))
+    cut = fit_image(image, InputContract(size=10, fit=fit, resize_to=14))
+    assert torch.equal(cut, larger[:, 2:12, 2:12])
+    # A picture of the size itself is resized, too.
+    whole = fit_image(larger[:, :10, :10], InputContract(size=10, fit=fit, resize_to=14))
+    assert not torch.equal(whole, larger[:, :10, :10])
+
+
 def test_nearest_invents_no_values(picture):
     image = torch.from_numpy(picture(4, 40, 24)).permute(2, 0, 1)
     fitted = fit_image(image, InputContract(size=10, filter="nearest"))

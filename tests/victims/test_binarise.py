@@ -1,5 +1,7 @@
 """Bits of embeddings against their definitions; fitted ones against what they are fitted for."""
 
+import textwrap
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 import hashprobe as hp
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import write_npz
-from hashprobe.victims.binarise import Binariser, fit_binariser
+from hashprobe.victims.binarise import Binariser, directions, fit_binariser
 from hashprobe.victims.embedding import Embedding
 
 
@@ -106,6 +108,18 @@ def test_the_rotation_of_itq_loses_least(floats):
     assert (fit_binariser(floats, "itq", K).matrix == itq.matrix).all()
 
 
+def test_itq_against_a_naive_loop(floats):
+    """Signs and the best rotation to them, in turns, by the solver of scipy."""
+    from scipy.linalg import orthogonal_procrustes
+
+    projected = fit_binariser(floats, "pca", K)(floats)
+    rotation = directions(K, K, np.random.default_rng(5))
+    for _ in range(50):
+        rotation = orthogonal_procrustes(projected, np.where(projected @ rotation >= 0, 1, -1))[0]
+    own = fit_binariser(floats, "itq", K, seed=5)(floats)
+    np.testing.assert_allclose(own, projected @ rotation, atol=1e-3)
+
+
 def test_random_directions_are_orthogonal_as_far_as_they_can_be(floats):
     few = fit_binariser(floats, "random", K, seed=3).matrix
     np.testing.assert_allclose(few.T @ few, np.eye(K), atol=1e-5)
@@ -148,6 +162,22 @@ def test_load_victim_takes_a_binariser(floats, pixels, tmp_path):
         Embedding(loaded, fitted)
     assert hp.load_victim(tmp_path / "net.ts", size=4, binarise="median", zero_bit=0).zero_bit == 0
     assert isinstance(hp.load_victim(tmp_path / "net.ts", size=4, binarise="sign"), hp.Victim)
+
+
+def test_a_victim_that_knows_its_input_takes_a_binariser(floats, tmp_path, monkeypatch):
+    code = """
+        import hashprobe, torch
+
+        def make():
+            return hashprobe.Victim(torch.nn.Flatten(), bits=48, size=4)
+    """
+    (tmp_path / "factory_of_floats.py").write_text(textwrap.dedent(code))
+    monkeypatch.syspath_prepend(tmp_path)
+    fit_binariser(floats, "itq", K).save(tmp_path / "itq.npz")
+    loaded = hp.load_victim("factory_of_floats:make", binarise=tmp_path / "itq.npz")
+    assert (loaded.bits, loaded.training, loaded.victim.training) == (K, False, False)
+    with pytest.raises(HashprobeError, match="knows its own contract: leave out size"):
+        hp.load_victim("factory_of_floats:make", size=4)
 
 
 @pytest.mark.parametrize(

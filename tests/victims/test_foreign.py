@@ -136,6 +136,7 @@ def test_unknown_options_are_refused():
         hp.Victim(nn.Flatten(), bits=4, backbone="resnet18")
     with pytest.raises(HashprobeError, match="load_victim has no option 'colour'"):
         hp.load_victim("net.pt2", colour="bgr")
+    assert options_of({"resize-to": 36}).over(VictimOptions(size=32)).contract().resize_to == 36
     assert options_of({"resize-to": 300, "resize": "shorter"}).contract().fit == "crop"
 
 

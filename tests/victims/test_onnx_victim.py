@@ -109,12 +109,60 @@ def test_same_pads_against_the_definition():
 def test_a_shape_of_one_picture_inside_the_graph(save, pixels):
     reshape = helper.make_node("Reshape", ["pooled", "shape"], ["flat"], name="flat")
     nodes = [*body()[:3], reshape, *body()[4:]]
-    values = weights() | {"shape": np.array([1, WIDTH], np.int64)}
+    # In a row and back, the number of pictures is not to be seen in the shapes.
+    row = helper.make_node("Reshape", ["x", "row"], ["r"], name="row")
+    back = helper.make_node("Reshape", ["r", "back"], ["t"], name="back")
+    nodes = [row, back, *body("t")[:3], *nodes[3:]]
+    values = weights() | {
+        "shape": np.array([1, WIDTH], np.int64),
+        "row": np.array([3 * SIZE**2], np.int64),
+        "back": np.array([1, 3, SIZE, SIZE], np.int64),
+    }
     model = graph(nodes, values, [value("x", [1, 3, SIZE, SIZE])], [value("y", [1, BITS])])
     victim = hp.load_victim(save(model))
     assert "one picture at a time" in victim.notes[0]
     torch.testing.assert_close(victim(pixels), by_torch(pixels, weights()))
     assert victim.difference(pixels) < 1e-5
+
+
+def modern(approximate, batch):
+    """Operators that are newer than the converter's, each in a form that it does not know."""
+    make = helper.make_node
+    nodes = [
+        make("Conv", ["x", "kernel"], ["a"], auto_pad="SAME_UPPER", strides=[2, 2], name="conv"),
+        make("Gelu", ["a"], ["b"], approximate=approximate, name="gelu"),
+        make("Pad", ["b", "pads", "", "axes"], ["c"], name="pad"),
+        make("Split", ["c"], ["d", "e"], axis=1, num_outputs=2, name="split"),
+        make("Concat", ["e", "d"], ["f"], axis=1, name="concat"),
+        make("ReduceMean", ["f", "sides"], ["g"], keepdims=0, name="mean"),
+        make("LayerNormalization", ["g", "scale", "bias"], ["h"], epsilon=1e-3, name="norm"),
+        make("Reshape", ["h", "shape"], ["i"], allowzero=1, name="reshape"),
+        make("MatMul", ["i", "head"], ["y"], name="head"),
+    ]
+    values = weights() | {
+        "pads": np.array([0, 1, 2, 0], np.int64),
+        "axes": np.array([-1, 2], np.int64),
+        "sides": np.array([2, 3], np.int64),
+        "scale": np.arange(1, WIDTH + 1, dtype=np.float32),
+        "bias": np.full(WIDTH, 0.5, np.float32),
+        "shape": np.array([batch if batch == 1 else -1, WIDTH], np.int64),
+    }
+    held = [numpy_helper.from_array(each, name) for name, each in values.items()]
+    inputs, outputs = [value("x", [batch, 3, SIZE, SIZE])], [value("y", None)]
+    made = helper.make_graph(nodes, "g", inputs, outputs, held)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize("batch", ["n", 1])
+def test_newer_operators_are_said_in_older_ones(approximate, batch, save, pixels):
+    """As onnxruntime computes the file itself; a shape of one picture holds for several, too."""
+    victim = hp.load_victim(save(modern(approximate, batch)))
+    assert not victim.query_only and not victim.network.single
+    assert victim.difference(pixels) < 1e-5
+    leaf = pixels.clone().requires_grad_()
+    victim(leaf).square().sum().backward()
+    assert leaf.grad.any()
 
 
 def test_channels_last_and_blue_first(save, pixels):

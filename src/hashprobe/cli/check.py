@@ -1,5 +1,6 @@
 """hashprobe check"""
 
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,9 +30,9 @@ class StoredFlags:
 def check(
     *,
     victim: str,
-    database: Path,
+    database: str,
     pictures: Path,
-    ids: Path | None = None,
+    items: Path | None = None,
     network: Annotated[VictimFlags, FLAT] = VictimFlags(),
     stored: Annotated[StoredFlags, FLAT] = StoredFlags(),
     json_: Json = False,
@@ -47,31 +48,30 @@ def check(
         The network: a .pt2, TorchScript or .onnx file, weights with --backbone, package:factory, or
         a run folder.
     database
-        The stored codes: an .npz of hashprobe, or an .npy of packed bytes or of -1 and +1.
+        The stored codes: .npy, .npz, a binary index of faiss, a CSV or JSONL file of hexadecimal
+        hashes, or postgresql://USER@HOST/DATABASE/TABLE?codes=COLUMN&id=COLUMN.
     pictures
-        The folder of the pictures that they are of.
-    ids
-        A text file with the path of a picture a line, one a code; by default codes are in the order
-        of the sorted paths.
+        A folder with pictures of the database. A code's path, or its id, names its picture: the end
+        of the path, or the name of the file. Codes without ids are in the order of sorted paths.
+    items
+        A CSV file of ids and paths, where ids name no pictures.
     json_
         Print one JSON object and nothing else: pictures, bits, differing, flags, candidates.
     """
     from hashprobe.cli.terminal import Terminal
     from hashprobe.codes.convention import BitConvention
-    from hashprobe.types import Runtime
+    from hashprobe.codes.readers.registry import read_codes
+    from hashprobe.data.picture_folder import picture_folder
     from hashprobe.victims.loading import load_victim
-    from hashprobe.workflow.stored_codes import check_stored
+    from hashprobe.workflow.stored_codes import check_stored, with_paths
 
     known = asdict(stored)
     convention = BitConvention(known.pop("bit_order"), **known)
-    found = check_stored(
-        load_victim(victim, network.options()),
-        database,
-        pictures,
-        ids=ids,
-        convention=convention,
-        runtime=Runtime(progress=Terminal()),
-    )
+    opened = load_victim(victim, network.options())
+    codes = with_paths(read_codes(os.path.expanduser(database), opened.bits), items)
+    folder = picture_folder(pictures)
+    Terminal().log(f"{codes}, {len(folder):,} pictures")
+    found = check_stored(opened, codes, folder, convention=convention)
     if json_:
         print_json(found.to_json())
     else:

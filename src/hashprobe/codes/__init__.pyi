@@ -1,3 +1,4 @@
+from .convention import BitConvention as BitConvention
 from .index.base import Index as Index
 from .index.fake import FakeIndex as FakeIndex
 from .index.flat import FlatIndex as FlatIndex

@@ -38,6 +38,7 @@ from .loader import decode as decode
 from .loader import fit_image as fit_image
 from .loader import stream as stream
 from .openset import hold_back as hold_back
+from .picture_folder import picture_folder as picture_folder
 from .queries import Queries as Queries
 from .retrieval import RetrievalData as RetrievalData
 from .retrieval import one_hot as one_hot

@@ -1,6 +1,8 @@
 from .agreement import agreement as agreement
 from .backbones import backbone_names as backbone_names
 from .base import Hasher as Hasher
+from .binarise import Binariser as Binariser
+from .binarise import fit_binariser as fit_binariser
 from .checkpoint import AnyHasher as AnyHasher
 from .checkpoint import ModelCard as ModelCard
 from .checkpoint import load_checkpoint as load_checkpoint
@@ -11,9 +13,11 @@ from .clip import VideoHasher as VideoHasher
 from .clip import clip_features as clip_features
 from .clip3d import Conv3dHasher as Conv3dHasher
 from .clip3d import clip_hasher as clip_hasher
+from .embedding import Embedding as Embedding
 from .encoding import encode as encode
 from .encoding import encode_both as encode_both
 from .features import hash_layer_input as hash_layer_input
+from .foreign import VictimOptions as VictimOptions
 from .image import ImageHasher as ImageHasher
 from .loading import load_victim as load_victim
 from .perceptual._ahash import AHash as AHash

@@ -108,7 +108,7 @@ STEPS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 """What is done to floats, in this order."""
 
 
-def binarised(victim: Victim, binarise: str | Path | None, zero_bit: int | None) -> Hasher:
+def binarised(victim: Hasher, binarise: str | Path | None, zero_bit: int | None) -> Hasher:
     """A victim of floats with what its options say of bits.
 
     Args:

@@ -86,7 +86,8 @@ class VictimOptions:
     file of `hashprobe fit-binariser`."""
 
     def __post_init__(self) -> None:
-        self.contract()  # refuses what no network can expect
+        # Refuses what no network can expect; a size that was not said may still come.
+        self.at(self.size or self.resize_to or SIZE)
 
     def said(self) -> dict[str, Any]:
         """What was said, by name.
@@ -120,6 +121,10 @@ class VictimOptions:
             >>> VictimOptions(range="-1..1").contract().mean
             (0.5, 0.5, 0.5)
         """
+        return self.at(SIZE if self.size is None else self.size)
+
+    def at(self, size: int) -> InputContract:
+        """The contract at a size."""
         scale, offset = SPANS[self.range or "0..1"]
         mean = per_channel(0.0 if self.mean is None else self.mean, "mean")
         std = per_channel(1.0 if self.std is None else self.std, "std")
@@ -132,7 +137,7 @@ class VictimOptions:
         first, second, third = ((m - offset) / scale for m in mean)
         red, green, blue = (s / scale for s in std)
         return InputContract(
-            SIZE if self.size is None else self.size,
+            size,
             (first, second, third),
             (red, green, blue),
             self.filter or "bilinear",

@@ -96,11 +96,11 @@ def without_backbone(options: VictimOptions, source: str) -> VictimOptions:
 
 
 def knowing(victim: Hasher, options: VictimOptions, source: str) -> Hasher:
-    """A victim that knows its own contract; options are refused."""
-    if options.said():
-        names = ", ".join(options.said())
+    """A victim that knows its own contract, after a binariser if one is given; more is refused."""
+    names = ", ".join(name for name in options.said() if name != "binarise")
+    if names:
         raise HashprobeError(f"{source} knows its own contract: leave out {names}")
-    return victim
+    return binarised(victim, options.binarise, None).eval()
 
 
 def finished(network: Any, options: VictimOptions) -> Hasher:
@@ -198,7 +198,7 @@ def torch_logs_off() -> Iterator[None]:
 
 def exported_size(network: Any) -> int | None:
     """Height and width that a program of torch.export was made for; None for other networks."""
-    nodes = getattr(getattr(network, "graph", None), "nodes", ())
+    nodes = network.graph.nodes if isinstance(network, torch.fx.GraphModule) else ()
     shapes: list[Any] = [
         getattr(n.meta.get("val"), "shape", ()) for n in nodes if n.op == "placeholder"
     ]

@@ -6,6 +6,7 @@ import numpy as np
 
 from hashprobe.types import Layout
 from hashprobe.victims.onnx_file import OnnxFile, inferred, shape_of
+from hashprobe.victims.onnx_opset import lower_opset
 
 
 PADDED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool")
@@ -14,13 +15,15 @@ HALF, FULL = 10, 1
 """Numbers of ONNX for float16 and float32."""
 
 
-def convertible(file: OnnxFile, size: int, layout: Layout) -> Any:
+def convertible(file: OnnxFile, size: int, layout: Layout, *, freed: bool = False) -> Any:
     """A copy of a graph, at one size of pictures, that says the same in simpler terms.
 
     Args:
         file: the graph.
         size: height and width of the pictures.
         layout: where their channels stand.
+        freed: whether shapes that the graph holds for its own number of pictures are rewritten for
+            any number, as far as that can be told.
 
     Returns:
         A ModelProto.
@@ -31,6 +34,9 @@ def convertible(file: OnnxFile, size: int, layout: Layout) -> Any:
     constants_as_weights(model.graph)
     if file.dtype == "float16":
         widen(model.graph)
+    lower_opset(model)
+    if freed and file.batch is not None:
+        free_batch(model, file.batch)
     explicit_pads(model)
     return model
 
@@ -88,6 +94,25 @@ def widen(graph: Any) -> None:
         if tensor.data_type == HALF:
             wide = numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
+
+
+def free_batch(model: Any, batch: int) -> None:
+    """Reshapes to shapes that begin with the number of pictures as reshapes of any number."""
+    from onnx import numpy_helper
+
+    shapes = inferred(model)
+    held = {each.name: each for each in model.graph.initializer}
+    for number, node in enumerate(model.graph.node):
+        if node.op_type != "Reshape" or node.input[1] not in held:
+            continue
+        shape = numpy_helper.to_array(held[node.input[1]]).copy()
+        given = shape_of(shapes.get(node.input[0]))
+        if not shape.size or shape[0] != batch or given[:1] != [batch]:
+            continue
+        shape[0] = 0 if -1 in shape else -1
+        name = f"{node.input[1]}_any_{number}"
+        model.graph.initializer.append(numpy_helper.from_array(shape, name))
+        node.input[1] = name
 
 
 def explicit_pads(model: Any) -> None:

@@ -1,7 +1,6 @@
 """ONNX files as victims: gradients by a converted network, or queries alone by onnxruntime."""
 
 import hashlib
-import importlib.util
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -70,16 +69,18 @@ class OnnxVictim(Victim):
             images: (N, 3, size, size) in [0, 1].
 
         Returns:
-            The largest difference of two outputs; None where one of both is missing.
-
-        Raises:
-            HashprobeError: onnxruntime fails on them.
+            The largest difference of two outputs; None where one of both is missing, or cannot
+            compute the file.
         """
-        if self.query_only or importlib.util.find_spec("onnxruntime") is None:
+        if self.query_only:
             return None
         with frozen_eval(self), torch.no_grad():
             pixels = self.normalised(images)
-            return float((self.network(pixels.clone()) - self.session(pixels)).abs().max())
+            try:
+                there = self.session(pixels)
+            except HashprobeError:
+                return None
+            return float((self.network(pixels) - there).abs().max())
 
 
 class NotConvertible(Exception):
@@ -179,26 +180,29 @@ class Converted(nn.Module):
             import onnx2torch
         except ImportError as error:
             raise missing_extra(error.name or "onnx2torch", "onnx", file.path.name) from error
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self.network = onnx2torch.convert(convertible(file, size, layout)).eval()
-        except Exception as error:  # a converter raises whatever it trips over
-            raise NotConvertible(first_line(error)) from error
         double = file.dtype == "float64"
         self.dtype = torch.float64 if double else torch.float32
-        self.single = False
-        self.check((3, size, size) if layout == "nchw" else (size, size, 3))
+        shape = (3, size, size) if layout == "nchw" else (size, size, 3)
+        # A graph for a fixed number of pictures as one for any number, and then as it is.
+        for freed in (True, False):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    model = convertible(file, size, layout, freed=freed)
+                    self.network = broadcasting(onnx2torch.convert(model)).eval()
+                self.check(shape)
+                return
+            except Exception as error:  # a converter raises whatever it trips over
+                if not freed or file.batch is None:
+                    raise NotConvertible(first_line(error)) from error
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Finds out whether pictures can go through together; refuses a network that fails."""
+        """Finds out whether pictures can go through together; fails if the network does."""
+        self.single = False
         chance = torch.Generator().manual_seed(0)
         noise = torch.rand(2, *shape, generator=chance)
         with frozen_eval(self), torch.no_grad():
-            try:
-                alone = torch.cat([self.one(noise[:1]), self.one(noise[1:])])
-            except Exception as error:
-                raise NotConvertible(first_line(error)) from error
+            alone = torch.cat([self.one(noise[:1]), self.one(noise[1:])])
             try:
                 together = self.one(noise)
                 limit = ALIKE * alone.abs().max()
@@ -220,6 +224,30 @@ class Converted(nn.Module):
         if not self.single:
             return self.one(pixels)
         return torch.cat([self.one(pixels[row : row + 1]) for row in range(len(pixels))])
+
+
+class Joining(nn.Module):
+    """Joins tensors along an axis; what there is of one picture is there of each."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """The tensors in one."""
+        count = max(len(part) if part.ndim > 1 else 0 for part in parts)
+        if self.axis and count > 1:
+            parts = tuple(p if len(p) != 1 else p.expand(count, *p.shape[1:]) for p in parts)
+        return torch.cat(parts, self.axis)
+
+
+def broadcasting(network: nn.Module) -> nn.Module:
+    """A converted network in which constants, such as the class token of a transformer, are joined
+    to each of several pictures."""
+    for name, module in list(network.named_children()):
+        if type(module).__name__ == "OnnxConcat":
+            setattr(network, name, Joining(module.axis))  # type: ignore[arg-type]
+    return network
 
 
 def flat(outputs: Tensor) -> Tensor:

@@ -4,8 +4,14 @@ from .attack_step import attack_run as attack_run
 from .audit_options import AuditOptions as AuditOptions
 from .audit_options import Limit as Limit
 from .audit_result import AuditResult as AuditResult
+from .code_check import CodeCheck as CodeCheck
+from .code_check import Remedy as Remedy
+from .code_check import check_codes as check_codes
 from .door import Outcome as Outcome
 from .encode_step import encode_run as encode_run
+from .fit_step import FitOptions as FitOptions
+from .fit_step import FittedBinariser as FittedBinariser
+from .fit_step import fit_on_pictures as fit_on_pictures
 from .network import TRAIN_PRESETS as TRAIN_PRESETS
 from .network import Network as Network
 from .protocol import Protocol as Protocol
@@ -19,4 +25,5 @@ from .run_io import Encoded as Encoded
 from .run_io import EncodedRun as EncodedRun
 from .run_io import load_codes as load_codes
 from .run_io import open_run as open_run
+from .stored_codes import check_stored as check_stored
 from .train_step import train_run as train_run

@@ -30,9 +30,11 @@ Ones: TypeAlias = Bool[np.ndarray, "_ _"]
 MOST = 20
 """Pictures that are compared at most."""
 FEW = 4
-"""Pictures on which two changes at once are tried."""
+"""Pictures on which contracts are tried first."""
 NEAR = 0.02
 """Share of bits up to which a difference is put down to decoders and rounding."""
+TRIED = 6
+"""Contracts that are tried on all pictures, of those tried on a few."""
 SHOWN = 5
 """Candidates that are kept."""
 BATCH = 10
@@ -207,27 +209,29 @@ def check_codes(victim: Hasher, stored: PackedCodes, pictures: Sequence[Any]) ->
 def search(trial: "Trial", there: Ones) -> list[Remedy]:
     """What comes nearest to the stored codes, the nearest first; each is nearer than things are."""
     base = trial.victim.contract
-    now = trial.differing(there, base)[0].differing
-    single = list(variations(base)) if trial.varies else []
-    found = [r for contract in [base, *flat(single)] for r in trial.differing(there, contract)]
+    found = trial.differing(there, base)
+    now = found[0].differing
     if trial.varies and min(each.differing for each in found) > 0:
+        single = list(variations(base))
         few = Trial(trial.victim, trial.pictures[:FEW])
-        both = [
-            each
-            for one, other in combinations(range(len(single)), 2)
-            for contract in single[one]
-            for each in [merged(base, contract, more) for more in single[other]]
-        ]
-        ranked = sorted(both, key=lambda c: min(r.differing for r in few.differing(there[:FEW], c)))
-        found += [r for contract in ranked[:SHOWN] for r in trial.differing(there, contract)]
+
+        def nearest(contracts: list[InputContract]) -> list[Remedy]:
+            """What all pictures say of the contracts that are best for a few of them."""
+            best = [min(r.differing for r in few.differing(there[:FEW], c)) for c in contracts]
+            ranked = [contracts[place] for place in np.argsort(best, kind="stable")[:TRIED]]
+            return [each for contract in ranked for each in trial.differing(there, contract)]
+
+        found += nearest([contract for group in single for contract in group])
+        if min(each.differing for each in found) > 0:
+            found += nearest(
+                [
+                    merged(base, one, other)
+                    for first, second in combinations(single, 2)
+                    for one, other in product(first, second)
+                ]
+            )
     better = [each for each in found if each.flags and each.differing < now]
-    return sorted(better, key=lambda each: (each.differing, each.changes, each.flags))
-
-
-def flat(groups: list[list[InputContract]]) -> Iterator[InputContract]:
-    """Every contract of every group."""
-    for group in groups:
-        yield from group
+    return sorted(better, key=lambda each: (each.differing, len(each.flags), each.flags))
 
 
 def variations(contract: InputContract) -> Iterator[list[InputContract]]:
@@ -244,9 +248,10 @@ def variations(contract: InputContract) -> Iterator[list[InputContract]]:
         if not (fit == "pad" and side)
         and (each := replace(contract, fit=fit, resize_to=side)) != contract
     ]
+    turned_around = (contract.mean[::-1], contract.std[::-1])
     yield [
         replace(contract, mean=mean, std=std)
-        for mean, std in NORMS
+        for mean, std in (*NORMS, turned_around)
         if not np.allclose([mean, std], [contract.mean, contract.std], atol=1e-3)
     ]
 

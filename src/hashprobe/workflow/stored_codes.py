@@ -1,6 +1,7 @@
 """Stored codes with the pictures that they are of."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,140 +10,122 @@ from torch import Tensor
 
 from hashprobe.checked import checked
 from hashprobe.codes.convention import BitConvention
-from hashprobe.codes.npz import load_codes
-from hashprobe.codes.packed import PackedCodes, as_codes
-from hashprobe.data.picture_folder import picture_folder
+from hashprobe.codes.readers.base import StoredCodes, places
+from hashprobe.data.item_table import read_table
 from hashprobe.data.sources import BadImage, Split
 from hashprobe.errors import HashprobeError
-from hashprobe.progress import Progress
-from hashprobe.storage.archive import read_array
-from hashprobe.storage.files import regular_size
 from hashprobe.text import shortened
-from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.workflow.code_check import MOST, CodeCheck, check_codes
 
 
-def read_stored(path: Path, bits: int) -> PackedCodes:
-    """Codes in a file: an .npz of `save_codes`, or an .npy of one row a code.
-
-    Args:
-        path: the file; an .npy holds packed bytes, or one entry a bit.
-        bits: K, for packed bytes.
+def with_paths(stored: StoredCodes, table: Path | None) -> StoredCodes:
+    """Codes with the paths of their pictures out of a table of ids and paths, if there is one.
 
     Raises:
-        HashprobeError: no such file, another kind of file, or codes of another length.
+        HashprobeError: the table cannot be read, lacks an id, or has no paths.
     """
-    if path.suffix == ".npz":
-        return load_codes(path)
-    if path.suffix != ".npy":
-        raise HashprobeError(
-            f"{path} is no file of codes: accepted are .npz (save_codes) and .npy, packed or -1/+1"
-        )
-    size = regular_size(path)
-    with path.open("rb") as stream:
-        array = read_array(stream, size, str(path))
-    packed = array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] == -(-bits // 8)
-    return as_codes(array, bits if packed else None)
-
-
-def read_ids(path: Path) -> list[str]:
-    """Paths of pictures in a text file, one a line; blanks at the ends are left out."""
-    regular_size(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise HashprobeError(f"{path} is no text in UTF-8") from error
-    return [line.strip() for line in lines if line.strip()]
-
-
-def some_pictures(
-    pictures: Split, ids: Sequence[str] | None, count: int
-) -> tuple[list[int], list[UInt8[Tensor, "3 h w"]]]:
-    """Rows of some codes, evenly spread, and the pictures that they are of.
-
-    Args:
-        pictures: a folder of pictures, with paths as ids.
-        ids: one a code: the path of its picture, with or without folders in front of the root, or
-            its name without a suffix; None where codes are in the order of the pictures.
-        count: N, the number of codes.
-
-    Raises:
-        HashprobeError: other numbers of ids or pictures than codes, or no picture found.
-    """
-    if ids is None and len(pictures) != count:
-        raise HashprobeError(
-            f"{count:,} codes and {len(pictures):,} pictures: give the ids of the codes, the path "
-            "of a picture each"
-        )
-    if ids is not None and len(ids) != count:
-        raise HashprobeError(f"{count:,} codes and {len(ids):,} ids: one a code is needed")
-    places = dict(enumerate(range(count))) if ids is None else matched_places(pictures, ids)
-    if not places:
-        first = shortened(next(iter(ids or [""])), 100)
-        raise HashprobeError(f"no picture is that of an id; the first id is {first}")
-    rows, found = [], []
-    known = sorted(places)
-    order = np.unique(np.linspace(0, len(known) - 1, min(MOST, len(known))).astype(int))
-    for row in (known[place] for place in order):
-        try:
-            found.append(pictures.source.read(places[row]))
-        except BadImage:
-            continue
-        rows.append(row)
-    if not rows:
-        raise HashprobeError("none of the pictures can be decoded")
-    return rows, found
-
-
-def matched_places(pictures: Split, ids: Sequence[str]) -> dict[int, int]:
-    """The place of the picture of each id that has one, by the row of the id."""
-    places: dict[str, int] = {}
-    for place, path in enumerate(pictures.ids):
-        places.setdefault(Path(path).stem, place)
-        places.setdefault(Path(path).name, place)
-    places |= {path: place for place, path in enumerate(pictures.ids)}
-    found = {}
-    for row, each in enumerate(ids):
-        parts = Path(each).parts
-        ends = ["/".join(parts[start:]) for start in range(len(parts))]
-        known = [places[end] for end in ends if end in places]
-        if known:
-            found[row] = known[0]
-    return found
+    if table is None:
+        return stored
+    paths = read_table(table, stored.ids).paths
+    if paths is None:
+        raise HashprobeError(f"{table} has no column of paths: path, file, filename or image")
+    return replace(stored, paths=paths)
 
 
 @checked
 def check_stored(
     victim: Hasher,
-    codes: Path,
-    pictures: Path,
+    stored: StoredCodes,
+    pictures: Split,
     *,
-    ids: Path | None = None,
     convention: BitConvention | None = None,
-    runtime: Runtime = Runtime(),
 ) -> CodeCheck:
-    """Compares a victim's codes with those in a file, for up to 20 pictures of a folder.
+    """Compares a victim's codes with those of a database, for up to 20 of its pictures.
 
     Args:
-        victim: the network.
-        codes: a file of codes, see `read_stored`.
-        pictures: the folder of the pictures that they are of.
-        ids: a text file with the path of a picture a code; None where codes are in the order of the
-            sorted paths.
+        victim: the network; left as it was.
+        stored: the database, see `hashprobe.codes.readers.read_codes`; its paths, or else its ids,
+            say which picture a code is of: the end of a path, or the name without a suffix. Codes
+            that have neither are in the order of the pictures.
+        pictures: some of the database's pictures with their paths as ids, see `picture_folder`.
         convention: what is known of how the codes are stored; None for as here.
-        runtime: who is told.
+
+    Returns:
+        How many bits differ, and what would make the codes equal.
 
     Raises:
-        HashprobeError: files that cannot be read, or that do not fit each other.
+        HashprobeError: codes and pictures that do not fit each other, pictures that cannot be
+            decoded, or a network that fails.
+
+    Example:
+        >>> import torch
+        >>> from hashprobe.data import ArraySource
+        >>> from hashprobe.victims import ImageHasher
+        >>> victim = ImageHasher("small", 8)
+        >>> pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+        >>> pictures = Split(("a.jpg", "b.jpg"), ArraySource(pixels), np.zeros((2, 0), bool))
+        >>> stored = StoredCodes(victim.encode(pixels).packed[::-1], ("x/b.png", "x/a.png"))
+        >>> check_stored(victim, stored, pictures).equal
+        True
     """
-    stored = (convention or BitConvention()).read(read_stored(codes, victim.bits))
-    names = None if ids is None else read_ids(ids)
-    rows, some = some_pictures(picture_folder(pictures), names, len(stored))
-    say(runtime.progress, len(rows))
-    return check_codes(victim, stored[np.array(rows)], some)
+    read = (convention or BitConvention()).read(stored.codes)
+    rows, some = some_pictures(stored, pictures)
+    return check_codes(victim, read[np.array(rows)], some)
 
 
-def say(progress: Progress, count: int) -> None:
-    """Says how many pictures are compared."""
-    progress.log(f"comparing the codes of {count} pictures")
+def some_pictures(
+    stored: StoredCodes, pictures: Split
+) -> tuple[list[int], list[UInt8[Tensor, "3 h w"]]]:
+    """Rows of some codes, evenly spread, and the pictures that they are of."""
+    found = matched_places(stored.paths or stored.ids, pictures.ids)
+    unnamed = stored.paths is None and stored.ids == places(len(stored))
+    if unnamed and len(found) < len(stored):
+        if len(pictures) != len(stored):
+            raise HashprobeError(
+                f"{len(stored):,} codes without ids and {len(pictures):,} pictures: say which code "
+                "is of which picture by a table of ids and paths"
+            )
+        found = {row: row for row in range(len(stored))}
+    if not found:
+        first = shortened((stored.paths or stored.ids)[0], 100)
+        raise HashprobeError(
+            f"no picture is that of a code: the first code is of {first}, the first picture is "
+            f"{shortened(pictures.ids[0], 100)}"
+        )
+    known = sorted(found)
+    rows, some = [], []
+    spread = np.unique(np.linspace(0, len(known) - 1, min(MOST, len(known))).astype(int))
+    for row in (known[place] for place in spread):
+        try:
+            some.append(pictures.source.read(found[row]))
+        except BadImage:
+            continue
+        rows.append(row)
+    if not rows:
+        raise HashprobeError(f"none of {len(spread)} pictures of the database can be decoded")
+    return rows, some
+
+
+def matched_places(wanted: Sequence[str], known: Sequence[str]) -> dict[int, int]:
+    """The place of the picture that each path or id names, by its row; those without are left out.
+
+    Example:
+        >>> matched_places(["/srv/a/1.jpg", "2", "3"], ["a/1.jpg", "b/2.jpg"])
+        {0: 0, 1: 1}
+    """
+    by_name: dict[str, list[int]] = {}
+    for place, path in enumerate(known):
+        for name in {path, Path(path).name, Path(path).stem}:
+            by_name.setdefault(name, []).append(place)
+    found = {}
+    for row, each in enumerate(wanted):
+        parts = Path(each).parts
+        ends = ["/".join(parts[start:]) for start in range(len(parts))]
+        # A name that several pictures have says nothing.
+        hits = [
+            by_name[end][0] for end in (*ends, Path(each).stem) if len(by_name.get(end, ())) == 1
+        ]
+        if hits:
+            found[row] = hits[0]
+    return found
