@@ -16,6 +16,7 @@ import numpy as np
 from common import Case, Pool, Results, arguments, numbered, scratch
 from families import (
     archives,
+    audits,
     folders,
     links,
     names,
@@ -36,7 +37,7 @@ from stage import Stage, build, warm
 COUNT = 3000
 Family = Callable[[np.random.Generator, Stage, int], Case]
 FAMILIES: dict[str, tuple[Family, int]] = {
-    "pictures": (pictures.cases, 700),
+    "pictures": (pictures.cases, 550),
     "archives": (archives.cases, 450),
     "records": (records.cases, 500),
     "texts": (texts.cases, 300),
@@ -48,6 +49,7 @@ FAMILIES: dict[str, tuple[Family, int]] = {
     "weights": (weights.cases, 100),
     "networks": (networks.cases, 140),
     "videos": (videos.cases, 100),
+    "audits": (audits.cases, 150),
 }
 """Kinds with the number of each among 3,000."""
 REAL_SHARE = 0.02
