@@ -237,7 +237,7 @@ def test_a_plain_module_is_a_victim_where_nothing_has_to_be_guessed(net, digits,
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_every_registered_attack(name, victim, digits, goal, database):
-    options = {"steps": 5} if "steps" in vars(ATTACKS[name].options()) else {}
+    options = {n: 5 for n in ("steps", "query_budget") if n in vars(ATTACKS[name].options())}
     images = digits[0][QUERIES]
     moved = hp.attack(victim, images, goal, name, eps=EPS, **options)
     change = (moved.images8[:].int() - torch.from_numpy(images).int()).abs()
@@ -248,7 +248,7 @@ def test_every_registered_attack(name, victim, digits, goal, database):
 
 @pytest.mark.parametrize("name", [n for n in ATTACKS if ATTACKS[n].goal == "untargeted"])
 def test_an_untargeted_attack_needs_no_goal(name, victim, digits, database):
-    options = {"steps": 5} if "steps" in vars(ATTACKS[name].options()) else {}
+    options = {n: 5 for n in ("steps", "query_budget") if n in vars(ATTACKS[name].options())}
     moved = hp.attack(victim, digits[0][QUERIES], attack=name, eps=EPS, **options)
     assert moved.target_codes is None and moved.target_labels is None
     done = hp.evaluate(moved, database, labels=digits[1][QUERIES])
@@ -284,8 +284,8 @@ def test_float64_images_are_attacked_on_a_float32_victim(name, given, victim, di
     """The functions of the attacks take either; the network keeps its own precision."""
     attack = ATTACKS[name]
     options = attack.options()
-    if hasattr(options, "steps"):
-        options = dataclasses.replace(options, steps=8)
+    fewer = {n: 8 for n in ("steps", "query_budget") if hasattr(options, n)}
+    options = dataclasses.replace(options, **fewer)
     images = torch.from_numpy(digits[0][QUERIES]).to(given) / 255
     aim = goal if attack.goal == "targeted" else Goal.untargeted()
     if "target images" in attack.needs:

@@ -11,13 +11,12 @@ from hashprobe.data.queries import Queries
 
 @pytest.fixture
 def quick():
-    """Builds the default options of an attack, with few steps where it has steps."""
+    """Builds the default options of an attack, with few steps, or queries to the service."""
 
     def build(name, steps=7):
         options = ATTACKS[name].options()
-        if "steps" in {field.name for field in dataclasses.fields(options)}:
-            options = dataclasses.replace(options, steps=steps)
-        return options
+        fewer = {n: steps for n in ("steps", "query_budget") if hasattr(options, n)}
+        return dataclasses.replace(options, **fewer)
 
     return build
 

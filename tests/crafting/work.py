@@ -56,9 +56,10 @@ class Work:
 
 
 def quick(name, steps=5):
-    """An attack's default options, with few steps where it has steps."""
+    """An attack's default options, with few steps, or queries to the service, where it has any."""
     options = ATTACKS[name].options()
-    return dataclasses.replace(options, steps=steps) if hasattr(options, "steps") else options
+    fewer = {n: steps for n in ("steps", "query_budget") if hasattr(options, n)}
+    return dataclasses.replace(options, **fewer)
 
 
 def attack(

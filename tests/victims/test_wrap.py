@@ -69,7 +69,7 @@ def test_programs_are_encoded_and_attacked_in_every_form(net, program, pictures,
     names = [name for name in ATTACKS if "target images" not in ATTACKS[name].needs]
     wanted = {}
     for name in names:
-        more = {"steps": 3} if "steps" in vars(ATTACKS[name].options()) else {}
+        more = {n: 3 for n in ("steps", "query_budget") if n in vars(ATTACKS[name].options())}
         wanted[name] = more, hp.attack(plain, pictures, goal, name, eps=0.2, **more).codes
     for form, victim in forms(program, tmp_path).items():
         if isinstance(victim, hp.Victim):

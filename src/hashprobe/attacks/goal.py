@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int8, Int64
 
+from hashprobe.attacks.search import Search
 from hashprobe.checked import checked
 from hashprobe.codes.packed import as_numpy
 from hashprobe.data.queries import Queries, picked
@@ -36,6 +37,8 @@ class Goal:
     """Database positions of the items whose codes voted, in the order in which they were drawn."""
     images: Queries | None = None
     """One database item with the target label for each query, for attacks that steer to images."""
+    search: Search | None = None
+    """The service that a query-only adversary asks, and what each query is to reach there."""
     own_labels: Labels | None = None
     """(Q, C) labels of the queries themselves, multi-hot; None where they are not known."""
     enough: int | None = None
@@ -52,6 +55,7 @@ class Goal:
             "target images": self.images,
             "own labels": self.own_labels,
             "sets of target codes": self.all_of,
+            "goals of a search": self.search,
         }
         lengths = {name: len(part) for name, part in parts.items() if part is not None}
         if len(set(lengths.values())) > 1:
@@ -71,7 +75,7 @@ class Goal:
             codes: (Q, K) with entries -1 and +1, or 0 for a bit that is left alone: an array, a
                 tensor, a list, or `PackedCodes`.
             labels: (Q, C) target labels, multi-hot, for measures by label.
-            parts: `members`, `images` or `own_labels`, see the class.
+            parts: `members`, `images`, `search` or `own_labels`, see the class.
 
         Raises:
             HashprobeError: entries of another kind, or parts of different lengths.
@@ -160,7 +164,7 @@ class Goal:
         return self.codes is not None
 
     def __len__(self) -> int:
-        parts = (self.codes, self.labels, self.own_labels, self.images)
+        parts = (self.codes, self.labels, self.own_labels, self.images, self.search)
         return next((len(part) for part in parts if part is not None), 0)
 
     def take(self, rows: Any) -> "Goal":
@@ -171,7 +175,8 @@ class Goal:
         parts = {name: getattr(self, name) for name in names}
         some = {name: None if part is None else part[rows] for name, part in parts.items()}
         images = None if self.images is None else self.images.take(rows)
-        return replace(self, **some, images=images)
+        search = None if self.search is None else self.search.take(rows)
+        return replace(self, **some, images=images, search=search)
 
     @checked
     def codes_for(self, pixels: Images, bits: int, *, every: bool = False) -> Targets:

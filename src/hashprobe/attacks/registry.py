@@ -15,7 +15,7 @@ from hashprobe.storage.files import jsonable
 from hashprobe.types import Budget, check_seed
 
 
-MODULES = ("_noise", "_p2p", "_dhta", "_bit_margin", "_feature", "_hag")
+MODULES = ("_noise", "_p2p", "_dhta", "_bit_margin", "_feature", "_hag", "_square", "_nes")
 """The files of the attacks, each with an `ATTACK`, in the order in which tables show them."""
 DEFAULT = "bit-margin"
 """The attack that is meant where none is named."""

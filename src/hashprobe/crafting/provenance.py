@@ -31,6 +31,8 @@ NOUNS = {
     "target_images": "target images",
     "lengths": "lengths of the clips",
     "target_lengths": "lengths of the target clips",
+    "search_database": "the database that is searched",
+    "search_items": "the items that queries are to leave or to enter",
     "hasher": "the victim's weights",
     "contract": "the victim's input contract",
 }
@@ -51,10 +53,13 @@ def recipe_of(
         "lengths": queries.lengths,
         "target_lengths": None if goal.images is None else goal.images.lengths,
     }
+    if goal.search is not None:
+        parts |= {"search_database": goal.search.database.data, "search_items": goal.search.items}
     enough = {} if goal.enough is None else {"enough": goal.enough}
     given = {name: part for name, part in parts.items() if part is not None}
     recipe: dict[str, Any] = {**spec.to_json(), "precision": precision}
     recipe |= {name: sha256_array(as_array(part)) for name, part in given.items()}
+    recipe |= {} if goal.search is None else {"search": goal.search.to_json()}
     recipe |= {"bits": victim.bits, **enough, "hasher": sha256_weights(victim)}
     recipe |= {"contract": jsonable(victim.contract.to_json())}
     # How outputs are read, where a victim has a choice: not by default only.
