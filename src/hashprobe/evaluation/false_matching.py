@@ -5,7 +5,11 @@ pictures: each source gets one random weight (Rubin's Bayesian bootstrap), which
 pair that it takes part in, as query and as item. With g_s the share of the false matches that
 source s takes part in, less what its number of pairs would give it, the resampled rate is to first
 order p + sum over s of (w_s - 1) g_s. The interval is never narrower than that of Clopper and
-Pearson for independent pairs, which also covers rates at which no pair was seen.
+Pearson for independent pairs, which also covers rates at which no pair was seen. Where few pictures
+are alike to many others, rates are skewed, so the upper bound is also at least that of the same
+deviation on a log scale. Simulated with a quarter of the pictures in three clusters of alike ones,
+95 % intervals missed the rate in 2 % (60 x 60 pictures) to 6 % (30 x 300 and 100 x 1,000); those of
+Clopper and Pearson alone missed it in 37 % to 82 %.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ class FalseMatches:
         >>> found.pairs, round(float(found.curve[4]), 3)
         (780, 0.032)
         >>> print(found.rate(4))
-        0.032 [0.015, 0.047]
+        0.032 [0.015, 0.055]
     """
 
     survey: Survey
@@ -188,7 +192,21 @@ class FalseMatches:
         counts = self.within[:, first : last + 1].sum(axis=0)
         exact = np.array([clopper_pearson(int(n), self.pairs, tail) for n in counts])
         low, high = np.minimum(low, exact[:, 0]), np.maximum(high, exact[:, 1])
+        high = np.maximum(high, self.upper_on_log_scale(rates, drawn.std(axis=0), tail))
         return low.clip(0, 1), high.clip(0, 1)
+
+    def upper_on_log_scale(
+        self, rates: Float64[np.ndarray, " w"], spread: Float64[np.ndarray, " w"], tail: float
+    ) -> Float64[np.ndarray, " w"]:
+        """p exp(t s / p) with Student's t for as many pictures as the smaller side has."""
+        from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+        asked, held, _ = self.numbered
+        fewer = min(len(np.unique(asked)), len(np.unique(held)))
+        reach = stdtrit(max(1, fewer - 1), 1 - tail) * spread
+        exponent = np.divide(reach, rates, out=np.zeros_like(rates), where=rates > 0)
+        upper: np.ndarray = rates * np.exp(exponent.clip(max=50))
+        return upper
 
     def influence(self, first: int, last: int) -> Float64[np.ndarray, "s w"]:
         """g of each source at the radii from first to last."""

@@ -115,6 +115,21 @@ def test_headers_that_lie_are_refused_before_faiss_sees_them(tmp_path, monkeypat
     assert "was cut off" in said(path)
 
 
+def test_a_child_that_dies_ends_nothing_else(tmp_path, monkeypatch):
+    path = saved(tmp_path, flat())
+    child = tmp_path / "child.py"
+    monkeypatch.setattr("hashprobe.codes.readers.faiss_codes.CHILD", child)
+    for body, words in (
+        ("import os; os.abort()", "faiss ended with signal 6"),
+        ("raise SystemExit(3)", "faiss ended with code 3"),
+        ("print('{}')", "damaged"),
+        ('print(\'{"count": 9, "code_size": 8}\')', "could not be read whole"),
+        ('print(\'{"error": "\\\\u001b[31m"}\')', r"faiss: \x1b[31m"),
+    ):
+        child.write_text(body)
+        assert words in said(path)
+
+
 def test_damage_that_faiss_meets_is_one_sentence(tmp_path):
     path = tmp_path / "a"
     data = saved(tmp_path, flat()).read_bytes()

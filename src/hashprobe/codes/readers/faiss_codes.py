@@ -18,6 +18,7 @@ from hashprobe.codes.packed import PackedCodes, bytes_of
 from hashprobe.codes.readers.base import Columns, StoredCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import os_error, regular_size
+from hashprobe.text import visible
 
 
 KINDS = {
@@ -97,7 +98,7 @@ def in_child(path: Path) -> tuple[dict[str, Any], bytes]:
     except ValueError:
         said = {}
     if "error" in said:
-        raise HashprobeError(f"{path} cannot be read by faiss: {said['error']}")
+        raise HashprobeError(f"{path} cannot be read by faiss: {visible(said['error'])}")
     if done.returncode or "count" not in said:
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
         raise HashprobeError(
