@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hashprobe.attacks._nes import NesOptions, nes_search
+from hashprobe.attacks._nes import NesOptions, estimated, nes_search
 from hashprobe.attacks._square import SquareOptions, side_of, square_search
-from hashprobe.attacks.climb import Climb
+from hashprobe.attacks.climb import Climb, chances, climb_of
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.oracle import Oracle
 from hashprobe.attacks.search import Search
@@ -145,6 +145,30 @@ def test_a_query_that_is_there_already_asks_once(name, case):
     assert trace.asked.tolist() == [1] * 6
     assert torch.equal(trace.images, case[1].pixels)
     assert trace.needed.tolist() == [1] * 6
+
+
+class Thermometer(Hasher):
+    """Bit k is whether the picture is brighter than k / 256."""
+
+    def __init__(self):
+        super().__init__(256, InputContract(size=8))
+
+    def forward(self, images):
+        return images.mean((1, 2, 3))[:, None] - torch.arange(256).to(images) / 256
+
+
+def test_an_estimate_points_to_where_the_score_rises():
+    queries, options = Queries(torch.full((4, 3, 8, 8), 0.5)), NesOptions(samples=10)
+    goal = Goal.targeted(np.ones((4, 256)))
+    climb = climb_of(Thermometer(), queries, goal, BUDGET, options, Runtime())
+    climb.begin()
+    current, reach = climb.clean([0, 1, 2, 3]), torch.full((4, 3, 1, 1), 32.0)
+    estimate = estimated(climb, current, reach, options, chances(0, queries))
+    assert (estimate.sum((1, 2, 3)) > 0).all()
+    assert climb.oracle.asked.tolist() == [11] * 4
+    options = NesOptions(query_budget=130)
+    trace = nes_search(Thermometer(), queries, goal, budget=BUDGET, options=options)
+    assert trace.images.mean() > 0.5 + 0.5 * BUDGET.eps
 
 
 def test_squares_get_smaller_by_the_schedule(case):

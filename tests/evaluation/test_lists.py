@@ -51,6 +51,15 @@ def test_two_stages_are_a_short_list_in_the_order_of_cosines(case, oversample):
         assert found[row].tolist() == expected
 
 
+def test_equal_cosines_come_by_position_and_not_by_distance():
+    database = PackedCodes.from_signs(np.array([[0] * 6 + [1] * 2, [0] * 8, [1] * 8]))
+    vectors = np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 1.0]])
+    query = PackedCodes.from_signs(np.zeros((1, 8)))
+    found = two_stage_items(query, database, (vectors[:1], vectors), 2, 2)
+    assert nearest_items(query, database, 2).tolist() == [[1, 0]]
+    assert found.tolist() == [[0, 1]]
+
+
 def test_recall_overlap_and_rank_are_what_loops_count(case, monkeypatch):
     monkeypatch.setattr(ranking, "CHUNK_ITEMS", 13)
     queries, database, _, sources = case

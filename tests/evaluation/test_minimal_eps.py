@@ -34,6 +34,11 @@ def test_the_interval_holds_the_quantile_as_often_as_it_says():
     assert 2 <= missed <= 28  # at most 5 %, 20 of 400, and discrete
 
 
+def test_the_interval_is_that_of_the_tables_of_order_statistics():
+    found = needed_eps(np.arange(1.0, 101.0), [0.5])[0]
+    assert (found.low, found.value, found.high) == (40, 50, 61)
+
+
 def test_too_few_queries_and_budgets_give_open_ends():
     small = needed_eps(np.full(9, 0.1))[0]
     assert (small.value, small.low, small.high) == (0.1, None, None)

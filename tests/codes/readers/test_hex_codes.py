@@ -82,6 +82,11 @@ def test_packed_bytes_and_numbers_of_any_length_are_told_apart(bits):
     assert packed_digits(numbers, bits) == codes
 
 
+def test_a_number_is_read_from_its_end_even_where_that_is_zero():
+    assert packed_digits(["1000000"], 25).signs()[0].tolist() == [1] + [-1] * 24
+    assert packed_digits(["80000000"], 25).signs()[0].tolist() == [1] + [-1] * 24
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

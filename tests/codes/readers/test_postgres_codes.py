@@ -146,6 +146,17 @@ def test_the_password_is_in_no_message(source):
     assert time.monotonic() - before < 8
 
 
+def test_a_password_in_the_words_of_the_server_is_hidden(monkeypatch):
+    psycopg = pytest.importorskip("psycopg")
+
+    def refuse(**given):
+        raise psycopg.OperationalError(f"no entry for {given['password']}\nof {given['user']}")
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    with pytest.raises(HashprobeError, match=r"items at h/db: no entry for \*\*\* of me$"):
+        read_codes("postgresql://me:s3cret@h/db/items?codes=code")
+
+
 def test_addresses_are_taken_apart():
     found = address_of("postgres://a%40b:p%2Fw@h/my%20db/s.t?codes=c&id=i&sslmode=require")
     assert found.table == ("s", "t")

@@ -44,9 +44,9 @@ def rows_of(index: Any, faiss: Any) -> tuple[np.ndarray, np.ndarray]:
     if kind in ("IndexBinaryIDMap", "IndexBinaryIDMap2"):
         ids = faiss.vector_to_array(index.id_map)
         inner, codes = rows_of(faiss.downcast_IndexBinary(index.index), faiss)
-        if len(ids) != len(codes) or not np.array_equal(np.sort(inner), np.arange(len(ids))):
+        if len(ids) != len(codes) or not np.array_equal(inner, np.arange(len(ids))):
             raise ValueError("its ids do not fit its codes")
-        return ids[inner], codes
+        return ids, codes
     if kind in ("IndexBinaryHNSW", "IndexBinaryHNSWCagra", "IndexBinaryMultiHash"):
         return rows_of(faiss.downcast_IndexBinary(index.storage), faiss)
     if kind == "IndexBinaryFlat":
