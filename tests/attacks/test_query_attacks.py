@@ -168,7 +168,7 @@ def test_an_estimate_points_to_where_the_score_rises():
     assert climb.oracle.asked.tolist() == [11] * 4
     options = NesOptions(query_budget=130)
     trace = nes_search(Thermometer(), queries, goal, budget=BUDGET, options=options)
-    assert trace.images.mean() > 0.5 + 0.5 * BUDGET.eps
+    assert trace.images.mean() > 0.53  # the best of 120 random pictures is about 0.517
 
 
 def test_squares_get_smaller_by_the_schedule(case):
