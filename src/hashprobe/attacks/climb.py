@@ -195,8 +195,9 @@ def climb_of(
 ) -> Climb:
     """Prepares an attack by queries.
 
-    A goal with a search asks its service. Without one, each query is compared with its target codes,
-    of which as many bits are enough as the goal says; untargeted, with the opposite of its own.
+    A goal with a search asks its service. Without one, each query is compared with its target
+    codes, of which as many bits are enough as the goal says; untargeted, with the opposite of its
+    own.
     """
     import torch
 
