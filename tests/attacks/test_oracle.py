@@ -12,7 +12,8 @@ from hashprobe.victims.encoding import encode
 
 @pytest.fixture
 def pictures():
-    return torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    chance = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8, generator=chance)
 
 
 def test_answers_are_those_of_judged_codes(conv, pictures):
@@ -62,5 +63,6 @@ def test_an_item_is_asked_for_a_query(conv, pictures):
     oracle = Oracle(victim, search, most=1, distances=False)
     answer = oracle.ask_items([0, 1])
     assert answer.distances is None
-    np.testing.assert_array_equal(answer.positions[:, 0], [3, 2])
+    wanted = search.answer(database[np.array([3, 2])]).positions
+    np.testing.assert_array_equal(answer.positions, wanted)
     assert oracle.asked.tolist() == [1, 1]

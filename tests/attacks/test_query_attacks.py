@@ -113,6 +113,29 @@ def test_codes_are_reached_without_a_database(name, case):
 
 
 @pytest.mark.parametrize("name", SEARCHES)
+def test_a_query_leaves_when_enough_bits_are_there(name, case):
+    stored = case[2].signs()
+    pairs = [[stored[row], stored[row]] if row else [stored[0], stored[12]] for row in range(6)]
+    for goal in (
+        Goal.collide(stored[12:18], radius=6),
+        Goal.evade([stored[row : row + 1] for row in range(6)], radius=3),
+        Goal.evade(pairs, radius=2),
+    ):
+        trace = attacked(name, case, goal)
+        with torch.no_grad():
+            near = hamming(encode(case[0], Queries(trace.images)), case[2])
+        if goal.enough == 10:
+            there = near[np.arange(6), np.arange(12, 18)] <= 6
+        else:
+            there = near[np.arange(6), np.arange(6)] >= goal.enough
+            if goal.all_of is not None:
+                there[0] &= near[0, 12] >= goal.enough
+        np.testing.assert_array_equal(trace.done_at >= 0, there)
+        assert there.any()
+        assert (trace.asked[~there] == 150).all()
+
+
+@pytest.mark.parametrize("name", SEARCHES)
 @pytest.mark.parametrize("most", [1, 2, 3, 8])
 def test_the_budget_of_queries_is_never_exceeded(name, most, case):
     for distances in (True, False):

@@ -10,6 +10,8 @@ import torch
 from hashprobe.attacks._bit_margin import BitMarginOptions
 from hashprobe.attacks._noise import NoiseOptions
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
+from hashprobe.attacks.search import Search
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.provenance import recipe_of, same_attack, sha256_weights, what_differs
 from hashprobe.data.queries import Queries
@@ -52,6 +54,27 @@ def test_another_attack_is_refused_or_overwritten(work, tmp_path, conv):
     assert {path.name for path in tmp_path.glob("queries/*")} == {f"{i}.npz" for i in range(1, 6)}
     assert (tmp_path / "png" / "mine.png").exists()
     assert_same(fresh, AttackResult.load(tmp_path))
+
+
+def test_another_search_is_another_attack(work, tmp_path):
+    database = PackedCodes.from_signs(work.goal.codes <= 0)
+    search = Search(database, np.arange(5)[:, None], 12)
+    given = {"name": "square", "options": quick("square", 6), "out": tmp_path}
+
+    def towards(search):
+        return dataclasses.replace(work, goal=dataclasses.replace(work.goal, search=search))
+
+    out = attack(towards(search), **given)
+    assert (out.forwards <= 6).all() and (out.backwards == 0).all()
+    assert_same(out, attack(towards(search), **given))  # resumed
+    other = dataclasses.replace(search, database=database[::-1])
+    for changed, named in (
+        (dataclasses.replace(search, radius=11), r"search\.radius: 12 there, 11 here"),
+        (other, "the database that is searched differ"),
+        (dataclasses.replace(search, items=search.items[::-1].copy()), "queries are to leave"),
+    ):
+        with pytest.raises(HashprobeError, match=named):
+            attack(towards(changed), **given)
 
 
 def test_bfloat16_is_another_attack(work, tmp_path):

@@ -91,6 +91,7 @@ class Climb:
     box: Box
     reading: Reading | None
     watch: Any
+    spare: int = 0
     best: Images = field(init=False)
     score: Float64[np.ndarray, " q"] = field(init=False)
     done_at: Int64[np.ndarray, " q"] = field(init=False)
@@ -164,7 +165,7 @@ class Climb:
             return self.reading.of(rows, answer)
         assert answer.distances is not None  # codes are compared by distance alone
         differ = answer.distances[:, 0]
-        return -differ.astype(np.float64), differ == 0
+        return -differ.astype(np.float64), differ <= self.spare
 
     def tell(self, rows: list[int]) -> None:
         """Reports queries, and rows that have finished; each of them is handed over once."""
@@ -194,8 +195,9 @@ def climb_of(
 ) -> Climb:
     """Prepares an attack by queries.
 
-    A goal with a search asks its service. Without one, each query is compared with its target code,
-    or, untargeted, with the opposite of its own code.
+    A goal with a search asks its service. Without one, each query is compared with its target
+    codes, of which as many bits are enough as the goal says; untargeted, with the opposite of its
+    own.
     """
     import torch
 
@@ -219,8 +221,8 @@ def climb_of(
             if len(against) != len(queries):
                 raise HashprobeError(f"{len(against)} goals of a search for {len(queries)} queries")
         elif goal.is_targeted:
-            codes = goal.codes_for(queries.pixels, victim.bits)
-            against = codes.cpu().numpy().astype(np.int8)
+            codes = goal.codes_for(queries.pixels, victim.bits).cpu().numpy().astype(np.int8)
+            against = codes if goal.all_of is None else goal.all_of
         else:
             eights = queries.pixels.mul(255).round().div(255)
             from hashprobe.victims.passes import attend
@@ -236,7 +238,8 @@ def climb_of(
             lengths=queries.lengths,
             batch_size=runtime.batch_size,
         )
-    return Climb(oracle, queries, box, None, runtime.watch)
+    spare = 0 if goal.enough is None else victim.bits - goal.enough
+    return Climb(oracle, queries, box, None, runtime.watch, spare)
 
 
 def chances(seed: int, queries: Queries) -> list[np.random.Generator]:

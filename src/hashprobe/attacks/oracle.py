@@ -26,11 +26,12 @@ class Oracle:
     """Answers 8-bit pictures by the judged codes of a victim, and counts the queries of each row.
 
     It searches a database, or, without one, compares each row with one code of its own: an answer
-    is then the number of bits that differ from it, where bits that are 0 do not count.
+    is then the number of bits that differ from it, where bits that are 0 do not count. Of several
+    codes a row the one counts that differs most.
 
     Args:
         victim: its codes are judged ones, by the hard sign in float32; no gradient is taken.
-        against: the service, or (Q, K) codes of -1, 0 and +1, one a row.
+        against: the service, or codes of -1, 0 and +1: (Q, K), one a row, or (Q, S, K).
         most: queries that each row may ask.
         distances: whether answers hold distances.
         lengths: (Q,) frames of each clip; None for images.
@@ -54,7 +55,7 @@ class Oracle:
     def __init__(
         self,
         victim: Hasher,
-        against: Search | Int8[np.ndarray, "q k"],
+        against: Search | Int8[np.ndarray, "q *s k"],
         *,
         most: int,
         distances: bool = True,
@@ -65,7 +66,7 @@ class Oracle:
         self.most, self.lengths = check_whole("query_budget", most), lengths
         self.batch_size = batch_size or TOGETHER
         self.asked = np.zeros(len(against), np.int64)
-        bits = against.database.bits if isinstance(against, Search) else against.shape[1]
+        bits = against.database.bits if isinstance(against, Search) else against.shape[-1]
         if bits != victim.bits:
             raise HashprobeError(f"the service has codes of {bits} bits, the victim {victim.bits}")
         if not distances and not isinstance(against, Search):
@@ -93,8 +94,9 @@ class Oracle:
         )
         if isinstance(self.against, Search):
             return self.told(self.against.answer(codes))
-        target = self.against[rows].astype(np.int64)
-        differ = (np.abs(target).sum(axis=1) - (target * codes.signs()).sum(axis=1)) // 2
+        target = self.against[rows].reshape(len(rows), -1, codes.bits).astype(np.int64)
+        alike = np.einsum("msk,mk->ms", target, codes.signs().astype(np.int64))
+        differ = ((np.abs(target).sum(axis=2) - alike) // 2).max(axis=1)
         return Answer(np.array(rows, np.int64)[:, None], differ[:, None])
 
     def ask_items(self, rows: list[int]) -> Answer:

@@ -59,7 +59,7 @@ USUAL = {"pdq": 31, "phash": 10, "dhash": 10, "ahash": 10}
 """Radii at which operators run perceptual hashes (ThreatExchange; imagededup, ImageHash)."""
 AGREED = 20
 """Pictures by which the torch form of a hash is compared with what judges."""
-ATTACK_OF: dict[Access, str] = {"white": "bit-margin", "query": "square"}
+ATTACK_OF: dict[Access, str] = {"white": "bit-margin", "query": "nes"}
 """The attack of each kind of access."""
 
 
