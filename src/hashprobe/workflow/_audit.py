@@ -17,7 +17,6 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.false_matching import false_matches
 from hashprobe.evaluation.health import code_health
 from hashprobe.evaluation.instances import Sources
-from hashprobe.evaluation.matching import match_rate
 from hashprobe.evaluation.outcome import Evaluation
 from hashprobe.evaluation.threshold import Threshold
 from hashprobe.storage.environment import hashprobe_version
@@ -32,7 +31,13 @@ from hashprobe.victims.preflight import guarded, preflight
 from hashprobe.victims.wrap import as_victim
 from hashprobe.workflow.audit_labels import steered
 from hashprobe.workflow.audit_ladder import Attacker, Climb, Plan, climb
-from hashprobe.workflow.audit_numbers import best_budget, false_rates, goal_result, list_measures
+from hashprobe.workflow.audit_numbers import (
+    best_budget,
+    false_rates,
+    goal_result,
+    list_measures,
+    matching,
+)
 from hashprobe.workflow.audit_options import Access, AuditGoal, AuditOptions
 from hashprobe.workflow.audit_pictures import edited, samples
 from hashprobe.workflow.audit_plans import BlockList, collide, enter, evade
@@ -293,7 +298,7 @@ class Work:
             items=len(subject.database),
             radius=radius,
             threshold=threshold,
-            match=match_rate(subject.clean, subject.database, subject.sources, radius),
+            match=matching(subject, radius),
             false_matches=false_rates(subject),
             lists=list_measures(subject, first, asked.top),
             health=code_health(subject.database),
@@ -365,7 +370,9 @@ class Work:
         try:
             return make()
         except HashprobeError as error:
-            if self.options.goals is not None:
+            if self.options.goals is not None or (
+                goal == "collide" and self.files.item is not None
+            ):
                 raise
             self.notes.append(f"goal {goal} was left out: {error}")
             return None

@@ -5,7 +5,7 @@ import numpy as np
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.evaluation.false_matching import FalseMatches, false_matches
 from hashprobe.evaluation.lists import list_overlap, list_recall, nearest_items, source_rank
-from hashprobe.evaluation.matching import collision_rate, evasion_rate, hit_rate
+from hashprobe.evaluation.matching import collision_rate, evasion_rate, hit_rate, match_rate
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.minimal_eps import needed_eps
 from hashprobe.workflow.audit_ladder import Climb
@@ -19,6 +19,13 @@ def false_rates(subject: Subject) -> FalseMatches | None:
     if subject.sources.found.startswith("hash"):
         return None
     return false_matches(subject.clean, subject.database, subject.sources)
+
+
+def matching(subject: Subject, radius: int) -> Measurement | None:
+    """The share of untouched queries that match their own source; None where none has one."""
+    if not subject.sources.known.any():
+        return None
+    return match_rate(subject.clean, subject.database, subject.sources, radius)
 
 
 def goal_result(

@@ -190,7 +190,7 @@ def example(sample: Sample, factor: int, radius: int) -> dict[str, Any]:
 
 def signatures(result: AuditResult) -> list[tuple[str, str]]:
     """Every signature on the page, once."""
-    found = [("match", result.match.signature)]
+    found = [] if result.match is None else [("match", result.match.signature)]
     if result.false_matches is not None:
         found.append(("false matches", result.false_matches.rate(result.radius).signature))
     for goal in result.goals:

@@ -7,10 +7,10 @@ from hashprobe.codes.packed import PackedCodes
 from hashprobe.defenses.defended import defended
 from hashprobe.defenses.preprocessors.registry import PREPROCESSORS, preprocessor_named
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.matching import collision_rate, evasion_rate, match_rate
+from hashprobe.evaluation.matching import collision_rate, evasion_rate
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.workflow.audit_ladder import Attacker, Plan, climb
-from hashprobe.workflow.audit_numbers import false_rates
+from hashprobe.workflow.audit_numbers import false_rates, matching
 from hashprobe.workflow.audit_plans import collide, evade
 from hashprobe.workflow.audit_result import RadiusPoint, RemedyResult
 from hashprobe.workflow.audit_subject import Subject, encoded
@@ -46,8 +46,8 @@ def remedies(
             RemedyResult(
                 name,
                 preprocessor_named(name).title,
-                match_rate(through.clean, through.database, through.sources, radius),
-                float("nan") if rates is None else rates.rate(radius).value,
+                matching(through, radius),
+                None if rates is None else rates.rate(radius).value,
                 eps,
                 evasion,
                 collision,
@@ -94,13 +94,14 @@ def other_radii(
     wanted = {radius // 2, radius, 3 * radius // 2, 2 * radius}
     for other in sorted(r for r in wanted if 0 < r < subject.victim.bits // 2):
         evasion, collision = rates_at(subject, other, eps, seed, attacker(subject, "radii"))
+        match = matching(subject, other)
         points.append(
             RadiusPoint(
                 other,
                 eps,
                 None if evasion is None else evasion.value,
                 None if collision is None else collision.value,
-                match_rate(subject.clean, subject.database, subject.sources, other).value,
+                None if match is None else match.value,
                 None if rates is None else rates.rate(other).value,
             )
         )

@@ -77,10 +77,10 @@ class RemedyResult:
 
     name: str
     title: str
-    match: Measurement
-    """Share of the clean queries that match their own source behind it."""
-    false_match: float
-    """Share of pairs of different pictures that match behind it."""
+    match: Measurement | None
+    """Share of the clean queries that match their own source behind it; None where none has one."""
+    false_match: float | None
+    """Share of pairs of different pictures that match behind it; None where none are known."""
     eps: float
     evasion: Measurement | None
     collision: Measurement | None
@@ -88,8 +88,8 @@ class RemedyResult:
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         record: dict[str, Any] = {"remedy": self.name, "title": self.title, "eps": self.eps}
-        record |= {"match": self.match.to_json(), "false_match": self.false_match}
-        for name in ("evasion", "collision"):
+        record |= {"false_match": self.false_match}
+        for name in ("match", "evasion", "collision"):
             rate = getattr(self, name)
             record[name] = None if rate is None else rate.to_json()
         return record
@@ -103,7 +103,7 @@ class RadiusPoint:
     eps: float
     evasion: float | None
     collision: float | None
-    match: float
+    match: float | None
     false_match: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -140,8 +140,8 @@ class AuditResult:
         >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 16))
         >>> done = audit(Victim(net, bits=16, size=8), torch.rand(12, 3, 8, 8), radius=2,
         ...              eps=(64 / 255,), exact=False, edits=False)
-        >>> done.match.value, done.exceeded([])
-        (1.0, [])
+        >>> done.queries, done.exceeded([])
+        (12, [])
     """
 
     options: AuditOptions
@@ -151,8 +151,8 @@ class AuditResult:
     items: int
     radius: int
     threshold: Threshold | None
-    match: Measurement
-    """Share of the clean queries that match their own source."""
+    match: Measurement | None
+    """Share of the clean queries that match their own source; None where none has one."""
     false_matches: FalseMatches | None
     """How often pictures of different sources match; None where nobody says what is different."""
     lists: dict[str, Measurement]
@@ -194,7 +194,7 @@ class AuditResult:
             "items": self.items,
             "radius": self.radius,
             "threshold": None if self.threshold is None else self.threshold.to_json(),
-            "match": self.match.to_json(),
+            "match": None if self.match is None else self.match.to_json(),
             "false_match": None if false is None else false.rate(self.radius).to_json(),
             "lists": {name: value.to_json() for name, value in self.lists.items()},
             "health": self.health.to_json(),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hashprobe.evaluation.measurement import Measurement
 from hashprobe.report.escape import in_markdown
 from hashprobe.workflow.audit_result import AuditResult, GoalResult
 
@@ -37,6 +38,16 @@ def percent(value: float) -> str:
     """
     share = 100 * value
     return f"{share:.0f} %" if share >= 10 or not share else f"{share:.2g} %"
+
+
+def percents(value: float | None) -> str:
+    """A share with one decimal; empty where there is none."""
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def share(measured: Measurement | None) -> str:
+    """The value of a measurement with one decimal; empty where there is none."""
+    return percents(None if measured is None else measured.value)
 
 
 def headline(result: AuditResult) -> str:
@@ -79,11 +90,13 @@ def verdict(result: AuditResult) -> list[str]:
     """What was found, a sentence each."""
     said = [sentence(goal, *at) for goal in result.goals if (at := telling(goal)) is not None]
     said = [text for text in said if text != headline(result)]
-    match = result.match.value
-    said.append(
-        f"{percent(match)} of the untouched queries match their own source within radius "
-        f"{result.radius}."
-    )
+    if result.match is None:
+        said.append(f"No query has an item of its own source within radius {result.radius}.")
+    else:
+        said.append(
+            f"{percent(result.match.value)} of the untouched queries match their own source "
+            f"within radius {result.radius}."
+        )
     if result.false_matches is not None:
         rate = result.false_matches.rate(result.radius)
         high = "" if rate.high is None else f" (at most {rate.high:.1g} with 95 % confidence)"
@@ -103,8 +116,7 @@ def verdict(result: AuditResult) -> list[str]:
     if best is not None and best.evasion is not None:
         said.append(
             f"Of the remedies, {best.title} helps most: {percent(best.evasion.value)} evade at "
-            f"{levels(best.eps)} through it, and {percent(best.match.value)} of the untouched "
-            "queries match."
+            f"{levels(best.eps)} through it, and {share(best.match)} of the untouched queries match."
         )
     said += [f"{text[:1].upper()}{text[1:]}." for text in result.health.findings]
     return said
@@ -167,32 +179,28 @@ def remedy_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
     """Headings and rows: a remedy each."""
     rows = []
     for one in result.remedies:
-        cells = [one.title, f"{100 * one.match.value:.1f}", f"{one.false_match:.2g}"]
-        for rate in (one.evasion, one.collision):
-            cells.append("" if rate is None else f"{100 * rate.value:.1f}")
-        rows.append([*cells, levels(one.eps)])
-    heads = ["remedy", "clean recall %", "false matches", "evasion %", "collision %", "eps"]
+        false = "" if one.false_match is None else f"{one.false_match:.2g}"
+        clean, evasion, collision = (share(m) for m in (one.match, one.evasion, one.collision))
+        rows.append([one.title, clean, false, evasion, collision, levels(one.eps)])
+    heads = ["remedy", "clean recall", "false matches", "evasion", "collision", "eps"]
     return heads, rows
 
 
 def radius_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
     """Headings and rows: another radius each."""
 
-    def shown(value: float | None) -> str:
-        return "" if value is None else f"{100 * value:.1f}"
-
     rows = [
         [
             str(point.radius),
-            shown(point.match),
+            percents(point.match),
             "" if point.false_match is None else f"{point.false_match:.2g}",
-            shown(point.evasion),
-            shown(point.collision),
+            percents(point.evasion),
+            percents(point.collision),
             levels(point.eps),
         ]
         for point in result.radii
     ]
-    heads = ["radius", "clean recall %", "false matches", "evasion %", "collision %", "eps"]
+    heads = ["radius", "clean recall", "false matches", "evasion", "collision", "eps"]
     return heads, rows
 
 
