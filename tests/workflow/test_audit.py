@@ -260,6 +260,19 @@ def test_codes_that_nobody_can_tell_apart(pictures):
         hp.audit(victim, pictures[:4].repeat(2, 1, 1, 1), radius="auto")
 
 
+def test_a_database_that_holds_no_query(pictures):
+    """Collisions are measured, and evasion is left out with a reason."""
+    victim = make_victim()
+    database = victim.encode(255 - pictures[10:20])
+    found = hp.audit(victim, pictures[:4], database, radius=1, eps=(32 / 255,), exact=False)
+    assert found.match is None and found.goal("evade") is None
+    assert found.goal("collide").queries == 4
+    assert any(note.startswith("goal evade was left out") for note in found.notes)
+    assert "No query has an item of its own source" in str(found)
+    with pytest.raises(HashprobeError, match="nothing to evade"):
+        hp.audit(victim, pictures[:4], database, radius=1, goals=("evade",))
+
+
 def test_codes_of_another_length(pictures, tmp_path):
     np.save(tmp_path / "codes.npy", np.ones((5, 16), np.int8))
     with pytest.raises(HashprobeError, match="16"):

@@ -116,7 +116,8 @@ def verdict(result: AuditResult) -> list[str]:
     if best is not None and best.evasion is not None:
         said.append(
             f"Of the remedies, {best.title} helps most: {percent(best.evasion.value)} evade at "
-            f"{levels(best.eps)} through it, and {share(best.match)} of the untouched queries match."
+            f"{levels(best.eps)} through it, and {share(best.match)} of the untouched queries "
+            "match."
         )
     said += [f"{text[:1].upper()}{text[1:]}." for text in result.health.findings]
     return said
