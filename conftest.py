@@ -1,5 +1,6 @@
 """What must happen before torch is loaded, in tests and in doctests, and the order of the tests."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -29,3 +30,9 @@ def pytest_collection_modifyitems(items):
     tests = Path(__file__).parent / "tests"
     order = {tests / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
