@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from jaxtyping import install_import_hook
+
 
 # Tiny tensors would only wait for the threads of a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,6 +16,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Every command that a test starts would compile the package anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+SOURCE = Path(__file__).parent / "src" / "hashprobe"
+UNWATCHED = {"checked"}
+"""What runs at every public call, on values of any type: there are no shapes to check in it."""
+
+# Shapes and types are checked while tests run.
+install_import_hook(
+    [f"hashprobe.{path.stem}" for path in SOURCE.iterdir() if path.stem not in UNWATCHED],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 LONGEST = (
     "paper/test_reproduce.py",
