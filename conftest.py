@@ -1,8 +1,11 @@
 """What must happen before torch is loaded, in tests and in doctests, and the order of the tests."""
 
+import gc
 import os
 import sys
 from pathlib import Path
+
+from jaxtyping import install_import_hook
 
 
 # Tiny tensors would only wait for the threads of a busy machine.
@@ -13,6 +16,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Every command that a test starts would compile the package anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+SOURCE = Path(__file__).parent / "src" / "hashprobe"
+UNWATCHED = {"checked"}
+"""What runs at every public call, on values of any type: there are no shapes to check in it."""
+
+# Shapes and types are checked while tests run.
+install_import_hook(
+    [f"hashprobe.{path.stem}" for path in SOURCE.iterdir() if path.stem not in UNWATCHED],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 LONGEST = (
     "paper/test_reproduce.py",
@@ -29,3 +42,9 @@ def pytest_collection_modifyitems(items):
     tests = Path(__file__).parent / "tests"
     order = {tests / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()

@@ -41,7 +41,7 @@ from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.encoding import encode
 from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.precision import imitates_bfloat16, in_precision
-from hashprobe.workflow.attack_step import draw_goal, draw_queries
+from hashprobe.workflow.drawing import draw_goal, draw_queries
 from hashprobe.workflow.encode_step import encode_run
 from hashprobe.workflow.network import Network
 from hashprobe.workflow.protocol import Protocol

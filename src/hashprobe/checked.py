@@ -108,6 +108,8 @@ def guarded(call: Callable[..., Any], owner: type | None = None) -> Callable[...
                 bound.arguments[name] = fitted(value, known[name], name)
         return call(*bound.args, **bound.kwargs)
 
+    # Values of other types are taken, too: other checkers have nothing to say before this one.
+    checking.__no_type_check__ = True  # type: ignore[attr-defined]
     return checking
 
 

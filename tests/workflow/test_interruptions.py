@@ -91,20 +91,21 @@ def assert_same_attack(folder, other, *, exactly):
         assert path.read_bytes() == (other / "png" / path.name).read_bytes()
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
 def test_an_attack_killed_in_the_middle_gives_the_same_result(
-    hashprobe, interrupted, encoded, whole, batch_size
+    hashprobe, interrupted, encoded, whole, tmp_path
 ):
     code, out, _, finished = interrupted(signal.SIGKILL)
     assert (code, out) == (-signal.SIGKILL, "")
     assert finished_attacks(Run.open(encoded)) == []
-    said = hashprobe(f"attack dhta {encoded} {SLOW} --batch-size {batch_size}")
-    assert said.code == 0, said.err
-    assert f"{len(finished)} of 6 queries are finished already" in said.err
-    folder = encoded / "attacks" / NAME
-    for name, content in finished.items():
-        assert (folder / "queries" / name).read_bytes() == content, "it was attacked again"
-    assert_same_attack(folder, whole, exactly=batch_size == 1)
+    for batch_size in (1, 4):
+        run = shutil.copytree(encoded, tmp_path / f"batches-of-{batch_size}")
+        said = hashprobe(f"attack dhta {run} {SLOW} --batch-size {batch_size}")
+        assert said.code == 0, said.err
+        assert f"{len(finished)} of 6 queries are finished already" in said.err
+        folder = run / "attacks" / NAME
+        for name, content in finished.items():
+            assert (folder / "queries" / name).read_bytes() == content, "it was attacked again"
+        assert_same_attack(folder, whole, exactly=batch_size == 1)
 
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

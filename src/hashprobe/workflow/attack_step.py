@@ -1,14 +1,9 @@
 """Attack queries of an encoded run and measure how far its results move."""
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import numpy as np
-import torch
-
-from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.crafting.attack_result import AttackResult
@@ -16,27 +11,24 @@ from hashprobe.crafting.deterministic import fixed_batches
 from hashprobe.crafting.query_files import query_path
 from hashprobe.crafting.runner import craft
 from hashprobe.data.codec import check_h264
-from hashprobe.data.loader import decode
 from hashprobe.data.queries import Queries
-from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import compare_pixels
 from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.evaluation.spread import between_runs
 from hashprobe.storage.files import remove
-from hashprobe.storage.lock import SCRATCH, hold, refuse_held
+from hashprobe.storage.lock import hold, refuse_held
 from hashprobe.storage.schema import AttackRecord, Cost
 from hashprobe.types import Budget, Runtime, check_whole
 from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.encoding import device_of, encode
 from hashprobe.victims.memory import keep_freed_memory
 from hashprobe.workflow.after_codec import Film, film
-from hashprobe.workflow.drawing import draw_goal, draw_queries
-from hashprobe.workflow.exclusions import exclusion_of
+from hashprobe.workflow.drawing import draw_queries
 from hashprobe.workflow.expected import attack_seconds, say_expected
 from hashprobe.workflow.protocol import Protocol as Protocol
+from hashprobe.workflow.reading import Drawn, Reader, draw
 from hashprobe.workflow.results import RESULT
 from hashprobe.workflow.run_io import EncodedRun, open_run, pick_device, say_precision
 
@@ -47,8 +39,6 @@ OTHER = 0.05
 """Bits of these that may differ: in bfloat16, or on another machine, logits near 0 turn over."""
 RUN_SEED = 1_000_003
 """What the seeds of repeated runs are apart."""
-CLEAN_BYTES = 1 << 28
-"""Clean queries larger than this are held in a file while they are attacked."""
 
 
 def attack_run(
@@ -103,9 +93,7 @@ def attack_run(
     device, progress = pick_device(runtime.device), runtime.progress
     say_precision(progress, runtime.precision, device)
     keep_freed_memory()
-    name = default_name(spec.name, spec.budget, spec.seed) if name is None else name
-    if name in ("", "..") or "\0" in name or Path(name).name != name:
-        raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
+    name = checked_name(default_name(spec.name, spec.budget, spec.seed) if name is None else name)
     victim = run if isinstance(run, EncodedRun) else open_run(run)
     refuse_held(victim.run.path)
     hasher, folder = victim.hasher, victim.run.path / "attacks" / name
@@ -144,30 +132,11 @@ def attack_run(
     return result
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What a protocol drew for an attack."""
-
-    rows: np.ndarray
-    """Of the encoded queries."""
-    clean: Queries
-    goal: Goal
-    left_out: Exclusion | None
-    """Database items that the measures leave out."""
-
-
-def draw(rows: np.ndarray, spec: AttackSpec, protocol: Protocol, reader: "Reader") -> Drawn:
-    """The pixels of some encoded queries, where each is steered, and what is not counted."""
-    victim = reader.victim
-    goal = draw_goal(victim, rows, spec, protocol)
-    left_out = exclusion_of(victim, goal.members, protocol)
-    if "target images" in spec.attack.needs:
-        assert goal.members is not None
-        first = victim.database.positions[goal.members[:, 0]]
-        goal = replace(goal, images=reader.read(victim.data.database, first))
-    ids = victim.query.positions[rows]
-    clean = reader.read(victim.data.query, ids)
-    return Drawn(rows, replace(clean, ids=tuple(int(i) for i in ids)), goal, left_out)
+def checked_name(name: str) -> str:
+    """The name of an attack, refused if it is not that of one folder."""
+    if name in ("", "..") or "\0" in name or Path(name).name != name:
+        raise HashprobeError(f"the name of an attack is that of one folder; got {name!r}")
+    return name
 
 
 def repeat(
@@ -245,31 +214,6 @@ def check_codec(protocol: Protocol, hasher: Hasher, path: Path) -> None:
     if not hasher.contract.frames:
         raise HashprobeError(f"codec {protocol.codec} is for videos: {path} is a run of images")
     check_h264()
-
-
-class Reader:
-    """Reads pixels of an encoded run; many go into a file, so that memory does not grow with them.
-
-    Args:
-        victim: the run.
-        runtime: how they are decoded.
-        scratch: removes such files when it ends.
-    """
-
-    def __init__(self, victim: EncodedRun, runtime: Runtime, scratch: ExitStack) -> None:
-        self.victim, self.runtime, self.scratch = victim, runtime, scratch
-
-    def read(self, split: Split, positions: np.ndarray) -> Queries:
-        """Items of a split, uint8."""
-        contract, into = self.victim.hasher.contract, None
-        some = split.take(positions)
-        if len(some) * 3 * max(1, contract.frames) * contract.size**2 > CLEAN_BYTES:
-            temporary = TemporaryDirectory(prefix=SCRATCH, dir=self.victim.run.path)
-            into = Path(self.scratch.enter_context(temporary)) / "pixels.npy"
-        with self.runtime.progress.bar("decoding queries") as tick:
-            pixels = decode(some, contract, self.runtime, on_progress=tick, into=into)
-        lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
-        return Queries(pixels.images, lengths=lengths)
 
 
 def measure(

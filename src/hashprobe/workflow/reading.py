@@ -1,0 +1,77 @@
+"""What an attack takes out of a run: pixels, where each query is steered, what is left out."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.data.loader import decode
+from hashprobe.data.queries import Queries
+from hashprobe.data.sources import Split
+from hashprobe.evaluation.exclusion import Exclusion
+from hashprobe.storage.lock import SCRATCH
+from hashprobe.types import Runtime
+from hashprobe.workflow.drawing import draw_goal
+from hashprobe.workflow.exclusions import exclusion_of
+from hashprobe.workflow.protocol import Protocol
+from hashprobe.workflow.run_io import EncodedRun
+
+
+CLEAN_BYTES = 1 << 28
+"""Clean queries larger than this are held in a file while they are attacked."""
+
+
+class Reader:
+    """Reads pixels of an encoded run; many go into a file, so that memory does not grow with them.
+
+    Args:
+        victim: the run.
+        runtime: how they are decoded.
+        scratch: removes such files when it ends.
+    """
+
+    def __init__(self, victim: EncodedRun, runtime: Runtime, scratch: ExitStack) -> None:
+        self.victim, self.runtime, self.scratch = victim, runtime, scratch
+
+    def read(self, split: Split, positions: np.ndarray) -> Queries:
+        """Items of a split, uint8."""
+        contract, into = self.victim.hasher.contract, None
+        some = split.take(positions)
+        if len(some) * 3 * max(1, contract.frames) * contract.size**2 > CLEAN_BYTES:
+            temporary = TemporaryDirectory(prefix=SCRATCH, dir=self.victim.run.path)
+            into = Path(self.scratch.enter_context(temporary)) / "pixels.npy"
+        with self.runtime.progress.bar("decoding queries") as tick:
+            pixels = decode(some, contract, self.runtime, on_progress=tick, into=into)
+        lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
+        return Queries(pixels.images, lengths=lengths)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a protocol drew for an attack."""
+
+    rows: np.ndarray
+    """Of the encoded queries."""
+    clean: Queries
+    goal: Goal
+    left_out: Exclusion | None
+    """Database items that the measures leave out."""
+
+
+def draw(rows: np.ndarray, spec: AttackSpec, protocol: Protocol, reader: Reader) -> Drawn:
+    """The pixels of some encoded queries, where each is steered, and what is not counted."""
+    victim = reader.victim
+    goal = draw_goal(victim, rows, spec, protocol)
+    left_out = exclusion_of(victim, goal.members, protocol)
+    if "target images" in spec.attack.needs:
+        assert goal.members is not None
+        first = victim.database.positions[goal.members[:, 0]]
+        goal = replace(goal, images=reader.read(victim.data.database, first))
+    ids = victim.query.positions[rows]
+    clean = reader.read(victim.data.query, ids)
+    return Drawn(rows, replace(clean, ids=tuple(int(i) for i in ids)), goal, left_out)
