@@ -22,8 +22,10 @@ Images8: TypeAlias = UInt8[Tensor, "n *t 3 h w"]
 """RGB pixels in 0..255, as they can be saved; of images or clips."""
 Logits: TypeAlias = Float[Tensor, "n k"]
 """Real outputs of a hasher; the code is their sign."""
-Targets: TypeAlias = Float[Tensor, "n *s k"]
-"""Target codes with entries -1 and +1, in a floating dtype; one a query, or several, (N, S, K)."""
+Targets: TypeAlias = Float[Tensor, "n k"]
+"""Target codes with entries -1 and +1, in a floating dtype."""
+TargetSets: TypeAlias = Float[Tensor, "n *s k"]
+"""The same, one a query or several, (N, S, K)."""
 Pixels: TypeAlias = Float[Tensor, "n *t 3 h w"] | UInt8[Tensor, "n *t 3 h w"]
 """RGB pixels of images or clips, in [0, 1] or in 0..255."""
 Lengths: TypeAlias = Int64[Tensor, " n"]

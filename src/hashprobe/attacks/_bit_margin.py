@@ -10,7 +10,7 @@ from hashprobe.attacks.targets import Tie
 from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
-from hashprobe.tensors import Images, Logits, Targets, Tensor
+from hashprobe.tensors import Images, Logits, Targets, TargetSets, Tensor
 from hashprobe.types import Budget, Runtime, check_whole
 
 
@@ -92,7 +92,7 @@ def bit_margin_loss(
 
 
 @checked
-def radius_loss(logits: Logits, targets: Targets, enough: int) -> Float[Tensor, " n"]:
+def radius_loss(logits: Logits, targets: TargetSets, enough: int) -> Float[Tensor, " n"]:
     """Sum over the cheapest bits of max(0, m - b_k z_k / s), s being the query's own mean |z|.
 
     A search that matches within a radius asks for some bits only. The cheapest are those with the
@@ -182,7 +182,7 @@ def bit_margin(
     momentum, margin = (MOMENTUM, MARGIN) if enough is None else (HEAVY, THIN)
 
     def descent(steps: int) -> UpdateRule:
-        def objective(z: Logits, anchor: Targets, step: Steps) -> Float[Tensor, " n"]:
+        def objective(z: Logits, anchor: TargetSets, step: Steps) -> Float[Tensor, " n"]:
             if enough is not None:
                 return radius_loss(z, anchor, enough)
             done = (step.to(z.dtype) / steps).unsqueeze(1)

@@ -11,7 +11,7 @@ from hashprobe.checked import checked
 from hashprobe.codes.packed import as_numpy
 from hashprobe.data.queries import Queries, picked
 from hashprobe.errors import HashprobeError
-from hashprobe.tensors import Images, Targets
+from hashprobe.tensors import Images, TargetSets
 from hashprobe.types import Labels, check_whole
 
 
@@ -179,7 +179,7 @@ class Goal:
         return replace(self, **some, images=images, search=search)
 
     @checked
-    def codes_for(self, pixels: Images, bits: int, *, every: bool = False) -> Targets:
+    def codes_for(self, pixels: Images, bits: int, *, every: bool = False) -> TargetSets:
         """The target codes as a tensor beside the pixels that they belong to.
 
         Args:

@@ -19,7 +19,7 @@ from hashprobe.optim.frames import check_frame_rule, largest
 from hashprobe.optim.gradients import check_finite, gradient_of
 from hashprobe.optim.problem import FrameSubset, Problem
 from hashprobe.optim.rule import UpdateRule
-from hashprobe.tensors import Images, Targets
+from hashprobe.tensors import Images, TargetSets
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher, frozen_eval, in_own_dtype
 from hashprobe.victims.checks import check_images, check_targets
@@ -50,7 +50,7 @@ class Attempt:
 def solve(
     victim: Hasher,
     queries: Queries,
-    targets: Targets,
+    targets: TargetSets,
     rule: UpdateRule,
     *,
     budget: Budget,
@@ -136,7 +136,7 @@ class Work:
     whole: Problem
     """All pixels of all queries."""
     queries: Queries
-    targets: Targets
+    targets: TargetSets
     runtime: Runtime
 
     def plan(self, rule: UpdateRule, quick: UpdateRule | None, budget: Budget) -> list[Attempt]:

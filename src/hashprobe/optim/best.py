@@ -9,7 +9,7 @@ from torch import Tensor
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.problem import Problem, Rows
 from hashprobe.optim.rule import UpdateRule
-from hashprobe.tensors import Images, Logits, Targets
+from hashprobe.tensors import Images, Logits, TargetSets
 from hashprobe.victims.passes import attend
 
 
@@ -40,7 +40,7 @@ class Best:
         most: steps that a query may take in all attempts.
     """
 
-    def __init__(self, images: Images, targets: Targets, watch: Any, most: int) -> None:
+    def __init__(self, images: Images, targets: TargetSets, watch: Any, most: int) -> None:
         self.targets, self.watch, self.most = targets, watch, most
         self.images = images.clone()
         self.wrong = images.new_full((len(images),), torch.inf)
@@ -141,7 +141,7 @@ class Best:
 
 
 def judge(
-    logits: Logits, targets: Targets, enough: int | None = None
+    logits: Logits, targets: TargetSets, enough: int | None = None
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Bits that each query still lacks, and the margin of the weakest bit that counts.
 

@@ -17,7 +17,7 @@ from hashprobe.optim.gradients import check_finite, gradient_of
 from hashprobe.optim.problem import Problem, Rows
 from hashprobe.optim.rule import Steps, UpdateRule
 from hashprobe.optim.steps import SignStep, UnitL2Step, peak_and_norm
-from hashprobe.tensors import Images, Targets
+from hashprobe.tensors import Images, TargetSets
 from hashprobe.victims.passes import attend
 
 
@@ -103,7 +103,7 @@ class Pool:
         size: most queries at once.
     """
 
-    def __init__(self, problem: Problem, targets: Targets, rule: UpdateRule, size: int) -> None:
+    def __init__(self, problem: Problem, targets: TargetSets, rule: UpdateRule, size: int) -> None:
         self.problem, self.targets, self.rule = problem, targets, rule
         self.count, self.limit = 0, size
         one, box = problem.start[:1], problem.box

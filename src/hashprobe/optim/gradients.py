@@ -11,7 +11,7 @@ from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.problem import layout
 from hashprobe.optim.rule import Compared, Steps, UpdateRule
-from hashprobe.tensors import Logits, Targets
+from hashprobe.tensors import Logits, TargetSets
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher, frozen_eval, in_own_dtype
 from hashprobe.victims.features import hash_layer_input
@@ -89,7 +89,7 @@ def features_of(seen: list[Tensor], count: int) -> Float[Tensor, "n f"]:
 def gradient_of(
     forward: Callable[[Tensor], Logits],
     given: Tensor,
-    targets: Targets,
+    targets: TargetSets,
     rule: UpdateRule,
     step: Steps,
     victim: Hasher,

@@ -8,13 +8,13 @@ from jaxtyping import Float, Int64
 
 from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
-from hashprobe.tensors import Images, Logits, Targets, Tensor
+from hashprobe.tensors import Images, Logits, TargetSets, Tensor
 from hashprobe.types import check_whole
 
 
 Steps: TypeAlias = Int64[Tensor, " n"]
 """How many steps each query has behind it."""
-Objective: TypeAlias = Callable[[Logits, Targets, Steps], Float[Tensor, " n"]]
+Objective: TypeAlias = Callable[[Logits, TargetSets, Steps], Float[Tensor, " n"]]
 """(logits, target codes, steps so far) -> one loss per query, to be made small."""
 Step: TypeAlias = Callable[[Images, Steps], Images]
 """(gradient or momentum, steps so far) -> how to move, both in units of the budget's space."""

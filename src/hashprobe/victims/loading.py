@@ -198,7 +198,11 @@ def torch_logs_off() -> Iterator[None]:
 
 def exported_size(network: Any) -> int | None:
     """Height and width that a program of torch.export was made for; None for other networks."""
-    nodes = network.graph.nodes if isinstance(network, torch.fx.GraphModule) else ()
+    # The graph of TorchScript is of another kind.
+    known = isinstance(network, torch.fx.GraphModule) and not isinstance(
+        network, torch.jit.ScriptModule
+    )
+    nodes = network.graph.nodes if known else ()
     shapes: list[Any] = [
         getattr(n.meta.get("val"), "shape", ()) for n in nodes if n.op == "placeholder"
     ]
