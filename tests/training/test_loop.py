@@ -213,9 +213,7 @@ def test_weights_that_the_last_step_made_infinite_are_not_kept(tiny, pictures, m
         return found
 
     monkeypatch.setattr(torch.optim.SGD, "step", overflowing)
-    chosen = options(
-        loss="dph", optimiser="sgd", schedule="constant", pair_weights="none", epochs=1
-    )
+    known = {"loss": "dph", "optimiser": "sgd", "schedule": "constant", "pair_weights": "none"}
     with pytest.raises(HashprobeError, match="the weights became inf in epoch 1, step 2: lower lr"):
         train(tiny(), images, labels, options(epochs=1, **known))
 
