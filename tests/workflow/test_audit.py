@@ -209,6 +209,23 @@ def test_pictures_of_a_surrogate_are_judged_by_the_victim(pictures, folder, tmp_
     assert by[0].rates[0][1].value <= own.rates[0][1].value
 
 
+def test_a_second_stage_by_floats(pictures):
+    """The joint attack does at least what the attack on bits does to a two-stage search."""
+    found = hp.audit(
+        make_victim(), pictures[:10], "copies", radius=4, eps=(32 / 255,), rerank="cosine", top=3,
+        oversample=2, exact=False, edits=False,
+    )  # fmt: skip
+    lists = {name: value.value for name, value in found.lists.items()}
+    assert lists["two_stage_recall"] > 0.8
+    assert lists["two_stage_recall_joint"] <= lists["two_stage_recall_bits"]
+    assert lists["two_stage_recall_joint"] < lists["two_stage_recall"]
+    assert lists["two_stage_hit"] < lists["two_stage_hit_joint"]
+    victim = make_victim()
+    database = hp.Codes(victim.encode(pictures).packed)
+    with pytest.raises(HashprobeError, match="needs the floats of the database"):
+        hp.audit(victim, pictures[:4], database, radius=1, rerank="cosine", eps=(8 / 255,))
+
+
 def test_limits(done):
     result = done[0]
     rate = result.goal("evade").rates[-1][1].value

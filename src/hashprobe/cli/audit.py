@@ -20,6 +20,7 @@ from hashprobe.workflow.audit_options import (
     AuditGoal,
     AuditOptions,
     Limit,
+    Rerank,
 )
 
 
@@ -93,6 +94,11 @@ class AuditFlags:
     """Measure benign edits."""
     mitigate: Flag = False
     """Measure remedies that need no training, each attacked by an adversary who knows it."""
+    rerank: Rerank = "none"
+    """cosine: a short list by codes is ordered anew by the cosine of floats, those before the
+    binariser or those stored with the codes; an attack on bits and cosine at once is added."""
+    oversample: int = 4
+    """How many times longer than --top the short list is."""
     access: Access = "white"
     """white: the adversary has the network; query: it sees the answers of the search alone."""
     query_budget: int = 5000

@@ -57,6 +57,7 @@ from hashprobe.workflow.audit_subject import (
     table_of,
 )
 from hashprobe.workflow.audit_transfer import transferred
+from hashprobe.workflow.audit_two_stage import TwoStage
 from hashprobe.workflow.expected import attack_seconds, say_expected
 
 
@@ -223,6 +224,7 @@ class Work:
             own_database=given is None,
             **labels_of(table, shown.names, base),
             item_pictures=base.pictures,
+            floats=base.floats,
         )
         self.check_agreement(subject)
         radius, threshold = self.choose_radius(subject)
@@ -289,6 +291,11 @@ class Work:
         first = next((one for one in climbs if one.plan.name == "evade"), None)
         if first is not None:
             goals += self.transfers(subject, first, radius)
+        lists = list_measures(subject, first, asked.top)
+        if asked.rerank == "cosine":
+            second = TwoStage.of(subject, subject.floats, asked.top, asked.oversample)
+            some = [one for one in climbs if one.plan.name in ("evade", "collide")]
+            lists |= second.measures(some, self.attacker(subject), max(asked.eps))
         eps = best_budget(goals) if goals else max(asked.eps)
         helps = asked.mitigate and bool(goals)
         return AuditResult(
@@ -300,7 +307,7 @@ class Work:
             threshold=threshold,
             match=matching(subject, radius),
             false_matches=false_rates(subject),
-            lists=list_measures(subject, first, asked.top),
+            lists=lists,
             health=code_health(subject.database),
             goals=tuple(goals),
             edits=edited(subject, radius, self.runtime.progress) if asked.edits else (),

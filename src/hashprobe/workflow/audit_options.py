@@ -15,6 +15,7 @@ AuditGoal: TypeAlias = Literal["evade", "collide", "enter", "show"]
 list, or the results of a label."""
 GOALS: tuple[AuditGoal, ...] = ("evade", "collide", "enter", "show")
 Access: TypeAlias = Literal["white", "query"]
+Rerank: TypeAlias = Literal["none", "cosine"]
 LEVELS = (1 / 255, 2 / 255, 4 / 255, 8 / 255)
 """Budgets of an audit: from invisible to plainly visible on smooth areas."""
 MEASURES = ("evasion", "collision", "hit", "false-match")
@@ -57,6 +58,10 @@ class AuditOptions:
     """Whether to measure benign edits."""
     mitigate: bool = False
     """Whether to measure remedies that need no training, each attacked through it."""
+    rerank: Rerank = "none"
+    """`cosine`: a short list by codes is ordered anew by the cosine of floats, and attacked so."""
+    oversample: int = 4
+    """How many times longer than `top` the short list is."""
     access: Access = "white"
     """`white`: the adversary has the network; `query`: it sees the answers of the search alone."""
     query_budget: int = 5000
@@ -71,8 +76,9 @@ class AuditOptions:
             check_whole("radius", self.radius, 0, 4096)
         if not 0 < self.fpr < 1:
             raise HashprobeError(f"fpr must be above 0 and below 1; got {shown(self.fpr)}")
-        for name, least in (("top", 1), ("steps", 1), ("count", 0), ("query_budget", 1)):
-            check_whole(name, getattr(self, name), least)
+        for name in ("top", "steps", "query_budget", "oversample"):
+            check_whole(name, getattr(self, name))
+        check_whole("count", self.count, 0)
         check_whole("examples", self.examples, 0, 100)
         check_seed(self.seed)
         if not self.eps or len(set(self.eps)) != len(self.eps):

@@ -72,6 +72,8 @@ class Subject:
     """Whether the database holds the queries themselves, since no other was given."""
     item_pictures: Sequence[Tensor] | None = None
     """Pictures of the items, where they are at hand."""
+    floats: np.ndarray | None = None
+    """(N, F) floats that are stored with the codes of the database; None without any."""
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -168,6 +170,8 @@ class Database:
     """As the victim is given them, where they are at hand."""
     sources: Sources | None = None
     """Which of them show the same picture as a query, where the program made them."""
+    floats: np.ndarray | None = None
+    """(N, F) floats that are stored with the codes; None without any."""
 
 
 def read_database(victim: Hasher, given: Any, keep: Path | None, runtime: Runtime) -> Database:
@@ -182,7 +186,7 @@ def read_database(victim: Hasher, given: Any, keep: Path | None, runtime: Runtim
         raise HashprobeError(
             f"the codes of {given} have {stored.codes.bits} bits but the victim gives {victim.bits}"
         )
-    return Database(stored.codes, tuple(stored.ids))
+    return Database(stored.codes, tuple(stored.ids), floats=stored.floats)
 
 
 def copies_of(victim: Hasher, queries: Shown, runtime: Runtime) -> Database:

@@ -1,0 +1,262 @@
+"""Two-stage search, a short list by codes ordered anew by the cosine of floats, and its attack."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.crafting.runner import craft
+from hashprobe.data.arrays import by_size
+from hashprobe.data.queries import Queries
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.instances import Sources
+from hashprobe.evaluation.lists import list_recall, two_stage_items
+from hashprobe.evaluation.measurement import Measurement
+from hashprobe.optim.attempts import solve
+from hashprobe.optim.rule import Steps, UpdateRule
+from hashprobe.optim.steps import SignStep
+from hashprobe.storage.files import sha256_array
+from hashprobe.tensors import Images, Logits
+from hashprobe.types import Budget, Runtime
+from hashprobe.victims.base import Hasher
+from hashprobe.victims.embedding import Embedding
+from hashprobe.victims.encoding import as_given, device_of, judging
+from hashprobe.workflow.audit_ladder import Attacker, Climb, Plan
+from hashprobe.workflow.audit_plans import own_distances
+from hashprobe.workflow.audit_subject import ENCODED, Subject, encoded
+
+
+Wish: TypeAlias = Literal["leave", "enter"]
+Vectors: TypeAlias = Float32[np.ndarray, "n f"]
+MOMENTUM, SHARP = 0.9, 4.0
+
+
+class WithFloats(Hasher):
+    """A victim whose outputs are its logits and, behind them, the floats that are ordered anew.
+
+    Args:
+        victim: an `Embedding`, whose floats are those before its binariser; of any other victim
+            the logits are its floats.
+    """
+
+    def __init__(self, victim: Hasher) -> None:
+        super().__init__(min(2 * victim.bits, 4096), victim.contract)
+        self.victim, self.split = victim, victim.bits
+
+    def forward(self, images: Tensor) -> Logits:
+        """Logits and floats side by side.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1].
+        """
+        if not isinstance(self.victim, Embedding):
+            logits: Tensor = self.victim(images)
+            return torch.cat([logits, logits], 1)
+        seen: list[Tensor] = []
+        hook = self.victim.victim.register_forward_hook(lambda _, __, made: seen.append(made))
+        try:
+            logits = self.victim(images)
+        finally:
+            hook.remove()
+        return torch.cat([logits, seen[0]], 1)
+
+
+def floats_of(victim: Hasher, pictures: list[Tensor]) -> Vectors:
+    """Floats of pictures of one size, by which a short list is ordered anew."""
+    both, device, parts = WithFloats(victim), device_of(victim), []
+    with judging(victim, device):
+        for start in range(0, len(pictures), ENCODED):
+            some = as_given(torch.stack(pictures[start : start + ENCODED])).on(device)
+            parts.append(both(some.pixels)[:, victim.bits :].float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class JointOptions:
+    """Options of the joint attack."""
+
+    steps: int = 50
+    weight: float = 1.0
+    """Of the cosine, beside the mean loss of a bit."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Joint:
+    """Steers the bits of a code and the cosine of the floats at once.
+
+    Bits are pushed by the softplus of their margins, as the bit-margin attack does; the cosine to a
+    float vector is lowered (leave) or raised (enter). The query has to get out of the short list or
+    lose the second stage, or into the list and win it.
+    """
+
+    wish: Wish
+    vectors: dict[int, np.ndarray]
+    """Float vector of the item that each query is about, by query id."""
+
+    def __repr__(self) -> str:
+        rows = np.stack([self.vectors[each] for each in sorted(self.vectors)])
+        return f"Joint({self.wish}, {sha256_array(rows)})"
+
+    def __call__(
+        self,
+        victim: Hasher,
+        queries: Queries,
+        goal: Goal,
+        *,
+        budget: Budget,
+        options: JointOptions,
+        seed: int = 0,
+        runtime: Runtime = Runtime(),
+    ) -> Images:
+        """Adversarial queries; see `AttackFunction`."""
+        both = WithFloats(victim)
+        codes = goal.codes_for(queries.pixels, victim.bits)
+        wanted = torch.stack([torch.from_numpy(self.vectors[each]) for each in queries.ids])
+        sign = -1.0 if self.wish == "enter" else 1.0
+
+        def objective(z: Logits, aims: Any, step: Steps) -> Float[Tensor, " n"]:
+            logits, floats = z[:, : victim.bits], z[:, victim.bits :]
+            bits, vectors = aims[:, : victim.bits], aims[:, victim.bits :]
+            mean = logits.detach().abs().mean(1, keepdim=True).clamp_min(1e-30)
+            margins = torch.nn.functional.softplus(-SHARP * bits * logits / mean).mean(1) / SHARP
+            cosine = torch.nn.functional.cosine_similarity(floats, vectors, dim=1)
+            return margins + options.weight * sign * cosine
+
+        steps = options.steps
+        rule = UpdateRule(
+            objective,
+            SignStep(lambda done: budget.eps * (1 - done / steps)),
+            steps,
+            momentum=MOMENTUM,
+            compared="logits",
+        )
+        targets = torch.cat([codes, wanted.to(codes)], 1)
+        return solve(both, queries, targets, rule, budget=budget, seed=seed, runtime=runtime)
+
+
+@dataclass(frozen=True, eq=False)
+class TwoStage:
+    """A search that orders a short list by codes anew by the cosine of floats."""
+
+    subject: Subject
+    held: Vectors
+    """Floats of the database items."""
+    top: int
+    oversample: int
+
+    @classmethod
+    def of(cls, subject: Subject, stored: Any, top: int, oversample: int) -> "TwoStage":
+        """The search of a subject.
+
+        Args:
+            subject: what is audited.
+            stored: (N, F) floats that are stored with the codes; None takes those of the pictures.
+            top: k.
+            oversample: how many times longer the short list is.
+
+        Raises:
+            HashprobeError: neither floats nor pictures of the items are at hand, or floats of
+                another number.
+        """
+        if stored is None and subject.item_pictures is None:
+            raise HashprobeError(
+                "two-stage search needs the floats of the database: a file of codes with floats, "
+                "a folder of pictures, or copies"
+            )
+        held = stored
+        if stored is None:
+            held = floats_of(subject.victim, list(subject.item_pictures or ()))
+        own = floats_of(subject.victim, list(subject.queries.fitted[:1])).shape[1]
+        if held.shape[1] != own:
+            raise HashprobeError(
+                f"the database stores {held.shape[1]} floats an item and the victim gives {own}"
+            )
+        return cls(subject, np.asarray(held, np.float32), min(top, len(held)), oversample)
+
+    def items(self, codes: PackedCodes, floats: Vectors) -> np.ndarray:
+        """The lists of some queries."""
+        vectors = (floats, self.held)
+        return two_stage_items(codes, self.subject.database, vectors, self.top, self.oversample)
+
+    def measures(
+        self, climbs: list[Climb], attacker: Attacker, eps: float
+    ) -> dict[str, Measurement]:
+        """Recall of the source before and after, and how often a chosen item enters the list.
+
+        Args:
+            climbs: evasion and collision, as they were attacked on the bits alone.
+            attacker: who attacks.
+            eps: the budget.
+        """
+        pictures, found = self.subject.queries.fitted, {}
+        for plan, images in ((one.plan, one.images) for one in climbs):
+            sources, clean = (
+                aims_of(self.subject, plan),
+                [pictures[row] for row in plan.rows.tolist()],
+            )
+            noun = "recall" if plan.name == "evade" else "hit"
+            found[f"two_stage_{noun}"] = self.recall(clean, sources, None)
+            bits = [
+                own if image is None else image for own, image in zip(clean, images, strict=True)
+            ]
+            found[f"two_stage_{noun}_bits"] = self.recall(bits, sources, "uint8")
+            joint = self.joint(plan, attacker, eps)
+            found[f"two_stage_{noun}_joint"] = self.recall(joint, sources, "uint8")
+        return found
+
+    def recall(self, shown: list[Tensor], sources: Sources, rounding: str | None) -> Measurement:
+        """recall@k of pictures."""
+        codes = encoded(self.subject.victim, shown)
+        lists = self.items(codes, floats_of(self.subject.victim, shown))
+        return list_recall(lists, sources, rounding=rounding)
+
+    def joint(self, plan: Plan, attacker: Attacker, eps: float) -> list[Tensor]:
+        """Pictures of the joint attack."""
+        members = plan.goal.members
+        wish: Wish = "leave" if members is None else "enter"
+        positions = [own_nearest(self.subject, row) for row in plan.rows.tolist()]
+        if members is not None:
+            positions = members[:, 0].tolist()
+        vectors = {int(r): self.held[p] for r, p in zip(plan.rows, positions, strict=True)}
+        attack = Joint(wish, vectors)
+        options = JointOptions(steps=int(getattr(attacker.options, "steps", 50)))
+        spec = AttackSpec.of(attack, options, budget=Budget(eps), seed=attacker.seed)
+        goal = replace(plan.goal, enough=None, all_of=None, search=None)
+        shown = [self.subject.queries.fitted[row] for row in plan.rows]
+        images: list[Tensor] = [torch.empty(0)] * len(shown)
+        for size, places in by_size(shown).items():
+            queries = Queries(
+                torch.stack([shown[place] for place in places]),
+                tuple(int(plan.rows[place]) for place in places),
+            )
+            result = craft(
+                attacker.victim,
+                queries,
+                goal.take(np.array(places)),
+                spec,
+                runtime=attacker.runtime,
+                out=attacker.place(f"two-stage-{plan.name}", eps, size),
+                overwrite=True,
+            )
+            for place, image in zip(places, result.images8[:], strict=True):
+                images[place] = image
+        return images
+
+
+def aims_of(subject: Subject, plan: Plan) -> Sources:
+    """Which items count for each query: those of its own source, or the one that it is to enter."""
+    if plan.goal.members is None:
+        return subject.sources.take(plan.rows)
+    return Sources(plan.goal.members[:, 0].astype(np.int64), np.arange(len(subject.database)))
+
+
+def own_nearest(subject: Subject, row: int) -> int:
+    """The nearest item of a query's own source."""
+    near = own_distances(subject, subject.clean, row, row)
+    return int(subject.own[row][near.argmin()])
