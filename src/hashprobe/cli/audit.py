@@ -75,15 +75,25 @@ class AuditFlags:
     """The wanted false-match rate, for --radius auto: the share of pairs of different pictures."""
     top: int = 10
     """Length of a result list."""
-    eps: Annotated[tuple[float, ...], Parameter(converter=parse_budgets, n_tokens=1)] = LEVELS
+    eps: Annotated[
+        tuple[float, ...],
+        Parameter(
+            converter=parse_budgets,
+            n_tokens=1,
+            negative=(),
+            show_default=lambda _: "1/255,2/255,4/255,8/255",
+        ),
+    ] = LEVELS
     """Budgets with commas, in [0, 1] units: how far a pixel may move."""
     steps: int = 50
     """Gradient steps of each attack at each budget."""
-    goals: Annotated[tuple[AuditGoal, ...] | None, Parameter(converter=parse_goals, n_tokens=1)] = (
-        None
-    )
+    goals: Annotated[
+        tuple[AuditGoal, ...] | None,
+        Parameter(converter=parse_goals, n_tokens=1, negative=(), show_choices=False),
+    ] = None
     """What the adversary wants, with commas: evade (no match with the own source), collide (a match
-    with another item), enter (a match with --block-list); by default what the data allow."""
+    with another item), enter (a match with --block-list), show (the results of another label); by
+    default what the data allow."""
     count: int = 100
     """Most queries, evenly spread over those in the folder; 0 takes all."""
     seed: int = 0
@@ -124,7 +134,7 @@ class FileFlags:
     """Codes that an adversary wants to enter: a file of codes, or a folder of pictures."""
     item: str | None = None
     """Id of the database item that every query is to collide with; by default a random one each."""
-    surrogate: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    surrogate: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
     """Another victim, by which an adversary without access crafts pictures; may be repeated."""
 
 
@@ -148,7 +158,7 @@ def audit(
     queries: Path,
     database: str | None = None,
     out: Path = Path("audit"),
-    fail_above: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    fail_above: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     what: Annotated[AuditFlags, FLAT] = AuditFlags(),
     files: Annotated[FileFlags, FLAT] = FileFlags(),
     network: Annotated[VictimFlags, FLAT] = VictimFlags(),
