@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import hashprobe as hp
+from hashprobe.codes.convention import BitConvention
 from hashprobe.codes.npz import save_codes
 from hashprobe.codes.packed import hamming
 from hashprobe.data.decoding import decode_picture
@@ -310,8 +311,25 @@ def test_codes_that_are_not_those_of_the_victim(folder, pictures, tmp_path):
     rows = [int(name[2:4]) for name in names]
     data = ~victim.encode(pictures[rows]).packed.data
     np.savez(tmp_path / "codes.npz", codes=data, bits=BITS, ids=np.array(names))
+    known = {"radius": 2, "eps": (8 / 255,), "count": 4, "exact": False, "edits": False}
     with pytest.raises(HashprobeError, match="--inverted none does"):
-        hp.audit(victim, folder, tmp_path / "codes.npz", radius=2)
+        hp.audit(victim, folder, tmp_path / "codes.npz", **known)
+    files = hp.AuditFiles(convention=BitConvention(inverted=True))
+    assert hp.audit(victim, folder, tmp_path / "codes.npz", files=files, **known).match.value == 1
+
+
+def test_pictures_of_several_sizes_keep_them(tmp_path, pictures):
+    pytest.importorskip("imagehash")
+    for place, side in enumerate((20, 20, 31)):
+        large = torch.nn.functional.interpolate(pictures[place : place + 1].float(), side)
+        array = large[0].to(torch.uint8).permute(1, 2, 0).numpy()
+        Image.fromarray(array).save(tmp_path / f"{place}.png")
+    out = tmp_path / "out"
+    found = hp.audit(
+        "dhash", tmp_path, radius=5, eps=(16 / 255,), out=out, exact=False, edits=False
+    )
+    assert found.queries == 3 and found.goal("evade").rates[0][1].value > 0
+    assert {path.name for path in out.glob("attacks/evade-16of255/*x*")} == {"20x20", "31x31"}
 
 
 def test_without_sources_the_hash_finds_them(pictures):
@@ -371,3 +389,17 @@ def test_query_access_sees_answers_alone(pictures):
     assert evade.rates[0][1].value > 0
     assert evade.passes <= 6 * (60 + 4)
     assert "query access" in render_audit(found)
+
+
+def test_findings_of_a_perceptual_hash_and_of_distances(pictures):
+    pytest.importorskip("pdqhash")
+    large = torch.nn.functional.interpolate(pictures[:4].float(), 64).to(torch.uint8)
+    found = hp.audit("pdq", large, eps=(8 / 255,), exact=False, edits=False, steps=5)
+    assert found.radius == 31 and found.victim["agreement"] > 0.99
+    assert found.quality["gate"] == 49 and 0 <= found.quality["evade"] <= 1
+    assert "Dropped by the quality gate" in render_audit(found)
+    asked = hp.audit(
+        make_victim(), pictures, radius=1, eps=(8 / 255,), access="query", query_budget=2,
+        exact=False, edits=False, count=2,
+    )  # fmt: skip
+    assert any("of the 24 bits of any query's code" in note for note in asked.notes)

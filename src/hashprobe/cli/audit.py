@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
+from hashprobe.cli.check import StoredFlags
 from hashprobe.cli.flags import FLAT, Flag, Json, print_json
 from hashprobe.cli.output import say
 from hashprobe.cli.victim_flags import VictimFlags
@@ -124,7 +125,7 @@ class AuditFlags:
 
 
 @dataclass(frozen=True)
-class FileFlags:
+class FileFlags(StoredFlags):
     """What is read beside the queries and the database."""
 
     labels: Path | None = None
@@ -206,7 +207,9 @@ def audit(
         queries,
         database,
         options=options,
-        files=AuditFiles(files.labels, files.block_list, files.item, files.surrogate),
+        files=AuditFiles(
+            files.labels, files.block_list, files.item, files.surrogate, files.convention()
+        ),
         out=out,
         runtime=Runtime(**known, progress=Terminal()),
         command=shlex.join(["hashprobe", *sys.argv[1:]]),

@@ -2,14 +2,17 @@
 
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from hashprobe.cli.flags import FLAT, Flag, Json, print_json
 from hashprobe.cli.output import say
 from hashprobe.cli.victim_flags import VictimFlags
 
+
+if TYPE_CHECKING:
+    from hashprobe.codes.convention import BitConvention
 
 DIFFERENT = 3
 """Exit code where the codes differ."""
@@ -25,6 +28,12 @@ class StoredFlags:
     """The last bit of a code is stored first."""
     inverted: Flag = False
     """A positive output is stored as 0."""
+
+    def convention(self) -> "BitConvention":
+        """The same for readers."""
+        from hashprobe.codes.convention import BitConvention
+
+        return BitConvention(self.bit_order, reversed=self.reversed, inverted=self.inverted)
 
 
 def check(
@@ -59,19 +68,16 @@ def check(
         Print one JSON object and nothing else: pictures, bits, differing, flags, candidates.
     """
     from hashprobe.cli.terminal import Terminal
-    from hashprobe.codes.convention import BitConvention
     from hashprobe.codes.readers.registry import read_codes
     from hashprobe.data.picture_folder import picture_folder
     from hashprobe.victims.loading import load_victim
     from hashprobe.workflow.stored_codes import check_stored, with_paths
 
-    known = asdict(stored)
-    convention = BitConvention(known.pop("bit_order"), **known)
     opened = load_victim(victim, network.options())
     codes = with_paths(read_codes(os.path.expanduser(database), opened.bits), items)
     folder = picture_folder(pictures)
     Terminal().log(f"{codes}, {len(folder):,} pictures")
-    found = check_stored(opened, codes, folder, convention=convention)
+    found = check_stored(opened, codes, folder, convention=stored.convention())
     if json_:
         print_json(found.to_json())
     else:

@@ -11,6 +11,8 @@ import numpy as np
 
 from hashprobe.attacks.registry import attack_named
 from hashprobe.checked import checked
+from hashprobe.codes.convention import BitConvention
+from hashprobe.codes.labelled import Codes
 from hashprobe.data.item_table import ItemTable
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
@@ -24,11 +26,11 @@ from hashprobe.storage.files import write_bytes, write_json
 from hashprobe.storage.guards import refuse_links
 from hashprobe.storage.lock import hold
 from hashprobe.types import Runtime
-from hashprobe.victims.agreement import agreement
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.loading import load_victim
 from hashprobe.victims.preflight import guarded, preflight
 from hashprobe.victims.wrap import as_victim
+from hashprobe.workflow.audit_findings import AGREED, leak_note, quality_gate, victim_facts
 from hashprobe.workflow.audit_labels import steered
 from hashprobe.workflow.audit_ladder import Attacker, Climb, Plan, climb
 from hashprobe.workflow.audit_numbers import (
@@ -59,12 +61,11 @@ from hashprobe.workflow.audit_subject import (
 from hashprobe.workflow.audit_transfer import transferred
 from hashprobe.workflow.audit_two_stage import TwoStage
 from hashprobe.workflow.expected import attack_seconds, say_expected
+from hashprobe.workflow.run_io import pick_device
 
 
 USUAL = {"pdq": 31, "phash": 10, "dhash": 10, "ahash": 10}
 """Radii at which operators run perceptual hashes (ThreatExchange; imagededup, ImageHash)."""
-AGREED = 20
-"""Pictures by which the torch form of a hash is compared with what judges."""
 ATTACK_OF: dict[Access, str] = {"white": "bit-margin", "query": "nes"}
 """The attack of each kind of access."""
 
@@ -87,6 +88,8 @@ class AuditFiles:
     """The database item that every query is to collide with; None takes a random one each."""
     surrogates: tuple[str, ...] = ()
     """Other victims, by which an adversary without access crafts pictures."""
+    convention: BitConvention = field(default_factory=BitConvention)
+    """How the codes of the database are stored."""
 
 
 @checked
@@ -182,6 +185,7 @@ class Work:
     def run(self, victim: Any, queries: Any, database: Any) -> AuditResult:
         """Every step, in order."""
         hasher, name = opened(victim, queries)
+        hasher = hasher.to(pick_device(self.runtime.device))
         white, self.paths = self.options.access == "white", isinstance(queries, str | Path)
         shown, bad = read_queries(hasher, queries, self.options.count, self.runtime.skip_bad)
         self.notes += bad
@@ -213,6 +217,8 @@ class Work:
             base = copies_of(victim, shown, self.runtime)
         else:
             base = read_database(victim, given, keep, self.runtime)
+            if not isinstance(given, Codes):
+                base = replace(base, codes=self.files.convention.read(base.codes))
         table = table_of(self.files.labels)
         subject = Subject(
             victim,
@@ -296,11 +302,15 @@ class Work:
             second = TwoStage.of(subject, subject.floats, asked.top, asked.oversample)
             some = [one for one in climbs if one.plan.name in ("evade", "collide")]
             lists |= second.measures(some, self.attacker(subject), max(asked.eps))
+        known, notes = victim_facts(subject, name)
+        self.notes += notes
+        if asked.access == "query" and asked.distances:
+            self.notes.append(leak_note(subject))
         eps = best_budget(goals) if goals else max(asked.eps)
         helps = asked.mitigate and bool(goals)
         return AuditResult(
             options=asked,
-            victim=self.facts(subject, name),
+            victim=known,
             queries=len(subject),
             items=len(subject.database),
             radius=radius,
@@ -318,6 +328,7 @@ class Work:
                 other_radii(subject, radius, eps, asked.seed, self.attacker) if helps else ()
             ),
             labels=self.shown_label(subject),
+            quality=quality_gate(subject, climbs),
             notes=tuple(self.notes),
             samples=tuple(samples(subject, climbs, asked.examples)),
             command=self.command,
@@ -354,7 +365,8 @@ class Work:
 
     def shown_label(self, subject: Subject) -> Evaluation | None:
         """MAP and t-MAP of queries steered to random other labels, at the largest budget."""
-        if subject.labels is None or not self.options.wants("show"):
+        asked = self.options
+        if subject.labels is None or asked.access == "query" or not asked.wants("show"):
             return None
         return steered(subject, self.attacker(subject, "labels"), max(self.options.eps))
 
@@ -395,19 +407,6 @@ class Work:
         return Attacker(
             subject, subject.victim, subject.victim, options, asked.seed, self.runtime, folder
         )
-
-    def facts(self, subject: Subject, name: str) -> dict[str, Any]:
-        """What is known of the victim, for the record and the page."""
-        victim, few = subject.victim, list(subject.queries.fitted[:AGREED])
-        facts = {"name": name, "bits": victim.bits, "contract": victim.contract.to_json()}
-        if hasattr(victim, "judged_by"):
-            share = agreement(victim, few if not victim.contract.size else np.stack(few))
-            facts |= {"judged_by": victim.judged_by, "agreement": share}
-            self.notes.append(
-                f"codes are judged by {victim.judged_by}; the torch form that gives gradients "
-                f"agrees with it in {100 * share:.2f} % of the bits of {len(few)} pictures"
-            )
-        return facts
 
 
 def labels_of(table: ItemTable | None, names: Sequence[str], base: Database) -> dict[str, Any]:

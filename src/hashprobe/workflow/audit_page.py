@@ -17,7 +17,6 @@ from hashprobe.workflow.audit_words import (
     NOUNS,
     headline,
     levels,
-    list_table,
     tables,
     verdict,
 )
@@ -61,11 +60,8 @@ def render_audit(result: AuditResult) -> str:
         verdict=verdict(result),
         figures=figures(result),
         tables=[
-            (title, NOTES.get(title, ""), heads, rows)
-            for title, heads, rows in tables(result)
-            if title != "Result lists"
-        ]
-        + ([("Result lists", "", *list_table(result))] if result.lists else []),
+            (title, NOTES.get(title, ""), heads, rows) for title, heads, rows in tables(result)
+        ],
         examples=[example(one, factor, result.radius) for one in result.samples],
         factor=factor,
         radius=result.radius,

@@ -1,7 +1,7 @@
 """What an audit found: numbers with signatures, as JSON, as a page, and against limits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,8 @@ class AuditResult:
     radii: tuple[RadiusPoint, ...] = ()
     labels: Evaluation | None = None
     """MAP and t-MAP of the goal `show`, where labels are known."""
+    quality: dict[str, float] = field(default_factory=dict)
+    """Of PDQ: its quality gate, and the share of the pictures of each goal that fall below it."""
     notes: tuple[str, ...] = ()
     """What was assumed, and what a user should know."""
     samples: tuple[Sample, ...] = ()
@@ -203,6 +205,7 @@ class AuditResult:
             "remedies": [one.to_json() for one in self.remedies],
             "radii": [one.to_json() for one in self.radii],
             "labels": None if self.labels is None else self.labels.to_json(),
+            "quality": self.quality,
             "notes": list(self.notes),
         }
 

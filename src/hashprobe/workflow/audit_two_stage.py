@@ -23,7 +23,7 @@ from hashprobe.optim.rule import Steps, UpdateRule
 from hashprobe.optim.steps import SignStep
 from hashprobe.storage.files import sha256_array
 from hashprobe.tensors import Images, Logits
-from hashprobe.types import Budget, Runtime
+from hashprobe.types import Budget
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.embedding import Embedding
 from hashprobe.victims.encoding import as_given, device_of, judging
@@ -111,8 +111,7 @@ class Joint:
         *,
         budget: Budget,
         options: JointOptions,
-        seed: int = 0,
-        runtime: Runtime = Runtime(),
+        **how: Any,
     ) -> Images:
         """Adversarial queries; see `AttackFunction`."""
         both = WithFloats(victim)
@@ -137,7 +136,7 @@ class Joint:
             compared="logits",
         )
         targets = torch.cat([codes, wanted.to(codes)], 1)
-        return solve(both, queries, targets, rule, budget=budget, seed=seed, runtime=runtime)
+        return solve(both, queries, targets, rule, budget=budget, **how)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.report.escape import in_markdown
+from hashprobe.workflow.audit_findings import GATE
 from hashprobe.workflow.audit_result import AuditResult, GoalResult
 
 
@@ -227,6 +228,34 @@ def list_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
     return [f"lists of {result.options.top}", "value", "signature"], rows
 
 
+def label_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: what steering to another label does to the results."""
+    titles = {
+        "map_clean": "MAP, untouched",
+        "map_attacked": "MAP, attacked",
+        "floor": "t-MAP, untouched",
+        "achieved": "t-MAP, attacked",
+        "ceiling": "t-MAP of the target codes",
+    }
+    found = {name: getattr(result.labels, name, None) for name in titles}
+    rows = [
+        [titles[name], f"{100 * value.value:.1f}", interval(value), value.signature]
+        for name, value in found.items()
+        if value is not None
+    ]
+    return ["results of another label", "%", "95 % interval", "signature"], rows
+
+
+def quality_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: pictures that fall below PDQ's quality gate."""
+    rows = [
+        [NOUNS.get(name, "untouched"), f"{100 * share:.1f}"]
+        for name, share in result.quality.items()
+        if name != "gate"
+    ]
+    return ["pictures", f"of quality {GATE} and below %"], rows
+
+
 def tables(result: AuditResult) -> list[tuple[str, list[str], list[list[str]]]]:
     """Every table that has rows: title, headings, rows."""
     every = [
@@ -235,6 +264,8 @@ def tables(result: AuditResult) -> list[tuple[str, list[str], list[list[str]]]]:
         ("Benign edits", *edit_table(result)),
         ("What helps", *remedy_table(result)),
         ("Other radii", *radius_table(result)),
+        ("Results of another label", *label_table(result)),
+        ("Dropped by the quality gate", *quality_table(result)),
         ("Result lists", *list_table(result)),
     ]
     return [each for each in every if each[2]]
