@@ -192,10 +192,12 @@ def test_overwrite_replaces_another_attack_and_keeps_the_same(hashprobe, run, mo
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    # Stopped while it replaces: the numbers of the old attack are not shown as the new one's.
+    # Stopped while it replaces: the old attack is shown with its own options.
     monkeypatch.setattr(Chunk, "attack", stop)
     assert hashprobe(f"{attack} --steps 3").code == 130
-    assert [f.name for f in finished_attacks(Run.open(run))] == list(NAMES[:2])
+    assert finished_attack(folder) is None
+    shown = {f.name: f.record.options for f in finished_attacks(Run.open(run))}
+    assert list(shown) == list(NAMES) and shown[NAMES[2]]["steps"] == 20
     monkeypatch.undo()
     said = hashprobe(f"{attack} --steps 3")
     assert said.code == 0

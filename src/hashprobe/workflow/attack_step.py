@@ -29,6 +29,7 @@ from hashprobe.workflow.drawing import draw_queries
 from hashprobe.workflow.expected import attack_seconds, say_expected
 from hashprobe.workflow.protocol import Protocol as Protocol
 from hashprobe.workflow.reading import Drawn, Reader, draw
+from hashprobe.workflow.replaced import let_go, set_aside
 from hashprobe.workflow.results import RESULT
 from hashprobe.workflow.run_io import EncodedRun, open_run, pick_device, say_precision
 
@@ -107,6 +108,7 @@ def attack_run(
         both = spec.budget.both_readings(hasher.contract.std)
         progress.log(f"{spec.name} at {both}; {len(clean)} queries -> {folder}")
         if overwrite:
+            set_aside(folder, spec, protocol)
             # Numbers of what is being replaced must not outlive it.
             remove(folder / RESULT)
         hasher.to(device)
@@ -129,6 +131,7 @@ def attack_run(
             runs.append(measure(again, victim, drawn, protocol))
         result = with_spread(runs)
         keep(victim, attacked, protocol, folder, result)
+        let_go(folder)
     return result
 
 

@@ -1,6 +1,6 @@
 """The attacks whose results are in a run folder."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from hashprobe.attacks.registry import ATTACKS
@@ -18,6 +18,23 @@ from hashprobe.workflow.protocol import Protocol
 
 RESULT = "evaluation.json"
 """The file of an attack that says what it achieved."""
+
+
+BEFORE = ".before"
+"""What ends the name of the folder of an attack that is being replaced."""
+
+
+def aside(folder: Path) -> Path:
+    """Where the last whole result of an attack is while it is replaced.
+
+    Args:
+        folder: attacks/NAME of a run.
+
+    Example:
+        >>> aside(Path("attacks/dhta")).name
+        '.dhta.before'
+    """
+    return folder.with_name(f".{folder.name}{BEFORE}")
 
 
 @dataclass(frozen=True)
@@ -100,8 +117,18 @@ def finished_attacks(run: Run) -> list[Finished]:
         >>> finished_attacks(Run.create(Path(tempfile.mkdtemp()), {}))
         []
     """
-    folders = [path.parent for path in sorted((run.path / "attacks").glob(f"*/{RESULT}"))]
-    found = [finished for folder in folders if (finished := finished_attack(folder))]
+    folders = {path.parent.name: path.parent for path in (run.path / "attacks").glob(f"*/{RESULT}")}
+    whole = {name: path for name, path in folders.items() if not name.startswith(".")}
+    # What is being replaced counts until its successor is whole.
+    for path in folders.values():
+        name = path.name.removeprefix(".").removesuffix(BEFORE)
+        if path.name == aside(path.with_name(name)).name:
+            whole.setdefault(name, path)
+    found = [
+        replace(finished, name=name)
+        for name, folder in sorted(whole.items())
+        if (finished := finished_attack(folder))
+    ]
     return sorted(found, key=lambda f: (f.budget.space, f.budget.eps, place_of(f.attack), f.name))
 
 
