@@ -302,6 +302,11 @@ def test_a_folder_that_holds_something_else(pictures, tmp_path):
     with pytest.raises(HashprobeError, match="something else than an audit"):
         hp.audit(make_victim(), pictures[:4], radius=2, out=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["thesis.txt"]
+    run = tmp_path / "run"
+    (run / "attacks").mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    with pytest.raises(HashprobeError, match="something else than an audit"):
+        hp.audit(make_victim(), pictures[:4], radius=2, out=run)
 
 
 def test_codes_that_are_not_those_of_the_victim(folder, pictures, tmp_path):

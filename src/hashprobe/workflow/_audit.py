@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hashprobe.attacks.registry import attack_named
 from hashprobe.checked import checked
@@ -66,6 +67,10 @@ from hashprobe.workflow.run_io import pick_device
 
 USUAL = {"pdq": 31, "phash": 10, "dhash": 10, "ahash": 10}
 """Radii at which operators run perceptual hashes (ThreatExchange; imagededup, ImageHash)."""
+OWN = {"audit.json", "attacks", "codes"}
+"""Names in the folder of an audit, of which one tells it."""
+PROBED = 4
+"""Queries on which a victim is probed."""
 ATTACK_OF: dict[Access, str] = {"white": "bit-margin", "query": "nes"}
 """The attack of each kind of access."""
 
@@ -159,11 +164,12 @@ def holding(folder: Path) -> Iterator[None]:
     """Makes a folder and holds it; refuses one that holds something else."""
     if folder.exists() and not folder.is_dir():
         raise HashprobeError(f"{folder} is no folder: give --out a new one")
-    known = ("audit.json", "attacks", "codes")
-    if folder.is_dir() and any(folder.iterdir()):
-        names = {each.name for each in folder.iterdir() if not each.name.startswith(".")}
-        if names and not names & set(known):
-            raise HashprobeError(f"{folder} holds something else than an audit: give a new folder")
+    names = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    names = {name for name in names if not name.startswith(".")}
+    if names and ("run.json" in names or not names & OWN):
+        raise HashprobeError(
+            f"{folder} holds something else than an audit: give --out a new folder"
+        )
     with hold(folder):
         yield
 
@@ -189,7 +195,8 @@ class Work:
         white, self.paths = self.options.access == "white", isinstance(queries, str | Path)
         shown, bad = read_queries(hasher, queries, self.options.count, self.runtime.skip_bad)
         self.notes += bad
-        probe = Queries(shown.fitted[0][None])
+        alike = [one for one in shown.fitted if one.shape == shown.fitted[0].shape]
+        probe = Queries(torch.stack(alike[:PROBED]))
         found = preflight(hasher, probe, gradients=white, batch_size=self.runtime.batch_size)
         self.notes += found.notes
         for note in (*bad, *found.notes):
