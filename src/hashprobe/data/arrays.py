@@ -41,8 +41,8 @@ def as_pixels(values: Any, what: str = "images") -> Pixels:
             check_numbers(each, what)
     try:
         if isinstance(values, list | tuple) and len(values) and hasattr(values[0], "shape"):
-            values = torch.stack([torch.as_tensor(each) for each in values])
-        pixels = values.detach() if isinstance(values, Tensor) else torch.as_tensor(values)
+            values = torch.stack([as_tensor(each) for each in values])
+        pixels = values.detach() if isinstance(values, Tensor) else as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         seen = type(values).__name__
         raise HashprobeError(
@@ -65,6 +65,12 @@ def as_pixels(values: Any, what: str = "images") -> Pixels:
         hint = "divide by 255?" if high > 30 else "already normalised?"
         raise HashprobeError(f"{what} must lie in [0, 1]; got {low:.3g} to {high:.3g}: {hint}")
     return pixels.float()
+
+
+def as_tensor(values: Any) -> Tensor:
+    """Values as a tensor; of an array that may not be written to, such as Pillow's, a copy."""
+    read_only = isinstance(values, np.ndarray) and not values.flags.writeable
+    return torch.as_tensor(values.copy() if read_only else values)
 
 
 def by_size(pictures: Any) -> dict[tuple[int, int], list[int]]:
