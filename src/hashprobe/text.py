@@ -67,6 +67,19 @@ def name_bytes(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape" if UNDECODABLE.search(name) else "strict")
 
 
+def without_password(text: str) -> str:
+    """Text in which addresses name a user and a host, and no password.
+
+    Args:
+        text: such as a command.
+
+    Example:
+        >>> without_password("--database postgresql://me:secret@host/db/t?codes=c")
+        '--database postgresql://me:***@host/db/t?codes=c'
+    """
+    return re.sub(r"(\w+://[^/@\s:]*):[^@\s]*@", r"\1:***@", text)
+
+
 def shortened(text: str, most: int = 2000) -> str:
     """Text with its middle left out where it is long.
 

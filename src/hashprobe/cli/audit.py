@@ -14,6 +14,7 @@ from hashprobe.cli.check import StoredFlags
 from hashprobe.cli.flags import FLAT, Flag, Json, print_json
 from hashprobe.cli.output import say
 from hashprobe.cli.victim_flags import VictimFlags
+from hashprobe.errors import HashprobeError
 from hashprobe.workflow.audit_options import (
     GOALS,
     LEVELS,
@@ -40,7 +41,7 @@ def parse_budgets(_: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
     found = []
     for part in ",".join(token.value for token in tokens).split(","):
         match = FRACTION.match(part.strip())
-        if match is None or match[2] == "0":
+        if match is None or (match[2] is not None and not int(match[2])):
             raise ValueError(f"must be budgets with commas, such as 1/255,2/255; got {part!r:.80}")
         found.append(float(match[1]) / float(match[2] or 1))
     return tuple(found)
@@ -129,8 +130,8 @@ class FileFlags(StoredFlags):
     """What is read beside the queries and the database."""
 
     labels: Path | None = None
-    """A CSV file with a column id, and labels, or a column group with the source picture, of
-    queries and items."""
+    """A CSV file of queries and items with a column id, and a column group (the source picture), a
+    column label, or columns of 0 and 1, a label each."""
     block_list: str | None = None
     """Codes that an adversary wants to enter: a file of codes, or a folder of pictures."""
     item: str | None = None
@@ -195,6 +196,8 @@ def audit(
     options = what.options()
     for limit in limits:
         options = options.at_limit(limit)
+        if limit.name == "hit" and files.block_list is None:
+            raise HashprobeError("a limit of hit needs a list to enter: give --block-list")
     from hashprobe.cli.terminal import Terminal
     from hashprobe.types import Runtime
     from hashprobe.victims.loading import load_victim

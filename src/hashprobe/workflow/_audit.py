@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hashprobe.attacks.registry import attack_named
 from hashprobe.checked import checked
 from hashprobe.codes.convention import BitConvention
 from hashprobe.codes.labelled import Codes
-from hashprobe.data.item_table import ItemTable
+from hashprobe.data.item_table import ItemTable, read_table
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.false_matching import false_matches
@@ -26,6 +27,7 @@ from hashprobe.storage.environment import hashprobe_version
 from hashprobe.storage.files import write_bytes, write_json
 from hashprobe.storage.guards import refuse_links
 from hashprobe.storage.lock import hold
+from hashprobe.text import without_password
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.loading import load_victim
@@ -57,7 +59,6 @@ from hashprobe.workflow.audit_subject import (
     read_database,
     read_queries,
     sources_of,
-    table_of,
 )
 from hashprobe.workflow.audit_transfer import transferred
 from hashprobe.workflow.audit_two_stage import TwoStage
@@ -150,13 +151,24 @@ def audit(
     """
     if options is not None and more:
         raise HashprobeError("give options= or single options as keywords, not both")
-    asked = AuditOptions(**more) if options is None else options
+    asked = options_of(more) if options is None else options
     folder = None if out is None else Path(out)
     if folder is not None:
         refuse_links(folder)
     with nullcontext() if folder is None else holding(folder):
-        work = Work(asked, files, sources, folder, runtime, command)
+        work = Work(asked, files, sources, folder, runtime, without_password(command))
         return work.run(victim, queries, database)
+
+
+def options_of(more: dict[str, Any]) -> AuditOptions:
+    """Options by name; unknown ones are refused."""
+    known = [one.name for one in fields(AuditOptions)]
+    for name in more:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise HashprobeError(f"audit has no option {name}: {hint}")
+    return AuditOptions(**more)
 
 
 @contextmanager
@@ -190,6 +202,7 @@ class Work:
 
     def run(self, victim: Any, queries: Any, database: Any) -> AuditResult:
         """Every step, in order."""
+        self.check_asked()
         hasher, name = opened(victim, queries)
         hasher = hasher.to(pick_device(self.runtime.device))
         white, self.paths = self.options.access == "white", isinstance(queries, str | Path)
@@ -210,6 +223,32 @@ class Work:
             result.report(self.folder / "report.html")
         return result
 
+    def check_asked(self) -> None:
+        """Refuses what asks for a goal or a way that is not there, before anything is computed.
+
+        Raises:
+            HashprobeError: a goal without its data, or an option without its goal.
+        """
+        asked, files = self.options, self.files
+        named = asked.goals or ()
+        needs: dict[AuditGoal, tuple[Any, str]] = {
+            "enter": (files.block_list, "--block-list"),
+            "show": (files.labels, "--labels with labels of queries and items"),
+        }
+        for goal, (given, option) in needs.items():
+            if goal in named and given is None:
+                raise HashprobeError(f"goal {goal} needs {option}")
+        serves: dict[AuditGoal, tuple[Any, str]] = {
+            "enter": (files.block_list, "--block-list"),
+            "collide": (files.item, "--item"),
+            "evade": (files.surrogates or None, "--surrogate"),
+        }
+        for goal, (given, option) in serves.items():
+            if given is not None and not asked.wants(goal):
+                raise HashprobeError(f"{option} needs the goal {goal}: add it to --goals")
+        if asked.access == "query" and asked.rerank != "none":
+            raise HashprobeError("--rerank is attacked by gradients: leave out --access query")
+
     def prepare(
         self, victim: Hasher, shown: Shown, given: Any
     ) -> tuple[Subject, int, Threshold | None]:
@@ -219,26 +258,36 @@ class Work:
         if given is None:
             self.notes.append("no database was given: it holds the queries themselves")
             itself = Sources(np.arange(len(shown)), np.arange(len(shown)), "itself")
-            base = Database(clean, shown.names, None, shown.fitted, itself)
+            base = Database(clean, shown.names, shown.fitted, itself)
         elif str(given) == COPIES and not Path(COPIES).exists():
             base = copies_of(victim, shown, self.runtime)
         else:
-            base = read_database(victim, given, keep, self.runtime)
+            floats = self.options.rerank != "none"
+            base = read_database(victim, given, keep, self.runtime, pictures=floats)
             if not isinstance(given, Codes):
                 base = replace(base, codes=self.files.convention.read(base.codes))
-        table = table_of(self.files.labels)
+        table = None if self.files.labels is None else read_table(self.files.labels)
         subject = Subject(
             victim,
             shown,
             clean,
             base.codes,
             base.ids,
-            self.sources or base.sources or sources_of(table, shown.names, base.ids, self.paths),
+            self.sources or sources_of(table, shown.names, base, self.paths),
             own_database=given is None,
             **labels_of(table, shown.names, base),
             item_pictures=base.pictures,
             floats=base.floats,
         )
+        if table is not None and table.groups is None and subject.labels is None:
+            self.notes.append(
+                f"{self.files.labels} has neither a column group nor labels of all queries and "
+                "items: it says nothing here"
+            )
+        if "show" in (self.options.goals or ()) and subject.labels is None:
+            raise HashprobeError(
+                f"goal show needs labels of all queries and items in {self.files.labels}"
+            )
         self.check_agreement(subject)
         radius, threshold = self.choose_radius(subject)
         if subject.sources.found == "alone":
@@ -280,10 +329,18 @@ class Work:
             return asked, None
         rates = false_matches(subject.clean, subject.database, subject.sources)
         threshold = rates.threshold(self.options.fpr)
+        unknown = subject.sources.found == "alone"
         if threshold.radius is None:
+            what = "codes that may be of one picture" if unknown else "codes of different pictures"
+            more = " --labels with a column group," if unknown else ""
             raise HashprobeError(
-                f"no radius has a false-match rate of {self.options.fpr:g}: codes of different "
-                "pictures are equal; give --radius, or a larger --fpr"
+                f"no radius has a false-match rate of {self.options.fpr:g}: {what} are equal; "
+                f"give{more} --radius, or a larger --fpr"
+            )
+        if unknown:
+            self.notes.append(
+                "the radius counts every pair as different pictures: copies that nobody names make "
+                "it smaller"
             )
         if threshold.note:
             self.notes.append(threshold.note)
@@ -296,6 +353,10 @@ class Work:
         asked = self.options
         listed = self.listed(subject)
         plans = self.plans(subject, radius, listed)
+        surrogates = [load_victim(name) for name in self.files.surrogates]
+        second = None
+        if asked.rerank != "none":
+            second = TwoStage.of(subject, subject.floats, asked.top, asked.oversample)
         self.say_time(subject, plans)
         climbs = [
             climb(self.attacker(subject), plan, asked.eps, exact=asked.exact) for plan in plans
@@ -303,10 +364,9 @@ class Work:
         goals = [goal_result(subject, one, radius, listed) for one in climbs]
         first = next((one for one in climbs if one.plan.name == "evade"), None)
         if first is not None:
-            goals += self.transfers(subject, first, radius)
+            goals += self.transfers(subject, first, radius, surrogates)
         lists = list_measures(subject, first, asked.top)
-        if asked.rerank == "cosine":
-            second = TwoStage.of(subject, subject.floats, asked.top, asked.oversample)
+        if second is not None:
             some = [one for one in climbs if one.plan.name in ("evade", "collide")]
             lists |= second.measures(some, self.attacker(subject), max(asked.eps))
         known, notes = victim_facts(subject, name)
@@ -325,14 +385,14 @@ class Work:
             match=matching(subject, radius),
             false_matches=false_rates(subject),
             lists=lists,
-            health=code_health(subject.database),
+            health=code_health(subject.database) if len(subject.database) > 1 else None,
             goals=tuple(goals),
             edits=edited(subject, radius, self.runtime.progress) if asked.edits else (),
             remedies=tuple(
-                remedies(subject, radius, eps, asked.seed, self.attacker) if helps else ()
+                remedies(subject, radius, eps, self.files.item, self.attacker) if helps else ()
             ),
             radii=tuple(
-                other_radii(subject, radius, eps, asked.seed, self.attacker) if helps else ()
+                other_radii(subject, radius, eps, self.files.item, self.attacker) if helps else ()
             ),
             labels=self.shown_label(subject),
             quality=quality_gate(subject, climbs),
@@ -348,7 +408,8 @@ class Work:
         given = self.files.block_list
         if given is None or not self.options.wants("enter"):
             return None
-        return BlockList(read_database(subject.victim, given, None, self.runtime).codes, str(given))
+        codes = read_database(subject.victim, given, None, self.runtime).codes
+        return BlockList(codes, without_password(str(given)))
 
     def say_time(self, subject: Subject, plans: Sequence[Plan]) -> None:
         """Says how long the attacks take at most, if it is more than a minute."""
@@ -360,12 +421,15 @@ class Work:
             self.runtime.progress, "attacking at all budgets", one * rows * len(self.options.eps)
         )
 
-    def transfers(self, subject: Subject, first: Climb, radius: int) -> list[GoalResult]:
+    def transfers(
+        self, subject: Subject, first: Climb, radius: int, surrogates: list[Hasher]
+    ) -> list[GoalResult]:
         """Evasion with pictures that are crafted on each surrogate, at the largest budget."""
         found = []
-        for place, name in enumerate(self.files.surrogates):
-            surrogate = load_victim(name)
-            attacker = self.attacker(subject, f"surrogate-{place}")
+        for place, surrogate in enumerate(surrogates):
+            name = self.files.surrogates[place]
+            # The adversary has the surrogate, whatever it sees of the victim.
+            attacker = self.attacker(subject, f"surrogate-{place}", access="white")
             done = transferred(subject, first.plan, surrogate, attacker, max(self.options.eps))
             found.append(goal_result(subject, done, radius, None, by=Path(name).name))
         return found
@@ -375,21 +439,27 @@ class Work:
         asked = self.options
         if subject.labels is None or asked.access == "query" or not asked.wants("show"):
             return None
-        return steered(subject, self.attacker(subject, "labels"), max(self.options.eps))
+        try:
+            return steered(subject, self.attacker(subject, "labels"), max(self.options.eps))
+        except HashprobeError as error:
+            if asked.goals is not None:
+                raise
+            self.notes.append(f"goal show was left out: {error}")
+            return None
 
     def plans(self, subject: Subject, radius: int, listed: BlockList | None) -> list[Plan]:
         """What the adversary wants, as far as the data allow it."""
+        asked, top = self.options, self.options.top
         makes: dict[AuditGoal, Callable[[], Plan]] = {
-            "evade": lambda: evade(subject, radius),
-            "collide": lambda: collide(subject, radius, self.options.seed, self.files.item),
+            "evade": lambda: evade(subject, radius, top),
+            "collide": lambda: collide(subject, radius, asked.seed, self.files.item, top),
         }
         if listed is not None:
-            makes["enter"] = lambda: enter(subject, radius, listed)
+            makes["enter"] = lambda: enter(subject, radius, listed, top)
         plans = [
             self.allowed(make, goal) for goal, make in makes.items() if self.options.wants(goal)
         ]
-        attack = ATTACK_OF[self.options.access]
-        return [replace(plan, attack=attack) for plan in plans if plan is not None]
+        return [plan for plan in plans if plan is not None]
 
     def allowed(self, make: Callable[[], Plan], goal: str) -> Plan | None:
         """A plan; where it makes no sense by default, a note says why."""
@@ -403,17 +473,17 @@ class Work:
             self.notes.append(f"goal {goal} was left out: {error}")
             return None
 
-    def attacker(self, subject: Subject, place: str = "") -> Attacker:
+    def attacker(self, subject: Subject, place: str = "", access: Access | None = None) -> Attacker:
         """Who attacks a subject through its victim, and keeps what is finished in a folder."""
         asked = self.options
+        attack = ATTACK_OF[access or asked.access]
         known: dict[str, Any] = {"steps": asked.steps}
-        if asked.access == "query":
+        if attack != ATTACK_OF["white"]:
             known = {"query_budget": asked.query_budget, "distances": asked.distances}
-        options = attack_named(ATTACK_OF[asked.access]).options(**known)
+        options = attack_named(attack).options(**known)
         folder = None if self.folder is None else self.folder / "attacks" / place
-        return Attacker(
-            subject, subject.victim, subject.victim, options, asked.seed, self.runtime, folder
-        )
+        victim = subject.victim
+        return Attacker(subject, victim, victim, attack, options, asked.seed, self.runtime, folder)
 
 
 def labels_of(table: ItemTable | None, names: Sequence[str], base: Database) -> dict[str, Any]:

@@ -91,6 +91,6 @@ def leak_note(subject: Subject) -> str:
     leak = code_leak(hamming(subject.clean[:1], known), known)
     bits = int((leak.codes != 0).sum())
     return (
-        f"a search that answers distances gives codes away: those to {len(known):,} known items "
-        f"determine {bits} of the {known.bits} bits of any query's code"
+        f"distances give codes away: a search that answers those to {len(known):,} known items "
+        f"determines {bits} of the {known.bits} bits of any query's code"
     )

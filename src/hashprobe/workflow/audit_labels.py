@@ -6,10 +6,7 @@ import torch
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import targets
 from hashprobe.codes.labelled import Codes
-from hashprobe.codes.packed import PackedCodes, bytes_of
-from hashprobe.crafting.runner import craft
-from hashprobe.data.arrays import by_size
-from hashprobe.data.queries import Queries
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.evaluation.outcome import AttackCodes, Evaluation
 from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.types import Budget
@@ -32,24 +29,12 @@ def steered(subject: Subject, attacker: Attacker, eps: float) -> Evaluation:
     database = Codes(subject.database, subject.item_labels)
     goal = targets(database, avoid=own, seed=attacker.seed)
     spec = AttackSpec.of("bit-margin", attacker.options, budget=Budget(eps), seed=attacker.seed)
-    data = np.zeros((len(subject), bytes_of(subject.victim.bits)), np.uint8)
-    pictures = list(subject.queries.fitted)
-    for size, members in by_size(pictures).items():
-        result = craft(
-            attacker.victim,
-            Queries(torch.stack([pictures[row] for row in members]), tuple(members)),
-            goal.take(np.array(members)),
-            spec,
-            runtime=attacker.runtime,
-            out=attacker.place("show", eps, size),
-            overwrite=True,
-        )
-        data[members] = result.codes.data
+    codes, _, _ = attacker.crafted("show", np.arange(len(subject)), goal, spec)
     assert goal.codes is not None
     return evaluate_attack(
         AttackCodes(
             query=subject.clean,
-            attacked=PackedCodes(data, subject.victim.bits),
+            attacked=codes,
             target=PackedCodes.from_logits(torch.from_numpy(goal.codes).float()),
         ),
         database,

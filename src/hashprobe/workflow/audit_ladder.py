@@ -1,8 +1,9 @@
 """One goal of an adversary at growing budgets: each query leaves at the first that is enough."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from hashprobe.data.arrays import by_size
 from hashprobe.data.queries import Queries
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher
-from hashprobe.workflow.audit_subject import Subject
+from hashprobe.workflow.audit_subject import Subject, encoded
 
 
 LEVEL = 255
@@ -36,7 +37,6 @@ class Plan:
     """Their M goals."""
     met: Callable[[PackedCodes, np.ndarray], Bool[np.ndarray, " n"]]
     """(codes of n of the M queries, their places among the M) -> whether each has it."""
-    attack: str = "bit-margin"
 
 
 @dataclass(eq=False)
@@ -70,8 +70,10 @@ class Attacker:
     """What is attacked: the subject's own victim, one behind a remedy, or a surrogate."""
     judge: Hasher
     """What judges: the victim, except where it is a surrogate."""
-    options: object
-    """Options of the attack."""
+    attack: str
+    """Its name."""
+    options: Any
+    """Its options."""
     seed: int
     runtime: Runtime
     folder: Path | None
@@ -81,9 +83,14 @@ class Attacker:
         self, plan: Plan, places: np.ndarray, eps: float
     ) -> tuple[PackedCodes, list[Tensor], int]:
         """Codes and pictures of some queries of a plan at one budget, and the passes it took."""
-        spec = AttackSpec.of(plan.attack, self.options, budget=Budget(eps), seed=self.seed)
-        rows = plan.rows[places]
-        pictures = [self.subject.queries.fitted[row] for row in rows]
+        spec = AttackSpec.of(self.attack, self.options, budget=Budget(eps), seed=self.seed)
+        return self.crafted(plan.name, plan.rows[places], plan.goal.take(places), spec)
+
+    def crafted(
+        self, name: str, rows: np.ndarray, goal: Goal, spec: AttackSpec
+    ) -> tuple[PackedCodes, list[Tensor], int]:
+        """The same for any queries, goals and attack: those of one size go together."""
+        pictures = [self.subject.queries.fitted[row] for row in rows.tolist()]
         data = np.zeros((len(rows), bytes_of(self.judge.bits)), np.uint8)
         images: list[Tensor] = [torch.empty(0)] * len(rows)
         passes = 0
@@ -95,27 +102,19 @@ class Attacker:
             result = craft(
                 self.victim,
                 queries,
-                plan.goal.take(places[members]),
+                goal.take(np.array(members)),
                 spec,
                 runtime=self.runtime,
-                out=self.place(plan.name, eps, size),
+                out=self.place(name, spec.budget.eps, size),
                 overwrite=True,
             )
             shown = result.images8[:]
-            codes = result.codes
-            if self.judge is not self.victim:
-                codes = self.judged(shown)
+            codes = result.codes if self.judge is self.victim else encoded(self.judge, list(shown))
             data[members] = codes.data
             passes += int(result.forwards.sum())
             for place, image in zip(members, shown, strict=True):
                 images[place] = image
         return PackedCodes(data, self.judge.bits), images, passes
-
-    def judged(self, pictures: Tensor) -> PackedCodes:
-        """Codes of attacked pictures by the victim that judges."""
-        from hashprobe.workflow.audit_subject import encoded
-
-        return encoded(self.judge, list(pictures))
 
     def place(self, name: str, eps: float, size: tuple[int, int]) -> Path | None:
         """Where queries of one size are kept."""
@@ -182,10 +181,3 @@ def refine(
             ):
                 found.images[places[at]] = image
                 found.least[places[at]] = eps
-
-
-def quiet(runtime: Runtime) -> Runtime:
-    """The same without bars of its own."""
-    from hashprobe.progress import Silent
-
-    return replace(runtime, progress=Silent())

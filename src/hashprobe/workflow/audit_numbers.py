@@ -4,9 +4,10 @@ import numpy as np
 
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.evaluation.false_matching import FalseMatches, false_matches
+from hashprobe.evaluation.instances import Sources
 from hashprobe.evaluation.lists import list_overlap, list_recall, nearest_items, source_rank
 from hashprobe.evaluation.matching import collision_rate, evasion_rate, hit_rate, match_rate
-from hashprobe.evaluation.measurement import Measurement
+from hashprobe.evaluation.measurement import Measurement, sign
 from hashprobe.evaluation.minimal_eps import needed_eps
 from hashprobe.workflow.audit_ladder import Climb
 from hashprobe.workflow.audit_plans import BlockList
@@ -16,13 +17,26 @@ from hashprobe.workflow.audit_subject import Subject
 
 def false_rates(subject: Subject) -> FalseMatches | None:
     """False matches, where somebody says which pictures are different."""
-    if subject.sources.found.startswith("hash"):
+    if subject.sources.found.startswith("hash") or not has_others(subject.sources):
         return None
     return false_matches(subject.clean, subject.database, subject.sources)
 
 
+def has_others(sources: Sources) -> bool:
+    """Whether any query and item show different pictures."""
+    return len(np.unique(np.concatenate([sources.queries, sources.items]))) > 1
+
+
 def matching(subject: Subject, radius: int) -> Measurement | None:
-    """The share of untouched queries that match their own source; None where none has one."""
+    """The share of untouched queries that match their own source; None where none has one.
+
+    Where the hash itself says what a source is, a query without a match counts as 0.
+    """
+    sources = subject.sources
+    if sources.found.startswith("hash"):
+        sizes = {"q": len(subject), "db": len(subject.database), "bits": subject.clean.bits}
+        signature = sign(f"match@r{radius}", src=sources.found, **sizes)
+        return Measurement.of(sources.known.astype(np.float64), signature)
     if not subject.sources.known.any():
         return None
     return match_rate(subject.clean, subject.database, subject.sources, radius)
@@ -57,7 +71,7 @@ def goal_result(
         rates.append((eps, rate))
         moved.append(float(paired_hamming(done.start, codes).mean()))
     return GoalResult(
-        plan.name.partition("-")[0],
+        plan.name,
         len(plan.rows),
         tuple(rates),
         tuple(needed_eps(done.least, goal=plan.name)),

@@ -13,10 +13,10 @@ from hashprobe.report.pictures import amplification, amplified_difference, crisp
 from hashprobe.storage.files import write_bytes
 from hashprobe.workflow.audit_result import AuditResult, Sample
 from hashprobe.workflow.audit_words import (
-    ENDS,
     NOUNS,
     headline,
     levels,
+    noun,
     tables,
     verdict,
 )
@@ -66,7 +66,7 @@ def render_audit(result: AuditResult) -> str:
         factor=factor,
         radius=result.radius,
         health=health(result),
-        findings=result.health.findings,
+        findings=() if result.health is None else result.health.findings,
         notes=result.notes,
         signatures=signatures(result),
         command=result.command,
@@ -94,6 +94,8 @@ def facts(result: AuditResult) -> list[tuple[str, str]]:
 def health(result: AuditResult) -> list[tuple[str, str]]:
     """What the database's bits are worth."""
     health = result.health
+    if health is None:
+        return []
     return [
         ("Effective bits", f"{health.effective_distance:.0f} of {health.bits}"),
         ("Share of ones", f"{100 * health.ones:.1f} %"),
@@ -112,7 +114,7 @@ def success_figure(result: AuditResult) -> dict[str, Any] | None:
     """Success of every goal over the budget."""
     curves = [
         Curve(
-            NOUNS.get(goal.name, goal.name),
+            noun(goal),
             [0.0, *(eps * 255 for eps, _ in goal.rates)],
             [0.0, *(rate.value for _, rate in goal.rates)],
         )
@@ -168,7 +170,6 @@ def example(sample: Sample, factor: int, radius: int) -> dict[str, Any]:
     return {
         "name": sample.name,
         "goal": NOUNS.get(sample.goal, sample.goal).capitalize(),
-        "ends": ENDS.get(sample.goal, ""),
         "eps": levels(sample.eps),
         "image": data_address(sample.image, SIDE),
         "attacked": data_address(sample.attacked, SIDE),
@@ -190,7 +191,7 @@ def signatures(result: AuditResult) -> list[tuple[str, str]]:
     if result.false_matches is not None:
         found.append(("false matches", result.false_matches.rate(result.radius).signature))
     for goal in result.goals:
-        found += [(NOUNS.get(goal.name, goal.name), rate.signature) for _, rate in goal.rates[-1:]]
-        found += [(f"smallest eps, {goal.name}", one.signature) for one in goal.needed]
+        found += [(noun(goal), rate.signature) for _, rate in goal.rates[-1:]]
+        found += [(f"smallest eps, {noun(goal)}", one.signature) for one in goal.needed]
     found += [("benign edits", edit.match.signature) for edit in result.edits[:1]]
     return list(dict.fromkeys(found))

@@ -10,6 +10,7 @@ from hashprobe.attacks.search import Search
 from hashprobe.codes.packed import PackedCodes, hamming, paired_hamming
 from hashprobe.data.queries import seed_of
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.lists import nearest_items
 from hashprobe.workflow.audit_ladder import Plan
 from hashprobe.workflow.audit_subject import Subject
 
@@ -41,7 +42,7 @@ def nearest_own(subject: Subject, codes: PackedCodes, rows: np.ndarray) -> np.nd
     return np.array(near, np.int64)
 
 
-def evade(subject: Subject, radius: int) -> Plan:
+def evade(subject: Subject, radius: int, top: int = 10) -> Plan:
     """No match with the own source: beyond the radius of every item of it.
 
     It is about the queries that match before the attack.
@@ -69,11 +70,11 @@ def evade(subject: Subject, radius: int) -> Plan:
 
     goal = Goal.evade(stored, radius)
     items = padded([subject.own[row] for row in rows.tolist()])
-    goal = replace(goal, search=Search(subject.database, items, radius, "leave"))
+    goal = replace(goal, search=Search(subject.database, items, radius, "leave", top))
     return Plan("evade", rows, goal, met)
 
 
-def collide(subject: Subject, radius: int, seed: int, item: str | None) -> Plan:
+def collide(subject: Subject, radius: int, seed: int, item: str | None, top: int = 10) -> Plan:
     """A match with one item: a random one of another source each, or the one that is named.
 
     Raises:
@@ -88,11 +89,12 @@ def collide(subject: Subject, radius: int, seed: int, item: str | None) -> Plan:
         ]
     )
     codes = subject.database[chosen]
-    rows = np.flatnonzero(paired_hamming(subject.clean, codes) > radius)
+    other = [place not in subject.own[row] for row, place in enumerate(chosen)]
+    rows = np.flatnonzero((paired_hamming(subject.clean, codes) > radius) & np.array(other))
     if not len(rows):
         raise HashprobeError(
             f"every query lies within radius {radius} of the item that it is to collide with "
-            "already: choose a smaller radius"
+            "already, or shows the same picture: choose a smaller radius or another item"
         )
     aims = codes[rows]
 
@@ -101,7 +103,7 @@ def collide(subject: Subject, radius: int, seed: int, item: str | None) -> Plan:
         return there
 
     members = chosen[rows, None].astype(np.int64)
-    search = Search(subject.database, members, radius, "enter")
+    search = Search(subject.database, members, radius, "enter", top)
     goal = Goal.collide(aims.signs(), radius, members=members, search=search)
     return Plan("collide", rows, goal, met)
 
@@ -133,22 +135,22 @@ class BlockList:
     name: str
 
 
-def enter(subject: Subject, radius: int, listed: BlockList) -> Plan:
+def enter(subject: Subject, radius: int, listed: BlockList, top: int = 10) -> Plan:
     """A match with any item of a list: the nearest is aimed at.
 
     Raises:
         HashprobeError: every query matches the list before the attack.
     """
-    distances = hamming(subject.clean, listed.codes)
-    rows = np.flatnonzero(distances.min(1) > radius)
+    near = nearest_items(subject.clean, listed.codes, min(MEMBERS, len(listed.codes)))
+    rows = np.flatnonzero(paired_hamming(subject.clean, listed.codes[near[:, 0]]) > radius)
     if not len(rows):
         raise HashprobeError(f"every query lies within radius {radius} of {listed.name} already")
-    nearest = np.argsort(distances[rows], axis=1, kind="stable")
-    aims = listed.codes[nearest[:, 0]]
+    aims = listed.codes[near[rows, 0]]
 
     def met(given: PackedCodes, places: np.ndarray) -> Bool[np.ndarray, " n"]:
-        there: Bool[np.ndarray, " n"] = hamming(given, listed.codes).min(1) <= radius
+        first = listed.codes[nearest_items(given, listed.codes, 1)[:, 0]]
+        there: Bool[np.ndarray, " n"] = paired_hamming(given, first) <= radius
         return there
 
-    search = Search(listed.codes, nearest[:, :MEMBERS].astype(np.int64), radius, "enter")
+    search = Search(listed.codes, near[rows], radius, "enter", top)
     return Plan("enter", rows, Goal.collide(aims.signs(), radius, search=search), met)

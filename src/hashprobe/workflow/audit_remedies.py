@@ -21,7 +21,7 @@ AttackerOf = Callable[[Subject, str], Attacker]
 
 
 def remedies(
-    subject: Subject, radius: int, eps: float, seed: int, attacker: AttackerOf
+    subject: Subject, radius: int, eps: float, item: str | None, attacker: AttackerOf
 ) -> list[RemedyResult]:
     """Every remedy, attacked at one budget by an adversary who knows it.
 
@@ -31,7 +31,7 @@ def remedies(
         subject: what is audited.
         radius: largest distance that matches.
         eps: the budget.
-        seed: decides on the items to collide with.
+        item: what every query is to collide with; None for a random item each.
         attacker: makes who attacks.
     """
     found = []
@@ -40,7 +40,7 @@ def remedies(
         through = replace(subject, victim=behind, clean=encoded(behind, subject.queries.fitted))
         rates = false_rates(through)
         evasion, collision = rates_at(
-            through, radius, eps, seed, attacker(through, f"behind-{name}")
+            through, radius, eps, item, attacker(through, f"behind-{name}")
         )
         found.append(
             RemedyResult(
@@ -57,13 +57,13 @@ def remedies(
 
 
 def rates_at(
-    subject: Subject, radius: int, eps: float, seed: int, attacker: Attacker
+    subject: Subject, radius: int, eps: float, item: str | None, attacker: Attacker
 ) -> tuple[Measurement | None, Measurement | None]:
     """Evasion and collision at one radius and one budget; None where there is nothing to reach."""
     found: list[Measurement | None] = []
     makes: tuple[Callable[[], Plan], ...] = (
         lambda: evade(subject, radius),
-        lambda: collide(subject, radius, seed, None),
+        lambda: collide(subject, radius, attacker.seed, item),
     )
     for make in makes:
         try:
@@ -87,13 +87,13 @@ def rates_at(
 
 
 def other_radii(
-    subject: Subject, radius: int, eps: float, seed: int, attacker: AttackerOf
+    subject: Subject, radius: int, eps: float, item: str | None, attacker: AttackerOf
 ) -> list[RadiusPoint]:
     """Tighter and wider radii, each attacked anew at one budget."""
     rates, points = false_rates(subject), []
     wanted = {radius // 2, radius, 3 * radius // 2, 2 * radius}
     for other in sorted(r for r in wanted if 0 < r < subject.victim.bits // 2):
-        evasion, collision = rates_at(subject, other, eps, seed, attacker(subject, "radii"))
+        evasion, collision = rates_at(subject, other, eps, item, attacker(subject, "radii"))
         match = matching(subject, other)
         points.append(
             RadiusPoint(

@@ -19,8 +19,8 @@ from hashprobe.workflow.audit_options import AuditOptions, Limit
 
 SCHEMA = 1
 """Version of the record; docs/reference/records.md describes it."""
-RATES = {"evade": "evasion", "collide": "collision", "enter": "hit"}
-"""What a limit calls the rate of a goal."""
+RATES = {"evasion": "evade", "collision": "collide", "hit": "enter"}
+"""The goal whose rate a limit calls by a name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class GoalResult:
     """One goal of an adversary at every budget."""
 
     name: str
-    """evade, collide or enter; with a suffix for another adversary."""
+    """evade, collide or enter."""
     queries: int
     """Queries that it is about."""
     rates: tuple[tuple[float, Measurement], ...]
@@ -157,7 +157,8 @@ class AuditResult:
     """How often pictures of different sources match; None where nobody says what is different."""
     lists: dict[str, Measurement]
     """recall@k, rank and overlap@k of the result lists, before and after evasion."""
-    health: CodeHealth
+    health: CodeHealth | None
+    """What the bits of the database are worth; None for a single item."""
     goals: tuple[GoalResult, ...]
     edits: tuple[EditResult, ...] = ()
     remedies: tuple[RemedyResult, ...] = ()
@@ -199,7 +200,7 @@ class AuditResult:
             "match": None if self.match is None else self.match.to_json(),
             "false_match": None if false is None else false.rate(self.radius).to_json(),
             "lists": {name: value.to_json() for name, value in self.lists.items()},
-            "health": self.health.to_json(),
+            "health": None if self.health is None else self.health.to_json(),
             "goals": [one.to_json() for one in self.goals],
             "edits": [one.to_json() for one in self.edits],
             "remedies": [one.to_json() for one in self.remedies],
@@ -232,8 +233,7 @@ class AuditResult:
                 raise HashprobeError("false-match was not measured: no sources are known")
             value = self.false_matches.rate(self.radius).value
         else:
-            names = [name for name, rate in RATES.items() if rate == limit.name]
-            goal = self.goal(names[0])
+            goal = self.goal(RATES[limit.name])
             if goal is None:
                 raise HashprobeError(f"{limit.name} was not measured: its goal was not attacked")
             value = goal.rates[-1][1].value

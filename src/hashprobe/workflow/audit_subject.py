@@ -14,15 +14,17 @@ from torch import Tensor
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.codes.readers.registry import read_codes
+from hashprobe.crafting.provenance import sha256_weights
 from hashprobe.data.arrays import as_bytes, as_pixels, by_size
 from hashprobe.data.edits import edited_copies
-from hashprobe.data.item_table import ItemTable, read_table
+from hashprobe.data.item_table import ItemTable
 from hashprobe.data.loader import fit_image, stream
 from hashprobe.data.picture_folder import picture_folder
 from hashprobe.data.sources import BadImage, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.instances import Sources
 from hashprobe.storage.files import fingerprint, jsonable, read_npz, write_npz
+from hashprobe.text import without_password
 from hashprobe.types import Labels, Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import as_given, device_of, encode
@@ -165,7 +167,6 @@ class Database:
 
     codes: PackedCodes
     ids: tuple[str, ...]
-    labels: Labels | None = None
     pictures: Sequence[Tensor] | None = None
     """As the victim is given them, where they are at hand."""
     sources: Sources | None = None
@@ -174,17 +175,21 @@ class Database:
     """(N, F) floats that are stored with the codes; None without any."""
 
 
-def read_database(victim: Hasher, given: Any, keep: Path | None, runtime: Runtime) -> Database:
+def read_database(
+    victim: Hasher, given: Any, keep: Path | None, runtime: Runtime, *, pictures: bool = False
+) -> Database:
     """A database from codes, a file of codes, an address or a folder of pictures."""
     if isinstance(given, Codes):
         ids = tuple(str(place) for place in range(len(given)))
-        return Database(given.packed, ids, given.labels, pictures_of(given.pictures))
+        return Database(given.packed, ids, pictures_of(given.pictures))
     if isinstance(given, str | Path) and Path(given).is_dir():
-        return encoded_folder(victim, Path(given), keep, runtime)
+        found = encoded_folder(victim, Path(given), keep, runtime)
+        return replace(found, pictures=all_of(victim, Path(given), found)) if pictures else found
     stored = read_codes(given, victim.bits)
     if stored.codes.bits != victim.bits:
         raise HashprobeError(
-            f"the codes of {given} have {stored.codes.bits} bits but the victim gives {victim.bits}"
+            f"the codes of {without_password(str(given))} have {stored.codes.bits} bits but the "
+            f"victim gives {victim.bits}"
         )
     return Database(stored.codes, tuple(stored.ids), floats=stored.floats)
 
@@ -204,7 +209,7 @@ def copies_of(victim: Hasher, queries: Shown, runtime: Runtime) -> Database:
     pictures = [fit_image(torch.from_numpy(one), victim.contract) for one in copies.channels_first]
     names = (f"{queries.names[s]} {e}" for s, e in zip(copies.sources, copies.edits, strict=True))
     sources = Sources(np.arange(len(queries)), copies.sources)
-    return Database(encoded(victim, pictures), tuple(names), None, pictures, sources)
+    return Database(encoded(victim, pictures), tuple(names), pictures, sources)
 
 
 def pictures_of(pixels: Any) -> list[Tensor] | None:
@@ -229,6 +234,14 @@ def encoded_folder(victim: Hasher, folder: Path, keep: Path | None, runtime: Run
     return Database(codes, tuple(str(split.ids[place]) for place in places))
 
 
+def all_of(victim: Hasher, folder: Path, found: Database) -> list[Tensor]:
+    """The pictures of the items of a folder, as the victim is given them."""
+    split = picture_folder(folder)
+    place = {str(name): row for row, name in enumerate(split.ids)}
+    read = (torch.as_tensor(split.source.read(place[name])) for name in found.ids)
+    return [fit_image(one, victim.contract) for one in read]
+
+
 def marks_of(split: Split) -> list[str]:
     """What tells that the files of a folder are those of before."""
     marks = (split.source.fingerprint(place).hex() for place in range(len(split)))
@@ -236,7 +249,7 @@ def marks_of(split: Split) -> list[str]:
 
 
 def behaviour_of(victim: Hasher, split: Split) -> Any:
-    """Contract of a victim and its codes for the first pictures that can be decoded."""
+    """Contract and weights of a victim, and its codes for the first pictures of a folder."""
     first = []
     for place in range(min(len(split), PROBED)):
         try:
@@ -244,7 +257,9 @@ def behaviour_of(victim: Hasher, split: Split) -> Any:
         except BadImage:
             continue
     codes = encoded(victim, first).data.tolist() if first else []
-    return jsonable({"contract": victim.contract.to_json(), "codes": codes})
+    return jsonable(
+        {"contract": victim.contract.to_json(), "weights": sha256_weights(victim), "codes": codes}
+    )
 
 
 def encode_split(victim: Hasher, split: Split, runtime: Runtime) -> tuple[PackedCodes, np.ndarray]:
@@ -266,23 +281,23 @@ def encode_split(victim: Hasher, split: Split, runtime: Runtime) -> tuple[Packed
 
 
 def sources_of(
-    table: ItemTable | None, names: Sequence[str], items: Sequence[str], paths: bool
+    table: ItemTable | None, names: Sequence[str], base: Database, paths: bool
 ) -> Sources:
-    """Which queries and items show one picture: by a table's groups, by equal paths, or unknown."""
+    """Which queries and items show one picture: by a table's groups, equal paths, or unknown."""
     if table is not None and table.groups is not None:
         group = dict(zip(table.ids, table.groups, strict=True))
+        # Copies belong to the group of their query.
+        items = base.ids if base.sources is None else [names[s] for s in base.sources.items]
+        alone = "item" if base.sources is None else "query"
         return Sources.of(
             [group.get(name, f"query {name}") for name in names],
-            [group.get(item, f"item {item}") for item in items],
+            [group.get(item, f"{alone} {item}") for item in items],
         )
-    if paths and set(names) & set(items):
-        return Sources.of(list(names), list(items))
-    return Sources.alone(len(names), len(items))
-
-
-def table_of(path: Path | None, ids: Sequence[str] | None = None) -> ItemTable | None:
-    """Labels and groups of queries and items by id."""
-    return None if path is None else read_table(path, ids)
+    if base.sources is not None:
+        return base.sources
+    if paths and set(names) & set(base.ids):
+        return Sources.of(list(names), list(base.ids))
+    return Sources.alone(len(names), len(base.ids))
 
 
 def labels_by_id(table: ItemTable | None, ids: Sequence[str]) -> Labels | None:

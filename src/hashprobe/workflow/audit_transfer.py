@@ -70,4 +70,5 @@ def transferred(
     through = Resized(surrogate)
     clean = encoded(through, [subject.queries.fitted[row] for row in plan.rows])
     away = replace(plan, goal=Goal.targeted(-clean.signs()))
-    return climb(replace(attacker, victim=through, judge=subject.victim), away, (eps,), exact=False)
+    attacker = replace(attacker, victim=through, judge=subject.victim)
+    return climb(attacker, away, (eps,), exact=False)

@@ -11,7 +11,6 @@ from torch import Tensor
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.runner import craft
 from hashprobe.data.arrays import by_size
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
@@ -68,13 +67,17 @@ class WithFloats(Hasher):
 
 
 def floats_of(victim: Hasher, pictures: list[Tensor]) -> Vectors:
-    """Floats of pictures of one size, by which a short list is ordered anew."""
-    both, device, parts = WithFloats(victim), device_of(victim), []
+    """Floats of uint8 pictures, by which a short list is ordered anew."""
+    both, device = WithFloats(victim), device_of(victim)
+    found: dict[int, np.ndarray] = {}
     with judging(victim, device):
-        for start in range(0, len(pictures), ENCODED):
-            some = as_given(torch.stack(pictures[start : start + ENCODED])).on(device)
-            parts.append(both(some.pixels)[:, victim.bits :].float().cpu().numpy())
-    return np.concatenate(parts)
+        for places in by_size(pictures).values():
+            for start in range(0, len(places), ENCODED):
+                some = places[start : start + ENCODED]
+                shown = as_given(torch.stack([pictures[place] for place in some])).on(device)
+                floats = both(shown.pixels)[:, victim.bits :].float().cpu().numpy()
+                found |= dict(zip(some, floats, strict=True))
+    return np.stack([found[place] for place in range(len(pictures))])
 
 
 @dataclass(frozen=True)
@@ -224,28 +227,10 @@ class TwoStage:
             positions = members[:, 0].tolist()
         vectors = {int(r): self.held[p] for r, p in zip(plan.rows, positions, strict=True)}
         attack = Joint(wish, vectors)
-        options = JointOptions(steps=int(getattr(attacker.options, "steps", 50)))
+        options = JointOptions(steps=attacker.options.steps)
         spec = AttackSpec.of(attack, options, budget=Budget(eps), seed=attacker.seed)
         goal = replace(plan.goal, enough=None, all_of=None, search=None)
-        shown = [self.subject.queries.fitted[row] for row in plan.rows]
-        images: list[Tensor] = [torch.empty(0)] * len(shown)
-        for size, places in by_size(shown).items():
-            queries = Queries(
-                torch.stack([shown[place] for place in places]),
-                tuple(int(plan.rows[place]) for place in places),
-            )
-            result = craft(
-                attacker.victim,
-                queries,
-                goal.take(np.array(places)),
-                spec,
-                runtime=attacker.runtime,
-                out=attacker.place(f"two-stage-{plan.name}", eps, size),
-                overwrite=True,
-            )
-            for place, image in zip(places, result.images8[:], strict=True):
-                images[place] = image
-        return images
+        return attacker.crafted(f"two-stage-{plan.name}", plan.rows, goal, spec)[1]
 
 
 def aims_of(subject: Subject, plan: Plan) -> Sources:

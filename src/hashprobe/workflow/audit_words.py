@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.report.escape import in_markdown
 from hashprobe.workflow.audit_findings import GATE
@@ -51,24 +53,32 @@ def share(measured: Measurement | None) -> str:
     return percents(None if measured is None else measured.value)
 
 
+def noun(goal: GoalResult) -> str:
+    """What a goal is called in tables, with the surrogate that pictures were crafted on."""
+    by = f", crafted on {goal.by}" if goal.by else ""
+    return f"{NOUNS.get(goal.name, goal.name)}{by}"
+
+
 def headline(result: AuditResult) -> str:
     """What an adversary can do, in one sentence."""
     worst = worst_of(result)
     if worst is None:
-        return "No goal of an adversary could be attacked."
+        known = result.labels is not None
+        return label_sentence(result) if known else "No goal of an adversary could be attacked."
     goal, eps, share = worst
-    who = "with query access alone " if result.options.access == "query" else ""
+    who = "With query access alone: " if result.options.access == "query" else ""
     if share <= LOW:
         return (
-            f"{who}the attacks reach their goals for {percent(share)} of the pictures at most, up "
-            f"to {levels(max(result.options.eps))}.".strip().capitalize()
+            f"{who}The attacks reach their goals for {percent(share)} of the pictures at most, up "
+            f"to {levels(max(result.options.eps))}."
         )
-    return sentence(goal, eps, share)
+    return who + sentence(goal, eps, share)
 
 
 def worst_of(result: AuditResult) -> tuple[GoalResult, float, float] | None:
     """The goal that most queries reach, at the smallest budget at which most do, and the share."""
-    found = [(goal, eps, rate.value) for goal in result.goals for eps, rate in goal.rates]
+    own = [goal for goal in result.goals if not goal.by]
+    found = [(goal, eps, rate.value) for goal in own for eps, rate in goal.rates]
     if not found:
         return None
     most = [each for each in found if each[2] >= HIGH]
@@ -81,21 +91,36 @@ def sentence(goal: GoalResult, eps: float, share: float) -> str:
     """How many queries reach a goal at a budget, in absolute numbers."""
     count = round(share * goal.queries)
     before = "that match today" if goal.name == "evade" else "that do not today"
+    by = f", crafted on {goal.by}" if goal.by else ""
     return (
         f"Of {goal.queries} pictures {before}, {count} {ENDS.get(goal.name, 'reach the goal')} "
-        f"after a change of at most {levels(eps)} a pixel."
+        f"after a change of at most {levels(eps)} a pixel{by}."
+    )
+
+
+def label_sentence(result: AuditResult) -> str:
+    """How far the results of another label come up."""
+    labels = result.labels
+    if labels is None or labels.achieved is None or labels.floor is None:
+        return ""
+    return (
+        f"Steered to another label, its items fill {percent(labels.achieved.value)} of the results "
+        f"(t-MAP; {percent(labels.floor.value)} untouched) at {levels(max(result.options.eps))}."
     )
 
 
 def verdict(result: AuditResult) -> list[str]:
     """What was found, a sentence each."""
     said = [sentence(goal, *at) for goal in result.goals if (at := telling(goal)) is not None]
-    said = [text for text in said if text != headline(result)]
+    said = [text for text in said if not headline(result).endswith(text)]
+    if (text := label_sentence(result)) and text != headline(result):
+        said.append(text)
     if result.match is None:
-        said.append(f"No query has an item of its own source within radius {result.radius}.")
+        said.append("The database holds no item of any query's source.")
     else:
+        known = int(np.isfinite(result.match.per_query).sum())
         said.append(
-            f"{percent(result.match.value)} of the untouched queries match their own source "
+            f"{percent(result.match.value)} of {known} untouched queries match their own source "
             f"within radius {result.radius}."
         )
     if result.false_matches is not None:
@@ -120,7 +145,8 @@ def verdict(result: AuditResult) -> list[str]:
             f"{levels(best.eps)} through it, and {share(best.match)} of the untouched queries "
             "match."
         )
-    said += [f"{text[:1].upper()}{text[1:]}." for text in result.health.findings]
+    found = () if result.health is None else result.health.findings
+    said += [f"{text[:1].upper()}{text[1:]}." for text in found]
     return said
 
 
@@ -145,7 +171,7 @@ def goal_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
     heads = ["goal", "queries", "eps", "success %", "95 % interval", "bits moved"]
     rows = [
         [
-            NOUNS.get(goal.name, goal.name),
+            noun(goal),
             str(goal.queries),
             levels(eps),
             f"{100 * rate.value:.1f}",
@@ -164,7 +190,7 @@ def needed_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
     rows = []
     for goal in result.goals:
         cells = ["not reached" if one.value is None else levels(one.value) for one in goal.needed]
-        rows.append([NOUNS.get(goal.name, goal.name), *cells])
+        rows.append([noun(goal), *cells])
     return ["smallest eps for", *shares], rows
 
 
