@@ -25,8 +25,8 @@ from .types import Runtime as Runtime
 from .victims.base import Hasher as Hasher
 from .victims.loading import load_victim as load_victim
 from .victims.wrap import Victim as Victim
-from .workflow._audit import AuditFiles as AuditFiles
 from .workflow._audit import audit as audit
+from .workflow.audit_options import AuditFiles as AuditFiles
 from .workflow.audit_options import AuditOptions as AuditOptions
 from .workflow.door import attack as attack
 from .workflow.door import evaluate as evaluate

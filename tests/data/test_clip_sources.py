@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from hashprobe.data.clip_sources import ClipArraySource, FrameFolderSource, VideoFileSource
-from hashprobe.data.loader import decode, fit_image, stream
+from hashprobe.data.fitting import fit_image
+from hashprobe.data.loader import decode, stream
 from hashprobe.data.sources import ClipSource, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract, Runtime

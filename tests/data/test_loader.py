@@ -6,7 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hashprobe.data.loader import decode, fit_image, stream
+from hashprobe.data.fitting import fit_image
+from hashprobe.data.loader import decode, stream
 from hashprobe.data.sources import FileSource, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.environment import cores

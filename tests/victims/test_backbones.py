@@ -11,7 +11,7 @@ from sklearn.datasets import load_sample_image
 from torch import nn
 from torchvision import models
 
-from hashprobe.data.loader import fit_image
+from hashprobe.data.fitting import fit_image
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
 from hashprobe.victims.backbones import backbone_names, check_output, last_linear, replace_head

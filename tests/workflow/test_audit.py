@@ -512,3 +512,16 @@ def test_codes_of_a_folder_are_made_again_for_another_network(folder, tmp_path):
     for victim in (first, second):
         hp.audit(victim, folder, folder, out=tmp_path / "out", steps=2, **known)
     assert len(list((tmp_path / "out" / "codes").glob("database-*.npz"))) == 2
+
+
+def test_a_convention_is_of_stored_codes_alone(folder):
+    """Codes of a folder are made here: nothing in them is inverted."""
+    files = hp.AuditFiles(convention=BitConvention(inverted=True))
+    known = {"radius": 2, "eps": (8 / 255,), "count": 3, "exact": False, "edits": False}
+    assert hp.audit(make_victim(), folder, folder, files=files, steps=2, **known).match.value == 1
+
+
+def test_clips_are_refused():
+    victim = hp.Victim(torch.nn.Flatten(), bits=12, size=2, frames=4)
+    with pytest.raises(HashprobeError, match="an audit is of pictures"):
+        hp.audit(victim, torch.rand(2, 3, 2, 2), radius=2)

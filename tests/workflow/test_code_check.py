@@ -7,7 +7,7 @@ from torch import nn
 
 import hashprobe as hp
 from hashprobe.codes.convention import BitConvention
-from hashprobe.data.loader import fit_image
+from hashprobe.data.fitting import fit_image
 from hashprobe.errors import HashprobeError
 from hashprobe.types import InputContract
 from hashprobe.victims.binarise import Binariser

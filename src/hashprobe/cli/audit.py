@@ -19,6 +19,7 @@ from hashprobe.workflow.audit_options import (
     GOALS,
     LEVELS,
     Access,
+    AuditFiles,
     AuditGoal,
     AuditOptions,
     Limit,
@@ -201,7 +202,6 @@ def audit(
     from hashprobe.cli.terminal import Terminal
     from hashprobe.types import Runtime
     from hashprobe.victims.loading import load_victim
-    from hashprobe.workflow._audit import AuditFiles
     from hashprobe.workflow._audit import audit as run_audit
 
     known = vars(runtime)

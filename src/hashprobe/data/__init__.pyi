@@ -29,13 +29,13 @@ from .edits import EditedCopies as EditedCopies
 from .edits import apply_edit as apply_edit
 from .edits import edited_copies as edited_copies
 from .findings import Finding as Finding
+from .fitting import fit_image as fit_image
 from .item_table import ItemColumns as ItemColumns
 from .item_table import ItemTable as ItemTable
 from .item_table import read_table as read_table
 from .loader import Batch as Batch
 from .loader import Pixels as Pixels
 from .loader import decode as decode
-from .loader import fit_image as fit_image
 from .loader import stream as stream
 from .openset import hold_back as hold_back
 from .picture_folder import picture_folder as picture_folder

@@ -1,6 +1,6 @@
-from ._audit import AuditFiles as AuditFiles
 from ._audit import audit as audit
 from .attack_step import attack_run as attack_run
+from .audit_options import AuditFiles as AuditFiles
 from .audit_options import AuditOptions as AuditOptions
 from .audit_options import Limit as Limit
 from .audit_result import AuditResult as AuditResult

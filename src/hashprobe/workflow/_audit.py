@@ -2,23 +2,19 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from hashprobe.attacks.registry import attack_named
 from hashprobe.checked import checked
-from hashprobe.codes.convention import BitConvention
-from hashprobe.codes.labelled import Codes
-from hashprobe.data.item_table import ItemTable, read_table
+from hashprobe.data.arrays import as_pixels
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.false_matching import false_matches
 from hashprobe.evaluation.health import code_health
 from hashprobe.evaluation.instances import Sources
 from hashprobe.evaluation.outcome import Evaluation
@@ -33,7 +29,7 @@ from hashprobe.victims.base import Hasher
 from hashprobe.victims.loading import load_victim
 from hashprobe.victims.preflight import guarded, preflight
 from hashprobe.victims.wrap import as_victim
-from hashprobe.workflow.audit_findings import AGREED, leak_note, quality_gate, victim_facts
+from hashprobe.workflow.audit_findings import leak_note, quality_gate, victim_facts
 from hashprobe.workflow.audit_labels import steered
 from hashprobe.workflow.audit_ladder import Attacker, Climb, Plan, climb
 from hashprobe.workflow.audit_numbers import (
@@ -43,59 +39,31 @@ from hashprobe.workflow.audit_numbers import (
     list_measures,
     matching,
 )
-from hashprobe.workflow.audit_options import Access, AuditGoal, AuditOptions
+from hashprobe.workflow.audit_options import (
+    Access,
+    AuditFiles,
+    AuditGoal,
+    AuditOptions,
+    check_asked,
+)
 from hashprobe.workflow.audit_pictures import edited, samples
 from hashprobe.workflow.audit_plans import BlockList, collide, enter, evade
+from hashprobe.workflow.audit_prepare import Preparation
 from hashprobe.workflow.audit_remedies import other_radii, remedies
 from hashprobe.workflow.audit_result import AuditResult, GoalResult
-from hashprobe.workflow.audit_subject import (
-    COPIES,
-    Database,
-    Shown,
-    Subject,
-    copies_of,
-    encoded,
-    labels_by_id,
-    read_database,
-    read_queries,
-    sources_of,
-)
+from hashprobe.workflow.audit_subject import Reading, Subject, read_database, read_queries
 from hashprobe.workflow.audit_transfer import transferred
 from hashprobe.workflow.audit_two_stage import TwoStage
 from hashprobe.workflow.expected import attack_seconds, say_expected
 from hashprobe.workflow.run_io import pick_device
 
 
-USUAL = {"pdq": 31, "phash": 10, "dhash": 10, "ahash": 10}
-"""Radii at which operators run perceptual hashes (ThreatExchange; imagededup, ImageHash)."""
 OWN = {"audit.json", "attacks", "codes"}
 """Names in the folder of an audit, of which one tells it."""
 PROBED = 4
 """Queries on which a victim is probed."""
 ATTACK_OF: dict[Access, str] = {"white": "bit-margin", "query": "nes"}
 """The attack of each kind of access."""
-
-
-@checked
-@dataclass(frozen=True)
-class AuditFiles:
-    """What an audit reads beside the queries and the database.
-
-    Example:
-        >>> AuditFiles().labels is None
-        True
-    """
-
-    labels: Path | None = None
-    """A CSV file with ids, and labels, groups or both, of queries and items."""
-    block_list: str | Path | None = None
-    """Codes that an adversary wants to enter, for the goal `enter`."""
-    item: str | None = None
-    """The database item that every query is to collide with; None takes a random one each."""
-    surrogates: tuple[str, ...] = ()
-    """Other victims, by which an adversary without access crafts pictures."""
-    convention: BitConvention = field(default_factory=BitConvention)
-    """How the codes of the database are stored."""
 
 
 @checked
@@ -197,154 +165,44 @@ class Work:
     runtime: Runtime
     command: str
     notes: list[str] = field(default_factory=list)
-    paths: bool = False
-    """Whether queries are files, whose paths may be ids of the database."""
 
     def run(self, victim: Any, queries: Any, database: Any) -> AuditResult:
         """Every step, in order."""
-        self.check_asked()
+        check_asked(self.options, self.files)
         hasher, name = opened(victim, queries)
         hasher = hasher.to(pick_device(self.runtime.device))
-        white, self.paths = self.options.access == "white", isinstance(queries, str | Path)
+        if hasher.contract.frames:
+            raise HashprobeError("an audit is of pictures; this victim takes clips")
         shown, bad = read_queries(hasher, queries, self.options.count, self.runtime.skip_bad)
         self.notes += bad
         alike = [one for one in shown.fitted if one.shape == shown.fitted[0].shape]
         probe = Queries(torch.stack(alike[:PROBED]))
-        found = preflight(hasher, probe, gradients=white, batch_size=self.runtime.batch_size)
+        found = preflight(
+            hasher,
+            probe,
+            gradients=self.options.access == "white",
+            batch_size=self.runtime.batch_size,
+        )
         self.notes += found.notes
         for note in (*bad, *found.notes):
             self.runtime.progress.log(note)
         with guarded(hasher, found):
-            subject, radius, threshold = self.prepare(hasher, shown, database)
-            result = self.measure(subject, radius, threshold, name)
+            how = Preparation(self.options, self.files, self.sources, self.reading, self.notes)
+            subject = how.subject(hasher, shown, database)
+            radius, threshold = how.radius(subject)
+            result = self.measure(subject.at(radius), radius, threshold, name)
         if self.folder is not None:
             write_json(self.folder / "audit.json", result.to_json())
             write_bytes(self.folder / "report.md", result.markdown().encode())
             result.report(self.folder / "report.html")
         return result
 
-    def check_asked(self) -> None:
-        """Refuses what asks for a goal or a way that is not there, before anything is computed.
-
-        Raises:
-            HashprobeError: a goal without its data, or an option without its goal.
-        """
-        asked, files = self.options, self.files
-        named = asked.goals or ()
-        needs: dict[AuditGoal, tuple[Any, str]] = {
-            "enter": (files.block_list, "--block-list"),
-            "show": (files.labels, "--labels with labels of queries and items"),
-        }
-        for goal, (given, option) in needs.items():
-            if goal in named and given is None:
-                raise HashprobeError(f"goal {goal} needs {option}")
-        serves: dict[AuditGoal, tuple[Any, str]] = {
-            "enter": (files.block_list, "--block-list"),
-            "collide": (files.item, "--item"),
-            "evade": (files.surrogates or None, "--surrogate"),
-        }
-        for goal, (given, option) in serves.items():
-            if given is not None and not asked.wants(goal):
-                raise HashprobeError(f"{option} needs the goal {goal}: add it to --goals")
-        if asked.access == "query" and asked.rerank != "none":
-            raise HashprobeError("--rerank is attacked by gradients: leave out --access query")
-
-    def prepare(
-        self, victim: Hasher, shown: Shown, given: Any
-    ) -> tuple[Subject, int, Threshold | None]:
-        """The subject, the radius, and where the radius comes from."""
-        clean = encoded(victim, shown.fitted)
+    @property
+    def reading(self) -> Reading:
+        """How databases are read."""
         keep = None if self.folder is None else self.folder / "codes"
-        if given is None:
-            self.notes.append("no database was given: it holds the queries themselves")
-            itself = Sources(np.arange(len(shown)), np.arange(len(shown)), "itself")
-            base = Database(clean, shown.names, shown.fitted, itself)
-        elif str(given) == COPIES and not Path(COPIES).exists():
-            base = copies_of(victim, shown, self.runtime)
-        else:
-            floats = self.options.rerank != "none"
-            base = read_database(victim, given, keep, self.runtime, pictures=floats)
-            if not isinstance(given, Codes):
-                base = replace(base, codes=self.files.convention.read(base.codes))
-        table = None if self.files.labels is None else read_table(self.files.labels)
-        subject = Subject(
-            victim,
-            shown,
-            clean,
-            base.codes,
-            base.ids,
-            self.sources or sources_of(table, shown.names, base, self.paths),
-            own_database=given is None,
-            **labels_of(table, shown.names, base),
-            item_pictures=base.pictures,
-            floats=base.floats,
-        )
-        if table is not None and table.groups is None and subject.labels is None:
-            self.notes.append(
-                f"{self.files.labels} has neither a column group nor labels of all queries and "
-                "items: it says nothing here"
-            )
-        if "show" in (self.options.goals or ()) and subject.labels is None:
-            raise HashprobeError(
-                f"goal show needs labels of all queries and items in {self.files.labels}"
-            )
-        self.check_agreement(subject)
-        radius, threshold = self.choose_radius(subject)
-        if subject.sources.found == "alone":
-            self.notes.append(
-                "nobody says which items show the same picture as a query: items within the radius "
-                "count as its own source; give groups by --labels to know better"
-            )
-        return subject.at(radius), radius, threshold
-
-    def check_agreement(self, subject: Subject) -> None:
-        """Compares the codes of queries with those that are stored under the same id."""
-        if subject.own_database or not self.paths:
-            return
-        from hashprobe.workflow.code_check import check_codes
-
-        place = {name: row for row, name in enumerate(subject.items)}
-        rows = [row for row, name in enumerate(subject.queries.names) if name in place][:AGREED]
-        if not rows or len(subject.queries.originals) <= max(rows):
-            return
-        stored = subject.database[np.array([place[subject.queries.names[row]] for row in rows])]
-        check = check_codes(
-            subject.victim, stored, [subject.queries.originals[row] for row in rows]
-        )
-        self.runtime.progress.log(str(check))
-        if not check.agrees and check.remedy is not None:
-            raise HashprobeError(f"these are not the codes of this victim: {check}")
-        if not check.equal:
-            self.notes.append(str(check))
-
-    def choose_radius(self, subject: Subject) -> tuple[int, Threshold | None]:
-        """The radius that is asked for, the usual one, or that of a false-match rate."""
-        asked, bits = self.options.radius, subject.victim.bits
-        usual = USUAL.get(getattr(subject.victim, "name", ""))
-        if asked is None and usual is not None:
-            asked = usual
-        if isinstance(asked, int):
-            if asked >= bits:
-                raise HashprobeError(f"radius must be below the {bits} bits of a code; got {asked}")
-            return asked, None
-        rates = false_matches(subject.clean, subject.database, subject.sources)
-        threshold = rates.threshold(self.options.fpr)
-        unknown = subject.sources.found == "alone"
-        if threshold.radius is None:
-            what = "codes that may be of one picture" if unknown else "codes of different pictures"
-            more = " --labels with a column group," if unknown else ""
-            raise HashprobeError(
-                f"no radius has a false-match rate of {self.options.fpr:g}: {what} are equal; "
-                f"give{more} --radius, or a larger --fpr"
-            )
-        if unknown:
-            self.notes.append(
-                "the radius counts every pair as different pictures: copies that nobody names make "
-                "it smaller"
-            )
-        if threshold.note:
-            self.notes.append(threshold.note)
-        return threshold.radius, threshold
+        floats = self.options.rerank != "none"
+        return Reading(self.runtime, self.files.convention, keep, floats)
 
     def measure(
         self, subject: Subject, radius: int, threshold: Threshold | None, name: str
@@ -361,10 +219,10 @@ class Work:
         climbs = [
             climb(self.attacker(subject), plan, asked.eps, exact=asked.exact) for plan in plans
         ]
-        goals = [goal_result(subject, one, radius, listed) for one in climbs]
+        goals = [goal_result(one) for one in climbs]
         first = next((one for one in climbs if one.plan.name == "evade"), None)
         if first is not None:
-            goals += self.transfers(subject, first, radius, surrogates)
+            goals += self.transfers(subject, first, surrogates)
         lists = list_measures(subject, first, asked.top)
         if second is not None:
             some = [one for one in climbs if one.plan.name in ("evade", "collide")]
@@ -408,7 +266,8 @@ class Work:
         given = self.files.block_list
         if given is None or not self.options.wants("enter"):
             return None
-        codes = read_database(subject.victim, given, None, self.runtime).codes
+        how = Reading(self.runtime, self.files.convention)
+        codes = read_database(subject.victim, given, how).codes
         return BlockList(codes, without_password(str(given)))
 
     def say_time(self, subject: Subject, plans: Sequence[Plan]) -> None:
@@ -422,7 +281,7 @@ class Work:
         )
 
     def transfers(
-        self, subject: Subject, first: Climb, radius: int, surrogates: list[Hasher]
+        self, subject: Subject, first: Climb, surrogates: list[Hasher]
     ) -> list[GoalResult]:
         """Evasion with pictures that are crafted on each surrogate, at the largest budget."""
         found = []
@@ -431,7 +290,7 @@ class Work:
             # The adversary has the surrogate, whatever it sees of the victim.
             attacker = self.attacker(subject, f"surrogate-{place}", access="white")
             done = transferred(subject, first.plan, surrogate, attacker, max(self.options.eps))
-            found.append(goal_result(subject, done, radius, None, by=Path(name).name))
+            found.append(goal_result(done, by=Path(name).name))
         return found
 
     def shown_label(self, subject: Subject) -> Evaluation | None:
@@ -483,15 +342,7 @@ class Work:
         options = attack_named(attack).options(**known)
         folder = None if self.folder is None else self.folder / "attacks" / place
         victim = subject.victim
-        return Attacker(subject, victim, victim, attack, options, asked.seed, self.runtime, folder)
-
-
-def labels_of(table: ItemTable | None, names: Sequence[str], base: Database) -> dict[str, Any]:
-    """Labels of queries and items, where both are known."""
-    query, item = labels_by_id(table, names), labels_by_id(table, base.ids)
-    if table is None or query is None or item is None:
-        return {}
-    return {"labels": query, "item_labels": item, "label_names": table.names}
+        return Attacker(subject, victim, attack, options, asked.seed, self.runtime, folder)
 
 
 def opened(victim: Any, queries: Any) -> tuple[Hasher, str]:
@@ -505,6 +356,4 @@ def opened(victim: Any, queries: Any) -> tuple[Hasher, str]:
             "a folder of queries needs a victim that knows its input: wrap the module in "
             "hashprobe.Victim(..., bits=, size=)"
         )
-    from hashprobe.data.arrays import as_pixels
-
     return as_victim(victim, as_pixels(queries)), type(victim).__name__

@@ -10,6 +10,7 @@ from hashprobe.attacks.leak import code_leak
 from hashprobe.codes.packed import hamming
 from hashprobe.data.arrays import by_size
 from hashprobe.victims.agreement import agreement
+from hashprobe.victims.perceptual._pdq import pdq_quality
 from hashprobe.workflow.audit_ladder import Climb
 from hashprobe.workflow.audit_subject import Subject
 
@@ -64,7 +65,6 @@ def quality_gate(subject: Subject, climbs: Sequence[Climb]) -> dict[str, float]:
     """
     if getattr(subject.victim, "name", "") != "pdq":
         return {}
-    from hashprobe.victims.perceptual._pdq import pdq_quality
 
     def dropped(pictures: list[torch.Tensor]) -> float:
         counts = [

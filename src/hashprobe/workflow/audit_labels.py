@@ -28,7 +28,7 @@ def steered(subject: Subject, attacker: Attacker, eps: float) -> Evaluation:
     own = subject.labels
     database = Codes(subject.database, subject.item_labels)
     goal = targets(database, avoid=own, seed=attacker.seed)
-    spec = AttackSpec.of("bit-margin", attacker.options, budget=Budget(eps), seed=attacker.seed)
+    spec = AttackSpec.of(attacker.attack, attacker.options, budget=Budget(eps), seed=attacker.seed)
     codes, _, _ = attacker.crafted("show", np.arange(len(subject)), goal, spec)
     assert goal.codes is not None
     return evaluate_attack(

@@ -16,6 +16,7 @@ from hashprobe.codes.packed import PackedCodes, bytes_of
 from hashprobe.crafting.runner import craft
 from hashprobe.data.arrays import by_size
 from hashprobe.data.queries import Queries
+from hashprobe.evaluation.measurement import Measurement
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.workflow.audit_subject import Subject, encoded
@@ -37,6 +38,8 @@ class Plan:
     """Their M goals."""
     met: Callable[[PackedCodes, np.ndarray], Bool[np.ndarray, " n"]]
     """(codes of n of the M queries, their places among the M) -> whether each has it."""
+    rate: Callable[[PackedCodes], Measurement]
+    """(codes of the M queries) -> how many have it, with its interval and its signature."""
 
 
 @dataclass(eq=False)
@@ -67,9 +70,7 @@ class Attacker:
 
     subject: Subject
     victim: Hasher
-    """What is attacked: the subject's own victim, one behind a remedy, or a surrogate."""
-    judge: Hasher
-    """What judges: the victim, except where it is a surrogate."""
+    """What is attacked: the subject's own, which judges in any case, or a surrogate."""
     attack: str
     """Its name."""
     options: Any
@@ -90,8 +91,9 @@ class Attacker:
         self, name: str, rows: np.ndarray, goal: Goal, spec: AttackSpec
     ) -> tuple[PackedCodes, list[Tensor], int]:
         """The same for any queries, goals and attack: those of one size go together."""
+        judge = self.subject.victim
         pictures = [self.subject.queries.fitted[row] for row in rows.tolist()]
-        data = np.zeros((len(rows), bytes_of(self.judge.bits)), np.uint8)
+        data = np.zeros((len(rows), bytes_of(judge.bits)), np.uint8)
         images: list[Tensor] = [torch.empty(0)] * len(rows)
         passes = 0
         for size, members in by_size(pictures).items():
@@ -109,12 +111,12 @@ class Attacker:
                 overwrite=True,
             )
             shown = result.images8[:]
-            codes = result.codes if self.judge is self.victim else encoded(self.judge, list(shown))
+            codes = result.codes if judge is self.victim else encoded(judge, list(shown))
             data[members] = codes.data
             passes += int(result.forwards.sum())
             for place, image in zip(members, shown, strict=True):
                 images[place] = image
-        return PackedCodes(data, self.judge.bits), images, passes
+        return PackedCodes(data, judge.bits), images, passes
 
     def place(self, name: str, eps: float, size: tuple[int, int]) -> Path | None:
         """Where queries of one size are kept."""
@@ -138,8 +140,6 @@ def climb(attacker: Attacker, plan: Plan, budgets: Sequence[float], *, exact: bo
     found = Climb(plan, attacker.subject.clean[plan.rows])
     budgets = sorted(budgets)
     every = np.arange(len(plan.rows))
-    done = plan.met(found.start, every)
-    found.least[done] = 0.0
     current = found.start.data.copy()
     for place, eps in enumerate(budgets):
         pending = every[np.isinf(found.least)]
@@ -167,17 +167,14 @@ def refine(
         return
     lows, highs = np.full(len(places), low), np.full(len(places), high)
     while (open_ := highs - lows > 1).any():
-        for level in np.unique((lows + highs)[open_] // 2):
-            here = np.flatnonzero(open_ & ((lows + highs) // 2 == level))
-            if not len(here):
-                continue
+        middle = (lows + highs) // 2
+        for level in np.unique(middle[open_]):
+            here = np.flatnonzero(open_ & (middle == level))
             eps = float(level) / LEVEL
             codes, images, passes = attacker.run(found.plan, places[here], eps)
             found.passes += passes
             met = found.plan.met(codes, places[here])
             lows[here[~met]], highs[here[met]] = level, level
-            for at, image in zip(
-                here[met], (i for i, m in zip(images, met, strict=True) if m), strict=True
-            ):
-                found.images[places[at]] = image
-                found.least[places[at]] = eps
+            for at in np.flatnonzero(met):
+                found.images[places[here[at]]] = images[at]
+            found.least[places[here[met]]] = eps

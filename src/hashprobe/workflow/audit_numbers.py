@@ -6,11 +6,10 @@ from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.evaluation.false_matching import FalseMatches, false_matches
 from hashprobe.evaluation.instances import Sources
 from hashprobe.evaluation.lists import list_overlap, list_recall, nearest_items, source_rank
-from hashprobe.evaluation.matching import collision_rate, evasion_rate, hit_rate, match_rate
+from hashprobe.evaluation.matching import match_rate
 from hashprobe.evaluation.measurement import Measurement, sign
 from hashprobe.evaluation.minimal_eps import needed_eps
 from hashprobe.workflow.audit_ladder import Climb
-from hashprobe.workflow.audit_plans import BlockList
 from hashprobe.workflow.audit_result import GoalResult
 from hashprobe.workflow.audit_subject import Subject
 
@@ -42,40 +41,20 @@ def matching(subject: Subject, radius: int) -> Measurement | None:
     return match_rate(subject.clean, subject.database, subject.sources, radius)
 
 
-def goal_result(
-    subject: Subject, done: Climb, radius: int, listed: BlockList | None, by: str = ""
-) -> GoalResult:
+def goal_result(done: Climb, by: str = "") -> GoalResult:
     """The numbers of one goal at every budget.
 
     Args:
-        subject: what is audited.
         done: how far each query has come.
-        radius: largest distance that matches.
-        listed: the list, for the goal `enter`.
         by: by which other means the adversary works, such as a surrogate.
     """
-    plan, sources = done.plan, subject.sources.take(done.plan.rows)
-    rates, moved = [], []
-    for eps, codes in done.codes.items():
-        if plan.name.startswith("evade"):
-            rate = evasion_rate(
-                done.start, codes, subject.database, sources, radius, rounding="uint8"
-            )
-        elif plan.name.startswith("collide"):
-            assert plan.goal.codes is not None
-            aims = PackedCodes.from_signs(plan.goal.codes)
-            rate = collision_rate(codes, aims, radius, rounding="uint8")
-        else:
-            assert listed is not None
-            rate = hit_rate(codes, listed.codes, radius, rounding="uint8")
-        rates.append((eps, rate))
-        moved.append(float(paired_hamming(done.start, codes).mean()))
+    plan = done.plan
     return GoalResult(
         plan.name,
         len(plan.rows),
-        tuple(rates),
+        tuple((eps, plan.rate(codes)) for eps, codes in done.codes.items()),
         tuple(needed_eps(done.least, goal=plan.name)),
-        tuple(moved),
+        tuple(float(paired_hamming(done.start, codes).mean()) for codes in done.codes.values()),
         done.passes,
         by,
     )

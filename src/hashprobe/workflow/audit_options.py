@@ -2,10 +2,12 @@
 
 import math
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from hashprobe.checked import checked, shown
+from hashprobe.codes.convention import BitConvention
 from hashprobe.errors import HashprobeError
 from hashprobe.types import check_seed, check_whole
 
@@ -132,6 +134,54 @@ class AuditOptions:
         for name in ("eps", "goals"):
             record[name] = None if record[name] is None else list(record[name])
         return record
+
+
+@checked
+@dataclass(frozen=True)
+class AuditFiles:
+    """What an audit reads beside the queries and the database.
+
+    Example:
+        >>> AuditFiles().labels is None
+        True
+    """
+
+    labels: Path | None = None
+    """A CSV file with ids, and labels, groups or both, of queries and items."""
+    block_list: str | Path | None = None
+    """Codes that an adversary wants to enter, for the goal `enter`."""
+    item: str | None = None
+    """The database item that every query is to collide with; None takes a random one each."""
+    surrogates: tuple[str, ...] = ()
+    """Other victims, by which an adversary without access crafts pictures."""
+    convention: BitConvention = field(default_factory=BitConvention)
+    """How the codes of the database are stored."""
+
+
+def check_asked(asked: AuditOptions, files: AuditFiles) -> None:
+    """Refuses what asks for a goal or a way that is not there, before anything is computed.
+
+    Raises:
+        HashprobeError: a goal without its data, or an option without its goal.
+    """
+    named = asked.goals or ()
+    needs: dict[AuditGoal, tuple[Any, str]] = {
+        "enter": (files.block_list, "--block-list"),
+        "show": (files.labels, "--labels with labels of queries and items"),
+    }
+    for goal, (given, option) in needs.items():
+        if goal in named and given is None:
+            raise HashprobeError(f"goal {goal} needs {option}")
+    serves: dict[AuditGoal, tuple[Any, str]] = {
+        "enter": (files.block_list, "--block-list"),
+        "collide": (files.item, "--item"),
+        "evade": (files.surrogates or None, "--surrogate"),
+    }
+    for goal, (given, option) in serves.items():
+        if given is not None and not asked.wants(goal):
+            raise HashprobeError(f"{option} needs the goal {goal}: add it to --goals")
+    if asked.access == "query" and asked.rerank != "none":
+        raise HashprobeError("--rerank is attacked by gradients: leave out --access query")
 
 
 @checked

@@ -188,8 +188,8 @@ def example(sample: Sample, factor: int, radius: int) -> dict[str, Any]:
 def signatures(result: AuditResult) -> list[tuple[str, str]]:
     """Every signature on the page, once."""
     found = [] if result.match is None else [("match", result.match.signature)]
-    if result.false_matches is not None:
-        found.append(("false matches", result.false_matches.rate(result.radius).signature))
+    if result.false_match is not None:
+        found.append(("false matches", result.false_match.signature))
     for goal in result.goals:
         found += [(noun(goal), rate.signature) for _, rate in goal.rates[-1:]]
         found += [(f"smallest eps, {noun(goal)}", one.signature) for one in goal.needed]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.data.edits import EDITS, apply_edit
-from hashprobe.data.loader import fit_image
+from hashprobe.data.fitting import fit_image
 from hashprobe.evaluation.lists import nearest_items
 from hashprobe.evaluation.matching import match_rate
 from hashprobe.progress import Progress
@@ -51,10 +51,9 @@ def samples(subject: Subject, climbs: Sequence[Climb], count: int) -> Iterator[S
     """Attacked pictures for the page: of each goal the first ones that have it."""
     share = -(-count // max(1, len(climbs)))
     for done in climbs:
-        for at in np.flatnonzero(np.isfinite(done.least) & (done.least > 0))[:share]:
+        for at in np.flatnonzero(np.isfinite(done.least))[:share]:
             image = done.images[at]
-            if image is None:
-                continue
+            assert image is not None
             row = int(done.plan.rows[at])
             yield Sample(
                 subject.queries.names[row],

@@ -11,6 +11,8 @@ from hashprobe.codes.packed import PackedCodes, hamming, paired_hamming
 from hashprobe.data.queries import seed_of
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.lists import nearest_items
+from hashprobe.evaluation.matching import collision_rate, evasion_rate, hit_rate
+from hashprobe.evaluation.measurement import Measurement
 from hashprobe.workflow.audit_ladder import Plan
 from hashprobe.workflow.audit_subject import Subject
 
@@ -68,10 +70,14 @@ def evade(subject: Subject, radius: int, top: int = 10) -> Plan:
         gone: Bool[np.ndarray, " n"] = nearest_own(subject, codes, rows[places]) > radius
         return gone
 
+    def rate(codes: PackedCodes) -> Measurement:
+        start, sources = subject.clean[rows], subject.sources.take(rows)
+        return evasion_rate(start, codes, subject.database, sources, radius, rounding="uint8")
+
     goal = Goal.evade(stored, radius)
     items = padded([subject.own[row] for row in rows.tolist()])
     goal = replace(goal, search=Search(subject.database, items, radius, "leave", top))
-    return Plan("evade", rows, goal, met)
+    return Plan("evade", rows, goal, met, rate)
 
 
 def collide(subject: Subject, radius: int, seed: int, item: str | None, top: int = 10) -> Plan:
@@ -102,10 +108,13 @@ def collide(subject: Subject, radius: int, seed: int, item: str | None, top: int
         there: Bool[np.ndarray, " n"] = paired_hamming(given, aims[places]) <= radius
         return there
 
+    def rate(given: PackedCodes) -> Measurement:
+        return collision_rate(given, aims, radius, rounding="uint8")
+
     members = chosen[rows, None].astype(np.int64)
     search = Search(subject.database, members, radius, "enter", top)
     goal = Goal.collide(aims.signs(), radius, members=members, search=search)
-    return Plan("collide", rows, goal, met)
+    return Plan("collide", rows, goal, met, rate)
 
 
 def padded(sets: list[np.ndarray]) -> Int64[np.ndarray, "q m"]:
@@ -152,5 +161,8 @@ def enter(subject: Subject, radius: int, listed: BlockList, top: int = 10) -> Pl
         there: Bool[np.ndarray, " n"] = paired_hamming(given, first) <= radius
         return there
 
+    def rate(given: PackedCodes) -> Measurement:
+        return hit_rate(given, listed.codes, radius, rounding="uint8")
+
     search = Search(listed.codes, near[rows], radius, "enter", top)
-    return Plan("enter", rows, Goal.collide(aims.signs(), radius, search=search), met)
+    return Plan("enter", rows, Goal.collide(aims.signs(), radius, search=search), met, rate)

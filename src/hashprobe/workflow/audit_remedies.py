@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from hashprobe.codes.packed import PackedCodes
 from hashprobe.defenses.defended import defended
 from hashprobe.defenses.preprocessors.registry import PREPROCESSORS, preprocessor_named
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.matching import collision_rate, evasion_rate
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.workflow.audit_ladder import Attacker, Plan, climb
 from hashprobe.workflow.audit_numbers import false_rates, matching
@@ -72,17 +70,7 @@ def rates_at(
             found.append(None)
             continue
         plan = replace(plan, name=f"{plan.name}-r{radius}")
-        done = climb(attacker, plan, (eps,), exact=False)
-        if plan.name.startswith("evade"):
-            sources = subject.sources.take(plan.rows)
-            rate = evasion_rate(
-                done.start, done.codes[eps], subject.database, sources, radius, rounding="uint8"
-            )
-        else:
-            assert plan.goal.codes is not None
-            aims = PackedCodes.from_signs(plan.goal.codes)
-            rate = collision_rate(done.codes[eps], aims, radius, rounding="uint8")
-        found.append(rate)
+        found.append(plan.rate(climb(attacker, plan, (eps,), exact=False).codes[eps]))
     return found[0], found[1]
 
 

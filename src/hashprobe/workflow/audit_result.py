@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -183,9 +184,14 @@ class AuditResult:
         """
         return next((one for one in self.goals if one.name == name and not one.by), None)
 
+    @cached_property
+    def false_match(self) -> Measurement | None:
+        """The false-match rate at the radius; None where nobody says what is different."""
+        rates = self.false_matches
+        return None if rates is None else rates.rate(self.radius)
+
     def to_json(self) -> dict[str, Any]:
         """The record that `audit.json` holds."""
-        false = self.false_matches
         return {
             "schema": SCHEMA,
             "version": self.version,
@@ -198,7 +204,7 @@ class AuditResult:
             "radius": self.radius,
             "threshold": None if self.threshold is None else self.threshold.to_json(),
             "match": None if self.match is None else self.match.to_json(),
-            "false_match": None if false is None else false.rate(self.radius).to_json(),
+            "false_match": None if self.false_match is None else self.false_match.to_json(),
             "lists": {name: value.to_json() for name, value in self.lists.items()},
             "health": None if self.health is None else self.health.to_json(),
             "goals": [one.to_json() for one in self.goals],
@@ -229,9 +235,9 @@ class AuditResult:
                 f"--radius {limit.radius}"
             )
         if limit.name == "false-match":
-            if self.false_matches is None:
+            if self.false_match is None:
                 raise HashprobeError("false-match was not measured: no sources are known")
-            value = self.false_matches.rate(self.radius).value
+            value = self.false_match.value
         else:
             goal = self.goal(RATES[limit.name])
             if goal is None:

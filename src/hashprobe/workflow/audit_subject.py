@@ -1,7 +1,7 @@
 """What an audit is of: a victim, queries as it sees them, and a database of codes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,18 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from hashprobe.codes.convention import BitConvention
 from hashprobe.codes.labelled import Codes
-from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.packed import PackedCodes, bytes_of
 from hashprobe.codes.readers.registry import read_codes
 from hashprobe.crafting.provenance import sha256_weights
 from hashprobe.data.arrays import as_bytes, as_pixels, by_size
 from hashprobe.data.edits import edited_copies
+from hashprobe.data.fitting import fit_image
 from hashprobe.data.item_table import ItemTable
-from hashprobe.data.loader import fit_image, stream
+from hashprobe.data.loader import stream
 from hashprobe.data.picture_folder import picture_folder
+from hashprobe.data.queries import Queries
 from hashprobe.data.sources import BadImage, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.instances import Sources
@@ -47,6 +50,8 @@ class Shown:
     """uint8 (3, H, W) each, of any size; the first `EDITABLE`."""
     fitted: tuple[Tensor, ...]
     """uint8 (3, size, size), or of their own size for a victim of size 0."""
+    paths: bool = False
+    """Whether the names are paths of files, which may be ids of the database."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -69,9 +74,6 @@ class Subject:
     """Labels of the queries, multi-hot; None where they, or those of the items, are not known."""
     item_labels: Bool[np.ndarray, "d c"] | None = None
     """The same of the items."""
-    label_names: tuple[str, ...] = ()
-    own_database: bool = False
-    """Whether the database holds the queries themselves, since no other was given."""
     item_pictures: Sequence[Tensor] | None = None
     """Pictures of the items, where they are at hand."""
     floats: np.ndarray | None = None
@@ -96,19 +98,21 @@ class Subject:
         return replace(self, sources=Sources.by_hash(self.clean, self.database, radius))
 
 
-def encoded(victim: Hasher, pictures: Sequence[Any]) -> PackedCodes:
-    """Judged codes of uint8 pictures, (3, H, W) each, of one size or of several."""
-    groups = by_size(list(pictures)) or {(0, 0): list(range(len(pictures)))}
-    rows: list[int] = []
-    parts: list[PackedCodes] = []
-    for places in groups.values():
+def in_batches(victim: Hasher, pictures: Sequence[Any]) -> Iterator[tuple[list[int], Queries]]:
+    """uint8 pictures, (3, H, W) each, some of one size at a time, and which they are."""
+    for places in by_size(list(pictures)).values():
         for start in range(0, len(places), ENCODED):
             some = places[start : start + ENCODED]
             pixels = torch.stack([torch.as_tensor(pictures[place]) for place in some])
-            parts.append(encode(victim, as_given(pixels).on(device_of(victim))))
-            rows += some
-    codes = PackedCodes.concatenate(parts)
-    return codes[np.argsort(np.array(rows), kind="stable")]
+            yield some, as_given(pixels).on(device_of(victim))
+
+
+def encoded(victim: Hasher, pictures: Sequence[Any]) -> PackedCodes:
+    """Judged codes of uint8 pictures, (3, H, W) each, of one size or of several."""
+    data = np.zeros((len(pictures), bytes_of(victim.bits)), np.uint8)
+    for places, some in in_batches(victim, pictures):
+        data[places] = encode(victim, some).data
+    return PackedCodes(data, victim.bits)
 
 
 def read_queries(victim: Hasher, given: Any, count: int, skip_bad: bool) -> tuple[Shown, list[str]]:
@@ -140,7 +144,7 @@ def from_folder(
             bad.append(str(error))
     if not pictures:
         raise HashprobeError("none of the queries can be decoded")
-    return shown_of(victim, tuple(names), pictures), bad
+    return replace(shown_of(victim, tuple(names), pictures), paths=True), bad
 
 
 def shown_of(victim: Hasher, names: tuple[str, ...], pictures: list[Tensor]) -> Shown:
@@ -175,23 +179,37 @@ class Database:
     """(N, F) floats that are stored with the codes; None without any."""
 
 
-def read_database(
-    victim: Hasher, given: Any, keep: Path | None, runtime: Runtime, *, pictures: bool = False
-) -> Database:
+@dataclass(frozen=True)
+class Reading:
+    """How a database is read."""
+
+    runtime: Runtime
+    convention: BitConvention = field(default_factory=BitConvention)
+    """How codes in files are stored."""
+    keep: Path | None = None
+    """Where codes of a folder are kept for the next time."""
+    pictures: bool = False
+    """Whether the pictures of a folder are wanted, too."""
+
+
+def read_database(victim: Hasher, given: Any, how: Reading) -> Database:
     """A database from codes, a file of codes, an address or a folder of pictures."""
     if isinstance(given, Codes):
         ids = tuple(str(place) for place in range(len(given)))
         return Database(given.packed, ids, pictures_of(given.pictures))
     if isinstance(given, str | Path) and Path(given).is_dir():
-        found = encoded_folder(victim, Path(given), keep, runtime)
-        return replace(found, pictures=all_of(victim, Path(given), found)) if pictures else found
+        found = encoded_folder(victim, Path(given), how)
+        if how.pictures:
+            found = replace(found, pictures=all_of(victim, Path(given), found))
+        return found
     stored = read_codes(given, victim.bits)
     if stored.codes.bits != victim.bits:
         raise HashprobeError(
             f"the codes of {without_password(str(given))} have {stored.codes.bits} bits but the "
             f"victim gives {victim.bits}"
         )
-    return Database(stored.codes, tuple(stored.ids), floats=stored.floats)
+    codes = how.convention.read(stored.codes)
+    return Database(codes, tuple(stored.ids), floats=stored.floats)
 
 
 def copies_of(victim: Hasher, queries: Shown, runtime: Runtime) -> Database:
@@ -217,17 +235,17 @@ def pictures_of(pixels: Any) -> list[Tensor] | None:
     return None if pixels is None else list(as_bytes(as_pixels(pixels)))
 
 
-def encoded_folder(victim: Hasher, folder: Path, keep: Path | None, runtime: Runtime) -> Database:
+def encoded_folder(victim: Hasher, folder: Path, how: Reading) -> Database:
     """Codes of all pictures of a folder, kept for the next time where there is a place for them."""
     split = picture_folder(folder)
     mark = fingerprint({"files": marks_of(split), "victim": behaviour_of(victim, split)})
-    path = None if keep is None else keep / f"database-{mark[:16]}.npz"
+    path = None if how.keep is None else how.keep / f"database-{mark[:16]}.npz"
     if path is not None and path.exists():
         arrays = read_npz(path)
         places = arrays["places"]
         codes = PackedCodes(arrays["codes"], victim.bits)
     else:
-        codes, places = encode_split(victim, split, runtime)
+        codes, places = encode_split(victim, split, how.runtime)
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_npz(path, {"codes": codes.data, "places": places})
@@ -280,10 +298,9 @@ def encode_split(victim: Hasher, split: Split, runtime: Runtime) -> tuple[Packed
     return PackedCodes.concatenate(parts), np.concatenate(places)
 
 
-def sources_of(
-    table: ItemTable | None, names: Sequence[str], base: Database, paths: bool
-) -> Sources:
+def sources_of(table: ItemTable | None, queries: Shown, base: Database) -> Sources:
     """Which queries and items show one picture: by a table's groups, equal paths, or unknown."""
+    names = queries.names
     if table is not None and table.groups is not None:
         group = dict(zip(table.ids, table.groups, strict=True))
         # Copies belong to the group of their query.
@@ -295,7 +312,7 @@ def sources_of(
         )
     if base.sources is not None:
         return base.sources
-    if paths and set(names) & set(base.ids):
+    if queries.paths and set(names) & set(base.ids):
         return Sources.of(list(names), list(base.ids))
     return Sources.alone(len(names), len(base.ids))
 

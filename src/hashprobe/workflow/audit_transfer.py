@@ -70,5 +70,4 @@ def transferred(
     through = Resized(surrogate)
     clean = encoded(through, [subject.queries.fitted[row] for row in plan.rows])
     away = replace(plan, goal=Goal.targeted(-clean.signs()))
-    attacker = replace(attacker, victim=through, judge=subject.victim)
-    return climb(attacker, away, (eps,), exact=False)
+    return climb(replace(attacker, victim=through), away, (eps,), exact=False)

@@ -11,7 +11,6 @@ from torch import Tensor
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.data.arrays import by_size
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.instances import Sources
@@ -25,10 +24,10 @@ from hashprobe.tensors import Images, Logits
 from hashprobe.types import Budget
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.embedding import Embedding
-from hashprobe.victims.encoding import as_given, device_of, judging
+from hashprobe.victims.encoding import device_of, judging
 from hashprobe.workflow.audit_ladder import Attacker, Climb, Plan
 from hashprobe.workflow.audit_plans import own_distances
-from hashprobe.workflow.audit_subject import ENCODED, Subject, encoded
+from hashprobe.workflow.audit_subject import Subject, encoded, in_batches
 
 
 Wish: TypeAlias = Literal["leave", "enter"]
@@ -68,15 +67,12 @@ class WithFloats(Hasher):
 
 def floats_of(victim: Hasher, pictures: list[Tensor]) -> Vectors:
     """Floats of uint8 pictures, by which a short list is ordered anew."""
-    both, device = WithFloats(victim), device_of(victim)
+    both = WithFloats(victim)
     found: dict[int, np.ndarray] = {}
-    with judging(victim, device):
-        for places in by_size(pictures).values():
-            for start in range(0, len(places), ENCODED):
-                some = places[start : start + ENCODED]
-                shown = as_given(torch.stack([pictures[place] for place in some])).on(device)
-                floats = both(shown.pixels)[:, victim.bits :].float().cpu().numpy()
-                found |= dict(zip(some, floats, strict=True))
+    with judging(victim, device_of(victim)):
+        for places, some in in_batches(victim, pictures):
+            floats = both(some.pixels)[:, victim.bits :].float().cpu().numpy()
+            found |= dict(zip(places, floats, strict=True))
     return np.stack([found[place] for place in range(len(pictures))])
 
 
@@ -191,35 +187,31 @@ class TwoStage:
     ) -> dict[str, Measurement]:
         """Recall of the source before and after, and how often a chosen item enters the list.
 
+        The attack on all bits alone and the joint one have the same budget, steps and loss of bits.
+
         Args:
-            climbs: evasion and collision, as they were attacked on the bits alone.
+            climbs: evasion and collision.
             attacker: who attacks.
             eps: the budget.
         """
-        pictures, found = self.subject.queries.fitted, {}
-        for plan, images in ((one.plan, one.images) for one in climbs):
-            sources, clean = (
-                aims_of(self.subject, plan),
-                [pictures[row] for row in plan.rows.tolist()],
-            )
+        found = {}
+        for plan in (one.plan for one in climbs):
             noun = "recall" if plan.name == "evade" else "hit"
-            found[f"two_stage_{noun}"] = self.recall(clean, sources, None)
-            bits = [
-                own if image is None else image for own, image in zip(clean, images, strict=True)
-            ]
-            found[f"two_stage_{noun}_bits"] = self.recall(bits, sources, "uint8")
-            joint = self.joint(plan, attacker, eps)
-            found[f"two_stage_{noun}_joint"] = self.recall(joint, sources, "uint8")
+            clean = [self.subject.queries.fitted[row] for row in plan.rows.tolist()]
+            found[f"two_stage_{noun}"] = self.recall(plan, clean, None)
+            for way, weight in (("bits", 0.0), ("joint", 1.0)):
+                moved = self.joint(plan, attacker, eps, weight)
+                found[f"two_stage_{noun}_{way}"] = self.recall(plan, moved, "uint8")
         return found
 
-    def recall(self, shown: list[Tensor], sources: Sources, rounding: str | None) -> Measurement:
-        """recall@k of pictures."""
+    def recall(self, plan: Plan, shown: list[Tensor], rounding: str | None) -> Measurement:
+        """recall@k of the items that a plan is about, for pictures of its queries."""
         codes = encoded(self.subject.victim, shown)
         lists = self.items(codes, floats_of(self.subject.victim, shown))
-        return list_recall(lists, sources, rounding=rounding)
+        return list_recall(lists, aims_of(self.subject, plan), rounding=rounding)
 
-    def joint(self, plan: Plan, attacker: Attacker, eps: float) -> list[Tensor]:
-        """Pictures of the joint attack."""
+    def joint(self, plan: Plan, attacker: Attacker, eps: float, weight: float) -> list[Tensor]:
+        """Pictures of the attack on all bits and, with a weight, on the cosine."""
         members = plan.goal.members
         wish: Wish = "leave" if members is None else "enter"
         positions = [own_nearest(self.subject, row) for row in plan.rows.tolist()]
@@ -227,10 +219,11 @@ class TwoStage:
             positions = members[:, 0].tolist()
         vectors = {int(r): self.held[p] for r, p in zip(plan.rows, positions, strict=True)}
         attack = Joint(wish, vectors)
-        options = JointOptions(steps=attacker.options.steps)
+        options = JointOptions(attacker.options.steps, weight)
         spec = AttackSpec.of(attack, options, budget=Budget(eps), seed=attacker.seed)
         goal = replace(plan.goal, enough=None, all_of=None, search=None)
-        return attacker.crafted(f"two-stage-{plan.name}", plan.rows, goal, spec)[1]
+        way = "joint" if weight else "bits"
+        return attacker.crafted(f"two-stage-{way}-{plan.name}", plan.rows, goal, spec)[1]
 
 
 def aims_of(subject: Subject, plan: Plan) -> Sources:

@@ -13,7 +13,7 @@ from torch import Tensor
 from hashprobe.checked import checked
 from hashprobe.codes.convention import BitConvention
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.data.loader import fit_image
+from hashprobe.data.fitting import fit_image
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Filter, Fit, InputContract

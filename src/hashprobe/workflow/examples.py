@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hashprobe.codes.index import FlatIndex
 from hashprobe.crafting.attack_result import AttackResult
-from hashprobe.data.loader import fit_image
+from hashprobe.data.fitting import fit_image
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.report.content import Example, Picture, Retrieved
 from hashprobe.report.rows import budget_text

@@ -102,7 +102,7 @@ def test_every_cut_of_an_array_is_one_sentence(tmp_path):
     data = (tmp_path / "a.npy").read_bytes()
     for end in range(1, len(data), 7):
         (tmp_path / "a.npy").write_bytes(data[:end])
-        said(tmp_path / "a.npy")
+        assert "a.npy" in said(tmp_path / "a.npy")
 
 
 def test_what_is_no_file_of_codes_is_one_sentence(tmp_path):

@@ -1,0 +1,155 @@
+"""What an audit needs before anything is attacked: its subject and its radius."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashprobe.data.item_table import ItemTable, read_table
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.false_matching import false_matches
+from hashprobe.evaluation.instances import Sources
+from hashprobe.evaluation.threshold import Threshold
+from hashprobe.victims.base import Hasher
+from hashprobe.workflow.audit_findings import AGREED
+from hashprobe.workflow.audit_options import AuditFiles, AuditOptions
+from hashprobe.workflow.audit_subject import (
+    COPIES,
+    Database,
+    Reading,
+    Shown,
+    Subject,
+    copies_of,
+    encoded,
+    labels_by_id,
+    read_database,
+    sources_of,
+)
+from hashprobe.workflow.code_check import check_codes
+
+
+USUAL = {"pdq": 31, "phash": 10, "dhash": 10, "ahash": 10}
+"""Radii at which operators run perceptual hashes (ThreatExchange; imagededup, ImageHash)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """What is asked, and where notes for a user go."""
+
+    options: AuditOptions
+    files: AuditFiles
+    sources: Sources | None
+    """Which queries and items show the same picture, where the caller says it."""
+    reading: Reading
+    notes: list[str]
+
+    def subject(self, victim: Hasher, shown: Shown, given: Any) -> Subject:
+        """The victim with its queries and its database.
+
+        Args:
+            victim: what is audited.
+            shown: the queries.
+            given: the database as it was given; None for the queries themselves.
+
+        Raises:
+            HashprobeError: a database that does not fit, or codes of another victim.
+        """
+        clean = encoded(victim, shown.fitted)
+        if given is None:
+            self.notes.append("no database was given: it holds the queries themselves")
+            itself = Sources(np.arange(len(shown)), np.arange(len(shown)), "itself")
+            base = Database(clean, shown.names, shown.fitted, itself)
+        elif str(given) == COPIES and not Path(COPIES).exists():
+            base = copies_of(victim, shown, self.reading.runtime)
+        else:
+            base = read_database(victim, given, self.reading)
+        table = None if self.files.labels is None else read_table(self.files.labels)
+        subject = Subject(
+            victim,
+            shown,
+            clean,
+            base.codes,
+            base.ids,
+            self.sources or sources_of(table, shown, base),
+            **labels_of(table, shown.names, base),
+            item_pictures=base.pictures,
+            floats=base.floats,
+        )
+        if table is not None and table.groups is None and subject.labels is None:
+            self.notes.append(
+                f"{self.files.labels} has neither a column group nor labels of all queries and "
+                "items: it says nothing here"
+            )
+        if "show" in (self.options.goals or ()) and subject.labels is None:
+            raise HashprobeError(
+                f"goal show needs labels of all queries and items in {self.files.labels}"
+            )
+        if given is not None:
+            self.check_agreement(subject)
+        return subject
+
+    def check_agreement(self, subject: Subject) -> None:
+        """Compares the codes of queries with those that are stored under the same id."""
+        if not subject.queries.paths:
+            return
+        place = {name: row for row, name in enumerate(subject.items)}
+        rows = [row for row, name in enumerate(subject.queries.names) if name in place][:AGREED]
+        if not rows or len(subject.queries.originals) <= max(rows):
+            return
+        stored = subject.database[np.array([place[subject.queries.names[row]] for row in rows])]
+        check = check_codes(
+            subject.victim, stored, [subject.queries.originals[row] for row in rows]
+        )
+        self.reading.runtime.progress.log(str(check))
+        if not check.agrees and check.remedy is not None:
+            raise HashprobeError(f"these are not the codes of this victim: {check}")
+        if not check.equal:
+            self.notes.append(str(check))
+
+    def radius(self, subject: Subject) -> tuple[int, Threshold | None]:
+        """The radius that is asked for, the usual one, or that of a false-match rate.
+
+        Raises:
+            HashprobeError: it is beyond the code, or no radius has the wanted rate.
+        """
+        asked, bits = self.options.radius, subject.victim.bits
+        unknown = subject.sources.found == "alone"
+        if unknown:
+            self.notes.append(
+                "nobody says which items show the same picture as a query: items within the radius "
+                "count as its own source; give groups by --labels to know better"
+            )
+        usual = USUAL.get(getattr(subject.victim, "name", ""))
+        if asked is None and usual is not None:
+            asked = usual
+        if isinstance(asked, int):
+            if asked >= bits:
+                raise HashprobeError(f"radius must be below the {bits} bits of a code; got {asked}")
+            return asked, None
+        rates = false_matches(subject.clean, subject.database, subject.sources)
+        threshold = rates.threshold(self.options.fpr)
+        if threshold.radius is None:
+            what = "codes that may be of one picture" if unknown else "codes of different pictures"
+            more = " --labels with a column group," if unknown else ""
+            raise HashprobeError(
+                f"no radius has a false-match rate of {self.options.fpr:g}: {what} are equal; "
+                f"give{more} --radius, or a larger --fpr"
+            )
+        if unknown:
+            self.notes.append(
+                "the radius counts every pair as different pictures: copies that nobody names make "
+                "it smaller"
+            )
+        if threshold.note:
+            self.notes.append(threshold.note)
+        return threshold.radius, threshold
+
+
+def labels_of(table: ItemTable | None, names: Sequence[str], base: Database) -> dict[str, Any]:
+    """Labels of queries and items, where both are known."""
+    query, item = labels_by_id(table, names), labels_by_id(table, base.ids)
+    if query is None or item is None:
+        return {}
+    return {"labels": query, "item_labels": item}
