@@ -15,6 +15,7 @@ from hashprobe.codes.packed import hamming
 from hashprobe.data.decoding import decode_picture
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.instances import Sources
+from hashprobe.workflow import encode_step
 from hashprobe.workflow.audit_options import AuditOptions, Limit
 from hashprobe.workflow.audit_page import render_audit
 
@@ -511,7 +512,7 @@ def test_codes_of_a_folder_are_made_again_for_another_network(folder, tmp_path):
         second.network[1].weight += 3e-4 * torch.randn_like(second.network[1].weight)
     for victim in (first, second):
         hp.audit(victim, folder, folder, out=tmp_path / "out", steps=2, **known)
-    assert len(list((tmp_path / "out" / "codes").glob("database-*.npz"))) == 2
+    assert len(list((tmp_path / "out" / "codes").glob("database-*.parts"))) == 2
 
 
 def test_a_convention_is_of_stored_codes_alone(folder):
@@ -525,3 +526,14 @@ def test_clips_are_refused():
     victim = hp.Victim(torch.nn.Flatten(), bits=12, size=2, frames=4)
     with pytest.raises(HashprobeError, match="an audit is of pictures"):
         hp.audit(victim, torch.rand(2, 3, 2, 2), radius=2)
+
+
+def test_encoding_of_a_folder_goes_on_where_it_was_stopped(folder, tmp_path, monkeypatch):
+    """The parts of the database that were finished are not encoded again."""
+    known = {"radius": 2, "eps": (8 / 255,), "count": 3, "exact": False, "edits": False, "steps": 2}
+    out = tmp_path / "out"
+    hp.audit(make_victim(), folder, folder, out=out, **known)
+    seen = []
+    monkeypatch.setattr(encode_step, "encode_parts", lambda *given: seen.append(given[2]) or [])
+    hp.audit(make_victim(), folder, folder, out=out, **known)
+    assert seen == [30]

@@ -20,17 +20,18 @@ from hashprobe.data.arrays import as_bytes, as_pixels, by_size
 from hashprobe.data.edits import edited_copies
 from hashprobe.data.fitting import fit_image
 from hashprobe.data.item_table import ItemTable
-from hashprobe.data.loader import stream
 from hashprobe.data.picture_folder import picture_folder
 from hashprobe.data.queries import Queries
 from hashprobe.data.sources import BadImage, Split
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.instances import Sources
-from hashprobe.storage.files import fingerprint, jsonable, read_npz, write_npz
+from hashprobe.storage.files import fingerprint, jsonable
 from hashprobe.text import without_password
 from hashprobe.types import Labels, Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import as_given, device_of, encode
+from hashprobe.workflow.encode_step import few_workers, whole
+from hashprobe.workflow.shards import Parts
 
 
 EDITABLE = 200
@@ -236,20 +237,16 @@ def pictures_of(pixels: Any) -> list[Tensor] | None:
 
 
 def encoded_folder(victim: Hasher, folder: Path, how: Reading) -> Database:
-    """Codes of all pictures of a folder, kept for the next time where there is a place for them."""
+    """Codes of all pictures of a folder; finished parts are kept where there is a place."""
     split = picture_folder(folder)
     mark = fingerprint({"files": marks_of(split), "victim": behaviour_of(victim, split)})
-    path = None if how.keep is None else how.keep / f"database-{mark[:16]}.npz"
-    if path is not None and path.exists():
-        arrays = read_npz(path)
-        places = arrays["places"]
-        codes = PackedCodes(arrays["codes"], victim.bits)
-    else:
-        codes, places = encode_split(victim, split, how.runtime)
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_npz(path, {"codes": codes.data, "places": places})
-    return Database(codes, tuple(str(split.ids[place]) for place in places))
+    place = None if how.keep is None else how.keep / f"database-{mark[:16]}.parts"
+    parts = None if place is None else Parts(place, mark, victim.bits)
+    if place is not None:
+        place.mkdir(parents=True, exist_ok=True)
+    runtime = few_workers(how.runtime, split, device_of(victim))
+    done = whole("database", split, victim, parts, runtime)
+    return Database(done.codes, tuple(str(split.ids[row]) for row in done.positions))
 
 
 def all_of(victim: Hasher, folder: Path, found: Database) -> list[Tensor]:
@@ -278,24 +275,6 @@ def behaviour_of(victim: Hasher, split: Split) -> Any:
     return jsonable(
         {"contract": victim.contract.to_json(), "weights": sha256_weights(victim), "codes": codes}
     )
-
-
-def encode_split(victim: Hasher, split: Split, runtime: Runtime) -> tuple[PackedCodes, np.ndarray]:
-    """Codes of pictures of files, some at a time, and the places of those that were decoded."""
-    parts, places, bad = [], [], []
-    with runtime.progress.bar("encoding the database") as tick:
-        for batch in stream(
-            split,
-            victim.contract,
-            runtime=runtime,
-            on_progress=tick,
-            on_bad=lambda failure: bad.append(str(failure)),
-        ):
-            parts.append(encode(victim, as_given(batch.images).on(device_of(victim))))
-            places.append(batch.positions)
-    if bad:
-        runtime.progress.log(f"{len(bad)} pictures of the database cannot be decoded: {bad[0]}")
-    return PackedCodes.concatenate(parts), np.concatenate(places)
 
 
 def sources_of(table: ItemTable | None, queries: Shown, base: Database) -> Sources:

@@ -195,8 +195,33 @@ def encode_split(
     run: Run, role: str, split: Split, hasher: Hasher, parts: Parts, runtime: Runtime
 ) -> None:
     """Writes the codes of one split; resumes an earlier call that was stopped."""
+    done = whole(role, split, hasher, parts, runtime)
+    write_npz(
+        run.path / CODES[role],
+        {
+            "codes": done.codes.data,
+            "bits": np.array(hasher.bits),
+            "labels": split.labels[done.positions],
+            "positions": done.positions,
+        },
+    )
+
+
+def whole(role: str, split: Split, hasher: Hasher, parts: Parts | None, runtime: Runtime) -> Part:
+    """The codes of a whole split, as one part; finished parts are kept and used again.
+
+    Args:
+        role: what the split is called.
+        split: the items.
+        hasher: what encodes them.
+        parts: where finished parts are kept; None keeps none.
+        runtime: decoding processes, and who is told.
+
+    Raises:
+        HashprobeError: items cannot be decoded and `skip_bad` is off, or none can.
+    """
     progress = runtime.progress
-    done = list(parts.read())
+    done = [] if parts is None else list(parts.read())
     if not runtime.skip_bad and any(part.bad for part in done):
         done = []
     if done and done[-1].stop > len(split):
@@ -207,26 +232,20 @@ def encode_split(
     try:
         with progress.bar(f"encoding {role}") as tick:
             for part in encode_parts(hasher, split, start, runtime, tick):
-                parts.write(start, part)
+                if parts is not None:
+                    parts.write(start, part)
                 done.append(part)
                 start = part.stop
     except KeyboardInterrupt as stop:
-        note_kept(stop, start > 0, f"{start} of {len(split)} {role} items")
+        if parts is not None:
+            note_kept(stop, start > 0, f"{start} of {len(split)} {role} items")
         raise
     bad = tuple(failure for part in done for failure in part.bad)
     kept = np.concatenate([part.positions for part in done])
     if not len(kept):
         raise HashprobeError(f"no {role} item can be decoded; the first is {bad[0]}")
     say_bad(progress, role, bad)
-    write_npz(
-        run.path / CODES[role],
-        {
-            "codes": PackedCodes.concatenate([part.codes for part in done]).data,
-            "bits": np.array(hasher.bits),
-            "labels": split.labels[kept],
-            "positions": kept,
-        },
-    )
+    return Part(start, PackedCodes.concatenate([part.codes for part in done]), kept, bad)
 
 
 def encode_parts(
