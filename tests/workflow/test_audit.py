@@ -537,3 +537,13 @@ def test_encoding_of_a_folder_goes_on_where_it_was_stopped(folder, tmp_path, mon
     monkeypatch.setattr(encode_step, "encode_parts", lambda *given: seen.append(given[2]) or [])
     hp.audit(make_victim(), folder, folder, out=out, **known)
     assert seen == [30]
+
+
+def test_pictures_below_the_quality_gate_are_counted(pictures):
+    """PDQ finds nothing to see in a blank picture, and enough in noise."""
+    pytest.importorskip("pdqhash")
+    noise = torch.nn.functional.interpolate(pictures[:2].float(), 64).to(torch.uint8)
+    blank = torch.full((2, 3, 64, 64), 128, dtype=torch.uint8)
+    known = {"eps": (2 / 255,), "goals": ("evade",), "exact": False, "edits": False, "steps": 2}
+    found = hp.audit("pdq", torch.cat([noise, blank]), **known)
+    assert found.quality["queries"] == 0.5
