@@ -97,7 +97,7 @@ def test_evasion_moves_fewer_bits_than_an_attack_on_all(victim, pictures, radius
 
 
 def test_evasion_leaves_every_stored_code(victim, pictures):
-    """The other copy has the bits that are cheapest to turn over: leaving the nearest leads to it."""
+    """The other copy has the cheapest bits turned over: leaving the nearest leads to it."""
     with torch.no_grad():
         cheapest = victim(pictures.float() / 255).abs().argsort(dim=1)[:, :6].numpy()
     clean = victim.encode(pictures).packed.signs()
