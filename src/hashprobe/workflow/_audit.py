@@ -31,7 +31,7 @@ from hashprobe.victims.preflight import guarded, preflight
 from hashprobe.victims.wrap import as_victim
 from hashprobe.workflow.audit_findings import leak_note, quality_gate, victim_facts
 from hashprobe.workflow.audit_labels import steered
-from hashprobe.workflow.audit_ladder import Attacker, Climb, Plan, climb
+from hashprobe.workflow.audit_ladder import Attacker, Ladder, Plan, climb
 from hashprobe.workflow.audit_numbers import (
     best_budget,
     false_rates,
@@ -51,7 +51,7 @@ from hashprobe.workflow.audit_plans import BlockList, collide, enter, evade
 from hashprobe.workflow.audit_prepare import Preparation
 from hashprobe.workflow.audit_remedies import other_radii, remedies
 from hashprobe.workflow.audit_result import AuditResult, GoalResult
-from hashprobe.workflow.audit_subject import Reading, Subject, read_database, read_queries
+from hashprobe.workflow.audit_subject import DatabaseOptions, Subject, read_database, read_queries
 from hashprobe.workflow.audit_transfer import transferred
 from hashprobe.workflow.audit_two_stage import TwoStage
 from hashprobe.workflow.expected import attack_seconds, say_expected
@@ -187,7 +187,7 @@ class Work:
         for note in (*bad, *found.notes):
             self.runtime.progress.log(note)
         with guarded(hasher, found):
-            how = Preparation(self.options, self.files, self.sources, self.reading, self.notes)
+            how = Preparation(self.options, self.files, self.sources, self.database, self.notes)
             subject = how.subject(hasher, shown, database)
             radius, threshold = how.radius(subject)
             result = self.measure(subject.at(radius), radius, threshold, name)
@@ -198,11 +198,11 @@ class Work:
         return result
 
     @property
-    def reading(self) -> Reading:
+    def database(self) -> DatabaseOptions:
         """How databases are read."""
         keep = None if self.folder is None else self.folder / "codes"
         floats = self.options.rerank != "none"
-        return Reading(self.runtime, self.files.convention, keep, floats)
+        return DatabaseOptions(self.runtime, self.files.convention, keep, floats)
 
     def measure(
         self, subject: Subject, radius: int, threshold: Threshold | None, name: str
@@ -266,7 +266,7 @@ class Work:
         given = self.files.block_list
         if given is None or not self.options.wants("enter"):
             return None
-        how = Reading(self.runtime, self.files.convention)
+        how = DatabaseOptions(self.runtime, self.files.convention)
         codes = read_database(subject.victim, given, how).codes
         return BlockList(codes, without_password(str(given)))
 
@@ -281,7 +281,7 @@ class Work:
         )
 
     def transfers(
-        self, subject: Subject, first: Climb, surrogates: list[Hasher]
+        self, subject: Subject, first: Ladder, surrogates: list[Hasher]
     ) -> list[GoalResult]:
         """Evasion with pictures that are crafted on each surrogate, at the largest budget."""
         found = []

@@ -11,7 +11,7 @@ from hashprobe.codes.packed import hamming
 from hashprobe.data.arrays import by_size
 from hashprobe.victims.agreement import agreement
 from hashprobe.victims.perceptual._pdq import pdq_quality
-from hashprobe.workflow.audit_ladder import Climb
+from hashprobe.workflow.audit_ladder import Ladder
 from hashprobe.workflow.audit_subject import Subject
 
 
@@ -52,7 +52,7 @@ def victim_facts(subject: Subject, name: str) -> tuple[dict[str, Any], list[str]
     return facts, notes
 
 
-def quality_gate(subject: Subject, climbs: Sequence[Climb]) -> dict[str, float]:
+def quality_gate(subject: Subject, climbs: Sequence[Ladder]) -> dict[str, float]:
     """Share of the pictures that fall below PDQ's quality gate, and would be dropped unseen.
 
     Args:

@@ -43,7 +43,7 @@ class Plan:
 
 
 @dataclass(eq=False)
-class Climb:
+class Ladder:
     """How far each query of a plan has come."""
 
     plan: Plan
@@ -125,7 +125,7 @@ class Attacker:
         return self.folder / f"{name}-{eps * LEVEL:.4g}of255" / f"{size[1]}x{size[0]}"
 
 
-def climb(attacker: Attacker, plan: Plan, budgets: Sequence[float], *, exact: bool) -> Climb:
+def climb(attacker: Attacker, plan: Plan, budgets: Sequence[float], *, exact: bool) -> Ladder:
     """Attacks the queries of a plan at growing budgets; each leaves at the first that is enough.
 
     A perturbation within a budget is within every larger one: success at one counts at all that are
@@ -137,7 +137,7 @@ def climb(attacker: Attacker, plan: Plan, budgets: Sequence[float], *, exact: bo
         budgets: those that are reported, in any order.
         exact: whether to look for the smallest whole grey level between two of them, too.
     """
-    found = Climb(plan, attacker.subject.clean[plan.rows])
+    found = Ladder(plan, attacker.subject.clean[plan.rows])
     budgets = sorted(budgets)
     every = np.arange(len(plan.rows))
     current = found.start.data.copy()
@@ -159,7 +159,7 @@ def climb(attacker: Attacker, plan: Plan, budgets: Sequence[float], *, exact: bo
 
 
 def refine(
-    attacker: Attacker, found: Climb, places: np.ndarray, between: tuple[float, float]
+    attacker: Attacker, found: Ladder, places: np.ndarray, between: tuple[float, float]
 ) -> None:
     """Finds by bisection the smallest whole grey level that is enough for each query."""
     low, high = (round(eps * LEVEL) for eps in between)

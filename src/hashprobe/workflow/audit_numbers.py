@@ -9,7 +9,7 @@ from hashprobe.evaluation.lists import list_overlap, list_recall, nearest_items,
 from hashprobe.evaluation.matching import match_rate
 from hashprobe.evaluation.measurement import Measurement, sign
 from hashprobe.evaluation.minimal_eps import needed_eps
-from hashprobe.workflow.audit_ladder import Climb
+from hashprobe.workflow.audit_ladder import Ladder
 from hashprobe.workflow.audit_result import GoalResult
 from hashprobe.workflow.audit_subject import Subject
 
@@ -41,7 +41,7 @@ def matching(subject: Subject, radius: int) -> Measurement | None:
     return match_rate(subject.clean, subject.database, subject.sources, radius)
 
 
-def goal_result(done: Climb, by: str = "") -> GoalResult:
+def goal_result(done: Ladder, by: str = "") -> GoalResult:
     """The numbers of one goal at every budget.
 
     Args:
@@ -60,7 +60,7 @@ def goal_result(done: Climb, by: str = "") -> GoalResult:
     )
 
 
-def list_measures(subject: Subject, done: Climb | None, top: int) -> dict[str, Measurement]:
+def list_measures(subject: Subject, done: Ladder | None, top: int) -> dict[str, Measurement]:
     """Result lists before and after evasion at the largest budget.
 
     Args:

@@ -12,7 +12,7 @@ from hashprobe.data.fitting import fit_image
 from hashprobe.evaluation.lists import nearest_items
 from hashprobe.evaluation.matching import match_rate
 from hashprobe.progress import Progress
-from hashprobe.workflow.audit_ladder import Climb
+from hashprobe.workflow.audit_ladder import Ladder
 from hashprobe.workflow.audit_plans import nearest_own
 from hashprobe.workflow.audit_result import EditResult, Sample
 from hashprobe.workflow.audit_subject import Subject, encoded
@@ -47,7 +47,7 @@ def changed(subject: Subject, row: int, edit: str) -> Tensor:
     return fit_image(after, subject.victim.contract)
 
 
-def samples(subject: Subject, climbs: Sequence[Climb], count: int) -> Iterator[Sample]:
+def samples(subject: Subject, climbs: Sequence[Ladder], count: int) -> Iterator[Sample]:
     """Attacked pictures for the page: of each goal the first ones that have it."""
     share = -(-count // max(1, len(climbs)))
     for done in climbs:

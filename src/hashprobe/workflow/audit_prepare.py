@@ -18,7 +18,7 @@ from hashprobe.workflow.audit_options import AuditFiles, AuditOptions
 from hashprobe.workflow.audit_subject import (
     COPIES,
     Database,
-    Reading,
+    DatabaseOptions,
     Shown,
     Subject,
     copies_of,
@@ -42,7 +42,7 @@ class Preparation:
     files: AuditFiles
     sources: Sources | None
     """Which queries and items show the same picture, where the caller says it."""
-    reading: Reading
+    database: DatabaseOptions
     notes: list[str]
 
     def subject(self, victim: Hasher, shown: Shown, given: Any) -> Subject:
@@ -62,9 +62,9 @@ class Preparation:
             itself = Sources(np.arange(len(shown)), np.arange(len(shown)), "itself")
             base = Database(clean, shown.names, shown.fitted, itself)
         elif str(given) == COPIES and not Path(COPIES).exists():
-            base = copies_of(victim, shown, self.reading.runtime)
+            base = copies_of(victim, shown, self.database.runtime)
         else:
-            base = read_database(victim, given, self.reading)
+            base = read_database(victim, given, self.database)
         table = None if self.files.labels is None else read_table(self.files.labels)
         subject = Subject(
             victim,
@@ -102,7 +102,7 @@ class Preparation:
         check = check_codes(
             subject.victim, stored, [subject.queries.originals[row] for row in rows]
         )
-        self.reading.runtime.progress.log(str(check))
+        self.database.runtime.progress.log(str(check))
         if not check.agrees and check.remedy is not None:
             raise HashprobeError(f"these are not the codes of this victim: {check}")
         if not check.equal:

@@ -181,7 +181,7 @@ class Database:
 
 
 @dataclass(frozen=True)
-class Reading:
+class DatabaseOptions:
     """How a database is read."""
 
     runtime: Runtime
@@ -193,7 +193,7 @@ class Reading:
     """Whether the pictures of a folder are wanted, too."""
 
 
-def read_database(victim: Hasher, given: Any, how: Reading) -> Database:
+def read_database(victim: Hasher, given: Any, how: DatabaseOptions) -> Database:
     """A database from codes, a file of codes, an address or a folder of pictures."""
     if isinstance(given, Codes):
         ids = tuple(str(place) for place in range(len(given)))
@@ -236,7 +236,7 @@ def pictures_of(pixels: Any) -> list[Tensor] | None:
     return None if pixels is None else list(as_bytes(as_pixels(pixels)))
 
 
-def encoded_folder(victim: Hasher, folder: Path, how: Reading) -> Database:
+def encoded_folder(victim: Hasher, folder: Path, how: DatabaseOptions) -> Database:
     """Codes of all pictures of a folder; finished parts are kept where there is a place."""
     split = picture_folder(folder)
     mark = fingerprint({"files": marks_of(split), "victim": behaviour_of(victim, split)})

@@ -9,7 +9,7 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.tensors import Logits
 from hashprobe.victims.base import Hasher
-from hashprobe.workflow.audit_ladder import Attacker, Climb, Plan, climb
+from hashprobe.workflow.audit_ladder import Attacker, Ladder, Plan, climb
 from hashprobe.workflow.audit_subject import Subject, encoded
 
 
@@ -54,7 +54,7 @@ class Resized(Hasher):
 
 def transferred(
     subject: Subject, plan: Plan, surrogate: Hasher, attacker: Attacker, eps: float
-) -> Climb:
+) -> Ladder:
     """Evasion with pictures that are crafted on a surrogate, judged by the subject's own victim.
 
     Every bit of the surrogate's code is pushed to the other side: how many have to turn over in the

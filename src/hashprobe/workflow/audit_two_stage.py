@@ -25,7 +25,7 @@ from hashprobe.types import Budget
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.embedding import Embedding
 from hashprobe.victims.encoding import device_of, judging
-from hashprobe.workflow.audit_ladder import Attacker, Climb, Plan
+from hashprobe.workflow.audit_ladder import Attacker, Ladder, Plan
 from hashprobe.workflow.audit_plans import own_distances
 from hashprobe.workflow.audit_subject import Subject, encoded, in_batches
 
@@ -183,7 +183,7 @@ class TwoStage:
         return two_stage_items(codes, self.subject.database, vectors, self.top, self.oversample)
 
     def measures(
-        self, climbs: list[Climb], attacker: Attacker, eps: float
+        self, climbs: list[Ladder], attacker: Attacker, eps: float
     ) -> dict[str, Measurement]:
         """Recall of the source before and after, and how often a chosen item enters the list.
 
