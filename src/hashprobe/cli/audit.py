@@ -109,7 +109,7 @@ class AuditFlags:
     """Measure remedies that need no training, each attacked by an adversary who knows it."""
     rerank: Rerank = "none"
     """cosine: a short list by codes is ordered anew by the cosine of floats, those before the
-    binariser or those stored with the codes; an attack on bits and cosine at once is added."""
+    binariser or those stored with the codes; attacked on all bits, and on bits and cosine."""
     oversample: int = 4
     """How many times longer than --top the short list is."""
     access: Access = "white"

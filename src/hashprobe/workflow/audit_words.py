@@ -240,11 +240,11 @@ def list_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
         "rank_attacked": "mean place after evasion",
         "overlap": "list kept after evasion",
         "two_stage_recall": "two-stage: recall of the source",
-        "two_stage_recall_bits": "two-stage: recall after evasion",
-        "two_stage_recall_joint": "two-stage: recall after the joint attack",
+        "two_stage_recall_bits": "two-stage: recall after an attack on all bits",
+        "two_stage_recall_joint": "two-stage: recall after one on bits and cosine",
         "two_stage_hit": "two-stage: chosen item in the list",
-        "two_stage_hit_bits": "two-stage: chosen item after collision",
-        "two_stage_hit_joint": "two-stage: chosen item after the joint attack",
+        "two_stage_hit_bits": "two-stage: chosen item after an attack on all bits",
+        "two_stage_hit_joint": "two-stage: chosen item after one on bits and cosine",
     }
     rows = [
         [titles.get(name, name), f"{value.value:.3f}", value.signature]
