@@ -457,7 +457,8 @@ def test_an_item_is_no_goal_of_its_own_source(pictures):
         steps=2,
     )  # fmt: skip
     assert found.goal("collide").queries == 2
-    assert {one.collision.signature for one in found.remedies} == {
+    alone = [one for one in found.remedies if one.name != "second-hash"]
+    assert {one.collision.signature for one in alone} == {
         found.goal("collide").rates[0][1].signature
     }
 

@@ -139,6 +139,24 @@ class FileFlags(StoredFlags):
     """Id of the database item that every query is to collide with; by default a random one each."""
     surrogate: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
     """Another victim, by which an adversary without access crafts pictures; may be repeated."""
+    second_hash: str | None = None
+    """With --mitigate: another victim that must agree on a match; by default phash, or pdq for
+    phash."""
+    second_radius: int | None = None
+    """Largest distance at which the second hash matches; by default the usual one of a perceptual
+    hash."""
+
+    def files(self) -> AuditFiles:
+        """The files."""
+        return AuditFiles(
+            labels=self.labels,
+            block_list=self.block_list,
+            item=self.item,
+            surrogates=self.surrogate,
+            second_hash=self.second_hash,
+            second_radius=self.second_radius,
+            convention=self.convention(),
+        )
 
 
 @dataclass(frozen=True)
@@ -210,9 +228,7 @@ def audit(
         queries,
         database,
         options=options,
-        files=AuditFiles(
-            files.labels, files.block_list, files.item, files.surrogate, files.convention()
-        ),
+        files=files.files(),
         out=out,
         runtime=Runtime(**known, progress=Terminal()),
         command=shlex.join(["hashprobe", *sys.argv[1:]]),

@@ -26,6 +26,7 @@ from hashprobe.storage.lock import hold
 from hashprobe.text import without_password
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
+from hashprobe.victims.encoding import device_of
 from hashprobe.victims.loading import load_victim
 from hashprobe.victims.preflight import guarded, preflight
 from hashprobe.victims.wrap import as_victim
@@ -50,7 +51,8 @@ from hashprobe.workflow.audit_pictures import edited, samples
 from hashprobe.workflow.audit_plans import BlockList, collide, enter, evade
 from hashprobe.workflow.audit_prepare import Preparation
 from hashprobe.workflow.audit_remedies import other_radii, remedies
-from hashprobe.workflow.audit_result import AuditResult, GoalResult
+from hashprobe.workflow.audit_result import AuditResult, GoalResult, RemedyResult
+from hashprobe.workflow.audit_second_hash import Agreed, second_hash
 from hashprobe.workflow.audit_subject import DatabaseOptions, Subject, read_database, read_queries
 from hashprobe.workflow.audit_transfer import transferred
 from hashprobe.workflow.audit_two_stage import TwoStage
@@ -215,6 +217,7 @@ class Work:
         second = None
         if asked.rerank != "none":
             second = TwoStage.of(subject, subject.floats, asked.top, asked.oversample)
+        agreed = self.agreed(subject, radius)
         self.say_time(subject, plans)
         climbs = [
             climb(self.attacker(subject), plan, asked.eps, exact=asked.exact) for plan in plans
@@ -246,9 +249,7 @@ class Work:
             health=code_health(subject.database) if len(subject.database) > 1 else None,
             goals=tuple(goals),
             edits=edited(subject, radius, self.runtime.progress) if asked.edits else (),
-            remedies=tuple(
-                remedies(subject, radius, eps, self.files.item, self.attacker) if helps else ()
-            ),
+            remedies=tuple(self.remedies(subject, radius, eps, agreed) if helps else ()),
             radii=tuple(
                 other_radii(subject, radius, eps, self.files.item, self.attacker) if helps else ()
             ),
@@ -260,6 +261,31 @@ class Work:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             version=hashprobe_version(),
         )
+
+    def agreed(self, subject: Subject, radius: int) -> Agreed | None:
+        """The search in which a second hash must agree, where remedies are asked for."""
+        files, asked = self.files, self.options
+        if not asked.mitigate or asked.access == "query":
+            return None
+        own = getattr(subject.victim, "name", "")
+        try:
+            second = load_victim(files.second_hash or ("pdq" if own == "phash" else "phash"))
+            second = second.to(device_of(subject.victim))
+            return Agreed.of(subject, second, (radius, files.second_radius))
+        except HashprobeError as error:
+            if files.second_hash is not None:
+                raise
+            self.notes.append(f"a second hash was left out of the remedies: {error}")
+            return None
+
+    def remedies(
+        self, subject: Subject, radius: int, eps: float, agreed: Agreed | None
+    ) -> Iterator[RemedyResult]:
+        """What helps: preprocessors, and a second hash."""
+        item = self.files.item
+        yield from remedies(subject, radius, eps, item, self.attacker)
+        if agreed is not None:
+            yield second_hash(agreed, eps, item, self.attacker)
 
     def listed(self, subject: Subject) -> BlockList | None:
         """The list that an adversary wants to enter, if there is one."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -123,6 +123,10 @@ class Attacker:
         if self.folder is None:
             return None
         return self.folder / f"{name}-{eps * LEVEL:.4g}of255" / f"{size[1]}x{size[0]}"
+
+
+AttackerOf: TypeAlias = Callable[[Subject, str], Attacker]
+"""(subject, name of its folder) -> who attacks it."""
 
 
 def climb(attacker: Attacker, plan: Plan, budgets: Sequence[float], *, exact: bool) -> Ladder:

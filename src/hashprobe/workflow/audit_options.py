@@ -154,6 +154,10 @@ class AuditFiles:
     """The database item that every query is to collide with; None takes a random one each."""
     surrogates: tuple[str, ...] = ()
     """Other victims, by which an adversary without access crafts pictures."""
+    second_hash: str | None = None
+    """Another victim that must agree on a match, as a remedy; None takes phash (pdq for phash)."""
+    second_radius: int | None = None
+    """Largest distance at which it matches; None takes the usual one of a perceptual hash."""
     convention: BitConvention = field(default_factory=BitConvention)
     """How the codes of the database are stored."""
 
@@ -182,6 +186,13 @@ def check_asked(asked: AuditOptions, files: AuditFiles) -> None:
             raise HashprobeError(f"{option} needs the goal {goal}: add it to --goals")
     if asked.access == "query" and asked.rerank != "none":
         raise HashprobeError("--rerank is attacked by gradients: leave out --access query")
+    if files.second_radius is not None:
+        check_whole("second radius", files.second_radius, 0, 4096)
+    if files.second_hash is not None or files.second_radius is not None:
+        if not asked.mitigate:
+            raise HashprobeError("a second hash is a remedy: give --mitigate, too")
+        if asked.access == "query":
+            raise HashprobeError("a second hash is attacked by gradients: leave out --access query")
 
 
 @checked

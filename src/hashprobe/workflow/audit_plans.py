@@ -86,14 +86,7 @@ def collide(subject: Subject, radius: int, seed: int, item: str | None, top: int
     Raises:
         HashprobeError: no item of that id, or none of another source.
     """
-    if item is not None and item not in subject.items:
-        raise HashprobeError(f"the database has no item {item!r:.80} to collide with")
-    chosen = np.array(
-        [
-            subject.items.index(item) if item is not None else random_other(subject, row, seed)
-            for row in range(len(subject))
-        ]
-    )
+    chosen = chosen_items(subject, seed, item)
     codes = subject.database[chosen]
     other = [place not in subject.own[row] for row, place in enumerate(chosen)]
     rows = np.flatnonzero((paired_hamming(subject.clean, codes) > radius) & np.array(other))
@@ -115,6 +108,16 @@ def collide(subject: Subject, radius: int, seed: int, item: str | None, top: int
     search = Search(subject.database, members, radius, "enter", top)
     goal = Goal.collide(aims.signs(), radius, members=members, search=search)
     return Plan("collide", rows, goal, met, rate)
+
+
+def chosen_items(subject: Subject, seed: int, item: str | None) -> Int64[np.ndarray, " q"]:
+    """The item that each query is to collide with: the one that is named, or a random one each."""
+    if item is None:
+        places = [random_other(subject, row, seed) for row in range(len(subject))]
+        return np.array(places, np.int64)
+    if item not in subject.items:
+        raise HashprobeError(f"the database has no item {item!r:.80} to collide with")
+    return np.full(len(subject), subject.items.index(item), np.int64)
 
 
 def padded(sets: list[np.ndarray]) -> Int64[np.ndarray, "q m"]:

@@ -1,12 +1,13 @@
 """What an audit needs before anything is attacked: its subject and its radius."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.item_table import ItemTable, read_table
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.false_matching import false_matches
@@ -61,10 +62,8 @@ class Preparation:
             self.notes.append("no database was given: it holds the queries themselves")
             itself = Sources(np.arange(len(shown)), np.arange(len(shown)), "itself")
             base = Database(clean, shown.names, shown.fitted, itself)
-        elif str(given) == COPIES and not Path(COPIES).exists():
-            base = copies_of(victim, shown, self.database.runtime)
         else:
-            base = read_database(victim, given, self.database)
+            base = self.database_of(victim, shown, given)
         table = None if self.files.labels is None else read_table(self.files.labels)
         subject = Subject(
             victim,
@@ -76,6 +75,7 @@ class Preparation:
             **labels_of(table, shown.names, base),
             item_pictures=base.pictures,
             floats=base.floats,
+            again=self.again(shown, given, base),
         )
         if table is not None and table.groups is None and subject.labels is None:
             self.notes.append(
@@ -89,6 +89,23 @@ class Preparation:
         if given is not None:
             self.check_agreement(subject)
         return subject
+
+    def database_of(self, victim: Hasher, shown: Shown, given: Any) -> Database:
+        """The database that is named."""
+        if str(given) == COPIES and not Path(COPIES).exists():
+            return copies_of(victim, shown, self.database.runtime)
+        return read_database(victim, given, self.database)
+
+    def again(
+        self, shown: Shown, given: Any, base: Database
+    ) -> Callable[[Hasher], PackedCodes] | None:
+        """How the items are encoded by another victim; None where there are no pictures."""
+        if base.pictures is not None:
+            pictures = base.pictures
+            return lambda victim: encoded(victim, pictures)
+        if isinstance(given, str | Path) and Path(given).is_dir():
+            return lambda victim: self.database_of(victim, shown, given).codes
+        return None
 
     def check_agreement(self, subject: Subject) -> None:
         """Compares the codes of queries with those that are stored under the same id."""

@@ -7,15 +7,11 @@ from hashprobe.defenses.defended import defended
 from hashprobe.defenses.preprocessors.registry import PREPROCESSORS, preprocessor_named
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
-from hashprobe.workflow.audit_ladder import Attacker, Plan, climb
+from hashprobe.workflow.audit_ladder import Attacker, AttackerOf, Plan, climb
 from hashprobe.workflow.audit_numbers import false_rates, matching
 from hashprobe.workflow.audit_plans import collide, evade
 from hashprobe.workflow.audit_result import RadiusPoint, RemedyResult
 from hashprobe.workflow.audit_subject import Subject, encoded
-
-
-AttackerOf = Callable[[Subject, str], Attacker]
-"""(subject, name of its folder) -> who attacks it."""
 
 
 def remedies(

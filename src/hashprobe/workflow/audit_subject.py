@@ -1,6 +1,6 @@
 """What an audit is of: a victim, queries as it sees them, and a database of codes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +79,8 @@ class Subject:
     """Pictures of the items, where they are at hand."""
     floats: np.ndarray | None = None
     """(N, F) floats that are stored with the codes of the database; None without any."""
+    again: Callable[[Hasher], PackedCodes] | None = None
+    """Codes of the items by another victim; None where there are no pictures of them."""
 
     def __len__(self) -> int:
         return len(self.queries)
