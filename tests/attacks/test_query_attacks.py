@@ -249,3 +249,24 @@ def test_goals_that_do_not_fit_are_one_sentence(case):
         attacked("nes", case, other)
     with pytest.raises(HashprobeError, match="no 8-bit pixel can change"):
         attacked("nes", case, service(case), budget=Budget(0.3 / 255))
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_pictures_of_a_surrogate_are_where_it_begins(name, case):
+    """A start that is there already costs two queries; one beyond the budget is clipped to it."""
+    search, first = service(case), attacked(name, case, service(case))
+    done = first.done_at >= 0
+    assert done.any()
+    start = Queries((first.images * 255).round().to(torch.uint8), case[1].ids)
+    again = attacked(name, case, Goal(search=search, start=start))
+    assert (again.done_at[done] == 2).all()
+    assert torch.equal(again.images[done], first.images[done])
+
+    white = Queries(torch.full((6, 3, 8, 8), 255, dtype=torch.uint8), case[1].ids)
+    far = attacked(name, case, Goal(search=search, start=white), most=2)
+    moved = far.images - case[1].pixels
+    assert (moved <= 32 / 255 + 1e-6).all() and (moved >= -1e-6).all() and moved.max() > 0.12
+    with pytest.raises(HashprobeError, match=r"shape of the queries, \(6, 3, 8, 8\); got"):
+        attacked(name, case, Goal(search=search, start=Queries(torch.zeros(6, 3, 4, 4))))
+    with pytest.raises(HashprobeError, match="2 pictures to begin with"):
+        Goal(search=search, start=start.take([0, 1]))

@@ -15,9 +15,11 @@ from hashprobe.codes.packed import hamming
 from hashprobe.data.decoding import decode_picture
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.instances import Sources
-from hashprobe.workflow import encode_step
+from hashprobe.progress import Silent
+from hashprobe.workflow import _audit, encode_step
 from hashprobe.workflow.audit_options import AuditOptions, Limit
 from hashprobe.workflow.audit_page import render_audit
+from hashprobe.workflow.expected import in_words
 
 
 BITS, SIDE = 24, 12
@@ -209,6 +211,16 @@ def test_pictures_of_a_surrogate_are_judged_by_the_victim(pictures, folder, tmp_
     assert [(one.name, one.by) for one in by] == [("evade", "net.pt2")]
     own = found.goal("evade")
     assert by[0].rates[0][1].value <= own.rates[0][1].value
+
+    known = {"access": "query", "query_budget": 40, "goals": ("evade",), "edits": False}
+    found = hp.audit(
+        make_victim(), pictures[:6], radius=4, eps=(32 / 255,), files=files, exact=False, **known
+    )
+    shares = {one.by: one.rates[0][1].value for one in found.goals}
+    assert list(shares) == ["", "net.pt2", "net.pt2, then queries"]
+    assert shares["net.pt2, then queries"] >= shares["net.pt2"]
+    assert shares["net.pt2, then queries"] > 0
+    assert "crafted on net.pt2, then queries" in found.markdown()
 
 
 def test_a_second_stage_by_floats(pictures):
@@ -548,3 +560,59 @@ def test_pictures_below_the_quality_gate_are_counted(pictures):
     known = {"eps": (2 / 255,), "goals": ("evade",), "exact": False, "edits": False, "steps": 2}
     found = hp.audit("pdq", torch.cat([noise, blank]), **known)
     assert found.quality["queries"] == 0.5
+
+
+def test_labels_without_a_file(pictures, tmp_path):
+    """Codes with labels and labels of the queries give what a table of both gives."""
+    victim, known = make_victim(), {"radius": 2, "eps": (32 / 255,), "goals": ("show",)}
+    known |= {"exact": False, "edits": False}
+    classes, held = np.arange(20) % 2, np.arange(30) % 3
+    table = tmp_path / "labels.csv"
+    rows = [f"{row},{classes[row]}" for row in range(20)]
+    table.write_text("id,label\n" + "\n".join(rows))
+    files = hp.AuditFiles(labels=table)
+    want = hp.audit(victim, pictures[:20], files=files, **known).labels
+    assert hp.audit(victim, pictures[:20], labels=classes, **known).labels.achieved.value == (
+        want.achieved.value
+    )
+    database = victim.encode(pictures, labels=held)
+    found = hp.audit(victim, pictures[:20], database, labels=classes, count=4, **known)
+    assert found.queries == 4 and found.labels.achieved.value > found.labels.floor.value
+    with pytest.raises(HashprobeError, match="20 labels for 6 queries"):
+        hp.audit(victim, pictures[:6], labels=classes, **known)
+    with pytest.raises(HashprobeError, match="labels= goes with pixels"):
+        hp.audit(victim, tmp_path, labels=classes, **known)
+    with pytest.raises(HashprobeError, match="labels of all queries and items in labels= and"):
+        hp.audit(victim, pictures[:20], victim.encode(pictures), labels=classes, **known)
+
+
+class Lines(Silent):
+    """Keeps what is logged."""
+
+    def __init__(self):
+        self.lines = []
+
+    def log(self, text):
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize(
+    ("known", "times"),
+    [
+        ({}, 1),
+        ({"goals": ("evade",)}, 0.5),
+        ({"eps": (1 / 255, 2 / 255)}, 2),
+        ({"rerank": "cosine"}, 3),
+        ({"mitigate": True}, 1 + 11 + 4 + 2),
+        ({"access": "query", "mitigate": True, "query_budget": 50}, 1 + 14 + 4),
+    ],
+)
+def test_expected_time_counts_what_is_asked_for(known, times, pictures, monkeypatch):
+    """Every attack takes 100 s a query here: the sum is said before the first one starts."""
+    monkeypatch.setattr(_audit, "attack_seconds", lambda *_: 100.0 * _audit.TIMED)
+    monkeypatch.setattr(_audit, "timed", lambda *_: 2.0 * _audit.TIMED)
+    said = Lines()
+    known = {"eps": (8 / 255,), "steps": 1, "exact": False, "edits": False, **known}
+    hp.audit(make_victim(), pictures[:2], radius=2, runtime=hp.Runtime(progress=said), **known)
+    want = in_words(100.0 * 2 * 2 * times)
+    assert f"attacking takes about {want} here" in said.lines

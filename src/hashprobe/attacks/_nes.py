@@ -141,7 +141,9 @@ def nes_search(
     draws, every = chances(seed, queries), list(range(len(queries)))
     with torch.no_grad():
         climb.begin()
-        current = climb.clean(every)
+        current = climb.first()
+        if climb.start is not None and (rows := climb.open(every)):
+            climb.offer(rows, current[rows])
         reach = (climb.box.high - climb.box.low).amax((-1, -2), keepdim=True) / 2
         momentum = torch.zeros_like(current)
         while rows := climb.open(every):

@@ -137,9 +137,10 @@ def square_search(
     with torch.no_grad():
         climb.begin()
         rows = climb.open(list(range(len(queries))))
-        current = climb.clean(list(range(len(queries))))
-        for row in rows:
-            current[row] = start_of(climb, row, options.start, draws[row])
+        current = climb.first()
+        if climb.start is None:
+            for row in rows:
+                current[row] = start_of(climb, row, options.start, draws[row])
         score = np.full(len(queries), -np.inf)
         if rows:
             score[rows] = climb.offer(rows, current[rows])

@@ -92,6 +92,8 @@ class Climb:
     reading: Reading | None
     watch: Any
     spare: int = 0
+    start: Images | None = None
+    """Grey levels to begin with; None: those of the queries."""
     best: Images = field(init=False)
     score: Float64[np.ndarray, " q"] = field(init=False)
     done_at: Int64[np.ndarray, " q"] = field(init=False)
@@ -126,6 +128,11 @@ class Climb:
         self.take(rows, clean / self.box.scale, answer)
         # A query that is not there yet is handed over changed, however little that helped.
         self.score[self.open(rows)] = -np.inf
+
+    def first(self) -> Images:
+        """Grey levels in the box from which all queries begin."""
+        every = list(range(len(self.queries)))
+        return self.clean(every) if self.start is None else self.box.clip(self.start.clone())
 
     def clean(self, rows: list[int]) -> Images:
         """The clean queries in grey levels."""
@@ -201,7 +208,7 @@ def climb_of(
     """
     import torch
 
-    from hashprobe.optim.box import Box
+    from hashprobe.optim.box import Box, snapped
     from hashprobe.victims.checks import check_images
     from hashprobe.victims.encoding import encode
 
@@ -238,8 +245,16 @@ def climb_of(
             lengths=queries.lengths,
             batch_size=runtime.batch_size,
         )
+        start = None
+        if goal.start is not None:
+            if goal.start.pixels.shape != queries.pixels.shape:
+                raise HashprobeError(
+                    "pictures to begin with must have the shape of the queries, "
+                    f"{tuple(queries.pixels.shape)}; got {tuple(goal.start.pixels.shape)}"
+                )
+            start = snapped(box.scale * goal.start.on(queries.pixels.device).pixels)
     spare = 0 if goal.enough is None else victim.bits - goal.enough
-    return Climb(oracle, queries, box, None, runtime.watch, spare)
+    return Climb(oracle, queries, box, None, runtime.watch, spare, start)
 
 
 def chances(seed: int, queries: Queries) -> list[np.random.Generator]:

@@ -44,6 +44,9 @@ class Goal:
     enough: int | None = None
     """How many bits of a target code are enough, where a search matches within a radius; None: all.
     The default attack chooses them; other attacks steer all bits."""
+    start: Queries | None = None
+    """Pictures from which an attack by queries begins, such as those that were crafted on another
+    victim; clipped to the budget."""
     all_of: Int8[np.ndarray, "q s k"] | None = None
     """Several target codes a query, of each of which so many bits are wanted; None: `codes`."""
 
@@ -53,6 +56,7 @@ class Goal:
             "codes": self.codes,
             "members": self.members,
             "target images": self.images,
+            "pictures to begin with": self.start,
             "own labels": self.own_labels,
             "sets of target codes": self.all_of,
             "goals of a search": self.search,
@@ -175,8 +179,9 @@ class Goal:
         parts = {name: getattr(self, name) for name in names}
         some = {name: None if part is None else part[rows] for name, part in parts.items()}
         images = None if self.images is None else self.images.take(rows)
+        start = None if self.start is None else self.start.take(rows)
         search = None if self.search is None else self.search.take(rows)
-        return replace(self, **some, images=images, search=search)
+        return replace(self, **some, images=images, start=start, search=search)
 
     @checked
     def codes_for(self, pixels: Images, bits: int, *, every: bool = False) -> TargetSets:

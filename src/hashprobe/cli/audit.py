@@ -138,7 +138,8 @@ class FileFlags(StoredFlags):
     item: str | None = None
     """Id of the database item that every query is to collide with; by default a random one each."""
     surrogate: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
-    """Another victim, by which an adversary without access crafts pictures; may be repeated."""
+    """Another victim, by which an adversary without access crafts pictures; with --access query it
+    also goes on by queries from these. May be repeated."""
     second_hash: str | None = None
     """With --mitigate: another victim that must agree on a match; by default phash, or pdq for
     phash."""

@@ -29,6 +29,7 @@ NOUNS = {
     "target_codes": "target codes",
     "target_sets": "sets of target codes",
     "target_images": "target images",
+    "start": "pictures to begin with",
     "lengths": "lengths of the clips",
     "target_lengths": "lengths of the target clips",
     "search_database": "the database that is searched",
@@ -50,6 +51,7 @@ def recipe_of(
         "target_codes": goal.codes,
         "target_sets": goal.all_of,
         "target_images": None if goal.images is None else goal.images.pixels,
+        "start": None if goal.start is None else goal.start.pixels,
         "lengths": queries.lengths,
         "target_lengths": None if goal.images is None else goal.images.lengths,
     }

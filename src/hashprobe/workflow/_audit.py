@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 
 from hashprobe.attacks.registry import attack_named
 from hashprobe.checked import checked
+from hashprobe.codes.labels import as_labels
 from hashprobe.data.arrays import as_pixels
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
@@ -24,7 +25,7 @@ from hashprobe.storage.files import write_bytes, write_json
 from hashprobe.storage.guards import refuse_links
 from hashprobe.storage.lock import hold
 from hashprobe.text import without_password
-from hashprobe.types import Runtime
+from hashprobe.types import Labels, Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import device_of
 from hashprobe.victims.loading import load_victim
@@ -50,18 +51,26 @@ from hashprobe.workflow.audit_options import (
 from hashprobe.workflow.audit_pictures import edited, samples
 from hashprobe.workflow.audit_plans import BlockList, collide, enter, evade
 from hashprobe.workflow.audit_prepare import Preparation
-from hashprobe.workflow.audit_remedies import other_radii, remedies
+from hashprobe.workflow.audit_remedies import attacks_of_remedies, other_radii, remedies
 from hashprobe.workflow.audit_result import AuditResult, GoalResult, RemedyResult
 from hashprobe.workflow.audit_second_hash import Agreed, second_hash
-from hashprobe.workflow.audit_subject import DatabaseOptions, Subject, read_database, read_queries
+from hashprobe.workflow.audit_subject import (
+    DatabaseOptions,
+    Subject,
+    encoded,
+    read_database,
+    read_queries,
+)
 from hashprobe.workflow.audit_transfer import transferred
 from hashprobe.workflow.audit_two_stage import TwoStage
-from hashprobe.workflow.expected import attack_seconds, say_expected
+from hashprobe.workflow.expected import attack_seconds, say_expected, timed
 from hashprobe.workflow.run_io import pick_device
 
 
 OWN = {"audit.json", "attacks", "codes"}
 """Names in the folder of an audit, of which one tells it."""
+TIMED = 16
+"""Pictures on which an attack is timed."""
 PROBED = 4
 """Queries on which a victim is probed."""
 ATTACK_OF: dict[Access, str] = {"white": "bit-margin", "query": "nes"}
@@ -77,6 +86,7 @@ def audit(
     options: AuditOptions | None = None,
     files: AuditFiles = AuditFiles(),
     sources: Sources | None = None,
+    labels: Any = None,
     out: str | Path | None = None,
     runtime: Runtime = Runtime(),
     command: str = "",
@@ -98,6 +108,8 @@ def audit(
         files: labels and groups, a list to enter, an item to collide with, surrogates.
         sources: which queries and items show the same picture; None takes the column group of
             `files.labels`, or equal ids, or else what the hash itself finds.
+        labels: labels of the queries, classes (Q,) or multi-hot (Q, C), beside a database of
+            `Codes` with labels, or none; else they come from `files.labels`.
         out: a folder that keeps finished work, the record and the page; None keeps nothing.
         runtime: batch size, workers, who is told.
         command: how a user runs it again, for the page.
@@ -126,7 +138,8 @@ def audit(
     if folder is not None:
         refuse_links(folder)
     with nullcontext() if folder is None else holding(folder):
-        work = Work(asked, files, sources, folder, runtime, without_password(command))
+        known = None if labels is None else as_labels(labels)
+        work = Work(asked, files, sources, known, folder, runtime, without_password(command))
         return work.run(victim, queries, database)
 
 
@@ -163,6 +176,7 @@ class Work:
     options: AuditOptions
     files: AuditFiles
     sources: Sources | None
+    labels: Labels | None
     folder: Path | None
     runtime: Runtime
     command: str
@@ -170,7 +184,8 @@ class Work:
 
     def run(self, victim: Any, queries: Any, database: Any) -> AuditResult:
         """Every step, in order."""
-        check_asked(self.options, self.files)
+        check_asked(self.options, self.files, labelled=self.labels is not None)
+        check_labels(self.labels, queries)
         hasher, name = opened(victim, queries)
         hasher = hasher.to(pick_device(self.runtime.device))
         if hasher.contract.frames:
@@ -189,7 +204,9 @@ class Work:
         for note in (*bad, *found.notes):
             self.runtime.progress.log(note)
         with guarded(hasher, found):
-            how = Preparation(self.options, self.files, self.sources, self.database, self.notes)
+            how = Preparation(
+                self.options, self.files, self.sources, self.labels, self.database, self.notes
+            )
             subject = how.subject(hasher, shown, database)
             radius, threshold = how.radius(subject)
             result = self.measure(subject.at(radius), radius, threshold, name)
@@ -298,18 +315,28 @@ class Work:
 
     def say_time(self, subject: Subject, plans: Sequence[Plan]) -> None:
         """Says how long the attacks take at most, if it is more than a minute."""
-        rows = sum(len(plan.rows) for plan in plans)
-        pixels = subject.queries.fitted[0][None].expand(16, -1, -1, -1)
+        asked, rows = self.options, sum(len(plan.rows) for plan in plans)
+        pixels = subject.queries.fitted[0][None].repeat(TIMED, 1, 1, 1)
         options = self.attacker(subject).options
-        one = attack_seconds(subject.victim, Queries(pixels), options) / len(pixels)
-        say_expected(
-            self.runtime.progress, "attacking at all budgets", one * rows * len(self.options.eps)
-        )
+        if asked.access == "query":
+            shown = timed(lambda: encoded(subject.victim, list(pixels)), device_of(subject.victim))
+            one = shown * asked.query_budget / TIMED
+        else:
+            one = attack_seconds(subject.victim, Queries(pixels), options) / TIMED
+        times: float = rows * len(asked.eps)
+        if asked.rerank != "none":  # bits alone, and bits with floats
+            times += 2 * rows
+        if asked.mitigate:
+            times += rows * attacks_of_remedies(steered=asked.access == "white")
+        say_expected(self.runtime.progress, "attacking", one * times)
 
     def transfers(
         self, subject: Subject, first: Ladder, surrogates: list[Hasher]
     ) -> list[GoalResult]:
-        """Evasion with pictures that are crafted on each surrogate, at the largest budget."""
+        """Evasion with pictures that are crafted on each surrogate, at the largest budget.
+
+        An adversary with query access goes on by queries from there.
+        """
         found = []
         for place, surrogate in enumerate(surrogates):
             name = self.files.surrogates[place]
@@ -317,6 +344,12 @@ class Work:
             attacker = self.attacker(subject, f"surrogate-{place}", access="white")
             done = transferred(subject, first.plan, surrogate, attacker, max(self.options.eps))
             found.append(goal_result(done, by=Path(name).name))
+            if self.options.access == "query":
+                start = dict(zip(first.plan.rows.tolist(), done.images, strict=True))
+                searching = self.attacker(subject, f"from-surrogate-{place}")
+                searching = replace(searching, start=start)
+                done = climb(searching, first.plan, (max(self.options.eps),), exact=False)
+                found.append(goal_result(done, by=f"{Path(name).name}, then queries"))
         return found
 
     def shown_label(self, subject: Subject) -> Evaluation | None:
@@ -369,6 +402,19 @@ class Work:
         folder = None if self.folder is None else self.folder / "attacks" / place
         victim = subject.victim
         return Attacker(subject, victim, attack, options, asked.seed, self.runtime, folder)
+
+
+def check_labels(labels: Labels | None, queries: Any) -> None:
+    """Refuses labels that are not one a query."""
+    if labels is None:
+        return
+    if isinstance(queries, str | Path):
+        raise HashprobeError(
+            "labels= goes with pixels; of a folder of queries give a table: "
+            "files=AuditFiles(labels=FILE)"
+        )
+    if len(labels) != len(queries):
+        raise HashprobeError(f"{len(labels)} labels for {len(queries)} queries: give one a query")
 
 
 def opened(victim: Any, queries: Any) -> tuple[Hasher, str]:

@@ -1,7 +1,7 @@
 """One goal of an adversary at growing budgets: each query leaves at the first that is enough."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -79,6 +79,8 @@ class Attacker:
     runtime: Runtime
     folder: Path | None
     """Where finished queries are kept; None keeps them in memory."""
+    start: dict[int, Tensor] | None = None
+    """uint8 picture from which each query of the subject begins, for attacks by queries."""
 
     def run(
         self, plan: Plan, places: np.ndarray, eps: float
@@ -101,10 +103,14 @@ class Attacker:
                 torch.stack([pictures[place] for place in members]),
                 tuple(int(rows[place]) for place in members),
             )
+            some = goal.take(np.array(members))
+            if self.start is not None:
+                begun = torch.stack([self.start[each] for each in queries.ids])
+                some = replace(some, start=Queries(begun, queries.ids))
             result = craft(
                 self.victim,
                 queries,
-                goal.take(np.array(members)),
+                some,
                 spec,
                 runtime=self.runtime,
                 out=self.place(name, spec.budget.eps, size),

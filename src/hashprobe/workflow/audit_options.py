@@ -162,8 +162,13 @@ class AuditFiles:
     """How the codes of the database are stored."""
 
 
-def check_asked(asked: AuditOptions, files: AuditFiles) -> None:
+def check_asked(asked: AuditOptions, files: AuditFiles, *, labelled: bool) -> None:
     """Refuses what asks for a goal or a way that is not there, before anything is computed.
+
+    Args:
+        asked: what is measured.
+        files: what is read.
+        labelled: whether labels are given without a file.
 
     Raises:
         HashprobeError: a goal without its data, or an option without its goal.
@@ -171,7 +176,7 @@ def check_asked(asked: AuditOptions, files: AuditFiles) -> None:
     named = asked.goals or ()
     needs: dict[AuditGoal, tuple[Any, str]] = {
         "enter": (files.block_list, "--block-list"),
-        "show": (files.labels, "--labels with labels of queries and items"),
+        "show": (files.labels or labelled or None, "--labels with labels of queries and items"),
     }
     for goal, (given, option) in needs.items():
         if goal in named and given is None:

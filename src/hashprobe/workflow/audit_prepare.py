@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.item_table import ItemTable, read_table
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.false_matching import false_matches
 from hashprobe.evaluation.instances import Sources
 from hashprobe.evaluation.threshold import Threshold
+from hashprobe.types import Labels
 from hashprobe.victims.base import Hasher
 from hashprobe.workflow.audit_findings import AGREED
 from hashprobe.workflow.audit_options import AuditFiles, AuditOptions
@@ -43,6 +45,8 @@ class Preparation:
     files: AuditFiles
     sources: Sources | None
     """Which queries and items show the same picture, where the caller says it."""
+    labels: Labels | None
+    """Labels of the queries, where the caller gives them."""
     database: DatabaseOptions
     notes: list[str]
 
@@ -72,7 +76,7 @@ class Preparation:
             base.codes,
             base.ids,
             self.sources or sources_of(table, shown, base),
-            **labels_of(table, shown.names, base),
+            **(labels_of(table, shown.names, base) or self.given_labels(shown, given, base)),
             item_pictures=base.pictures,
             floats=base.floats,
             again=self.again(shown, given, base),
@@ -83,12 +87,26 @@ class Preparation:
                 "items: it says nothing here"
             )
         if "show" in (self.options.goals or ()) and subject.labels is None:
-            raise HashprobeError(
-                f"goal show needs labels of all queries and items in {self.files.labels}"
-            )
+            where = self.files.labels or "labels= and the database"
+            raise HashprobeError(f"goal show needs labels of all queries and items in {where}")
         if given is not None:
             self.check_agreement(subject)
         return subject
+
+    def given_labels(self, shown: Shown, given: Any, base: Database) -> dict[str, Any]:
+        """Labels of queries and items, where the caller gives both."""
+        if self.labels is None:
+            return {}
+        query = self.labels[[int(name) for name in shown.names]]
+        if isinstance(given, Codes) and given.labels is not None:
+            item = given.labels
+        elif base.sources is not None:  # the queries themselves, or copies of them
+            item = query[base.sources.items]
+        else:
+            return {}
+        classes = max(query.shape[1], item.shape[1])
+        wide = [np.pad(one, ((0, 0), (0, classes - one.shape[1]))) for one in (query, item)]
+        return {"labels": wide[0], "item_labels": wide[1]}
 
     def database_of(self, victim: Hasher, shown: Shown, given: Any) -> Database:
         """The database that is named."""

@@ -14,6 +14,10 @@ from hashprobe.workflow.audit_result import RadiusPoint, RemedyResult
 from hashprobe.workflow.audit_subject import Subject, encoded
 
 
+RADII = (0.5, 1, 1.5, 2)
+"""Other radii, in units of the audit's."""
+
+
 def remedies(
     subject: Subject, radius: int, eps: float, item: str | None, attacker: AttackerOf
 ) -> list[RemedyResult]:
@@ -50,6 +54,18 @@ def remedies(
     return found
 
 
+def attacks_of_remedies(*, steered: bool) -> int:
+    """How many attacks of every query remedies and other radii take, as long as one without them.
+
+    Args:
+        steered: whether by gradients; queries alone meet the copies of a remedy instead.
+    """
+    known = [preprocessor_named(name) for name in PREPROCESSORS]
+    if not steered:
+        return sum(one.copies for one in known) + len(RADII)
+    return sum(one.draws for one in known) + len(RADII) + 2  # a second hash: twice
+
+
 def rates_at(
     subject: Subject, radius: int, eps: float, item: str | None, attacker: Attacker
 ) -> tuple[Measurement | None, Measurement | None]:
@@ -75,7 +91,7 @@ def other_radii(
 ) -> list[RadiusPoint]:
     """Tighter and wider radii, each attacked anew at one budget."""
     rates, points = false_rates(subject), []
-    wanted = {radius // 2, radius, 3 * radius // 2, 2 * radius}
+    wanted = {int(factor * radius) for factor in RADII}
     for other in sorted(r for r in wanted if 0 < r < subject.victim.bits // 2):
         evasion, collision = rates_at(subject, other, eps, item, attacker(subject, "radii"))
         match = matching(subject, other)

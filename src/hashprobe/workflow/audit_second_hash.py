@@ -142,8 +142,8 @@ class Agreed:
     def agree(self, codes: PackedCodes, place: int, items: Any) -> Bool[np.ndarray, " n"]:
         """Which of some items match one code by both hashes."""
         one, some = self.both.parts(codes[place : place + 1]), self.both.parts(self.database[items])
-        distances = [hamming(a, b)[0] for a, b in zip(one, some, strict=True)]
-        found: Bool[np.ndarray, " n"] = match_both(*distances, *self.radii)
+        first, second = (hamming(a, b)[0] for a, b in zip(one, some, strict=True))
+        found: Bool[np.ndarray, " n"] = match_both(first, second, *self.radii)
         return found
 
     def matched(self, codes: PackedCodes, rows: np.ndarray) -> Bool[np.ndarray, " n"]:
@@ -231,7 +231,8 @@ class Agreed:
         goal = Goal.targeted(aims.signs())
         codes, _, _ = attacker.crafted("collide-both", rows, goal, spec)
         parts = zip(self.both.parts(codes), self.both.parts(aims), strict=True)
-        met = match_both(*(paired_hamming(a, b) for a, b in parts), *self.radii)
+        first, second = (paired_hamming(a, b) for a, b in parts)
+        met = match_both(first, second, *self.radii)
         signature = sign(self.named("collision"), q=len(rows), bits=self.both.bits, round="uint8")
         return Measurement.of(met.astype(np.float64), signature)
 
