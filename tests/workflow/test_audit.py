@@ -10,6 +10,7 @@ from PIL import Image
 
 import hashprobe as hp
 from hashprobe.codes.convention import BitConvention
+from hashprobe.codes.labels import as_labels
 from hashprobe.codes.npz import save_codes
 from hashprobe.codes.packed import hamming
 from hashprobe.data.decoding import decode_picture
@@ -572,18 +573,16 @@ def test_labels_without_a_file(pictures, tmp_path):
     table.write_text("id,label\n" + "\n".join(rows))
     files = hp.AuditFiles(labels=table)
     want = hp.audit(victim, pictures[:20], files=files, **known).labels
-    assert hp.audit(victim, pictures[:20], labels=classes, **known).labels.achieved.value == (
-        want.achieved.value
-    )
+    queries = hp.Queries(pictures[:20], labels=as_labels(classes))
+    found = hp.audit(victim, queries, **known).labels
+    assert found.achieved.value == want.achieved.value
+    copies = hp.audit(victim, queries, "copies", **known).labels
+    assert copies.achieved.value > copies.floor.value
     database = victim.encode(pictures, labels=held)
-    found = hp.audit(victim, pictures[:20], database, labels=classes, count=4, **known)
+    found = hp.audit(victim, queries, database, count=4, **known)
     assert found.queries == 4 and found.labels.achieved.value > found.labels.floor.value
-    with pytest.raises(HashprobeError, match="20 labels for 6 queries"):
-        hp.audit(victim, pictures[:6], labels=classes, **known)
-    with pytest.raises(HashprobeError, match="labels= goes with pixels"):
-        hp.audit(victim, tmp_path, labels=classes, **known)
-    with pytest.raises(HashprobeError, match="labels of all queries and items in labels= and"):
-        hp.audit(victim, pictures[:20], victim.encode(pictures), labels=classes, **known)
+    with pytest.raises(HashprobeError, match="labels of all queries and items in Queries and the"):
+        hp.audit(victim, queries, victim.encode(pictures), **known)
 
 
 class Lines(Silent):

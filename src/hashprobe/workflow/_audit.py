@@ -12,7 +12,6 @@ import torch
 
 from hashprobe.attacks.registry import attack_named
 from hashprobe.checked import checked
-from hashprobe.codes.labels import as_labels
 from hashprobe.data.arrays import as_pixels
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
@@ -86,7 +85,6 @@ def audit(
     options: AuditOptions | None = None,
     files: AuditFiles = AuditFiles(),
     sources: Sources | None = None,
-    labels: Any = None,
     out: str | Path | None = None,
     runtime: Runtime = Runtime(),
     command: str = "",
@@ -101,15 +99,14 @@ def audit(
     Args:
         victim: a `Victim`, a torch module, a name such as `pdq`, or a file, see `load_victim`.
         queries: a folder of pictures, or pixels, (N, 3, H, W) or a list of (3, H, W), uint8 or
-            floating in [0, 1].
+            floating in [0, 1]; `Queries` may have labels, beside a database of `Codes` with labels,
+            or none. Otherwise labels come from `files.labels`.
         database: a file of codes, an address of Postgres, a folder of pictures, `Codes`, or
             `copies` for edited copies of the queries; None takes the queries themselves.
         options: what is measured; or its fields as keywords.
         files: labels and groups, a list to enter, an item to collide with, surrogates.
         sources: which queries and items show the same picture; None takes the column group of
             `files.labels`, or equal ids, or else what the hash itself finds.
-        labels: labels of the queries, classes (Q,) or multi-hot (Q, C), beside a database of
-            `Codes` with labels, or none; else they come from `files.labels`.
         out: a folder that keeps finished work, the record and the page; None keeps nothing.
         runtime: batch size, workers, who is told.
         command: how a user runs it again, for the page.
@@ -138,8 +135,10 @@ def audit(
     if folder is not None:
         refuse_links(folder)
     with nullcontext() if folder is None else holding(folder):
-        known = None if labels is None else as_labels(labels)
-        work = Work(asked, files, sources, known, folder, runtime, without_password(command))
+        labels = None
+        if isinstance(queries, Queries):
+            queries, labels = queries.pixels, queries.labels
+        work = Work(asked, files, sources, labels, folder, runtime, without_password(command))
         return work.run(victim, queries, database)
 
 
@@ -185,7 +184,6 @@ class Work:
     def run(self, victim: Any, queries: Any, database: Any) -> AuditResult:
         """Every step, in order."""
         check_asked(self.options, self.files, labelled=self.labels is not None)
-        check_labels(self.labels, queries)
         hasher, name = opened(victim, queries)
         hasher = hasher.to(pick_device(self.runtime.device))
         if hasher.contract.frames:
@@ -402,19 +400,6 @@ class Work:
         folder = None if self.folder is None else self.folder / "attacks" / place
         victim = subject.victim
         return Attacker(subject, victim, attack, options, asked.seed, self.runtime, folder)
-
-
-def check_labels(labels: Labels | None, queries: Any) -> None:
-    """Refuses labels that are not one a query."""
-    if labels is None:
-        return
-    if isinstance(queries, str | Path):
-        raise HashprobeError(
-            "labels= goes with pixels; of a folder of queries give a table: "
-            "files=AuditFiles(labels=FILE)"
-        )
-    if len(labels) != len(queries):
-        raise HashprobeError(f"{len(labels)} labels for {len(queries)} queries: give one a query")
 
 
 def opened(victim: Any, queries: Any) -> tuple[Hasher, str]:

@@ -87,7 +87,7 @@ class Preparation:
                 "items: it says nothing here"
             )
         if "show" in (self.options.goals or ()) and subject.labels is None:
-            where = self.files.labels or "labels= and the database"
+            where = self.files.labels or "Queries and the database"
             raise HashprobeError(f"goal show needs labels of all queries and items in {where}")
         if given is not None:
             self.check_agreement(subject)
