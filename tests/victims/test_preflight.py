@@ -650,6 +650,12 @@ def test_the_probe_of_a_sound_network_is_two_passes_of_few_pictures():
     assert seen == [7, 1, 1, 1, 1]
 
 
+def test_a_map_of_features_is_told_how_to_become_a_row():
+    net = torch.nn.Conv2d(3, BITS, 3, stride=2)
+    said = refused(lambda: hp.Victim(net, bits=BITS, size=8).encode(pictures()))
+    assert "pool it to one row a picture, or name another tensor by --output" in said
+
+
 def test_weights_in_half_precision_are_told_so():
     for kind in (torch.float16, torch.bfloat16):
         victim = hp.Victim(linear().to(kind), bits=BITS, size=8)

@@ -214,7 +214,12 @@ def shape_hint(shape: tuple[int, ...], count: int, bits: int | None) -> str:
         return ": a network must give one row a picture, for any number of pictures"
     if len(shape) > 2 and all(side == 1 for side in shape[2:]) and bits in (None, shape[1]):
         return ": end it with torch.nn.Flatten()"
-    return f": say bits={shape[1]}?" if len(shape) == 2 else ""
+    if len(shape) > 2:
+        return (
+            ": pool it to one row a picture, or name another tensor by --output (output=), such as "
+            "the input of the last layer"
+        )
+    return f": say bits={shape[1]}?"
 
 
 def name(dtype: torch.dtype | torch.layout) -> str:
