@@ -57,8 +57,8 @@ def test_what_is_left_out_is_counted_by_suffix(root):
     (finding,) = tree.left_out()
     assert (finding.kind, finding.count, finding.harmless) == ("left out", 9, False)
     assert str(finding) == (
-        "9 files were left out (1 .avif, 2 .bmp, 1 .gz, 1 .png, 1 .tif, 1 broken link, "
-        "1 special file, 1 without a suffix), for example a/2.bmp"
+        "9 files were left out (1 .avif, 2 .bmp, 1 .gz, 1 .png in no class folder, 1 .tif, "
+        "1 broken link, 1 special file, 1 without a suffix), for example a/2.bmp"
     )
 
 

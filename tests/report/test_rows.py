@@ -56,9 +56,12 @@ def test_missing_parts_leave_empty_cells(evaluation):
 
 def test_untouched_queries_come_once_for_each_measure(evaluation):
     whole, short = evaluation(), evaluation(5)
-    assert [r.tmap for r in untouched_rows([whole, short, whole])] == [whole.floor, short.floor]
+    rows = untouched_rows([whole, short, whole])
+    assert [row.tmap for row in rows] == [whole.floor, short.floor]
+    assert len({row.name for row in rows}) == 2 and "@5" in rows[1].name
     alone = untouched_rows([untargeted(whole), untargeted(whole)])
     assert [(r.tmap, r.own_map) for r in alone] == [(None, whole.map_clean)]
+    assert alone[0].name == "Original"
     both = untouched_rows([untargeted(whole), whole])
     assert [r.tmap for r in both] == [whole.floor]
     nothing = replace(untargeted(whole), map_clean=None, map_attacked=None)
@@ -70,7 +73,9 @@ def test_untouched_queries_come_once_for_each_set_of_voters_that_was_left_out(ev
     signed = replace(one.floor, signature=one.floor.signature.replace("|q:", "|without:voters|q:"))
     one = replace(one, floor=signed)
     other = replace(one, floor=replace(signed, value=signed.value / 2))
-    assert [row.tmap for row in untouched_rows([one, other, one])] == [one.floor, other.floor]
+    rows = untouched_rows([one, other, one])
+    assert [row.tmap for row in rows] == [one.floor, other.floor]
+    assert [row.name for row in rows] == ["Original (1)", "Original (2)"]
 
 
 def test_curves_are_of_their_codes(evaluation):

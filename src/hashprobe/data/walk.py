@@ -55,6 +55,7 @@ class Tree:
         self.root = root
         self.seen: set[str] = set()
         self.used: set[str] = set()
+        self.outside: set[str] = set()
 
     def files(self, part: str = "") -> list[Path]:
         """Every file below a folder of the root that is not hidden, of any kind.
@@ -73,7 +74,9 @@ class Tree:
     def loose(self, part: str = "") -> None:
         """Counts the files in a folder itself, where only folders are expected, as left out."""
         there = [p for p in (self.root / part).iterdir() if not p.name.startswith(".")]
-        self.seen.update(self.name(path) for path in there if not path.is_dir())
+        files = [path for path in there if not path.is_dir()]
+        self.seen.update(map(self.name, files))
+        self.outside.update(self.name(path) for path in files if is_image(path))
 
     def take(self, paths: Iterable[Path]) -> list[str]:
         """Sorted paths from the root; they do not count as left out."""
@@ -101,7 +104,10 @@ class Tree:
         left = sorted(self.seen - self.used)
         if not left:
             return ()
-        counts = Counter(kind_of(self.root / name) for name in left)
+        counts = Counter(
+            kind_of(self.root / name) + " in no class folder" * (name in self.outside)
+            for name in left
+        )
         kinds = ", ".join(
             f"{n:,} {kind}{'s' if n > 1 and kind in (BROKEN, SPECIAL) else ''}"
             for kind, n in sorted(counts.items())

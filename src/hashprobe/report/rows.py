@@ -1,6 +1,7 @@
 """From evaluations to rows of the table, and from codes to the curves of the figures."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -55,7 +56,19 @@ def untouched_rows(evaluations: Iterable[Evaluation]) -> list[AttackRow]:
             rows.append(row)
         by_tmap.add(way(result.floor))
         by_map.add(signature(result.map_clean))
-    return rows
+    if len(rows) < 2:
+        return rows
+    return [
+        replace(row, name=f"{UNTOUCHED} ({how})") for row, how in zip(rows, ways(rows), strict=True)
+    ]
+
+
+def ways(rows: list[AttackRow]) -> list[str]:
+    """What tells the measures of each row from those of the others, by their signatures."""
+    parts = [signature(row.tmap or row.own_map or row.bits_wrong).split("|") for row in rows]
+    common = set(parts[0]).intersection(*parts)
+    own = [", ".join(part for part in each if part not in common) for each in parts]
+    return [text if own.count(text) == 1 else str(place + 1) for place, text in enumerate(own)]
 
 
 def signature(number: object) -> str:
