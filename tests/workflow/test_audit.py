@@ -9,14 +9,18 @@ import torch
 from PIL import Image
 
 import hashprobe as hp
+from hashprobe.attacks._nes import NesOptions, nes_search
+from hashprobe.attacks.search import Search
 from hashprobe.codes.convention import BitConvention
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.npz import save_codes
 from hashprobe.codes.packed import hamming
+from hashprobe.data.arrays import as_queries
 from hashprobe.data.decoding import decode_picture
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.instances import Sources
 from hashprobe.progress import Silent
+from hashprobe.types import Budget
 from hashprobe.workflow import _audit, encode_step
 from hashprobe.workflow.audit_options import AuditOptions, Limit
 from hashprobe.workflow.audit_page import render_audit
@@ -406,8 +410,32 @@ def test_query_access_sees_answers_alone(pictures):
     )
     evade = found.goal("evade")
     assert evade.rates[0][1].value > 0
-    assert evade.passes <= 6 * (60 + 4)
-    assert "query access" in render_audit(found)
+    assert evade.passes <= 6 * 60
+    page = render_audit(found)
+    assert "query access" in page and "Success over searches at 32/255" in page
+
+
+def test_success_over_searches_is_that_of_the_attack(pictures):
+    victim, budget = make_victim(), Budget(32 / 255)
+    known = {"radius": 4, "access": "query", "exact": False, "edits": False}
+    found = hp.audit(victim, pictures[:8], eps=(32 / 255,), query_budget=100, **known)
+    codes = victim.encode(pictures[:8]).packed
+    search = Search(codes, np.arange(8)[:, None], 4, "leave", 8)
+    trace = nes_search(
+        victim, as_queries(pictures[:8]).on("cpu"), hp.Goal(search=search), budget=budget,
+        options=NesOptions(query_budget=100),
+    )  # fmt: skip
+    curve = dict(found.goal("evade").searches)
+    assert list(curve) == [2, 5, 10, 20, 50, 100]
+    for most, rate in curve.items():
+        assert rate.value == pytest.approx((trace.needed <= most).mean())
+    assert curve[50].value > 0 and curve[2].value < curve[100].value
+    assert curve[100].value == found.goal("evade").rates[0][1].value
+    assert found.to_json()["goals"][0]["searches"][5]["most"] == 100
+    two = hp.audit(victim, pictures[:8], eps=(24 / 255, 32 / 255), query_budget=100, **known)
+    assert two.goal("evade").searches[-1][1].value == two.goal("evade").rates[1][1].value
+    white = hp.audit(victim, pictures[:3], radius=4, eps=(8 / 255,), exact=False, edits=False)
+    assert not white.goal("evade").searches
 
 
 def test_findings_of_a_perceptual_hash_and_of_distances(pictures):

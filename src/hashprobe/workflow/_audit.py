@@ -237,7 +237,8 @@ class Work:
         climbs = [
             climb(self.attacker(subject), plan, asked.eps, exact=asked.exact) for plan in plans
         ]
-        goals = [goal_result(one) for one in climbs]
+        searches = asked.query_budget if asked.access == "query" else 0
+        goals = [goal_result(one, searches=searches) for one in climbs]
         first = next((one for one in climbs if one.plan.name == "evade"), None)
         if first is not None:
             goals += self.transfers(subject, first, surrogates)
@@ -341,13 +342,14 @@ class Work:
             # The adversary has the surrogate, whatever it sees of the victim.
             attacker = self.attacker(subject, f"surrogate-{place}", access="white")
             done = transferred(subject, first.plan, surrogate, attacker, max(self.options.eps))
-            found.append(goal_result(done, by=Path(name).name))
+            found.append(goal_result(done, Path(name).name))
             if self.options.access == "query":
                 start = dict(zip(first.plan.rows.tolist(), done.images, strict=True))
                 searching = self.attacker(subject, f"from-surrogate-{place}")
                 searching = replace(searching, start=start)
                 done = climb(searching, first.plan, (max(self.options.eps),), exact=False)
-                found.append(goal_result(done, by=f"{Path(name).name}, then queries"))
+                by, most = f"{Path(name).name}, then queries", self.options.query_budget
+                found.append(goal_result(done, by, most))
         return found
 
     def shown_label(self, subject: Subject) -> Evaluation | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from hashprobe.attacks.goal import Goal
@@ -57,10 +57,12 @@ class Ladder:
     """The attacked picture at the smallest budget that was enough, else at the largest."""
     passes: int = 0
     """Gradients that were computed, or answers that were asked for."""
+    took: Float64[np.ndarray, " m"] = field(init=False)
+    """Passes at the smallest budget that was enough; infinity where none was."""
 
     def __post_init__(self) -> None:
         count = len(self.plan.rows)
-        self.least = np.full(count, np.inf)
+        self.least, self.took = np.full(count, np.inf), np.full(count, np.inf)
         self.images = [None] * count
 
 
@@ -84,20 +86,20 @@ class Attacker:
 
     def run(
         self, plan: Plan, places: np.ndarray, eps: float
-    ) -> tuple[PackedCodes, list[Tensor], int]:
-        """Codes and pictures of some queries of a plan at one budget, and the passes it took."""
+    ) -> tuple[PackedCodes, list[Tensor], Int64[np.ndarray, " n"]]:
+        """Codes and pictures of some queries of a plan at one budget, and the passes of each."""
         spec = AttackSpec.of(self.attack, self.options, budget=Budget(eps), seed=self.seed)
         return self.crafted(plan.name, plan.rows[places], plan.goal.take(places), spec)
 
     def crafted(
         self, name: str, rows: np.ndarray, goal: Goal, spec: AttackSpec
-    ) -> tuple[PackedCodes, list[Tensor], int]:
+    ) -> tuple[PackedCodes, list[Tensor], Int64[np.ndarray, " n"]]:
         """The same for any queries, goals and attack: those of one size go together."""
         judge = self.subject.victim
         pictures = [self.subject.queries.fitted[row] for row in rows.tolist()]
         data = np.zeros((len(rows), bytes_of(judge.bits)), np.uint8)
         images: list[Tensor] = [torch.empty(0)] * len(rows)
-        passes = 0
+        passes = np.zeros(len(rows), np.int64)
         for size, members in by_size(pictures).items():
             queries = Queries(
                 torch.stack([pictures[place] for place in members]),
@@ -119,7 +121,7 @@ class Attacker:
             shown = result.images8[:]
             codes = result.codes if judge is self.victim else encoded(judge, list(shown))
             data[members] = codes.data
-            passes += int(result.forwards.sum())
+            passes[members] = result.forwards
             for place, image in zip(members, shown, strict=True):
                 images[place] = image
         return PackedCodes(data, judge.bits), images, passes
@@ -155,10 +157,10 @@ def climb(attacker: Attacker, plan: Plan, budgets: Sequence[float], *, exact: bo
         pending = every[np.isinf(found.least)]
         if len(pending):
             codes, images, passes = attacker.run(plan, pending, eps)
-            found.passes += passes
+            found.passes += int(passes.sum())
             current[pending] = codes.data
             met = plan.met(codes, pending)
-            found.least[pending[met]] = eps
+            found.least[pending[met]], found.took[pending[met]] = eps, passes[met]
             for at, image in zip(pending, images, strict=True):
                 found.images[at] = image
             if exact and met.any():
@@ -182,7 +184,7 @@ def refine(
             here = np.flatnonzero(open_ & (middle == level))
             eps = float(level) / LEVEL
             codes, images, passes = attacker.run(found.plan, places[here], eps)
-            found.passes += passes
+            found.passes += int(passes.sum())
             met = found.plan.met(codes, places[here])
             lows[here[~met]], highs[here[met]] = level, level
             for at in np.flatnonzero(met):

@@ -14,6 +14,10 @@ from hashprobe.workflow.audit_result import GoalResult
 from hashprobe.workflow.audit_subject import Subject
 
 
+SEARCH_SHARES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Shares of the searches of a picture at which success is reported."""
+
+
 def false_rates(subject: Subject) -> FalseMatches | None:
     """False matches, where somebody says which pictures are different."""
     if subject.sources.found.startswith("hash") or not has_others(subject.sources):
@@ -41,12 +45,13 @@ def matching(subject: Subject, radius: int) -> Measurement | None:
     return match_rate(subject.clean, subject.database, subject.sources, radius)
 
 
-def goal_result(done: Ladder, by: str = "") -> GoalResult:
+def goal_result(done: Ladder, by: str = "", searches: int = 0) -> GoalResult:
     """The numbers of one goal at every budget.
 
     Args:
         done: how far each query has come.
         by: by which other means the adversary works, such as a surrogate.
+        searches: that the adversary may make for a picture; 0 for one that has the network.
     """
     plan = done.plan
     return GoalResult(
@@ -56,8 +61,24 @@ def goal_result(done: Ladder, by: str = "") -> GoalResult:
         tuple(needed_eps(done.least, goal=plan.name)),
         tuple(float(paired_hamming(done.start, codes).mean()) for codes in done.codes.values()),
         done.passes,
+        within_searches(done, searches) if searches else (),
         by,
     )
+
+
+def within_searches(done: Ladder, most: int) -> tuple[tuple[int, Measurement], ...]:
+    """The share of the queries that have a goal within so many searches, at the largest budget.
+
+    A query that has it at a smaller budget counts with its searches there.
+    """
+    counts = sorted({max(1, round(most * share)) for share in SEARCH_SHARES})
+    eps, name = f"{max(done.codes) * 255:.4g}/255", done.plan.name
+    found = []
+    for count in counts:
+        signature = sign(f"{name}@searches{count}", eps=eps, q=len(done.took), round="uint8")
+        values = (done.took <= count).astype(np.float64)
+        found.append((count, Measurement.of(values, signature)))
+    return tuple(found)
 
 
 def list_measures(subject: Subject, done: Ladder | None, top: int) -> dict[str, Measurement]:

@@ -32,6 +32,10 @@ NOTES = {
     "How little is enough": (
         "The smallest budget at which so many of the queries have the goal, each with its own."
     ),
+    "Success over searches": (
+        "At the largest budget. A query that has the goal at a smaller one counts with its "
+        "searches there."
+    ),
     "Benign edits": "What happens to pictures that nobody attacks.",
     "What helps": (
         "Each remedy is attacked by an adversary who knows it. Clean recall is the share of "
@@ -106,8 +110,9 @@ def health(result: AuditResult) -> list[tuple[str, str]]:
 
 
 def figures(result: AuditResult) -> list[dict[str, Any]]:
-    """Success over eps with the benign edits, and success over the radius."""
-    return [made for made in (success_figure(result), radius_figure(result)) if made]
+    """Success over eps with the benign edits, over searches, and over the radius."""
+    makes = (success_figure, search_figure, radius_figure)
+    return [made for made in (make(result) for make in makes) if made]
 
 
 def success_figure(result: AuditResult) -> dict[str, Any] | None:
@@ -140,6 +145,26 @@ def success_figure(result: AuditResult) -> dict[str, Any] | None:
     note = "Level lines: queries that fail to match after a benign edit." if lines else ""
     title = "Success over the budget"
     return {"title": title, "note": note, "svg": Markup(themed(svg, "success", title))}
+
+
+def search_figure(result: AuditResult) -> dict[str, Any] | None:
+    """Success of every goal over the searches of a picture, with query access."""
+    curves = [
+        Curve(
+            noun(goal),
+            [0.0, *(float(most) for most, _ in goal.searches)],
+            [0.0, *(rate.value for _, rate in goal.searches)],
+        )
+        for goal in result.goals
+        if goal.searches
+    ]
+    if not curves:
+        return None
+    svg = curve_figure(
+        curves[:6], x_label="searches a picture", y_label="share of the queries", salt="searches"
+    )
+    title = f"Success over searches at {levels(max(result.options.eps))}"
+    return {"title": title, "note": "", "svg": Markup(themed(svg, "searches", title))}
 
 
 def radius_figure(result: AuditResult) -> dict[str, Any] | None:

@@ -40,6 +40,9 @@ class GoalResult:
     """Mean bits that the code moved, at each budget."""
     passes: int
     """Forward passes of all queries together."""
+    searches: tuple[tuple[int, Measurement], ...] = ()
+    """With query access: most searches a picture, and share of the queries that have it at the
+    largest budget within so many."""
     by: str = ""
     """The surrogate that pictures were crafted on; empty for an attack on the victim itself."""
 
@@ -53,6 +56,7 @@ class GoalResult:
             "needed": [one.to_json() for one in self.needed],
             "moved": list(self.moved),
             "passes": self.passes,
+            "searches": [{"most": most, **rate.to_json()} for most, rate in self.searches],
         }
 
 

@@ -193,6 +193,16 @@ def needed_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
     return ["smallest eps for", *shares], rows
 
 
+def search_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: success within so many searches, for an adversary with query access."""
+    rows = [
+        [noun(goal), f"{most:,}", f"{100 * rate.value:.1f}", interval(rate)]
+        for goal in result.goals
+        for most, rate in goal.searches
+    ]
+    return ["goal", "searches", "success %", "95 % interval"], rows
+
+
 def edit_table(result: AuditResult) -> tuple[list[str], list[list[str]]]:
     """Headings and rows: a benign edit each."""
     rows = [
@@ -286,6 +296,7 @@ def tables(result: AuditResult) -> list[tuple[str, list[str], list[list[str]]]]:
     every = [
         ("What an adversary reaches", *goal_table(result)),
         ("How little is enough", *needed_table(result)),
+        ("Success over searches", *search_table(result)),
         ("Benign edits", *edit_table(result)),
         ("What helps", *remedy_table(result)),
         ("Other radii", *radius_table(result)),
