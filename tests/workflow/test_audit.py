@@ -613,6 +613,27 @@ def test_labels_without_a_file(pictures, tmp_path):
         hp.audit(victim, queries, victim.encode(pictures), **known)
 
 
+def test_a_label_that_is_named_is_that_of_all_queries(pictures, tmp_path):
+    table, names = tmp_path / "labels.csv", ("cat", "dog", "eel")
+    rows = [f"{row},{names[row % 3 if row < 26 else 0]}" for row in range(28)]
+    table.write_text("id,label\n" + "\n".join(rows))
+    known = {"radius": 2, "eps": (32 / 255,), "goals": ("show",), "exact": False, "edits": False}
+    for name, queries in (("eel", 20), ("cat", 17)):
+        files = hp.AuditFiles(labels=table, label=name)
+        found = hp.audit(make_victim(), pictures[:28], files=files, **known).labels
+        assert len(found.achieved.per_query) == queries
+        assert found.achieved.value > found.floor.value
+    with pytest.raises(HashprobeError, match="no label is called 'dgo': did you mean dog"):
+        files = hp.AuditFiles(labels=table, label="dgo")
+        hp.audit(make_victim(), pictures[:28], files=files, **known)
+    table.write_text("id,label\n0,cat\n1,dog\n")
+    with pytest.raises(HashprobeError, match="goal show needs labels of all queries and items"):
+        files = hp.AuditFiles(labels=table, label="dog")
+        hp.audit(make_victim(), pictures[:28], files=files, **known | {"goals": None})
+    with pytest.raises(HashprobeError, match="--show-label needs --labels"):
+        hp.audit(make_victim(), pictures[:28], files=hp.AuditFiles(label="dog"))
+
+
 class Lines(Silent):
     """Keeps what is logged."""
 

@@ -137,6 +137,8 @@ class FileFlags(StoredFlags):
     """Codes that an adversary wants to enter: a file of codes, or a folder of pictures."""
     item: str | None = None
     """Id of the database item that every query is to collide with; by default a random one each."""
+    show_label: str | None = None
+    """The label whose items queries are to lead to; by default a random other one each."""
     surrogate: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
     """Another victim, by which an adversary without access crafts pictures; with --access query it
     also goes on by queries from these. May be repeated."""
@@ -153,6 +155,7 @@ class FileFlags(StoredFlags):
             labels=self.labels,
             block_list=self.block_list,
             item=self.item,
+            label=self.show_label,
             surrogates=self.surrogate,
             second_hash=self.second_hash,
             second_radius=self.second_radius,

@@ -353,14 +353,15 @@ class Work:
         return found
 
     def shown_label(self, subject: Subject) -> Evaluation | None:
-        """MAP and t-MAP of queries steered to random other labels, at the largest budget."""
+        """MAP and t-MAP of queries steered to other labels, at the largest budget."""
         asked = self.options
         if subject.labels is None or asked.access == "query" or not asked.wants("show"):
             return None
         try:
-            return steered(subject, self.attacker(subject, "labels"), max(self.options.eps))
+            who, label = self.attacker(subject, "labels"), self.files.label
+            return steered(subject, who, max(asked.eps), label)
         except HashprobeError as error:
-            if asked.goals is not None:
+            if asked.goals is not None or self.files.label is not None:
                 raise
             self.notes.append(f"goal show was left out: {error}")
             return None

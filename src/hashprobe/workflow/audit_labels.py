@@ -1,5 +1,7 @@
 """The goal `show` of an audit: queries are steered to the results of another label."""
 
+from difflib import get_close_matches
+
 import numpy as np
 import torch
 
@@ -7,37 +9,70 @@ from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import targets
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import AttackCodes, Evaluation
 from hashprobe.evaluation.scoring import evaluate_attack
+from hashprobe.text import shortened
 from hashprobe.types import Budget
 from hashprobe.workflow.audit_ladder import Attacker
 from hashprobe.workflow.audit_subject import Subject
 
 
-def steered(subject: Subject, attacker: Attacker, eps: float) -> Evaluation:
-    """MAP and t-MAP of queries that are steered to the anchor code of a random other label.
+VOTERS = 9
+"""Codes that vote on an anchor code; those of a rarer label that is named all do."""
+
+
+def steered(
+    subject: Subject, attacker: Attacker, eps: float, label: str | None = None
+) -> Evaluation:
+    """MAP and t-MAP of queries that are steered to the anchor code of another label.
 
     Args:
         subject: what is audited; its labels are known.
         attacker: who attacks.
         eps: the budget.
+        label: which label, for all queries that do not have it; None takes a random one each.
 
     Raises:
-        HashprobeError: no other label has enough items.
+        HashprobeError: no other label has enough items, or there is no such label.
     """
-    own = subject.labels
-    database = Codes(subject.database, subject.item_labels)
-    goal = targets(database, avoid=own, seed=attacker.seed)
+    own, held, rows = subject.labels, subject.item_labels, np.arange(len(subject))
+    assert own is not None and held is not None
+    target, n_t = None, VOTERS
+    if label is not None:
+        target = label_place(label, subject.label_names, held.shape[1])
+        n_t = min(VOTERS, max(1, int(held[:, target].sum())))
+        rows = np.flatnonzero(~own[:, target])
+        if not len(rows):
+            raise HashprobeError(f"every query has the label {label!r:.80}: there is none to steer")
+    database = Codes(subject.database, held)
+    goal = targets(
+        database, avoid=own[rows], n_t=n_t, target=target, seed=attacker.seed, ids=rows.tolist()
+    )
     spec = AttackSpec.of(attacker.attack, attacker.options, budget=Budget(eps), seed=attacker.seed)
-    codes, _, _ = attacker.crafted("show", np.arange(len(subject)), goal, spec)
+    codes, _, _ = attacker.crafted("show", rows, goal, spec)
     assert goal.codes is not None
     return evaluate_attack(
         AttackCodes(
-            query=subject.clean,
+            query=subject.clean[rows],
             attacked=codes,
             target=PackedCodes.from_logits(torch.from_numpy(goal.codes).float()),
         ),
         database,
-        query_labels=own,
+        query_labels=own[rows],
         target_labels=goal.labels,
     )
+
+
+def label_place(label: str, names: tuple[str, ...], classes: int) -> int:
+    """The place of a label among those of the items, by its name or its number.
+
+    Raises:
+        HashprobeError: there is no such label.
+    """
+    known = names or tuple(map(str, range(classes)))
+    if label not in known:
+        close = get_close_matches(label, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {shortened(', '.join(known))}"
+        raise HashprobeError(f"no label is called {label!r:.80}: {hint}")
+    return known.index(label)

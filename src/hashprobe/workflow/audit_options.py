@@ -152,6 +152,8 @@ class AuditFiles:
     """Codes that an adversary wants to enter, for the goal `enter`."""
     item: str | None = None
     """The database item that every query is to collide with; None takes a random one each."""
+    label: str | None = None
+    """The label whose items queries are to lead to, for the goal `show`; None: random ones."""
     surrogates: tuple[str, ...] = ()
     """Other victims, by which an adversary without access crafts pictures."""
     second_hash: str | None = None
@@ -178,12 +180,15 @@ def check_asked(asked: AuditOptions, files: AuditFiles, *, labelled: bool) -> No
         "enter": (files.block_list, "--block-list"),
         "show": (files.labels or labelled or None, "--labels with labels of queries and items"),
     }
+    if files.label is not None and needs["show"][0] is None:
+        raise HashprobeError(f"--show-label needs {needs['show'][1]}")
     for goal, (given, option) in needs.items():
         if goal in named and given is None:
             raise HashprobeError(f"goal {goal} needs {option}")
     serves: dict[AuditGoal, tuple[Any, str]] = {
         "enter": (files.block_list, "--block-list"),
         "collide": (files.item, "--item"),
+        "show": (files.label, "--show-label"),
         "evade": (files.surrogates or None, "--surrogate"),
     }
     for goal, (given, option) in serves.items():

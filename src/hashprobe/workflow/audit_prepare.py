@@ -86,7 +86,8 @@ class Preparation:
                 f"{self.files.labels} has neither a column group nor labels of all queries and "
                 "items: it says nothing here"
             )
-        if "show" in (self.options.goals or ()) and subject.labels is None:
+        named = self.files.label is not None or "show" in (self.options.goals or ())
+        if named and subject.labels is None:
             where = self.files.labels or "Queries and the database"
             raise HashprobeError(f"goal show needs labels of all queries and items in {where}")
         if given is not None:
@@ -187,4 +188,5 @@ def labels_of(table: ItemTable | None, names: Sequence[str], base: Database) -> 
     query, item = labels_by_id(table, names), labels_by_id(table, base.ids)
     if query is None or item is None:
         return {}
-    return {"labels": query, "item_labels": item}
+    names = () if table is None else table.names
+    return {"labels": query, "item_labels": item, "label_names": names}

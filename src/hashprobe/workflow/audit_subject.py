@@ -75,6 +75,8 @@ class Subject:
     """Labels of the queries, multi-hot; None where they, or those of the items, are not known."""
     item_labels: Bool[np.ndarray, "d c"] | None = None
     """The same of the items."""
+    label_names: tuple[str, ...] = ()
+    """Names of the labels, where a table gives them."""
     item_pictures: Sequence[Tensor] | None = None
     """Pictures of the items, where they are at hand."""
     floats: np.ndarray | None = None
