@@ -25,9 +25,10 @@ COUNT = 100
 SIGNALS = (signal.SIGKILL,) * 8 + (signal.SIGTERM, signal.SIGINT)
 EXPECTED = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 WEIGHTS = {
-    "train": 25,
+    "train": 20,
     "encode": 15,
-    "attack": 20,
+    "attack": 15,
+    "shards": 10,
     "deterministic": 5,
     "report": 10,
     "reproduce": 10,

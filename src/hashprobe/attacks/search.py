@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from hashprobe.checked import checked
+from hashprobe.codes.index.base import Searched
 from hashprobe.codes.index.flat import FlatIndex
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
@@ -50,6 +51,8 @@ class Search:
     """Length of the lists that the service returns."""
     only_matches: bool = False
     """Whether it returns only what lies within the radius."""
+    served: Searched | None = None
+    """Who answers, where the same codes are searched elsewhere; None: an index in memory."""
 
     def __post_init__(self) -> None:
         size = len(self.database)
@@ -58,6 +61,9 @@ class Search:
         if not 0 <= self.radius <= self.database.bits:
             bits = self.database.bits
             raise HashprobeError(f"radius must be 0 to the bits, {bits}; got {self.radius}")
+        if self.served is not None and len(self.served) != size:
+            there = len(self.served)
+            raise HashprobeError(f"the table that is searched has {there} codes now, not {size}")
         if self.top < 1:
             raise HashprobeError(f"top must be at least 1; got {self.top}")
         if self.items.size and not NOTHING <= self.items.min() <= self.items.max() < size:
@@ -71,8 +77,10 @@ class Search:
         return len(self.items)
 
     @cached_property
-    def index(self) -> FlatIndex:
+    def index(self) -> Searched:
         """The database, ready to be searched."""
+        if self.served is not None:
+            return self.served
         index = FlatIndex(self.database.bits)
         index.add(self.database)
         return index

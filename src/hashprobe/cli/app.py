@@ -34,6 +34,7 @@ COMMANDS = {
     "attack": "Attack queries of a run and measure how far its results move.",
     "check": "Compare a network's codes with those that are stored, and find what differs.",
     "fit-binariser": "Fit what makes bits of a network's floats.",
+    "push": "Store codes in a table of Postgres that can be searched.",
     "evaluate": "Score codes from an .npz file.",
     "report": "Write a run's report as one HTML page.",
     "reproduce": "Reproduce tables and figures of the DHTA paper.",

@@ -77,6 +77,9 @@ class AttackRuntime(RuntimeFlags):
     always judged in float32."""
     deterministic: Flag = False
     """Attack in fixed batches with two threads: the same machine gives the same pixels again."""
+    shard: Annotated[int | None, Parameter(show_default=False)] = None
+    """Attacked queries in one file of results, without pictures beside it; by default up to 1,000
+    queries have a file each, and of more about 64 MiB of pixels are in one."""
     device: str = "auto"
     """auto (the GPU if there is one), cpu, cuda, cuda:1, ..."""
 

@@ -6,14 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from hashprobe.crafting.kept import Kept, kept_at
 from hashprobe.crafting.provenance import BEHAVIOUR, behave_alike, same_attack, what_differs
-from hashprobe.crafting.query_files import (
-    QueryRecord,
-    clear,
-    read_query,
-    repair_png,
-    without_pixels,
-)
+from hashprobe.crafting.query_files import clear
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.schema import AttackRecord
@@ -28,9 +23,9 @@ PROBE_SHARE = 0.01
 
 
 def open_folder(
-    out: Path, recipe: dict[str, Any], ids: tuple[int, ...], overwrite: bool
-) -> tuple[dict[str, Any], dict[int, QueryRecord]]:
-    """Claims a folder for this attack; the recipe that marks its files, and what is finished."""
+    out: Path, recipe: dict[str, Any], ids: tuple[int, ...], overwrite: bool, shard: int | None
+) -> Kept:
+    """Claims a folder for this attack; what is finished in it, and the recipe of its files."""
     found, given = None, recipe
     try:
         found = AttackRecord.read(out)
@@ -44,33 +39,27 @@ def open_folder(
             f"{out} holds another attack ({reasons}): use another folder or overwrite"
         )
     if found is not None and same:
-        recipe = dict(found.recipe)
+        recipe, shard = dict(found.recipe), found.shard
     else:
         clear(out)
-        AttackRecord(recipe, ids).write(out)
-    done = {}
-    for query_id in ids:
-        try:
-            one = read_query(out, recipe, query_id)
-        except HashprobeError:
-            # Missing, cut off or somebody else's: it is attacked again and replaced.
-            continue
-        repair_png(out, query_id, one)
-        done[query_id] = without_pixels(one)
-    if not done and recipe != given:
+        AttackRecord(recipe, ids, shard=shard).write(out)
+    kept = kept_at(out, recipe, ids, shard)
+    kept.read()
+    if not len(kept) and recipe != given:
         # Nothing is kept yet: the folder is that of the victim that is here.
-        recipe = given
-        AttackRecord(recipe, ids).write(out)
-    return recipe, done
+        AttackRecord(given, ids, shard=shard).write(out)
+        return kept_at(out, given, ids, shard)
+    return kept
 
 
-def check_victim(victim: Hasher, queries: Queries, done: dict[int, QueryRecord], out: Path) -> None:
+def check_victim(victim: Hasher, queries: Queries, kept: Kept, out: Path) -> None:
     """Refuses finished queries whose clean codes this victim does not give."""
-    rows = [row for row, query_id in enumerate(queries.ids) if query_id in done][:PROBED]
-    if not rows:
+    codes = kept.clean_codes(PROBED)
+    if not codes:
         return
+    rows = list(codes)
     some = queries.take(rows)
-    there = np.stack([done[query_id].clean_code for query_id in some.ids])
+    there = np.stack([codes[row] for row in rows])
     here = encode(victim, some.on(device_of(victim))).data
     if here.shape != there.shape:
         raise HashprobeError(f"{out} holds an attack on a victim of another code length")

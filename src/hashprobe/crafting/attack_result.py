@@ -1,6 +1,7 @@
 """What an attack returns: adversarial queries with their codes, in memory or in a folder."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,25 @@ from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.query_files import (
     QueryRecord,
-    query_path,
+    pictures,
     read_query,
     without_pixels,
     write_query,
 )
+from hashprobe.crafting.query_shards import (
+    Columns,
+    cached_shard,
+    count_finished,
+    each_shard,
+    read_shard,
+    rows_of,
+    shard_path,
+    shard_size,
+    write_shard,
+)
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
-from hashprobe.storage.files import jsonable
+from hashprobe.storage.files import fingerprint, jsonable, write_bytes
 from hashprobe.storage.schema import RECORD, AttackRecord
 from hashprobe.tensors import Images, Images8
 from hashprobe.types import Labels
@@ -47,6 +59,8 @@ class LazyPixels:
     """(3, H, W), or (T, 3, H, W)."""
     recipe: Mapping[str, Any]
     """How they were made: files that another attack has put there since are refused."""
+    shard: int | None = None
+    """Consecutive queries that share a file; None where each has its own."""
 
     @property
     def shape(self) -> torch.Size:
@@ -62,16 +76,22 @@ class LazyPixels:
         Raises:
             HashprobeError: a file that is missing, damaged or of another attack.
         """
+        places = range(len(self))
         if not isinstance(rows, slice):
-            return self.read(self.query_ids[rows])
-        some = [self.read(query_id) for query_id in self.query_ids[rows]]
+            return self.read(places[rows])
+        some = [self.read(place) for place in places[rows]]
         kind = torch.uint8 if self.part == "image8" else torch.float32
         return torch.stack(some) if some else torch.empty((0, *self.size), dtype=kind)
 
-    def read(self, query_id: int) -> Tensor:
-        """The pixels of one query."""
-        one = read_query(self.folder, self.recipe, query_id)
-        return torch.from_numpy(getattr(one, self.part))
+    def read(self, row: int) -> Tensor:
+        """The pixels of the query at a place."""
+        if self.shard is None:
+            one = read_query(self.folder, self.recipe, self.query_ids[row])
+            return torch.from_numpy(getattr(one, self.part))
+        start = row - row % self.shard
+        ids = self.query_ids[start : start + self.shard]
+        held = cached_shard(self.folder, fingerprint(self.recipe), start, ids)
+        return torch.from_numpy(held[self.part][row - start].copy())
 
 
 @checked
@@ -79,8 +99,9 @@ class LazyPixels:
 class AttackResult:
     """Q attacked queries, encoded again by the library: as floats and as 8-bit images.
 
-    `hashprobe.attack` makes it and, with `out`, its folder: `attack.json`, `queries/<id>.npz` and
-    `png/<id>.png`.
+    `hashprobe.attack` makes it and, with `out`, its folder: `attack.json` and, of up to 1,000
+    queries, `queries/<id>.npz` and `png/<id>.png`; more queries are in `queries/shard-<place>.npz`,
+    about 64 MiB of pixels in each.
 
     Raises:
         HashprobeError: parts of different lengths.
@@ -142,6 +163,11 @@ class AttackResult:
     def __len__(self) -> int:
         return len(self.query_ids)
 
+    @property
+    def shard(self) -> int | None:
+        """Consecutive queries that share a file; None where there are no such files."""
+        return self.images.shard if isinstance(self.images, LazyPixels) else None
+
     @classmethod
     def collect(
         cls,
@@ -163,27 +189,63 @@ class AttackResult:
         Raises:
             HashprobeError: queries of different sizes or code lengths.
         """
-        first = queries[0]
-        for query_id, one in zip(query_ids, queries, strict=True):
-            if [np.shape(part) for part in one] != [np.shape(part) for part in first]:
-                name = f"query {query_id}" if folder is None else query_path(folder, query_id)
-                raise HashprobeError(
-                    f"{name} has another size or code length than query {query_ids[0]}"
-                )
-        part = {name: np.stack([getattr(one, name) for one in queries]) for name in first._fields}
-        images: Images | LazyPixels = torch.from_numpy(part["image"])
-        images8: Images8 | LazyPixels = torch.from_numpy(part["image8"])
+        part = rows_of(queries, query_ids, folder)
+        images: Images | LazyPixels = torch.from_numpy(part.pop("image"))
+        images8: Images8 | LazyPixels = torch.from_numpy(part.pop("image8"))
         if folder is not None:
-            shape = first.image8.shape[1:]  # of files, whose pixels are not held here
+            shape = queries[0].image8.shape[1:]  # of files, whose pixels are not held here
             images = LazyPixels(folder, "image", query_ids, shape, recipe)
             images8 = LazyPixels(folder, "image8", query_ids, shape, recipe)
-        bits = int(recipe.get("bits", 0)) or len(first.target_code) or 8 * len(first.code)
+        return cls.of_columns(part, query_ids, recipe, images=images, images8=images8, **more)
+
+    @classmethod
+    def of_shards(
+        cls,
+        folder: Path,
+        recipe: Mapping[str, Any],
+        query_ids: tuple[int, ...],
+        shard: int,
+        **more: Any,
+    ) -> "AttackResult":
+        """Reads the files of many queries; pixels stay on the disk.
+
+        Args:
+            folder: where they are.
+            recipe: how they were made.
+            query_ids: the ids of all queries.
+            shard: consecutive queries in each file.
+            more: `spec`, `clean` and `own_labels`.
+
+        Raises:
+            HashprobeError: a file that is missing, damaged or of another attack.
+        """
+        mark, parts = fingerprint(recipe), []
+        for start, ids in each_shard(query_ids, shard):
+            parts.append(read_shard(folder, mark, start, ids, pixels=False))
+            for name in ("target_label", "target_code", "code", "shape"):
+                if parts[-1][name].shape[1:] != parts[0][name].shape[1:]:
+                    raise HashprobeError(
+                        f"{shard_path(folder, start)} has another size or code length than the "
+                        "first file"
+                    )
+        size = tuple(parts[0]["shape"].tolist())
+        names = set(parts[0]) - {"shape"}
+        part = {name: np.concatenate([some[name] for some in parts]) for name in names}
+        images = LazyPixels(folder, "image", query_ids, size, recipe, shard)
+        images8 = LazyPixels(folder, "image8", query_ids, size, recipe, shard)
+        return cls.of_columns(part, query_ids, recipe, images=images, images8=images8, **more)
+
+    @classmethod
+    def of_columns(
+        cls, part: Columns, query_ids: tuple[int, ...], recipe: Mapping[str, Any], **more: Any
+    ) -> "AttackResult":
+        """Names the arrays of a result; `more` are the pixels and what `collect` takes."""
+        bits = int(recipe.get("bits", 0)) or part["target_code"].shape[1]
+        bits = bits or 8 * part["code"].shape[1]
         return cls(
             query_ids=np.array(query_ids, np.int64),
             target_labels=part["target_label"] if part["target_label"].size else None,
             target_codes=part["target_code"] if part["target_code"].size else None,
-            images=images,
-            images8=images8,
             codes_float=PackedCodes(part["code_float"], bits),
             codes=PackedCodes(part["code"], bits),
             clean_codes=PackedCodes(part["clean_code"], bits),
@@ -217,12 +279,14 @@ class AttackResult:
         if record is None:
             raise HashprobeError(f"no attack in {folder}: {RECORD} is missing")
         ids = record.query_ids
-        missing = [i for i in ids if not query_path(folder, i).exists()]
-        if missing:
+        done = count_finished(folder, ids, record.shard)
+        if done < len(ids):
             raise HashprobeError(
-                f"the attack in {folder} has finished {len(ids) - len(missing)} of {len(ids)} "
-                "queries: run it again to go on"
+                f"the attack in {folder} has finished {done} of {len(ids)} queries: run it again "
+                "to go on"
             )
+        if record.shard is not None:
+            return cls.of_shards(folder, record.recipe, ids, record.shard)
         queries = [without_pixels(read_query(folder, record.recipe, i)) for i in ids]
         return cls.collect(queries, ids, record.recipe, folder)
 
@@ -243,10 +307,52 @@ class AttackResult:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise HashprobeError(f"{folder} is not an empty folder: choose a new one")
         ids = tuple(int(i) for i in self.query_ids)
-        AttackRecord(self.recipe, ids).write(folder)
-        for row, query_id in enumerate(ids):
-            write_query(folder, self.recipe, query_id, self.query(row))
+        shard = shard_size(len(ids), math.prod(self.images8.shape[1:]))
+        AttackRecord(self.recipe, ids, shard=shard).write(folder)
+        for start, some in each_shard(ids, shard or 1):
+            records = [self.query(start + number) for number in range(len(some))]
+            if shard is None:
+                write_query(folder, self.recipe, some[0], records[0])
+            else:
+                write_shard(folder, self.recipe, start, some, rows_of(records, some))
         return folder
+
+    @checked
+    def save_pictures(self, folder: str | Path, rows: Iterable[int]) -> list[Path]:
+        """Writes some adversarial queries as lossless pictures, one of an image or a frame.
+
+        Up to 1,000 queries have them in `png/` of the attack's folder already.
+
+        Args:
+            folder: `png/<id>.png` appears in it, of clips `png/<id>/<frame>.png`.
+            rows: places of queries, 0 to len - 1.
+
+        Returns:
+            The files.
+
+        Raises:
+            HashprobeError: a place that is not there, or the disk refuses.
+
+        Example:
+            >>> import tempfile
+            >>> codes = PackedCodes.from_signs([[1] * 8])
+            >>> one = AttackResult(
+            ...     query_ids=np.array([7]), images=torch.zeros(1, 3, 4, 4),
+            ...     images8=torch.zeros(1, 3, 4, 4, dtype=torch.uint8), codes_float=codes,
+            ...     codes=codes, clean_codes=codes, forwards=np.array([5]),
+            ...     backwards=np.array([5]), seconds=0.1)
+            >>> [path.name for path in one.save_pictures(tempfile.mkdtemp(), [0])]
+            ['7.png']
+        """
+        written = []
+        for row in rows:
+            if not 0 <= row < len(self):
+                raise HashprobeError(f"rows must be 0 to {len(self) - 1}; got {row}")
+            content = pictures(Path(folder), int(self.query_ids[row]), self.query(row))
+            for path, data in content.items():
+                write_bytes(path, data)
+                written.append(path)
+        return written
 
     def query(self, row: int) -> QueryRecord:
         """What is known of one query."""

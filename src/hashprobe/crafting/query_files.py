@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,10 @@ from hashprobe.storage import files
 from hashprobe.storage.archive import Member, check_members
 from hashprobe.storage.guards import refuse_links
 from hashprobe.storage.schema import RECORD, AttackRecord
+
+
+SHARD = re.compile(r"shard-\d{10}\.npz")
+"""The name of a file of many queries."""
 
 
 class QueryRecord(NamedTuple):
@@ -85,9 +90,16 @@ def pictures(folder: Path, query_id: int, one: QueryRecord) -> dict[Path, bytes]
     return {frames / f"{i:03d}.png": png_bytes(one.image8[i]) for i in range(one.length)}
 
 
-def write_query(folder: Path, recipe: Mapping[str, Any], query_id: int, one: QueryRecord) -> None:
+def write_query(
+    folder: Path,
+    recipe: Mapping[str, Any],
+    query_id: int,
+    one: QueryRecord,
+    *,
+    with_pictures: bool = True,
+) -> None:
     """Writes the pictures, then the arrays with the recipe's checksum."""
-    for path, content in pictures(folder, query_id, one).items():
+    for path, content in pictures(folder, query_id, one).items() if with_pictures else ():
         files.write_bytes(path, content)
     arrays = {name: np.asarray(value) for name, value in one._asdict().items()}
     made_by = np.array(files.fingerprint(recipe))
@@ -168,5 +180,6 @@ def own_files(folder: Path) -> list[Path]:
 
     patterns = ("queries/*.npz", "png/*.png", "mp4/*.mp4")
     single = [path for pattern in patterns for path in folder.glob(pattern) if ours(path.stem)]
+    single += [path for path in folder.glob("queries/*.npz") if SHARD.fullmatch(path.name)]
     frames = [path for path in folder.glob("png/*/*.png") if ours(path.parent.name)]
     return single + [path for path in frames if path.stem.isdecimal()]

@@ -4,7 +4,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,10 @@ from hashprobe.crafting.attack_folder import check_behaviour, check_victim, open
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.deterministic import fixed_batches, repeatable, said
 from hashprobe.crafting.judge import judge
+from hashprobe.crafting.kept import Kept, kept_at
 from hashprobe.crafting.provenance import BEHAVIOUR, recipe_of
-from hashprobe.crafting.query_files import (
-    QueryRecord,
-    clear,
-    query_path,
-    without_pixels,
-    write_query,
-)
+from hashprobe.crafting.query_files import QueryRecord, clear
+from hashprobe.crafting.query_shards import shard_size
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.frames import check_frame_rule
@@ -67,10 +63,12 @@ def craft(
     the budget, and encoded again in float32 by the hard sign: an attack never decides that it
     won. With `out`, finished queries are soon on the disk, one file and one PNG each, and their
     pixels leave the memory; the same call with the same folder goes on where it stopped and attacks
-    again only what is missing or damaged. In another batch size it goes on, too; the queries that
-    it attacks then may end at other pixels than they would have in the first (see `Runtime`). In
-    the deterministic mode the batch size belongs to the attack, and batches are made of the same
-    queries whether it was stopped or not: one that is not whole is attacked again.
+    again only what is missing or damaged. More than 1,000 queries are kept in files of many, about
+    64 MiB of pixels each and without PNGs; `Runtime.shard` says how many. In another batch size it
+    goes on, too; the queries that it attacks then may end at other pixels than they would have in
+    the first (see `Runtime`). In the deterministic mode the batch size belongs to the attack, and
+    batches are made of the same queries whether it was stopped or not: one that is not whole is
+    attacked again.
 
     Args:
         victim: in float32; left as it was. Queries go to its device.
@@ -142,43 +140,33 @@ def craft_into(
 ) -> AttackResult:
     """Attacks the queries that are not finished yet in a folder, or all of them without one."""
     victim, queries, goal, spec = work.victim, work.queries, work.goal, work.spec
-    done: dict[int, QueryRecord] = {}
+    whole = runtime.batch_size or 1 if runtime.deterministic else 1
+    shard = shard_size(len(queries), queries.pixels[0].numel(), runtime.shard, whole)
+    kept = kept_at(None, recipe, queries.ids, None)
     if out is not None:
-        fresh = recipe
-        recipe, done = open_folder(out, fresh, queries.ids, overwrite)
+        kept = open_folder(out, recipe, queries.ids, overwrite, shard)
         try:
-            check_victim(victim, queries, done, out)
-            check_behaviour(recipe, fresh, out)
+            check_victim(victim, queries, kept, out)
+            check_behaviour(kept.recipe, recipe, out)
         except HashprobeError:
             if not overwrite:
                 raise
             clear(out)
-            AttackRecord(fresh, queries.ids).write(out)
-            recipe, done = fresh, {}
-    pending = [row for row, query_id in enumerate(queries.ids) if query_id not in done]
-    if done:
-        runtime.progress.log(f"{len(done)} of {len(queries)} queries are finished already")
-
-    def keep(finished: dict[int, QueryRecord]) -> None:
-        for query_id, one in finished.items():
-            if out is not None:
-                write_query(out, recipe, query_id, one)
-                one = without_pixels(one)
-            done[query_id] = one
-
+            AttackRecord(recipe, queries.ids, shard=shard).write(out)
+            kept = kept_at(out, recipe, queries.ids, shard)
+    pending = kept.pending()
+    if len(kept):
+        runtime.progress.log(f"{len(kept)} of {len(queries)} queries are finished already")
     bar = runtime.progress.bar(f"{spec.name}: query steps")
-    with saying_what_is_kept(queries.ids, out), repeatable(runtime), bar as tick:
+    with saying_what_is_kept(kept), repeatable(runtime), bar as tick:
         start, parts = 0, list(batches(pending, queries, runtime))
         for rows in parts:
             told = shared_out(tick, start, len(rows), sum(map(len, parts)))
-            chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, keep, told)
+            chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, kept.keep, told)
             chunk.attack(runtime)
             start += len(rows)
-    records = [done[query_id] for query_id in queries.ids]
     own = queries.labels if queries.labels is not None else goal.own_labels
-    return AttackResult.collect(
-        records, queries.ids, recipe, out, spec=spec, clean=queries, own_labels=own
-    )
+    return kept.result(spec=spec, clean=queries, own_labels=own)
 
 
 def batches(pending: list[int], queries: Queries, runtime: Runtime) -> Iterator[list[int]]:
@@ -196,14 +184,15 @@ def batches(pending: list[int], queries: Queries, runtime: Runtime) -> Iterator[
 
 
 @contextmanager
-def saying_what_is_kept(ids: tuple[int, ...], out: Path | None) -> Iterator[None]:
-    """Adds to an interrupt how many queries are finished and kept."""
+def saying_what_is_kept(kept: Kept) -> Iterator[None]:
+    """Writes what waits for the rest of a shard; adds to an interrupt how much is kept."""
     try:
         yield
-    except KeyboardInterrupt as stop:
-        if out is not None:
-            done = sum(query_path(out, query_id).exists() for query_id in ids)
-            note_kept(stop, done > 0, f"{done} of {len(ids)} queries")
+    except BaseException as stop:
+        with suppress(HashprobeError):  # a disk that is full is what stopped it
+            kept.close()
+        if isinstance(stop, KeyboardInterrupt) and kept.out is not None:
+            note_kept(stop, len(kept) > 0, f"{len(kept)} of {len(kept.ids)} queries")
         raise
 
 

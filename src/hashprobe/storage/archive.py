@@ -7,7 +7,7 @@ import math
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import PurePath
@@ -121,12 +121,15 @@ def check_numbers(array: np.ndarray, what: str) -> None:
         raise HashprobeError(f"{what} must be numbers or booleans; got {seen(array)}")
 
 
-def read_archive(stream: Bytes, path: str | PurePath) -> dict[str, np.ndarray]:
-    """The arrays in an npz file that is open, all of them in memory; nothing in it is executed.
+def read_archive(
+    stream: Bytes, path: str | PurePath, without: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """The arrays in an npz file that is open, in memory; nothing in it is executed.
 
     Args:
         stream: the file.
         path: its name, for errors.
+        without: arrays that are left unread.
 
     Returns:
         Name to array, in the order of the file.
@@ -152,6 +155,7 @@ def read_archive(stream: Bytes, path: str | PurePath) -> dict[str, np.ndarray]:
             return {
                 info.filename.removesuffix(".npy"): read_member(archive, info, path)
                 for info in archive.infolist()
+                if info.filename.removesuffix(".npy") not in without
             }
     except (HashprobeError, OSError):
         raise

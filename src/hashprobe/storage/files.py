@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
@@ -304,11 +304,12 @@ def read_json(path: str | PurePath) -> Any:
     return parse_json(read_bytes(path, MAX_JSON_BYTES), path)
 
 
-def read_npz(path: str | PurePath) -> dict[str, np.ndarray]:
-    """The arrays in an npz file, all of them in memory; pickled objects are refused, not loaded.
+def read_npz(path: str | PurePath, without: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """The arrays in an npz file, in memory; pickled objects are refused, not loaded.
 
     Args:
         path: the file.
+        without: arrays that are left on the disk.
 
     Returns:
         Name to array, in the order of the file.
@@ -328,7 +329,7 @@ def read_npz(path: str | PurePath) -> dict[str, np.ndarray]:
     regular_size(path)
     try:
         with Path(path).open("rb") as stream:
-            return read_archive(stream, path)
+            return read_archive(stream, path, without)
     except OSError as error:
         if error.errno is None:
             raise HashprobeError(f"{path} is damaged: {error}") from error

@@ -69,6 +69,7 @@ class AttackParts(TypedDict, total=False):
     recipe: Required[Recipe]
     query_ids: Required[Annotated[tuple[Count, ...], msgspec.Meta(min_length=1)]]
     protocol: dict[str, Any] | None
+    shard: Annotated[int, msgspec.Meta(ge=1)] | None
 
 
 class AttackFile(AttackParts, total=False):
@@ -76,7 +77,7 @@ class AttackFile(AttackParts, total=False):
 
     Example:
         >>> sorted(AttackFile.__optional_keys__)
-        ['cost', 'protocol']
+        ['cost', 'protocol', 'shard']
     """
 
     format: Required[int]
@@ -120,10 +121,12 @@ class AttackRecord:
     """How queries and targets were chosen and scored; None until the attack is measured."""
     cost: Cost | None = None
     """What the attack took; None until it is measured."""
+    shard: int | None = None
+    """Consecutive queries that share a file; None where each query has a file of its own."""
 
     def __post_init__(self) -> None:
         parts = {"recipe": self.recipe, "query_ids": self.query_ids, "protocol": self.protocol}
-        as_record(parts, AttackParts)
+        as_record({**parts, "shard": self.shard}, AttackParts)
         twice, times = Counter(self.query_ids).most_common(1)[0]
         if times > 1:
             raise HashprobeError(f"query_ids holds {twice} {times} times")
@@ -198,7 +201,8 @@ class AttackRecord:
                 path = folder / OLD_SETTINGS
                 protocol, cost = old_settings(path)
                 path = folder / RECORD
-            return cls(content["recipe"], file["query_ids"], protocol=protocol, cost=cost)
+            ids, shard = file["query_ids"], file.get("shard")
+            return cls(content["recipe"], ids, protocol=protocol, cost=cost, shard=shard)
         except HashprobeError as error:
             raise HashprobeError(f"{path} is damaged: {error}; attack again") from error
 
@@ -234,6 +238,7 @@ class AttackRecord:
         parts = {
             "protocol": self.protocol,
             "cost": None if self.cost is None else asdict(self.cost),
+            "shard": self.shard,
         }
         given = {name: part for name, part in parts.items() if part is not None}
         record: dict[str, Any] = jsonable({**content, **given})

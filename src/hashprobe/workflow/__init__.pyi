@@ -15,6 +15,9 @@ from .fit_step import fit_on_pictures as fit_on_pictures
 from .network import TRAIN_PRESETS as TRAIN_PRESETS
 from .network import Network as Network
 from .protocol import Protocol as Protocol
+from .push_options import PushOptions as PushOptions
+from .push_step import Pushed as Pushed
+from .push_step import push_codes as push_codes
 from .quick_report import write_quick_report as write_quick_report
 from .report_step import report_run as report_run
 from .report_step import report_table as report_table

@@ -219,7 +219,8 @@ class Work:
         """How databases are read."""
         keep = None if self.folder is None else self.folder / "codes"
         floats = self.options.rerank != "none"
-        return DatabaseOptions(self.runtime, self.files.convention, keep, floats)
+        served = self.options.access == "query"
+        return DatabaseOptions(self.runtime, self.files.convention, keep, floats, served)
 
     def measure(
         self, subject: Subject, radius: int, threshold: Threshold | None, name: str

@@ -8,7 +8,7 @@ from hashprobe.attacks.registry import AttackSpec
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.deterministic import fixed_batches
-from hashprobe.crafting.query_files import query_path
+from hashprobe.crafting.query_shards import count_finished
 from hashprobe.crafting.runner import craft
 from hashprobe.data.codec import check_h264
 from hashprobe.data.queries import Queries
@@ -114,7 +114,7 @@ def attack_run(
         hasher.to(device)
         lay_channels_last(hasher)
         check_stored(hasher, clean, victim.query.codes[rows], victim.run.path)
-        finished = 0 if overwrite else sum(query_path(folder, i).exists() for i in clean.ids)
+        finished = 0 if overwrite else finished_in(folder, clean.ids)
         seconds = attack_seconds(hasher, clean, spec.options, finished)
         say_expected(progress, f"{spec.name}, if it takes all of its steps,", seconds)
         attacked = craft(
@@ -133,6 +133,15 @@ def attack_run(
         keep(victim, attacked, protocol, folder, result)
         let_go(folder)
     return result
+
+
+def finished_in(folder: Path, ids: tuple[int, ...]) -> int:
+    """How many of some queries a folder holds already; 0 where its record cannot be read."""
+    try:
+        record = AttackRecord.read(folder)
+    except HashprobeError:
+        return 0
+    return 0 if record is None else count_finished(folder, ids, record.shard)
 
 
 def checked_name(name: str) -> str:
@@ -199,6 +208,7 @@ def keep(
         tuple(int(i) for i in attacked.query_ids),
         protocol=protocol.to_json(),
         cost=cost,
+        shard=attacked.shard,
     )
     # A kill between the two must not leave the numbers of other settings.
     remove(folder / RESULT)

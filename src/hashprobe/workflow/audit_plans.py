@@ -76,7 +76,7 @@ def evade(subject: Subject, radius: int, top: int = 10) -> Plan:
 
     goal = Goal.evade(stored, radius)
     items = padded([subject.own[row] for row in rows.tolist()])
-    goal = replace(goal, search=Search(subject.database, items, radius, "leave", top))
+    goal = replace(goal, search=subject.search(items, radius, "leave", top))
     return Plan("evade", rows, goal, met, rate)
 
 
@@ -105,7 +105,7 @@ def collide(subject: Subject, radius: int, seed: int, item: str | None, top: int
         return collision_rate(given, aims, radius, rounding="uint8")
 
     members = chosen[rows, None].astype(np.int64)
-    search = Search(subject.database, members, radius, "enter", top)
+    search = subject.search(members, radius, "enter", top)
     goal = Goal.collide(aims.signs(), radius, members=members, search=search)
     return Plan("collide", rows, goal, met, rate)
 

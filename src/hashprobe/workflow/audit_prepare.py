@@ -80,6 +80,7 @@ class Preparation:
             item_pictures=base.pictures,
             floats=base.floats,
             again=self.again(shown, given, base),
+            served=base.served,
         )
         if table is not None and table.groups is None and subject.labels is None:
             self.notes.append(

@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from hashprobe.attacks.search import Search, Wish
 from hashprobe.codes.convention import BitConvention
+from hashprobe.codes.index.base import Searched
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes, bytes_of
 from hashprobe.codes.readers.registry import read_codes
@@ -31,6 +33,7 @@ from hashprobe.types import Labels, Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import as_given, device_of, encode
 from hashprobe.workflow.encode_step import few_workers, whole
+from hashprobe.workflow.served_table import served_table
 from hashprobe.workflow.shards import Parts
 
 
@@ -83,9 +86,15 @@ class Subject:
     """(N, F) floats that are stored with the codes of the database; None without any."""
     again: Callable[[Hasher], PackedCodes] | None = None
     """Codes of the items by another victim; None where there are no pictures of them."""
+    served: Searched | None = None
+    """Who answers searches of the database for an adversary; None: an index in memory."""
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def search(self, items: np.ndarray, radius: int, wish: Wish, top: int) -> Search:
+        """A search of the database, and what each query is to reach there."""
+        return Search(self.database, items, radius, wish, top, served=self.served)
 
     @cached_property
     def own(self) -> list[np.ndarray]:
@@ -182,6 +191,8 @@ class Database:
     """Which of them show the same picture as a query, where the program made them."""
     floats: np.ndarray | None = None
     """(N, F) floats that are stored with the codes; None without any."""
+    served: Searched | None = None
+    """Who answers searches, where it is a table that can be searched."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +206,8 @@ class DatabaseOptions:
     """Where codes of a folder are kept for the next time."""
     pictures: bool = False
     """Whether the pictures of a folder are wanted, too."""
+    served: bool = False
+    """Whether searches of a table are to be answered by its server."""
 
 
 def read_database(victim: Hasher, given: Any, how: DatabaseOptions) -> Database:
@@ -214,7 +227,10 @@ def read_database(victim: Hasher, given: Any, how: DatabaseOptions) -> Database:
             f"victim gives {victim.bits}"
         )
     codes = how.convention.read(stored.codes)
-    return Database(codes, tuple(stored.ids), floats=stored.floats)
+    served = served_table(str(given), how.convention) if how.served else None
+    if served is not None:
+        how.runtime.progress.log(f"searches are answered by {served.table.shown}")
+    return Database(codes, tuple(stored.ids), floats=stored.floats, served=served)
 
 
 def copies_of(victim: Hasher, queries: Shown, runtime: Runtime) -> Database:

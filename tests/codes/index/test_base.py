@@ -11,12 +11,23 @@ from hashprobe.codes.index.flat import FlatIndex
 from hashprobe.codes.packed import PackedCodes, hamming
 from hashprobe.errors import HashprobeError
 
+from .served import ServedIndex
+
 
 INDEXES = [
     FakeIndex,
     FlatIndex,
+    ServedIndex,
 ]
-every_index = pytest.mark.parametrize("kind", INDEXES)
+every_index = pytest.mark.parametrize("kind", INDEXES, indirect=True)
+
+
+@pytest.fixture(scope="module")
+def kind(request):
+    """An index, and the server where it needs one."""
+    if request.param is ServedIndex:
+        request.getfixturevalue("postgres")
+    return request.param
 
 
 def random_codes(n: int, bits: int, seed: int = 0) -> PackedCodes:

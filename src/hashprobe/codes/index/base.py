@@ -26,6 +26,26 @@ Found: TypeAlias = tuple[Int32[np.ndarray, "q k"], Int64[np.ndarray, "q k"]]
 
 
 @runtime_checkable
+class Searched(Protocol):
+    """Codes that can be searched, and nothing more; see `Index`.
+
+    Example:
+        >>> from hashprobe.codes.index.fake import FakeIndex
+        >>> isinstance(FakeIndex(8), Searched)
+        True
+    """
+
+    @property
+    def bits(self) -> int:
+        """K, the length of the codes."""
+
+    def search(self, queries: PackedCodes, k: int) -> Found:
+        """Finds the k nearest codes of each query; see `Index.search`."""
+
+    def __len__(self) -> int: ...
+
+
+@runtime_checkable
 class Index(Protocol):
     """What searches codes; results come by distance, equal distances by database position.
 

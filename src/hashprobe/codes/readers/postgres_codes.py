@@ -113,9 +113,9 @@ def wrong(seen: str) -> HashprobeError:
     return HashprobeError(f"the address of a table is {form}; got {seen}")
 
 
-def read_table_codes(source: str, bits: int | None) -> StoredCodes:
+def read_table_codes(source: str | Address, bits: int | None) -> StoredCodes:
     """Codes of a table, in the order of the ids; see `read_codes`."""
-    address = address_of(source)
+    address = address_of(source) if isinstance(source, str) else source
     try:
         import psycopg
     except ImportError as error:
