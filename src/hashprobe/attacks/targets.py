@@ -25,6 +25,8 @@ from hashprobe.types import Labels, check_whole
 
 Tie = Literal["plus", "zero"]
 Pool = Literal["differs", "disjoint"]
+TargetCode = Literal["vote", "vote-all", "mean-difference", "weighted", "best", "ascent"]
+"""Which code stands for a target label; see `target_codes`."""
 
 
 @checked
@@ -85,7 +87,12 @@ def targets(
     goal = draw_target_codes(
         database.packed, known, chosen, n_t=n_t, tie=tie, seed=seed, query_ids=ids
     )
-    return replace(goal, own_labels=None if avoid is None else own, images=examples(database, goal))
+    return replace(
+        goal,
+        own_labels=None if avoid is None else own,
+        images=examples(database, goal),
+        known=Codes(database.packed, known),
+    )
 
 
 def examples(database: Codes, goal: Goal) -> Queries | None:

@@ -1,10 +1,13 @@
 """Which queries of a run are attacked, and where each is steered, by the protocol's seed."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import draw_target_codes, draw_target_labels
+from hashprobe.codes.labelled import Codes
 from hashprobe.errors import HashprobeError
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import EncodedRun
@@ -57,7 +60,7 @@ def draw_goal(victim: EncodedRun, rows: np.ndarray, spec: AttackSpec, protocol: 
         seed=protocol.seed,
         query_ids=ids,
     )
-    return draw_target_codes(
+    goal = draw_target_codes(
         database.codes,
         database.labels,
         chosen,
@@ -66,3 +69,4 @@ def draw_goal(victim: EncodedRun, rows: np.ndarray, spec: AttackSpec, protocol: 
         seed=protocol.seed,
         query_ids=ids,
     )
+    return replace(goal, own_labels=labels, known=Codes(database.codes, database.labels))
