@@ -58,6 +58,9 @@ from .registry import AttackSpec as AttackSpec
 from .registry import register as register
 from .search import Answer as Answer
 from .search import Search as Search
+from .target_codes import KNOWLEDGE as KNOWLEDGE
+from .target_codes import code_ceilings as code_ceilings
+from .target_codes import target_codes as target_codes
 from .targets import anchor_code as anchor_code
 from .targets import draw_target_codes as draw_target_codes
 from .targets import draw_target_labels as draw_target_labels
