@@ -25,7 +25,7 @@ def test_every_attack_is_known_by_its_name():
         assert attack.name == name and attack_named(name) is attack
         assert isinstance(attack.run, AttackFunction)
         assert attack.summary and attack.title
-    with pytest.raises(HashprobeError, match="'dtha': choose from bit-margin, dhta, feature, hag"):
+    with pytest.raises(HashprobeError, match="'dtha': choose from bit-margin, cgat, dhta, feature"):
         attack_named("dtha")
     with pytest.raises(TypeError):
         ATTACKS["mine"] = ATTACKS["dhta"]

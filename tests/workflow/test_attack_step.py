@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from hashprobe.attacks._bit_margin import BitMarginOptions
 from hashprobe.attacks._dhta import DhtaOptions
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.codes.packed import PackedCodes, paired_hamming
@@ -44,3 +45,28 @@ def test_stored_codes_that_the_network_does_not_give_are_refused(encoded):
     other = dataclasses.replace(run.query.codes, data=run.query.codes.data[::-1].copy())
     with pytest.raises(HashprobeError, match=r"of 256 bits of 16 queries differ.*encode again"):
         check_stored(run.hasher, queries, other[np.arange(20)], encoded)
+
+
+def test_target_codes_by_name_are_named_in_folder_and_signature(encoded):
+    """A sample of the database is another level of knowledge, and says so."""
+    ceilings = {}
+    for code, knows in ((None, None), ("ascent", None), ("ascent", 40)):
+        protocol = Protocol(queries=3, target_code=code, knows=knows)
+        spec = AttackSpec("bit-margin", BitMarginOptions(steps=2))
+        done = attack_run(encoded, spec, protocol=protocol)
+        ceilings[code, knows] = done.ceiling
+        level = {None: "", "ascent": f"|code:ascent.L{'2' if knows is None else '1-40'}"}[code]
+        head = f"tMAP@all|norm:hits|ties:stable|empty:zero{level}|rel"
+        assert done.achieved.signature.startswith(head) and done.ceiling.signature.startswith(head)
+        assert ("code:" in done.floor.signature) is False
+    assert ceilings["ascent", None].value >= ceilings[None, None].value
+    names = {path.name for path in (encoded / "attacks").glob("bit-margin-8of255-seed0*")}
+    assert {"bit-margin-8of255-seed0-ascent", "bit-margin-8of255-seed0-ascent-40"} <= names
+    with pytest.raises(HashprobeError, match="different measures"):
+        ceilings["ascent", None] - ceilings["ascent", 40]
+
+
+def test_voters_are_left_out_for_votes_alone(encoded):
+    protocol = Protocol(queries=3, target_code="best", exclude_voters=True)
+    with pytest.raises(HashprobeError, match="target code best has none: leave one of them out"):
+        attack_run(encoded, AttackSpec("bit-margin"), protocol=protocol, name="voters")

@@ -24,8 +24,8 @@ files, which stay those of earlier versions."""
 
 Access: TypeAlias = Literal["white", "transfer", "query"]
 """What an attack is given of the victim: its gradients, another network, or its answers."""
-Need: TypeAlias = Literal["gradients", "target images"]
-"""What an attack cannot do without."""
+Need: TypeAlias = Literal["gradients", "target images", "database"]
+"""What an attack cannot do without; `database` is the part of it that the adversary knows."""
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from jaxtyping import Int8, Int64
 
 from hashprobe.attacks.search import Search
 from hashprobe.checked import checked
+from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import as_numpy
 from hashprobe.data.queries import Queries, picked
 from hashprobe.errors import HashprobeError
@@ -49,6 +50,8 @@ class Goal:
     victim; clipped to the budget."""
     all_of: Int8[np.ndarray, "q s k"] | None = None
     """Several target codes a query, of each of which so many bits are wanted; None: `codes`."""
+    known: Codes | None = None
+    """What the adversary knows of the database, codes with labels; None: nothing."""
 
     def __post_init__(self) -> None:
         parts = {
@@ -153,14 +156,19 @@ class Goal:
         return cls(codes=every[:, 0].copy(), enough=enough, all_of=all_of, **parts)
 
     @classmethod
-    def untargeted(cls) -> "Goal":
+    def untargeted(cls, own_labels: Labels | None = None, known: Codes | None = None) -> "Goal":
         """Away from a query's own results, wherever that leads.
+
+        Args:
+            own_labels: (Q, C) labels of the queries, for attacks that lead away from items with
+                these labels.
+            known: codes with labels of the database, for the same attacks.
 
         Example:
             >>> Goal.untargeted().codes is None
             True
         """
-        return cls()
+        return cls(own_labels=own_labels, known=known)
 
     @property
     def is_targeted(self) -> bool:

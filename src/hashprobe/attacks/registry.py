@@ -15,8 +15,12 @@ from hashprobe.storage.files import jsonable
 from hashprobe.types import Budget, check_seed
 
 
-MODULES = ("_noise", "_p2p", "_dhta", "_bit_margin", "_feature", "_hag", "_square", "_nes")
-"""The files of the attacks, each with an `ATTACK`, in the order in which tables show them."""
+MODULES = (
+    "_noise", "_p2p", "_dhta", "_bit_margin", "_mainstay", "_pta", "_feature",
+    "_hag", "_sdha", "_cgat", "_worst_code", "_square", "_nes",
+)  # fmt: skip
+"""The files of the attacks, each with an `ATTACK`, or with `ATTACKS` where a method has a targeted
+and an untargeted form, in the order in which tables show them."""
 DEFAULT = "bit-margin"
 """The attack that is meant where none is named."""
 
@@ -196,4 +200,7 @@ def written(options: Any) -> Any:
 
 
 for module in MODULES:
-    register(import_module(f"hashprobe.attacks.{module}").ATTACK)
+    found = import_module(f"hashprobe.attacks.{module}")
+    # A method that has a targeted and an untargeted form gives both.
+    for each in getattr(found, "ATTACKS", ()) or (found.ATTACK,):
+        register(each)

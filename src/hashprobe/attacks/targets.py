@@ -25,6 +25,8 @@ from hashprobe.types import Labels, check_whole
 
 Tie = Literal["plus", "zero"]
 Pool = Literal["differs", "disjoint"]
+TargetCode = Literal["vote", "vote-all", "mean-difference", "weighted", "best", "ascent"]
+"""Which code stands for a target label; see `target_codes`."""
 
 
 @checked
@@ -39,6 +41,7 @@ def targets(
     minimum: int | None = None,
     seed: int = 0,
     ids: QueryIds | None = None,
+    code: TargetCode = "vote",
 ) -> Goal:
     """A goal for each query: the vote of n_t codes of a random other label (DHTA, section 3.2).
 
@@ -54,6 +57,8 @@ def targets(
         seed: 0 or above.
         ids: (Q,) one whole number per query; with the seed they decide on what is drawn. By default
             0 to Q - 1.
+        code: which code stands for a label: `vote`, or one of `target_codes`, which know codes and
+            labels of the whole database that is given.
 
     Returns:
         Target codes (Q, K), target labels, and what is known of the queries' own labels.
@@ -85,7 +90,16 @@ def targets(
     goal = draw_target_codes(
         database.packed, known, chosen, n_t=n_t, tie=tie, seed=seed, query_ids=ids
     )
-    return replace(goal, own_labels=None if avoid is None else own, images=examples(database, goal))
+    if code != "vote":
+        from hashprobe.attacks.target_codes import target_codes
+
+        goal = replace(goal, codes=target_codes(database, chosen, code))
+    return replace(
+        goal,
+        own_labels=None if avoid is None else own,
+        images=examples(database, goal),
+        known=Codes(database.packed, known),
+    )
 
 
 def examples(database: Codes, goal: Goal) -> Queries | None:

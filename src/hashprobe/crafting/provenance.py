@@ -33,6 +33,9 @@ NOUNS = {
     "lengths": "lengths of the clips",
     "target_lengths": "lengths of the target clips",
     "search_database": "the database that is searched",
+    "known_codes": "the database codes that the adversary knows",
+    "known_labels": "the labels of the database that the adversary knows",
+    "own_labels": "the labels of the queries",
     "search_items": "the items that queries are to leave or to enter",
     "hasher": "the victim's weights",
     "contract": "the victim's input contract",
@@ -57,6 +60,9 @@ def recipe_of(
     }
     if goal.search is not None:
         parts |= {"search_database": goal.search.database.data, "search_items": goal.search.items}
+    if goal.known is not None and "database" in spec.attack.needs:
+        parts |= {"known_codes": goal.known.packed.data, "known_labels": goal.known.labels}
+        parts["own_labels"] = goal.own_labels
     given = {name: part for name, part in parts.items() if part is not None}
     recipe: dict[str, Any] = {**spec.to_json(), "precision": precision}
     recipe |= {name: sha256_array(as_array(part)) for name, part in given.items()}

@@ -237,7 +237,10 @@ class Chunk:
         if runtime.deterministic:  # judged together at the end, in their order
             self.most, self.patience = len(self.queries8) + 1, math.inf
         queries = self.queries8.on(device)
-        goal = self.goal if attack.goal == "targeted" else Goal.untargeted()
+        goal = self.goal if "database" in attack.needs else replace(self.goal, known=None)
+        if attack.goal == "untargeted":
+            own = goal.own_labels if goal.known is not None else None
+            goal = Goal.untargeted(own, goal.known)
         if goal.images is not None:
             goal = replace(goal, images=goal.images.on(device))
         try:
@@ -319,6 +322,7 @@ def check_work(victim: Hasher, queries: Queries, goal: Goal, spec: AttackSpec) -
                 f"{len(goal)} target codes for {len(queries)} images: give one per image"
             )
     check_target_images(queries, goal, spec)
+    check_known(victim, goal, spec)
     twice, times = Counter(queries.ids).most_common(1)[0]
     if times > 1:
         raise HashprobeError(f"query id {twice} appears more than once: ids name files")
@@ -328,6 +332,22 @@ def check_work(victim: Hasher, queries: Queries, goal: Goal, spec: AttackSpec) -
                 f"the victim's weights are {str(weight.dtype).removeprefix('torch.')} but attacks "
                 "are judged in float32: call victim.float() first"
             )
+
+
+def check_known(victim: Hasher, goal: Goal, spec: AttackSpec) -> None:
+    """Refuses a database that is missing, or whose codes are not the victim's."""
+    if "database" not in spec.attack.needs:
+        return
+    labels = goal.labels if spec.attack.goal == "targeted" else goal.own_labels
+    if goal.known is None or labels is None:
+        raise HashprobeError(
+            f"attack {spec.name} needs codes with labels of the database, and labels of the "
+            "queries: make a goal by targets(database, avoid=labels)"
+        )
+    if goal.known.bits != victim.bits:
+        raise HashprobeError(
+            f"the database's codes have {goal.known.bits} bits but the victim gives {victim.bits}"
+        )
 
 
 def check_target_images(queries: Queries, goal: Goal, spec: AttackSpec) -> None:

@@ -39,6 +39,7 @@ def evaluate_attack(
     perceptibility: Perceptibility | None = None,
     perceptibility_float: Perceptibility | None = None,
     exclusion: Exclusion | None = None,
+    knowledge: str | None = None,
 ) -> Evaluation:
     """Measures an attack from codes and labels (the protocol of DHTA, section 4.1).
 
@@ -63,6 +64,8 @@ def evaluate_attack(
         perceptibility: how visible the rounded result is.
         perceptibility_float: how visible the result before rounding is.
         exclusion: database items that MAP and t-MAP leave out; the signature says which.
+        knowledge: which target codes were aimed at, and what of the database they took, such as
+            `ascent.L2`; signatures of t-MAP hold it, so that it is not compared across levels.
 
     Returns:
         The record; every measured part has an interval and a signature.
@@ -93,7 +96,7 @@ def evaluate_attack(
         parts |= own_parts(codes, LabelSearch("MAP", "query", database, own, options, exclusion))
     if target_labels is not None:
         wanted = read_labels(target_labels, "target", database)
-        search = LabelSearch("tMAP", "target", database, wanted, options, exclusion)
+        search = LabelSearch("tMAP", "target", database, wanted, options, exclusion, knowledge)
         parts |= target_parts(codes, search)
     if codes.target is not None:
         parts |= bit_parts(codes, codes.target, options.bootstrap)
@@ -124,6 +127,15 @@ class LabelSearch:
     labels: Labels
     options: MeasureOptions
     exclusion: Exclusion | None = None
+    knowledge: str | None = None
+
+    def aimed(self, codes: PackedCodes, rounding: str | None = None) -> Measurement:
+        """MAP of codes that were aimed at target codes, which its signature then names."""
+        found = self.score(codes, rounding)
+        if self.knowledge is None:
+            return found
+        first, mark, rest = found.signature.partition("|rel:")
+        return replace(found, signature=f"{first}|code:{self.knowledge}{mark}{rest}")
 
     def score(
         self, codes: PackedCodes, rounding: str | None = None, empty: Empty | None = None
@@ -154,7 +166,7 @@ def own_parts(codes: AttackCodes, search: LabelSearch) -> dict[str, Measurement]
 
 def target_parts(codes: AttackCodes, search: LabelSearch) -> dict[str, Measurement]:
     """The parts that need the target labels."""
-    floor, achieved = search.score(codes.query), search.score(codes.attacked, STORED)
+    floor, achieved = search.score(codes.query), search.aimed(codes.attacked, STORED)
     before, after = floor, achieved
     if search.options.empty == "skip":
         before = search.score(codes.query, empty="zero")
@@ -167,11 +179,11 @@ def target_parts(codes: AttackCodes, search: LabelSearch) -> dict[str, Measureme
         "lift": replace(lift, signature=f"difference:{after.signature}"),
     }
     if codes.target is not None:
-        parts["ceiling"] = search.score(codes.target)
+        parts["ceiling"] = search.aimed(codes.target)
     if codes.attacked_float is not None:
-        parts["achieved_float"] = search.score(codes.attacked_float, FLOAT)
+        parts["achieved_float"] = search.aimed(codes.attacked_float, FLOAT)
     if codes.after_codec is not None:
-        parts["achieved_codec"] = search.score(codes.after_codec.attacked, codes.after_codec.name)
+        parts["achieved_codec"] = search.aimed(codes.after_codec.attacked, codes.after_codec.name)
     return parts
 
 

@@ -58,6 +58,7 @@ def solve(
     runtime: Runtime = Runtime(),
     quick: UpdateRule | None = None,
     restarts: int = 0,
+    random: bool = False,
 ) -> Images:
     """Projected descent on a loss per query within the budget (DHTA, section 3.2, equation 9).
 
@@ -79,6 +80,7 @@ def solve(
             margin is followed by the next. Takes `eight_bit`.
         restarts: more descents from random points of the budget, for queries whose code was not
             reached. Takes `eight_bit`.
+        random: whether the first descent, too, begins at a random point of the budget.
 
     Returns:
         (N, 3, H, W) adversarial queries, in the budget and in [0, 1]; with `eight_bit` each value
@@ -113,6 +115,10 @@ def solve(
         fast = in_precision(victim, runtime.precision)
         work = Work(Problem(fast, victim, queries, box), queries, targets, runtime)
         attempts = work.plan(rule, quick, budget)
+        if random:
+            last = attempts[-1]
+            begin = partial(random_start, last.problem.box, queries.ids, seed, 0)
+            attempts[-1] = replace(last, start=begin)
         if restarts:
             attempts += [
                 replace(

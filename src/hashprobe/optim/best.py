@@ -58,7 +58,11 @@ class Best:
             HashprobeError: none of many queries, or of all, has one.
         """
         targets = self.targets[rows].to(outputs)
-        if rule.compared == "codes":
+        if rule.score is not None:
+            away = rule.score(outputs, targets) > 0
+        elif rule.compared == "anything":
+            away = torch.ones_like(outputs)
+        elif rule.compared == "codes":
             away = judge(outputs, targets, rule.enough)[0] > 0
         else:
             away = outputs != targets
@@ -94,6 +98,8 @@ class Best:
     ) -> Bool[Tensor, " n"]:
         """Keeps what is better than before; says whose code is reached with a margin."""
         targets = self.targets[rows]
+        if rule.score is not None:
+            return self.look_by_score(problem, rows, shown, rule.score(logits, targets))
         wrong, margin = judge(logits.to(targets), targets, rule.enough)
         if problem.victim is not problem.judge:
             right = (wrong == 0) & (margin > rule.margin)
@@ -108,6 +114,18 @@ class Best:
             self.keep(problem, rows[better], shown[better])
             self.wrong[rows[better]], self.margin[rows[better]] = wrong[better], margin[better]
         return (wrong == 0) & (margin > rule.margin)
+
+    def look_by_score(
+        self, problem: Problem, rows: Rows, shown: Images, score: Float[Tensor, " n"]
+    ) -> Bool[Tensor, " n"]:
+        """Keeps the latest of the iterates with the smallest score; says who is at 0."""
+        score = score.to(self.wrong)
+        better = score <= self.wrong[rows]
+        self.keep(problem, rows[better], shown[better])
+        # A query that is not there yet is handed over changed: the first iterate is the clean one.
+        first = self.wrong[rows].isinf()
+        self.wrong[rows[better]] = score.masked_fill(first, torch.finfo(score.dtype).max)[better]
+        return score <= 0
 
     def keep(self, problem: Problem, rows: Rows, shown: Images) -> None:
         """Takes images for the best of their queries."""

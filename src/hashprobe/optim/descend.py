@@ -113,7 +113,9 @@ class Pool:
         }
         optional = {
             "shown": rule.eight_bit or box.shared,
-            "momentum": rule.momentum > 0,
+            "momentum": rule.momentum > 0 or rule.adam is not None,
+            "squares": rule.adam is not None,
+            "clean": rule.distortion > 0,
             "whole_low": box.whole is not None,
             "whole_high": box.whole is not None,
         }
@@ -154,8 +156,10 @@ class Pool:
                 values |= {"whole_low": box.whole[0][row], "whole_high": box.whole[1][row]}
             for name, value in values.items():
                 self.room[name][place] = value
-            if self.rule.momentum:
-                self.room["momentum"][place] = 0
+            for name in {"momentum", "squares"} & self.room.keys():
+                self.room[name][place] = 0
+            if "clean" in self.room:
+                self.room["clean"][place] = self.problem.origin(row)
             self.room["rows"][place], self.room["steps"][place] = row, 0
             self.show(place)
             self.count += 1
@@ -221,6 +225,7 @@ class Pool:
         step, momentum = self.rule.step, self.rule.momentum
         signs = isinstance(step, SignStep) and not (momentum and self.rule.raw)
         known = signs or (isinstance(step, UnitL2Step) and not momentum)
+        known = known and not ("squares" in self.room or "clean" in self.room)
         if not known or not self.box.plain or self.box.shared:
             return False
         from hashprobe.optim import kernels
@@ -256,6 +261,14 @@ class Pool:
     def direction(self, part: slice, gradient: Images) -> Images:
         """The gradient in the budget's units, shared by frames and with momentum if asked."""
         rule, box = self.rule, self.box
+        if "clean" in self.room:
+            change = self.room["pixels"][part] - self.room["clean"][part]
+            # The mean is over values that may move, which the padding of a clip may not.
+            room = self.room["high"][part] > self.room["low"][part]
+            each = room.flatten(1).sum(1).clamp_min(1).view(-1, *[1] * (change.ndim - 1))
+            gradient = gradient.addcdiv(
+                change, each.to(change), value=2 * rule.distortion / box.scale
+            )
         if not box.plain:
             gradient = box.unit * gradient
         if box.shared:
@@ -263,12 +276,23 @@ class Pool:
             mask = spread(self.problem.open[self.rows[part]])
             cut = box.cut(self.room["pixels"][part], gradient)
             gradient = torch.where(cut | ~mask, 0, gradient).sum(1, keepdim=True) * mask
+        if rule.adam is not None:
+            return self.adam_direction(part, gradient, *rule.adam)
         if not rule.momentum:
             return gradient
         momentum = self.room["momentum"][part].mul_(rule.momentum)
         if rule.raw:
             return momentum.add_(gradient)
         return momentum.addcdiv_(gradient, *mean_size(gradient))
+
+    def adam_direction(self, part: slice, gradient: Images, first: float, second: float) -> Images:
+        """m / (sqrt v + 1e-8), both moments without their bias (Adam, algorithm 1)."""
+        done = (self.steps[part] + 1).to(gradient).view(-1, *[1] * (gradient.ndim - 1))
+        m = self.room["momentum"][part].mul_(first)
+        m.add_(gradient.expand_as(m), alpha=1 - first)
+        v = self.room["squares"][part].mul_(second)
+        v.add_(gradient.expand_as(v).square(), alpha=1 - second)
+        return (m / (1 - first**done)) / ((v / (1 - second**done)).sqrt() + 1e-8)
 
     def show(self, part: slice) -> None:
         """Brings what the victim is shown up to date."""

@@ -119,10 +119,11 @@ def gradient_of(
         outputs = features_of(seen, len(targets)).to(given.dtype)
     else:
         logits = outputs = forward(given)
-    if outputs.shape != (len(targets), targets.shape[-1]):
+    free = rule.compared == "anything"
+    if outputs.shape != (len(targets), victim.bits if free else targets.shape[-1]):
         raise HashprobeError(
             f"the victim gave {what} of shape {tuple(outputs.shape)} for {len(given)} images; "
-            f"wanted are {targets.shape[-1]} each"
+            f"wanted are {victim.bits if free else targets.shape[-1]} each"
         )
     if not outputs.requires_grad:
         raise HashprobeError(

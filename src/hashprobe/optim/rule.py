@@ -22,7 +22,10 @@ Step: TypeAlias = Callable[[Images, Steps], Images]
 MARGIN = 0.05
 """Share of the mean |logit| that every bit of a reached code has behind it."""
 
-Compared: TypeAlias = Literal["codes", "logits", "features"]
+Score: TypeAlias = Callable[[Logits, Tensor], Float[Tensor, " n"]]
+"""(logits, what the attack gives for each query) -> one number per query, smaller is better."""
+
+Compared: TypeAlias = Literal["codes", "logits", "features", "anything"]
 
 
 @checked
@@ -53,7 +56,8 @@ class UpdateRule:
     first divided by its mean absolute value, as in MI-FGSM (Dong et al., CVPR 2018)."""
     compared: Compared = "codes"
     """What the objective compares: logits with codes of -1, 0 and +1; logits with any real numbers,
-    one a bit; or what the hash layer is given with features of the same number."""
+    one a bit; what the hash layer is given with features of the same number; or logits with
+    anything that the attack gives for each query, (N, ...)."""
     eight_bit: bool = False
     """Whether the victim sees every iterate rounded to 8 bits, and the best one is returned.
 
@@ -67,13 +71,24 @@ class UpdateRule:
     margin: float = MARGIN
     """A code counts as reached when the weakest bit that counts has this share of the mean |logit|
     behind it."""
+    score: Score | None = None
+    """What says which iterate is the best, in place of wrong bits; takes `eight_bit`. A query then
+    leaves early only at 0 or below."""
+    adam: tuple[float, float] | None = None
+    """Decay of the first and of the second moment: the step is then given Adam's direction (Kingma
+    and Ba, ICLR 2015), and takes all of it times a learning rate."""
+    distortion: float = 0.0
+    """Weight of the mean squared change of a query's values, which is added to the objective; the
+    mean is over values that may change."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise HashprobeError(f"steps must be at least 1; got {self.steps}")
         if not 0 <= self.momentum < float("inf"):
             raise HashprobeError(f"momentum must be 0 or above; got {self.momentum}")
-        if self.eight_bit and self.compared != "codes":
+        if self.score is not None and not self.eight_bit:
+            raise HashprobeError("score says which 8-bit iterate is the best: it takes eight_bit")
+        if self.eight_bit and self.compared != "codes" and self.score is None:
             raise HashprobeError(
                 f"eight_bit counts wrong bits of a code: it cannot go with {self.compared}"
             )

@@ -60,7 +60,7 @@ def attack_run(
         run: the run folder; or `open_run` of it, for several attacks in a row.
         spec: which attack, options and budget; its seed is that of the protocol.
         protocol: which queries, which targets, which measures.
-        name: of the folder under attacks/; by default from attack, budget and seed.
+        name: of the folder under attacks/; by default from attack, budget, seed and target code.
         runtime: device, precision of gradients, batch size, decoding, who is told.
         overwrite: whether to throw away another attack of the same name.
         repeats: runs of the attack on the same queries and targets, each in another batch size and
@@ -94,7 +94,9 @@ def attack_run(
     device, progress = pick_device(runtime.device), runtime.progress
     say_precision(progress, runtime.precision, device)
     keep_freed_memory()
-    name = checked_name(default_name(spec.name, spec.budget, spec.seed) if name is None else name)
+    aimed = "".join(f"-{part}" for part in (protocol.target_code, protocol.knows) if part)
+    default = default_name(spec.name, spec.budget, spec.seed) + aimed
+    name = checked_name(default if name is None else name)
     victim = run if isinstance(run, EncodedRun) else open_run(run)
     refuse_held(victim.run.path)
     hasher, folder = victim.hasher, victim.run.path / "attacks" / name
@@ -255,6 +257,7 @@ def measure(
         perceptibility=compare_pixels(clean, attacked.images8, frames),
         perceptibility_float=compare_pixels(clean, attacked.images, frames),
         exclusion=drawn.left_out,
+        knowledge=protocol.knowledge(None if attacked.spec is None else attacked.spec.options),
     )
 
 

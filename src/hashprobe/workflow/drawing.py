@@ -1,13 +1,17 @@
 """Which queries of a run are attacked, and where each is steered, by the protocol's seed."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
+from hashprobe.attacks.target_codes import target_codes
 from hashprobe.attacks.targets import draw_target_codes, draw_target_labels
+from hashprobe.codes.labelled import Codes
 from hashprobe.errors import HashprobeError
 from hashprobe.workflow.protocol import Protocol
-from hashprobe.workflow.run_io import EncodedRun
+from hashprobe.workflow.run_io import Encoded, EncodedRun
 
 
 def draw_queries(available: int, protocol: Protocol) -> np.ndarray:
@@ -57,7 +61,7 @@ def draw_goal(victim: EncodedRun, rows: np.ndarray, spec: AttackSpec, protocol: 
         seed=protocol.seed,
         query_ids=ids,
     )
-    return draw_target_codes(
+    goal = draw_target_codes(
         database.codes,
         database.labels,
         chosen,
@@ -66,3 +70,23 @@ def draw_goal(victim: EncodedRun, rows: np.ndarray, spec: AttackSpec, protocol: 
         seed=protocol.seed,
         query_ids=ids,
     )
+    items = known_items(database, protocol)
+    code = protocol.code_of(spec.options)
+    if protocol.exclude_voters and code != "vote":
+        raise HashprobeError(
+            f"exclude_voters leaves out the items of a vote of n_t, and target code {code} has "
+            "none: leave one of them out"
+        )
+    if spec.attack.goal == "targeted" and code != "vote":
+        codes = target_codes(items, chosen, code, top=protocol.top)  # type: ignore[arg-type]
+        goal = replace(goal, codes=codes)
+    return replace(goal, own_labels=labels, known=items)
+
+
+def known_items(database: Encoded, protocol: Protocol) -> Codes:
+    """What of the database the adversary knows: all, or a random sample of it."""
+    if protocol.knows is None or protocol.knows >= len(database.codes):
+        return Codes(database.codes, database.labels)
+    rng = np.random.default_rng([protocol.seed, 1])
+    rows = np.sort(rng.choice(len(database.codes), protocol.knows, replace=False))
+    return Codes(database.codes[rows], database.labels[rows])

@@ -14,6 +14,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.evaluation.outcome import AttackCodes
 from hashprobe.evaluation.scoring import evaluate_attack
+from hashprobe.storage.schema import AttackRecord
 from hashprobe.workflow.drawing import draw_goal
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.results import Finished
@@ -106,8 +107,15 @@ def measured_without(
         perceptibility=finished.evaluation.perceptibility,
         perceptibility_float=finished.evaluation.perceptibility_float,
         exclusion=exclusion_of(victim, members, protocol),
+        knowledge=protocol.knowledge(options_of(record)),
     )
     return replace(finished, evaluation=result, record=replace(record, protocol=protocol.to_json()))
+
+
+def options_of(record: AttackRecord) -> object:
+    """The options of a kept attack; None where it is not registered."""
+    known = ATTACKS.get(record.attack)
+    return None if known is None else known.options(**record.options)
 
 
 def voters_of(

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from hashprobe.attacks.targets import TargetCode
 from hashprobe.data.crf import CRF, check_crf
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measure_options import MeasureOptions
@@ -35,6 +36,13 @@ class Protocol:
     """Name of one target label for all queries; by default each query draws its own."""
     minimum: int = 9
     """Fewest database items that a target label must have."""
+    target_code: TargetCode | None = None
+    """Which code stands for a target label: vote (of n_t codes), vote-all, mean-difference,
+    weighted, best or ascent; by default the attack's own, which is vote for most. All but vote know
+    codes and labels of the whole database, and signatures say so."""
+    knows: int | None = None
+    """Database items that the adversary knows with their labels, drawn at random (target codes
+    other than vote, and attacks that need a database); by default all."""
     top: int | None = None
     """List length T of MAP and t-MAP; by default the whole database."""
     normaliser: Normaliser = "hits"
@@ -58,6 +66,8 @@ class Protocol:
         check_seed(self.seed)
         check_whole("queries", self.queries)
         check_whole("minimum", self.minimum)
+        if self.knows is not None:
+            check_whole("knows", self.knows)
         self.measures()  # refused before anything is computed
         check_crf(self.crf)
         if self.codec == "none" and self.crf != CRF:
@@ -77,7 +87,24 @@ class Protocol:
         kept = asdict(self)
         if self.codec == "none":
             del kept["codec"], kept["crf"]
-        for name in ("exclude_voters", "exclude_training"):
+        for name in ("exclude_voters", "exclude_training", "target_code", "knows"):
             if not kept[name]:
                 del kept[name]
         return kept
+
+    def code_of(self, options: Any) -> str:
+        """Which target code an attack with such options aims at."""
+        own: str = getattr(options, "code", "vote")
+        return self.target_code or own
+
+    def knowledge(self, options: Any) -> str | None:
+        """What signatures say of the target codes; None for the vote of n_t codes, as ever.
+
+        Example:
+            >>> Protocol(target_code="ascent").knowledge(None)
+            'ascent.L2'
+        """
+        code = self.code_of(options)
+        if code == "vote":
+            return None
+        return f"{code}.{'L2' if self.knows is None else f'L1-{self.knows}'}"
