@@ -136,9 +136,9 @@ def measured(work: Callable[[], Any], repeats: int) -> tuple[float, float, float
     return answer
 
 
-def side_by_side(results: Results, full: bool) -> None:
+def side_by_side(results: Results, full: bool, tiny: bool) -> None:
     """All ways on the same codes."""
-    queries, items = (5000, 130_000) if full else (500, 130_000)
+    queries, items = (20, 500) if tiny else (5000, 130_000) if full else (500, 130_000)
     rows = []
     for bits, classes, multi in ((32, 100, False), (64, 100, False), (32, 80, True)):
         arrays = problem(queries, items, bits, classes, multi)
@@ -179,10 +179,11 @@ def has_torchmetrics() -> bool:
     return True
 
 
-def growth(results: Results, full: bool) -> None:
+def growth(results: Results, full: bool, tiny: bool) -> None:
     """How time and memory grow with the database."""
     rows = []
-    for items in (1_000_000, 10_000_000) if full else (100_000, 1_000_000):
+    sizes = (1_000_000, 10_000_000) if full else (100_000, 1_000_000)
+    for items in (500, 1000) if tiny else sizes:
         arrays = problem(1000 if full else 100, items, 64, 100, False)
         for ties in ("stable", "expected"):
             spent, memory, _ = measured(lambda a=arrays, t=ties: ours(a, t), 1)  # type: ignore[misc]
@@ -199,9 +200,14 @@ def growth(results: Results, full: bool) -> None:
     results.table("Growth with the database, 64 bits", rows)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Both tables."""
     given = arguments((__doc__ or "").splitlines()[0])
     results = Results("measures")
-    side_by_side(results, given.full)
-    growth(results, given.full)
+    side_by_side(results, given.full, given.tiny)
+    growth(results, given.full, given.tiny)
     results.write(given.json)
+
+
+if __name__ == "__main__":
+    main()
