@@ -76,6 +76,7 @@ def test_every_way_to_map_gives_the_same(benchmark, multi, monkeypatch):
     best, worst = measures.ours(arrays, "best"), measures.ours(arrays, "worst")
     assert worst <= measures.released(arrays) <= best
     assert measures.by_faiss(arrays) == pytest.approx(ours, abs=1e-12)
+    assert measures.honest(arrays) == pytest.approx(ours, abs=1e-12)
 
 
 def test_the_photographs_and_their_files(benchmark, tmp_path):
