@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attack_engine import TOP, Bench, interval
-from common import Results, arguments
+from attack_engine import TOP, Bench
+from common import Results, arguments, interval
 from torch.nn import functional as F
 
 from hashprobe.attacks._bit_margin import (
@@ -114,14 +114,15 @@ VARIANTS = (
 LENGTHS = ((10, 0), (20, 0), (25, 1), (100, 0), (50, 3))
 
 
-def compare(results: Results, victim: Bench, precision: str) -> None:
-    """All variants on one victim."""
+def compare(results: Results, victim: Bench, precision: str, most: int | None = None) -> None:
+    """All variants on one victim, or the first so many."""
     attacks: list[tuple[str, Any, Any]] = [(v.name, v, None) for v in VARIANTS]
     for steps, restarts in LENGTHS:
         name = f"{steps} steps" + (f", {restarts} more starts" if restarts else "")
         options = replace(BitMarginOptions(), steps=steps, restarts=restarts)
         attacks.append((name, bit_margin, options))
     rows = []
+    attacks = attacks[:most]
     default: dict[int, Measurement] = {}
     for name, attack, options in attacks:
         row: dict[str, Any] = {"variant": name}
@@ -147,7 +148,8 @@ def compare(results: Results, victim: Bench, precision: str) -> None:
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """All victims."""
     given = arguments(
         (__doc__ or "").splitlines()[0],
         runs={"nargs": "+", "type": Path, "required": True, "help": "run folders of victims"},
@@ -155,5 +157,10 @@ if __name__ == "__main__":
     )
     results = Results("ablation")
     for path in given.runs:
-        compare(results, Bench(path), given.precision)
+        victim = Bench(path, 3 if given.tiny else 100)
+        compare(results, victim, given.precision, 2 if given.tiny else None)
     results.write(given.json)
+
+
+if __name__ == "__main__":
+    main()

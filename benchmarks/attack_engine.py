@@ -12,13 +12,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from baseline import Baseline, baselines, tuned
-from common import Results, arguments, median, paired, seconds
+from common import Results, arguments, interval, median, paired, precisions, seconds
+from pgd import against_peer, choices
 from sklearn.datasets import load_sample_images
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,14 +35,14 @@ from hashprobe.crafting.runner import craft
 from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
 from hashprobe.data.queries import Queries
-from hashprobe.evaluation.measurement import TOO_FEW, Measurement, paired_difference
+from hashprobe.evaluation.measurement import Measurement, paired_difference
 from hashprobe.evaluation.measures import targeted_mean_average_precision
 from hashprobe.training.options import TrainOptions
-from hashprobe.types import Budget, Precision, Runtime
+from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.encoding import encode
 from hashprobe.victims.image import ImageHasher
-from hashprobe.victims.precision import imitates_bfloat16, in_precision
+from hashprobe.victims.precision import in_precision
 from hashprobe.workflow.drawing import draw_goal, draw_queries
 from hashprobe.workflow.encode_step import encode_run
 from hashprobe.workflow.network import Network
@@ -120,11 +122,12 @@ def balanced(hasher: HasherT, images8: Tensor) -> HasherT:
     return hasher
 
 
-def speed_at_224(results: Results, full: bool) -> None:
+def speed_at_224(results: Results, full: bool, tiny: bool = False) -> None:
     """(a) Seconds per query of VGG-11 at 224 pixels, 32 bits."""
     torch.manual_seed(0)
-    others, queries = photo_crops(64, 224, 0), photo_crops(64 if full else 16, 224, 1)
-    hasher = balanced(ImageHasher("vgg11", 32, size=224), others)
+    size, count = (32, 2) if tiny else (224, 64 if full else 16)
+    others, queries = photo_crops(64, size, 0), photo_crops(count, size, 1)
+    hasher = balanced(ImageHasher("small" if tiny else "vgg11", 32, size=size), others)
     codes = encode(hasher, Queries(others.float() / 255))
     rng = np.random.default_rng(0)
     anchors = np.stack([anchor_code(codes[rng.permutation(64)[:9]]) for _ in range(len(queries))])
@@ -280,37 +283,24 @@ def baseline_of(bench: Bench, part: str, budget: Budget, choice: Baseline) -> Me
     return bench.tmap(official.codes)
 
 
-def precisions() -> tuple[Precision, ...]:
-    """What gradients are computed in."""
-    imitated = imitates_bfloat16(torch.device("cpu"))
-    return ("float32",) if imitated else ("float32", "bfloat16")
-
-
-def interval(difference: Measurement) -> str:
-    """A difference in points of per cent, with its 95 % interval over the queries."""
-    if difference.low is None or difference.high is None:
-        return f"{100 * difference.value:+.1f} ({TOO_FEW})"
-    value, low, high = (100 * v for v in (difference.value, difference.low, difference.high))
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
-
-
-def rates(results: Results, full: bool) -> None:
+def rates(results: Results, full: bool, tiny: bool = False) -> None:
     """(c) Floating point operations a second of an attack step, beside those of a bare product."""
     torch.manual_seed(0)
-    hasher = ImageHasher("vgg11", 32, size=224).eval().requires_grad_(False)
+    name, size, side = ("small", 32, 64) if tiny else ("vgg11", 224, 2048)
+    hasher = ImageHasher(name, 32, size=size).eval().requires_grad_(False)
     hasher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch = 16
-    images = photo_crops(batch, 224, 0).float() / 255
+    images = photo_crops(batch, size, 0).float() / 255
     images = images.contiguous(memory_format=torch.channels_last)
     rows = []
     for precision, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         fast = in_precision(hasher, precision)  # type: ignore[arg-type]
         with FlopCounterMode(display=False) as counter:
             fast(images.clone().requires_grad_()).sum().backward()  # the pixels' gradient alone
-        product, step = paired([product_of(2048, kind), step_of(fast, images)], 9 if full else 5)
+        product, step = paired([product_of(side, kind), step_of(fast, images)], 9 if full else 5)
         row = {
             "precision": precision,
-            "product, GFLOP/s": 2 * 2048**3 / median(product) / 1e9,
+            "product, GFLOP/s": 2 * side**3 / median(product) / 1e9,
             "step, GFLOP/s": counter.get_total_flops() / median(step) / 1e9,
             "step, ms/image": 1000 * median(step) / batch,
         }
@@ -338,28 +328,43 @@ def step_of(network: Any, images: Tensor) -> Callable[[], None]:
     return step
 
 
-def digits(folder: Path) -> Bench:
+def digits(folder: Path, epochs: int = 6) -> Bench:
     """A small network on the bundled digits, trained in half a minute."""
-    options = TrainOptions(epochs=6, batch_size=25, augment="none")
+    options = TrainOptions(epochs=epochs, batch_size=25, augment="none")
     train_run(folder, DataOptions("digits"), Network("small", 32, size=8), options)
     encode_run(folder)
     return Bench(folder)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """All tables."""
     given = arguments(
         (__doc__ or "").splitlines()[0],
         runs={"nargs": "*", "type": Path, "default": [], "help": "run folders of victims"},
+        only={"choices": ("rates", "224", "peer", "official"), "help": "one of the tables"},
     )
-    results = Results("attack engine")
-    rates(results, given.full)
-    speed_at_224(results, given.full)
-    repeats = 100 if given.full else 30
-    if given.runs:
-        victims = [Bench(path) for path in given.runs]
-        strength(results, victims, [2, 8], DhtaOptions(), repeats)
-    else:
-        with tempfile.TemporaryDirectory() as temporary:
-            victims = [digits(Path(temporary) / "digits")]
-            strength(results, victims, [2, 8], DhtaOptions(), repeats)
+    results, eps = Results("attack engine"), [8.0] if given.tiny else [2.0, 8.0]
+    if given.only in (None, "rates"):
+        rates(results, given.full, given.tiny)
+    if given.only in (None, "224"):
+        speed_at_224(results, given.full, given.tiny)
+    with tempfile.TemporaryDirectory() as temporary:
+        if not given.runs:
+            digits(Path(temporary) / "digits", 1 if given.tiny else 6)
+        paths, queries = given.runs or [Path(temporary) / "digits"], 2 if given.tiny else 100
+        victims = [Bench(path, queries) for path in paths]
+        if given.only in (None, "peer"):
+            others = [Bench(path, queries, others=OTHERS) for path in paths]
+            most = 1 if given.tiny else None
+            pairs, repeats = list(zip(victims, others, strict=True)), 1 if given.tiny else 3
+            tried = list(islice(choices(), most))
+            against_peer(results, pairs, eps, precisions(), repeats, tried)
+        if given.only in (None, "official"):
+            options = DhtaOptions(steps=3) if given.tiny else DhtaOptions()
+            repeats = 1 if given.tiny else 100 if given.full else 30
+            strength(results, victims, eps, options, repeats)
     results.write(given.json)
+
+
+if __name__ == "__main__":
+    main()

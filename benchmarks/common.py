@@ -8,13 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from hashprobe.evaluation.measurement import TOO_FEW, Measurement
 from hashprobe.storage.environment import environment
+from hashprobe.types import Precision
+from hashprobe.victims.precision import imitates_bfloat16
 
 
 def arguments(text: str, **more: dict[str, Any]) -> argparse.Namespace:
-    """The command line of a benchmark: `--full`, `--json` and what else it takes."""
+    """The command line of a benchmark: `--full`, `--tiny`, `--json` and what else it takes."""
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--full", action="store_true", help="the long form")
+    parser.add_argument("--tiny", action="store_true", help="small data: does it run?")
     parser.add_argument("--json", type=Path, help="where the numbers go as JSON")
     for name, options in more.items():
         parser.add_argument(f"--{name}", **options)
@@ -34,6 +40,13 @@ def once(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+def cpu_once(work: Callable[[], Any]) -> float:
+    """Processor seconds of all threads for some work: what else the machine does plays no part."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
 def paired(works: list[Callable[[], Any]], repeats: int) -> list[list[float]]:
     """Times of several works that take turns, so that a noisy minute strikes all of them."""
     for work in works:
@@ -45,6 +58,20 @@ def paired(works: list[Callable[[], Any]], repeats: int) -> list[list[float]]:
 def median(values: list[float]) -> float:
     """The middle value."""
     return statistics.median(values)
+
+
+def interval(difference: Measurement) -> str:
+    """A difference in points of per cent, with its 95 % interval over the queries."""
+    if difference.low is None or difference.high is None:
+        return f"{100 * difference.value:+.1f} ({TOO_FEW})"
+    value, low, high = (100 * v for v in (difference.value, difference.low, difference.high))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def precisions() -> tuple[Precision, ...]:
+    """What gradients are computed in."""
+    imitated = imitates_bfloat16(torch.device("cpu"))
+    return ("float32",) if imitated else ("float32", "bfloat16")
 
 
 class Results:

@@ -51,13 +51,19 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def compare(results: Results, root: Path, full: bool) -> None:
+NETWORKS = (("vgg11", 224), ("resnet18", 224), ("alexnet", 224), ("small", 32))
+"""Networks and the size of their pictures."""
+
+
+def compare(
+    results: Results, root: Path, count: int, networks: tuple[tuple[str, int], ...] = NETWORKS
+) -> None:
     """The whole way, its parts alone, and what sharing the cores leaves at best."""
     rows = []
-    for backbone, size in (("vgg11", 224), ("resnet18", 224), ("alexnet", 224), ("small", 32)):
+    for backbone, size in networks:
         hasher = ImageHasher(backbone, 32, size=size).eval().requires_grad_(False)
         hasher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        split = folder_split(root, 768 if full else 256)
+        split = folder_split(root, count)
         batch = next(stream(split, hasher.contract, Runtime(batch_size=BATCH, workers=0))).images
         images = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
 
@@ -93,16 +99,23 @@ def compare(results: Results, root: Path, full: bool) -> None:
     results.table(f"{len(split)} JPEG files, batches of {BATCH}", rows)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The table, on photographs that are given or on crops of scikit-learn's."""
     given = arguments(
         (__doc__ or "").splitlines()[0],
         photos={"type": Path, "help": "a folder with JPEG files below it"},
     )
     results = Results("encode")
+    networks = NETWORKS[-1:] if given.tiny else NETWORKS
     if given.photos:
-        compare(results, given.photos, given.full)
+        compare(results, given.photos, 768 if given.full else 256, networks)
     else:
         with tempfile.TemporaryDirectory() as temporary:
-            written(Path(temporary), 1024 if given.full else 256)
-            compare(results, Path(temporary), given.full)
+            count = 768 if given.full else 8 if given.tiny else 256
+            written(Path(temporary), count)
+            compare(results, Path(temporary), count, networks)
     results.write(given.json)
+
+
+if __name__ == "__main__":
+    main()

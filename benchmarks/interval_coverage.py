@@ -89,8 +89,14 @@ def simulate(
     results.table(f"Intervals of 95 %, {samples:,} samples a row", rows)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The table."""
     given = arguments((__doc__ or "").splitlines()[0])
     results = Results("coverage")
-    simulate(results, 10_000 if given.full else 1_000)
+    samples = 10_000 if given.full else 20 if given.tiny else 1_000
+    simulate(results, samples, sizes=SIZES[:1] if given.tiny else SIZES)
     results.write(given.json)
+
+
+if __name__ == "__main__":
+    main()

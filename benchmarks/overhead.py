@@ -115,7 +115,7 @@ def measure(name: str, victim: Hasher, count: int, size: int, steps: int) -> lis
 
 def main() -> None:
     """Measures both victims."""
-    given = arguments(__doc__, tiny={"action": "store_true", "help": "small data: does it run?"})
+    given = arguments((__doc__ or "").splitlines()[0])
     torch.set_num_threads(1)
     torch.manual_seed(0)
     steps = STEPS if not given.tiny else 2

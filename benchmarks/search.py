@@ -19,7 +19,7 @@ def bare(data: np.ndarray, counting: bool) -> faiss.IndexBinaryFlat:
     return index
 
 
-def compare(results: Results, full: bool) -> None:
+def compare(results: Results, full: bool, tiny: bool) -> None:
     """Turn by turn on the same codes."""
     rng = np.random.default_rng(0)
     rows = []
@@ -29,6 +29,8 @@ def compare(results: Results, full: bool) -> None:
         (64, 1_000_000, 200, 100),
         (128, 1_000_000, 200, 1000),
     ):
+        if tiny:
+            items, queries, k = 1000, 10, 5
         database = rng.integers(0, 256, (items, bits // 8), dtype=np.uint8)
         asked = rng.integers(0, 256, (queries if full else queries // 5, bits // 8), np.uint8)
         index, codes = FlatIndex(bits), PackedCodes(asked, bits)
@@ -59,8 +61,13 @@ def compare(results: Results, full: bool) -> None:
     results.table("Search", rows)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The table."""
     given = arguments((__doc__ or "").splitlines()[0])
     results = Results("search")
-    compare(results, given.full)
+    compare(results, given.full, given.tiny)
     results.write(given.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from attack_engine import interval
 from baseline import Baseline, baselines, tuned
-from common import Results, arguments
+from common import Results, arguments, interval
 from torch import Tensor, nn
 
 from hashprobe.attacks._dhta import DhtaOptions

@@ -23,10 +23,9 @@ from attack_engine import (
     OfficialRecipe,
     balanced,
     photo_crops,
-    precisions,
     strength,
 )
-from common import Results, arguments, median, seconds
+from common import Results, arguments, median, precisions, seconds
 from torch import Tensor
 
 from hashprobe.attacks._dhta import PRESETS
@@ -49,6 +48,8 @@ from hashprobe.workflow.train_step import train_run
 
 PAPER = PRESETS["paper-videos"].options
 FRAMES, SIZE = 40, 224
+KEPT = (("as it comes", None), ("kept whole", 1 << 50))
+"""What is kept of activations, and the bytes that they may take."""
 PEAK = """
 import json, resource, sys
 import torch
@@ -58,9 +59,10 @@ from hashprobe.types import Budget, Runtime
 from hashprobe.victims import VideoHasher, clip
 
 backbone, precision, room = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+size, frames = int(sys.argv[4]), int(sys.argv[5])
 torch.manual_seed(0)
-victim = VideoHasher(backbone, 32, size=224, frames=40).eval()
-queries = Queries(torch.rand(1, 40, 3, 224, 224), lengths=torch.tensor([40]))
+victim = VideoHasher(backbone, 32, size=size, frames=frames).eval()
+queries = Queries(torch.rand(1, frames, 3, size, size), lengths=torch.tensor([frames]))
 if room:
     clip.room = lambda device: room
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -76,8 +78,9 @@ def memory(results: Results, backbones: list[str]) -> None:
     rows = []
     for backbone in backbones:
         for precision in precisions():
-            for name, room in (("as it comes", None), ("kept whole", 1 << 50)):
+            for name, room in KEPT[: 1 if SIZE < 224 else 2]:
                 words = [sys.executable, "-c", PEAK, backbone, precision, json.dumps(room)]
+                words += [str(SIZE), str(FRAMES)]
                 done = subprocess.run(words, capture_output=True, text=True, check=True)
                 before, after = json.loads(done.stdout)
                 rows.append(
@@ -163,7 +166,9 @@ def moving_digits(folder: Path) -> Bench:
     return Bench(folder, 40, None)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """All tables."""
+    global FRAMES, SIZE
     given = arguments(
         (__doc__ or "").splitlines()[0],
         runs={"nargs": "*", "type": Path, "default": [], "help": "run folders of victims"},
@@ -171,12 +176,19 @@ if __name__ == "__main__":
         eps={"nargs": "*", "type": float, "default": [2, 8], "help": "in 1/255, for these runs"},
     )
     results = Results("video")
-    memory(results, ["alexnet", "vgg11"])
-    speed(results, ["alexnet"], 16 if given.full else 4)
+    if given.tiny:
+        FRAMES, SIZE = 3, 32
+    memory(results, ["small"] if given.tiny else ["alexnet", "vgg11"])
+    clips = 2 if given.tiny else 16 if given.full else 4
+    speed(results, ["small"] if given.tiny else ["alexnet"], clips)
     if given.runs:
         victims = [Bench(path, given.queries, None) for path in given.runs]
         strength(results, victims, given.eps, PAPER, 20)
-    else:
+    elif not given.tiny:  # which trains no network
         with tempfile.TemporaryDirectory() as temporary:
             strength(results, [moving_digits(Path(temporary) / "moving-digits")], [64], PAPER, 20)
     results.write(given.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -76,6 +76,7 @@ def test_every_way_to_map_gives_the_same(benchmark, multi, monkeypatch):
     best, worst = measures.ours(arrays, "best"), measures.ours(arrays, "worst")
     assert worst <= measures.released(arrays) <= best
     assert measures.by_faiss(arrays) == pytest.approx(ours, abs=1e-12)
+    assert measures.honest(arrays) == pytest.approx(ours, abs=1e-12)
 
 
 def test_the_photographs_and_their_files(benchmark, tmp_path):
@@ -175,3 +176,46 @@ def test_the_default_is_compared_out_of_sample(benchmark, monkeypatch, tmp_path,
     assert first["ceiling"] + 5 > first["default"] > 60
     victim = strength.Victim(strength.SHORT, tmp_path / "work")
     assert not set(victim.others[0].ids) & set(victim.table[0].ids)
+
+
+def short_form(benchmark, monkeypatch, tmp_path, name, *words):
+    """Runs a benchmark on tiny data; its tables by their titles."""
+    module, out = benchmark(name), tmp_path / f"{name}.json"
+    monkeypatch.setattr("sys.argv", [f"{name}.py", "--tiny", "--json", str(out), *map(str, words)])
+    module.main()
+    return json.loads(out.read_text())["sections"]
+
+
+@pytest.mark.parametrize("name", ["encode", "interval_coverage", "measures", "search"])
+def test_short_forms_run(benchmark, monkeypatch, tmp_path, name):
+    for rows in short_form(benchmark, monkeypatch, tmp_path, name).values():
+        assert rows
+
+
+@pytest.mark.parametrize("name", ["ablation", "attack_engine", "many_queries"])
+def test_short_forms_on_a_run(benchmark, monkeypatch, tmp_path, name, encoded):
+    found = short_form(benchmark, monkeypatch, tmp_path, name, "--runs", encoded)
+    assert all(found.values())
+    if name == "attack_engine":
+        (peer,) = (rows for title, rows in found.items() if "PGD" in title)
+        assert all(row["default, ms"] > 0 for row in peer)
+
+
+def test_the_short_form_of_videos(benchmark, monkeypatch, tmp_path):
+    found = short_form(benchmark, monkeypatch, tmp_path, "video")
+    assert len(found) == 2 and all(found.values())
+
+
+def test_the_peer_lowers_wrong_bits_within_the_budget(benchmark):
+    pgd = benchmark("pgd")
+    torch.manual_seed(0)
+    hasher = ImageHasher("small", 16, size=16).eval().requires_grad_(False)
+    images8 = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
+    codes = np.where(np.arange(48).reshape(3, 16) % 3, 1, -1)
+    for how in (pgd.Pgd(0.5, 0.6, 1.0, 8), pgd.Pgd(pgd.INNER, 0.9, 0.5, 8)):
+        moved = pgd.pgd(hasher, images8, codes, 8 / 255, how)
+        assert moved.dtype == torch.uint8
+        assert (moved.int() - images8.int()).abs().max() == 8
+        margins = [(torch.from_numpy(codes) * hasher(x.float() / 255)) for x in (images8, moved)]
+        assert (margins[1].mean(1) > margins[0].mean(1)).all()
+    assert len({how.name for how in pgd.choices()}) == 24

@@ -5,12 +5,13 @@ import pytest
 
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation import ranking
+from hashprobe.evaluation import pair_kernels, ranking
 from hashprobe.evaluation.curves import (
     precision_curve,
     precision_recall_curve,
     precision_within_radius,
 )
+from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.evaluation.measures import mean_average_precision
 from hashprobe.evaluation.ranking import Counts, Ranking, Ties, check_choice, hits_within
 
@@ -135,3 +136,45 @@ def test_threads_play_no_part(threads, problem, monkeypatch):
     monkeypatch.setattr(ranking, "AHEAD", 5)
     for one, other in zip(whole, everything(case), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("bits", [7, 65, 520])
+@pytest.mark.parametrize("kind", ["classes", "multi", "without voters"])
+def test_machine_code_counts_what_numpy_counts(bits, kind):
+    """Several blocks of items, lists that end in a tie, and lists that end before T."""
+    rng = np.random.default_rng(bits)
+    n, q, classes = 2 * pair_kernels.BLOCK + 3, 5, 300 if bits == 65 else 12
+    centre = rng.integers(0, 2, bits)
+    signs = [(rng.random((count, bits)) < 0.2) ^ centre for count in (q, n)]
+    codes = [PackedCodes.from_signs(np.where(s, 1, -1)) for s in signs]
+    labels = [rng.integers(0, classes, count) for count in (q, n)]
+    if kind == "multi":
+        labels = [rng.random((count, classes)) < 0.1 for count in (q, n)]
+    exclusion = None
+    if kind == "without voters":
+        voters = rng.integers(-1, n, (q, 9))
+        voters[0, :2] = voters[0, 2]
+        voters[1, 0] = 0
+        exclusion = Exclusion(voters=voters)
+    ranked = Ranking(*codes, *labels, exclusion=exclusion)
+    for rows in (slice(0, 2), slice(2, q)):
+        slow, fast = ranked.counts(rows), ranked.fast_counts(rows)
+        np.testing.assert_array_equal(fast.total, slow.total)
+        np.testing.assert_array_equal(fast.relevant, slow.relevant)
+        for top in (1, 500, n):
+            for ours, theirs in zip(
+                ranked.fast_first_hits(rows, top), ranked.first_hits(rows, top), strict=True
+            ):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+def test_machine_code_is_taken_for_many_pairs_alone(problem, monkeypatch):
+    case = problem(bits=16, n=90)
+    assert not Ranking(*case.arrays).fast
+    monkeypatch.setattr(ranking, "MANY_PAIRS", 90)
+    fast = Ranking(*case.arrays)
+    assert fast.fast
+    counts = [counts.total.sum() for _, counts in fast.each(fast.counts, counted=True)]
+    assert sum(counts) == fast.pairs
+    monkeypatch.setattr(ranking, "kernels", lambda: None)
+    assert not Ranking(*case.arrays).fast

@@ -203,7 +203,7 @@ def precision_within_radius(
     if not 0 <= radius <= query_codes.bits:
         raise HashprobeError(f"radius must be 0 to the bits, {query_codes.bits}; got {radius}")
     values = np.empty((len(query_codes), 1))
-    for rows, counts in ranking.each(ranking.counts):
+    for rows, counts in ranking.each(ranking.counts, counted=True):
         found = counts.total[:, : radius + 1].sum(axis=1)
         good = counts.relevant[:, : radius + 1].sum(axis=1)
         values[rows, 0] = np.divide(good, found, out=np.full(len(found), np.nan), where=found > 0)
@@ -280,7 +280,7 @@ def precision_recall_curve(
     bits = query_codes.bits
     precision, recall, retrieved = np.zeros(bits + 1), np.zeros(bits + 1), np.zeros(bits + 1)
     queries = 0
-    for rows, counts in ranking.each(ranking.counts):
+    for rows, counts in ranking.each(ranking.counts, counted=True):
         found, good = np.cumsum(counts.total, axis=1), np.cumsum(counts.relevant, axis=1)
         known = good[:, -1:] > 0
         if empty == "error":
@@ -317,6 +317,8 @@ def listed_hits(
     """Relevant items in the first N places of each query, for several N."""
     check_choice("ties", ties, Ties)
     result = np.empty((len(ranking.query_codes), len(tops)))
-    for rows, found in ranking.each(lambda block: hits_within(ranking, block, tops, ties)):
+    for rows, found in ranking.each(
+        lambda block: hits_within(ranking, block, tops, ties), counted=True
+    ):
         result[rows] = found
     return result

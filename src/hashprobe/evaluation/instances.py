@@ -199,7 +199,7 @@ def survey_of(ranking: Ranking) -> Survey:
     """The same for a ranking in which an item of the query's source is relevant."""
     shape = len(ranking.query_codes), ranking.query_codes.bits + 1
     own, other = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for rows, counts in ranking.each(ranking.counts):
+    for rows, counts in ranking.each(ranking.counts, counted=True):
         own[rows], other[rows] = counts.relevant, counts.total - counts.relevant
     return Survey(own, other)
 

@@ -135,7 +135,7 @@ def score_average_precision(
     table = harmonic(0 if options.order == "stable" else top)
     values = np.empty((len(ranking.query_codes), 1))
     for rows, block in ranking.each(
-        partial(average_precision, ranking, options=options, table=table)
+        partial(average_precision, ranking, options=options, table=table), counted=True
     ):
         values[rows, 0] = block
     hits = f"no hit in the top {top}"

@@ -41,6 +41,10 @@ BLOCK_ENTRIES = 1 << 20
 """Distances of a block of queries, enough work for a thread."""
 AHEAD = 16
 """Blocks of queries that are queued for each thread."""
+TOGETHER = 16
+"""Queries that machine code compares with a block of the database while it is in the cache."""
+MANY_PAIRS = 1 << 27
+"""Pairs of query and item from which on it pays to load machine code."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +108,8 @@ class Ranking:
     """The database codes, regrouped for bitwise work."""
     relevance: Relevance = field(init=False, repr=False)
     """Which items are relevant to which queries."""
+    fast: bool = field(init=False, repr=False)
+    """Whether counts and first hits are computed by machine code; they are the same without."""
 
     def __post_init__(self) -> None:
         check_same_bits(self.query_codes, self.database_codes)
@@ -128,15 +134,28 @@ class Ranking:
         object.__setattr__(self, "words", as_words(self.database_codes.data))
         between = Relevance.between(self.query_labels, self.database_labels)
         object.__setattr__(self, "relevance", between)
+        object.__setattr__(self, "fast", self.pairs >= MANY_PAIRS and kernels() is not None)
 
-    def each(self, work: Callable[[slice], Part]) -> Iterator[tuple[slice, Part]]:
+    @property
+    def pairs(self) -> int:
+        """Pairs of a query and an item."""
+        return len(self.query_codes) * len(self.database_codes)
+
+    def each(
+        self, work: Callable[[slice], Part], *, counted: bool = False
+    ) -> Iterator[tuple[slice, Part]]:
         """Does some work for every block of queries, on all cores, and yields rows and result.
+
+        `counted` says that the work asks for counts and first hits alone, which machine code
+        computes without distances in memory.
 
         The size of a block and the number of blocks at work do not depend on the number of
         queries, so no array of queries by items ever exists.
         """
         widest = max(min(len(self.database_codes), CHUNK_ITEMS), 2 * (self.query_codes.bits + 1))
         step = max(1, BLOCK_ENTRIES // widest)
+        if counted and self.fast:
+            step = max(step, TOGETHER)
         total = len(self.query_codes)
         blocks = [slice(i, min(i + step, total)) for i in range(0, total, step)]
         threads = min(cores(), len(blocks))
@@ -179,6 +198,8 @@ class Ranking:
 
     def counts(self, rows: slice) -> Counts:
         """Counts of items by their distance to some queries."""
+        if self.fast:
+            return self.fast_counts(rows)
         both = np.zeros((len(self.query_codes.data[rows]), 2, self.query_codes.bits + 1), np.int64)
         for near, good, (row, column) in self.chunks(rows):
             both += count_distances(near, good, self.query_codes.bits)
@@ -192,6 +213,8 @@ class Ranking:
 
         The list of a query for which items are left out may end before T: nothing is there.
         """
+        if self.fast:
+            return self.fast_first_hits(rows, top)
         held: list[list[tuple[np.ndarray, np.ndarray]]] = []
         known = np.zeros(len(self.query_codes.data[rows]), np.int64)
         for near, good, out in self.chunks(rows):
@@ -220,12 +243,57 @@ class Ranking:
             hits[row, : len(all_good)] = all_good
         return hits, known
 
+    def fast_counts(self, rows: slice) -> Counts:
+        """The same as `counts`, by machine code."""
+        bins = self.query_codes.bits + 1
+        pairs = self.pairs_of(rows)
+        found = np.zeros((pairs[0].shape[1], 2 * bins), np.int64)
+        kernels().count_pairs(*pairs, found)
+        row, item = self.left_out(rows, 0, len(self.database_codes))
+        if len(row):
+            words = pairs[0][:, row] ^ self.words[:, item]
+            key = np.bitwise_count(words).sum(axis=0, dtype=np.int64)
+            key += bins * self.relevance.of_pairs(row + (rows.start or 0), item)
+            np.subtract.at(found, (row, key), 1)
+        irrelevant, relevant = found[:, :bins], found[:, bins:]
+        return Counts(irrelevant + relevant, relevant.copy())
+
+    def fast_first_hits(
+        self, rows: slice, top: int
+    ) -> tuple[Bool[np.ndarray, "q t"], Int64[np.ndarray, " q"]]:
+        """The same as `first_hits`, by machine code: counts first, which say where items go."""
+        counts = self.fast_counts(rows)
+        places = counts.nearer(counts.total)
+        # The last distance with an item in the first T; beyond it nothing is looked at.
+        reach = np.count_nonzero(places < top, axis=1) - 1
+        none = np.full((len(places), 1), -1)
+        left_out = none if self.voters is None else self.voters[rows]
+        hits = np.zeros((len(places), top), bool)
+        kernels().place_hits(*self.pairs_of(rows), reach, places, left_out, hits.view(np.uint8))
+        return hits, counts.relevant.sum(axis=1)
+
+    def pairs_of(self, rows: slice) -> tuple[Any, ...]:
+        """What machine code is given of some queries and of the database: words and labels."""
+        own, theirs = self.relevance.queries[rows], self.relevance.database
+        classes = own.ndim == 1
+        labels = (own[:, None], theirs[None]) if classes else (own, theirs)
+        return as_words(self.query_codes.data[rows]), self.words, *labels, classes
+
     def parts(self, rounding: str | None) -> dict[str, object]:
         """The parts that end every signature."""
         queries, database = len(self.query_codes), len(self.database_codes)
         sizes = {"q": queries, "db": database, "bits": self.query_codes.bits}
         without = None if self.exclusion is None else self.exclusion.name
         return {"rel": "any", "without": without, **sizes, "round": rounding}
+
+
+def kernels() -> Any:
+    """The module of machine code; None where numba cannot be loaded."""
+    try:
+        from hashprobe.evaluation import pair_kernels
+    except ImportError:
+        return None
+    return pair_kernels
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:

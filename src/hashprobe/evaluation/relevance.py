@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from hashprobe.codes.labels import AnyLabels, as_labels
 from hashprobe.codes.packed import PackedCodes
@@ -92,3 +92,13 @@ class Relevance:
             shared[row] |= self.database[byte, items] & asked[row, byte]
         relevant: np.ndarray = shared != 0
         return relevant
+
+    def of_pairs(
+        self, rows: Int64[np.ndarray, " p"], items: Int64[np.ndarray, " p"]
+    ) -> Bool[np.ndarray, " p"]:
+        """Which of some pairs of a query and an item are relevant."""
+        if self.queries.ndim == 1:
+            same: np.ndarray = self.queries[rows] == self.database[items]
+            return same
+        shared: np.ndarray = (self.queries[rows] & self.database[:, items].T).any(axis=1)
+        return shared

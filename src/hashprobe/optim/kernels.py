@@ -5,16 +5,16 @@ step that is made of torch's own operations is a dozen passes. These kernels rea
 value once.
 """
 
-import inspect
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
+
+from hashprobe.storage.compiled import compiled
 
 
 Rows = NDArray[np.float32]
@@ -44,16 +44,6 @@ class Room(NamedTuple):
         # Where the bounds are whole grey levels, they bound what is shown, too.
         held = {"whole_low": held["low"], "whole_high": held["high"]} | held
         return cls(**{name: held.get(name, np.empty((0, 0), np.float32)) for name in cls._fields})
-
-
-def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """The function as machine code, which is kept on disk and leaves other threads running."""
-    # Checks of types at run time wrap the function: numba compiles what is inside.
-    inner = inspect.unwrap(function)
-    try:
-        return njit(nogil=True, cache=True, error_model="numpy")(inner)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return njit(nogil=True, error_model="numpy")(inner)
 
 
 @compiled
