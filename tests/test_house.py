@@ -200,7 +200,7 @@ def run(code, *arguments):
         "hashprobe.attacks.registry, hashprobe.data.datasets.registry, hashprobe.training.options",
         "hashprobe.workflow.protocol, hashprobe.workflow.network",
         "hashprobe.data.edits, hashprobe.victims.perceptual.registry",
-        "hashprobe.defenses.preprocessors.registry",
+        "hashprobe.defenses.preprocessors.registry, hashprobe.defenses.trainers.registry",
     ],
 )
 def test_light_parts_import_no_torch(names):

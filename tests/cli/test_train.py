@@ -9,7 +9,7 @@ def planned(hashprobe, monkeypatch, *words):
     """Network and options that a training is asked for."""
     seen = {}
 
-    def keep(path, source, network, options, runtime):
+    def keep(path, source, network, options, runtime, **more):
         seen.update(network=network, options=options)
 
     monkeypatch.setattr("hashprobe.workflow.train_step.train_run", keep)

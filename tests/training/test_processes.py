@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hashprobe.errors import HashprobeError
-from hashprobe.training.loop import Examples, Listeners, Training, train
+from hashprobe.training.loop import Examples, Extras, Listeners, Training, train
 from hashprobe.training.options import TrainOptions
 from hashprobe.training.processes import Relay
 from hashprobe.victims.image import ImageHasher
@@ -90,6 +90,6 @@ def test_too_few_items_for_the_devices_are_refused(pictures, as_for_users, devic
 
     images, labels = pictures(3, size=32)
     examples = Examples(images, labels)
-    work = Training(network(), examples, TrainOptions(), None, None, Listeners())
+    work = Training(network(), examples, TrainOptions(), Extras(), Listeners())
     with pytest.raises(HashprobeError, match="3 training items are too few for 2 devices"):
         work.run(Two())

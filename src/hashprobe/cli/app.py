@@ -30,6 +30,7 @@ COMMANDS = {
     "audit": "Measure what an adversary can do to a network and its database.",
     "demo": "Run everything on bundled pictures and write the report.",
     "train": "Train a hashing network into a run folder.",
+    "harden": "Train the network of a run on against attacks.",
     "encode": "Encode the queries and the database of a run, and print its MAP.",
     "attack": "Attack queries of a run and measure how far its results move.",
     "check": "Compare a network's codes with those that are stored, and find what differs.",

@@ -2,17 +2,22 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import App, Parameter
 
 from hashprobe.cli.flags import FLAT, Flag, Json, RuntimeFlags, print_json
 from hashprobe.cli.presets import fill, non_defaults
 from hashprobe.data.datasets.registry import DataOptions, data_help
+from hashprobe.defenses.trainers.registry import TrainerName, trainer_of_words
+from hashprobe.errors import HashprobeError
 from hashprobe.storage.guards import resolved
 from hashprobe.training.options import TrainOptions
 from hashprobe.workflow.network import TRAIN_PRESETS, Network
 
+
+if TYPE_CHECKING:
+    from hashprobe.defenses.trainers.base import Trainer
 
 PresetName: TypeAlias = Literal["paper-images", "paper-videos"]
 
@@ -46,6 +51,30 @@ class TrainRuntime(RuntimeFlags):
     """Leave out images or clips that cannot be decoded, and print how many."""
 
 
+@dataclass(frozen=True)
+class DefenceFlags:
+    """A training against attacks."""
+
+    defence: TrainerName | None = None
+    """Train against attacks: p2s (point-to-set), atrdh, cgat, saat, trades, fast (single steps) or
+    free; crdat and label-free take a trained network, see hashprobe harden."""
+    defence_option: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    """An option of the defence as NAME=VALUE, such as eps=4/255, steps=2, n_t=all or awp=0.005; may
+    be given several times. A wrong name is answered with the right ones."""
+
+    def trainer(self) -> "Trainer | None":
+        """The defence; None where none is asked for.
+
+        Raises:
+            HashprobeError: options without a defence, or that it does not have.
+        """
+        if self.defence is None:
+            if self.defence_option:
+                raise HashprobeError("--defence-option needs --defence NAME")
+            return None
+        return trainer_of_words(self.defence, self.defence_option)
+
+
 def preset_options(app: App, commands: tuple[str, ...], arguments: Any) -> None:
     """Gives options that neither command line nor recipe set their values of the preset."""
     values = {
@@ -64,6 +93,7 @@ def train(
     preset: PresetName | None = None,
     network: Annotated[Network, FLAT] = Network(),
     options: Annotated[TrainOptions, FLAT] = TrainOptions(),
+    defence: Annotated[DefenceFlags, FLAT] = DefenceFlags(),
     runtime: Annotated[TrainRuntime, FLAT] = TrainRuntime(),
     json_: Json = False,
 ) -> None:
@@ -83,6 +113,13 @@ def train(
     from hashprobe.workflow.train_step import epochs_of, train_run
 
     # `preset_options` has put the values of `preset` into the others.
-    run = train_run(out, source.of(data), network, options, runtime.open(Terminal()))
+    run = train_run(
+        out,
+        source.of(data),
+        network,
+        options,
+        runtime.open(Terminal()),
+        defence=defence.trainer(),
+    )
     if json_:
         print_json({"run": str(run.path), "epochs": epochs_of(run)})

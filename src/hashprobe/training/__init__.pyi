@@ -1,3 +1,5 @@
+from .hardening import Batch as Batch
+from .hardening import Hardening as Hardening
 from .loop import Epoch as Epoch
 from .loop import train as train
 from .losses.csq import csq as csq

@@ -17,12 +17,13 @@ from torch import Tensor
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import atomic_path, fingerprint, sha256_array
 from hashprobe.tensors import Images8
+from hashprobe.training.hardening import Batch, Hardening
 from hashprobe.training.losses.csq import csq_targets
 from hashprobe.training.losses.registry import LOSSES
 from hashprobe.training.options import TrainOptions
 from hashprobe.training.plateau import LEAST_STEPS, PATIENCE, must_fall_below
 from hashprobe.training.processes import Relay, open_fabric
-from hashprobe.training.sampling import augment, draw_batch, hold_out, step_seed
+from hashprobe.training.sampling import augmented, draw_batch, hold_out, step_seed
 from hashprobe.training.schedule import build_optimiser, rate
 from hashprobe.types import Labels
 from hashprobe.victims.base import Hasher, lay_channels_last
@@ -90,6 +91,15 @@ class Listeners:
     on_epoch: Callable[[Epoch], None] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What a training may have besides: a file of its state, a measure, a defence."""
+
+    state: Path | None = None
+    measure: Measure | None = None
+    hardening: Hardening | None = None
+
+
 def train(
     hasher: Hasher,
     images: Images8 | Tensor,
@@ -101,6 +111,7 @@ def train(
     measure: Measure | None = None,
     on_step: OnStep | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    hardening: Hardening | None = None,
 ) -> list[Epoch]:
     """Train a hasher in place; with a state file, resume a training that was killed.
 
@@ -119,6 +130,8 @@ def train(
             devices it must be a function that can be pickled.
         on_step: called after each step.
         on_epoch: called after each epoch, and for the epochs before a kill.
+        hardening: a defence that takes the steps, see `hashprobe.defenses.hardening`; None for the
+            loss alone.
 
     Returns:
         One record an epoch.
@@ -142,7 +155,8 @@ def train(
             f"{len(labels)} labels"
         )
     examples = Examples(images, labels, lengths)
-    work = Training(hasher, examples, options, state, measure, Listeners(on_step, on_epoch))
+    extras = Extras(state, measure, hardening)
+    work = Training(hasher, examples, options, extras, Listeners(on_step, on_epoch))
     fabric = open_fabric(options)
     if options.devices == 1:
         return work.run(fabric)
@@ -171,8 +185,7 @@ class Training:
         hasher: Hasher,
         examples: Examples,
         options: TrainOptions,
-        state: Path | None,
-        measure: Measure | None,
+        extras: Extras,
         listeners: Listeners,
     ) -> None:
         images, labels = examples.pixels, examples.labels
@@ -180,8 +193,7 @@ class Training:
         self.images = images
         self.options = options
         self.lengths = examples.lengths
-        self.state = state
-        self.measure = measure
+        self.state, self.measure, self.hardening = extras.state, extras.measure, extras.hardening
         self.listeners = listeners
         self.kept, self.held = hold_out(len(images), options)
         self.labels = torch.from_numpy(labels.astype(np.float32))
@@ -189,8 +201,10 @@ class Training:
         self.centres: Tensor | None = None
         if self.chosen.centres:
             self.centres = torch.from_numpy(csq_targets(labels, hasher.bits, options.seed))
+        defence = {} if self.hardening is None else {"defence": self.hardening.to_json()}
         self.key = fingerprint(
             {
+                **defence,
                 "options": {
                     k: v
                     for k, v in asdict(options).items()
@@ -236,7 +250,10 @@ class Training:
             self.kept_centres = self.centres[self.kept].float().to(fabric.device)
         self.position, self.seconds, self.history = 0, 0.0, list[Epoch]()
         self.losses: list[float] = []
-        self.started = False
+        # What a defence adds to the loss makes it incomparable with the trivial value.
+        self.started = self.hardening is not None
+        if self.hardening is not None:
+            self.hardening.begin(self, fabric)
         self.restore(optimiser)
         self.saved = time.monotonic()
         started = self.saved - self.seconds
@@ -258,6 +275,8 @@ class Training:
                 # The update of the last step changes no loss any more.
                 weights = sum(float(p.detach().abs().max()) for p in self.hasher.parameters())
                 self.check_finite("weights", weights, epoch, step)
+                if self.hardening is not None and step + 1 == per_epoch:
+                    self.hardening.end_epoch(self, fabric, epoch)
                 self.end_epoch(fabric, epoch, optimiser.param_groups[-1]["lr"])
                 if step + 1 == per_epoch:
                     self.losses = []
@@ -308,15 +327,20 @@ class Training:
         draws = torch.Generator().manual_seed(step_seed(options.seed, epoch, step, rank))
         torch.manual_seed(int(torch.randint(2**62, (1,), generator=draws)))
         rows = torch.from_numpy(self.kept[mine])
-        pixels = augment(self.images[rows], options.augment, draws)
+        pixels, crops = augmented(self.images[rows], options.augment, draws)
         scale = rate(options, epoch + step / per_epoch)
         for group in optimiser.param_groups:
             group["lr"] = options.lr * scale * group["factor"]
+        where = torch.from_numpy(mine).to(fabric.device)
+        given = self.inputs(pixels, rows, fabric.device)
+        if self.hardening is not None:
+            batch = Batch(given, where, epoch, draws, crops)
+            value = self.hardening.step(self, fabric, model, optimiser, batch)
+            self.check_finite("loss", value, epoch, step)
+            return value
         model.train()
         optimiser.zero_grad()
-        slope = self.chosen.slope_at(self.position)
-        codes = (slope * model(*self.inputs(pixels, rows, fabric.device)).float()).tanh()
-        where = torch.from_numpy(mine).to(fabric.device)
+        codes = self.codes_of(model(*given))
         # Some losses refuse NaN with an error of their own: codes are checked before any of them.
         self.check_finite("loss", float(codes.detach().sum()), epoch, step)
         self.remember(fabric, where, codes.detach())
@@ -326,6 +350,10 @@ class Training:
         fabric.backward(loss)
         optimiser.step()
         return value
+
+    def codes_of(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """The relaxed codes of logits: u = tanh(beta z)."""
+        return (self.chosen.slope_at(self.position) * logits.float()).tanh()
 
     def check_finite(self, what: str, value: float, epoch: int, step: int) -> None:
         """Ends a training that diverged: in one line, the same for every loss."""
@@ -415,6 +443,7 @@ class Training:
             "memory": self.memory,
             "hasher": self.hasher.state_dict(),
             "optimiser": optimiser.state_dict(),
+            **({} if self.hardening is None else {"hardening": self.hardening.state()}),
         }
         with atomic_path(self.state) as part:
             try:
@@ -443,6 +472,8 @@ class Training:
         self.hasher.load_state_dict(saved["hasher"])
         optimiser.load_state_dict(saved["optimiser"])
         self.memory.copy_(saved["memory"])
+        if self.hardening is not None:
+            self.hardening.restore(saved["hardening"])
         self.position, self.seconds = saved["position"], saved["seconds"]
         self.losses = saved["losses"]
         self.history = [Epoch(**done) for done in saved["history"]]

@@ -1,5 +1,7 @@
 """Random draws of a training; they depend on (seed, epoch, step, rank) only."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Int64
@@ -61,6 +63,57 @@ def step_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(list(numbers)).generate_state(1, np.uint64)[0] >> 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Which pixels of padded pictures are seen: a place for each item, some of them mirrored.
+
+    Example:
+        >>> crops = Crops.draw((2, 3, 8, 8), "crop-flip", torch.Generator().manual_seed(0))
+        >>> crops.margin, crops.of(torch.zeros(2, 3, 10, 10)).shape
+        (1, torch.Size([2, 3, 8, 8]))
+    """
+
+    margin: int
+    """Pixels that are added at every side."""
+    rows: Int64[Tensor, "n 1 h 1"]
+    """Which rows of the padded picture."""
+    columns: Int64[Tensor, "n 1 1 w"]
+    """Which columns of it."""
+
+    @classmethod
+    def draw(cls, shape: tuple[int, ...], kind: str, draws: torch.Generator) -> "Crops":
+        """Random crops for `crop` and `crop-flip`.
+
+        Args:
+            shape: (N, planes, H, W) of the pictures before padding.
+            kind: `crop`, or `crop-flip` for mirror images, too.
+            draws: the source of randomness.
+        """
+        count, _, height, width = shape
+        margin = max(1, height // 8)
+        offsets = torch.randint(2 * margin + 1, (2, count), generator=draws)
+        rows = (offsets[0][:, None] + torch.arange(height))[:, None, :, None]
+        columns = (offsets[1][:, None] + torch.arange(width))[:, None, None, :]
+        if kind == "crop-flip":
+            flip = torch.rand(count, generator=draws) < 0.5
+            columns = torch.where(flip[:, None, None, None], columns.flip(-1), columns)
+        return cls(margin, rows, columns)
+
+    def of(self, padded: Tensor) -> Tensor:
+        """The seen part of padded pictures, (N, planes, H + 2m, W + 2m)."""
+        return padded[self.places(padded)]
+
+    def put(self, padded: Tensor, seen: Tensor) -> None:
+        """Writes what is seen back into padded pictures, in place."""
+        padded[self.places(padded)] = seen
+
+    def places(self, padded: Tensor) -> tuple[Tensor, ...]:
+        """The index of the seen part."""
+        items = torch.arange(len(padded))[:, None, None, None]
+        planes = torch.arange(padded.shape[1])[None, :, None, None]
+        return items, planes, self.rows, self.columns
+
+
 def augment(images: Tensor, kind: str, draws: torch.Generator) -> Tensor:
     """Random crops of pictures padded by an eighth (reflection), and mirror images.
 
@@ -78,19 +131,16 @@ def augment(images: Tensor, kind: str, draws: torch.Generator) -> Tensor:
         >>> augment(images, "crop-flip", torch.Generator().manual_seed(0)).shape
         torch.Size([2, 3, 8, 8])
     """
+    return augmented(images, kind, draws)[0]
+
+
+def augmented(images: Tensor, kind: str, draws: torch.Generator) -> tuple[Tensor, Crops | None]:
+    """`augment`, with the crops that were drawn."""
     if kind == "none":
-        return images
+        return images, None
     if images.ndim == 5:
-        return augment(images.flatten(1, 2), kind, draws).reshape(images.shape)
-    count, planes, height, width = images.shape
-    margin = max(1, height // 8)
-    padded = pad(images.float(), (margin,) * 4, mode="reflect").to(torch.uint8)
-    offsets = torch.randint(2 * margin + 1, (2, count), generator=draws)
-    rows = (offsets[0][:, None] + torch.arange(height))[:, None, :, None]
-    columns = (offsets[1][:, None] + torch.arange(width))[:, None, None, :]
-    if kind == "crop-flip":
-        flip = torch.rand(count, generator=draws) < 0.5
-        columns = torch.where(flip[:, None, None, None], columns.flip(-1), columns)
-    items = torch.arange(count)[:, None, None, None]
-    channels = torch.arange(planes)[None, :, None, None]
-    return padded[items, channels, rows, columns]
+        flat, crops = augmented(images.flatten(1, 2), kind, draws)
+        return flat.reshape(images.shape), crops
+    crops = Crops.draw(tuple(images.shape), kind, draws)
+    padded = pad(images.float(), (crops.margin,) * 4, mode="reflect").to(torch.uint8)
+    return crops.of(padded), crops

@@ -15,6 +15,9 @@ from hashprobe.data.datasets.registry import DataOptions
 from hashprobe.data.loader import decode
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.data.sources import Split
+from hashprobe.defenses.trainers.base import Trainer
+from hashprobe.defenses.trainers.hardener import hardening
+from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measures import mean_average_precision
 from hashprobe.progress import Progress, note_kept
 from hashprobe.storage.files import remove
@@ -25,9 +28,9 @@ from hashprobe.training.losses.csq import csq_centres
 from hashprobe.training.losses.registry import LOSSES
 from hashprobe.training.options import PAPER_IMAGES, TrainOptions
 from hashprobe.training.processes import open_fabric
-from hashprobe.types import Runtime
+from hashprobe.types import Labels, Runtime
 from hashprobe.victims.base import Hasher
-from hashprobe.victims.checkpoint import AnyHasher, ModelCard, save_checkpoint
+from hashprobe.victims.checkpoint import AnyHasher, ModelCard, load_checkpoint, save_checkpoint
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.clip3d import clip_hasher
 from hashprobe.victims.image import ImageHasher
@@ -51,6 +54,24 @@ CLIP_BYTES = 1 << 31
 """Training clips of more bytes are not held in memory."""
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingPlan:
+    """What is trained, and how."""
+
+    network: Network
+    options: TrainOptions
+    defence: Trainer | None = None
+    """A training against attacks; None for the loss alone."""
+    origin: Path | None = None
+    """The model folder whose weights the training starts from; None for new ones."""
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        """What run.json says of it."""
+        said = {"network": asdict(self.network)} | section(self.options)
+        return said if self.defence is None else said | {"defence": self.defence.to_json()}
+
+
 class EpochEvent(TypedDict):
     """What the log says of an epoch that is over.
 
@@ -68,6 +89,8 @@ def train_run(
     network: Network,
     options: TrainOptions,
     runtime: Runtime = Runtime(),
+    *,
+    defence: Trainer | None = None,
 ) -> Run:
     """Train a hashing network into a run folder, or resume a training that was killed.
 
@@ -78,12 +101,15 @@ def train_run(
         options: how it is trained; devices and precision of the training are among them.
         runtime: `workers`, `skip_bad` and `cache` for decoding, and who is told; the rest of it
             plays no part.
+        defence: a training against attacks, such as `hashprobe.defenses.P2s()`; None for the loss
+            alone.
 
     Returns:
         The run.
 
     Raises:
-        HashprobeError: the data, the options or the folder are wrong, or another process holds it.
+        HashprobeError: the data, the options or the folder are wrong, the defence needs a trained
+            network, or another process holds the folder.
 
     Example:
         >>> import tempfile
@@ -93,10 +119,26 @@ def train_run(
         >>> run.finished("model/model.safetensors")
         True
     """
-    progress = runtime.progress
+    if defence is not None and defence.needs_trained:
+        raise HashprobeError(
+            f"defence {defence.name} hardens a network that is trained: train one without it, then "
+            f"hashprobe harden RUN --defence {defence.name}"
+        )
     if (path / "run.json").exists():
         options = as_begun(options, Run.open(path).config.get("train", {}))
-    config = {"data": asdict(source), "network": asdict(network)} | section(options)
+    return trained(path, source, TrainingPlan(network, options, defence), runtime)
+
+
+def trained(
+    path: Path,
+    source: DataOptions,
+    plan: TrainingPlan,
+    runtime: Runtime,
+    more: Mapping[str, Any] | None = None,
+) -> Run:
+    """Carries out a training in a run folder; `more` are further sections of run.json."""
+    progress, network, options = runtime.progress, plan.network, plan.options
+    config = {"data": asdict(source)} | plan.sections | dict(more or {})
     # The folder is made after data and network are loaded: a typo must leave no folder behind.
     if (path / "run.json").exists():
         config = as_kept(config, Run.open(path).config)
@@ -112,8 +154,10 @@ def train_run(
         options = replace(options, backbone_lr=1.0 if network.weights == "none" else TUNED_LR)
     data = source.load()
     torch.manual_seed(options.seed)
-    hasher = build(network, data.video)
+    origin = plan.origin
+    hasher = build(network, data.video) if origin is None else load_checkpoint(origin)[0]
     check_frozen(network, hasher)
+    check_defence(plan, data.train.labels)
     # What these refuse leaves no folder behind.
     centres_of(options, len(data.label_names), network.bits)
     open_fabric(options)
@@ -122,19 +166,30 @@ def train_run(
         if run.finished(*CHECKPOINT):
             progress.log(f"{path} was trained by another process")
             return run
-        return train_held(run, data, hasher, network, options, runtime)
+        return train_held(run, data, hasher, replace(plan, options=options), runtime)
+
+
+def check_defence(plan: TrainingPlan, labels: Labels) -> None:
+    """Refuses a defence that does not fit the data or the network, before a folder is made."""
+    if plan.defence is None:
+        return
+    if plan.defence.needs_labels and not labels.any():
+        raise HashprobeError(
+            f"defence {plan.defence.name} needs labels, and there are none: take label-free"
+        )
+    if plan.network.frozen:
+        raise HashprobeError(
+            f"defence {plan.defence.name} moves pixels, and --frozen trains on features that are "
+            "computed once: leave one of them"
+        )
 
 
 def train_held(
-    run: Run,
-    data: RetrievalData,
-    hasher: AnyHasher,
-    network: Network,
-    options: TrainOptions,
-    runtime: Runtime,
+    run: Run, data: RetrievalData, hasher: AnyHasher, plan: TrainingPlan, runtime: Runtime
 ) -> Run:
     """Trains a network into a run that this process holds, from the start or a saved state."""
     path, progress = run.path, runtime.progress
+    network, options = plan.network, plan.options
     centres = centres_of(options, len(data.label_names), network.bits)
     for name in CODES.values():
         # Codes of a checkpoint that was removed are of no use.
@@ -150,7 +205,11 @@ def train_held(
     if part is not hasher:
         options = replace(options, augment="none")  # features cannot be cropped
     seconds, forward = training_seconds(part, given, lengths_of(pixels), options)
+    seconds *= passes_of(plan.defence)
     say_expected(progress, "training", seconds, faster(part, network, options, forward))
+    hardened = None if plan.defence is None else hardening(plan.defence)
+    if hardened is not None and options.devices == 1:
+        hardened.tell = progress.log
     epochs = EpochLog(run, progress, {event["number"] for event in run.events("epoch", EpochEvent)})
     with saying_what_is_kept(run, options), progress.bar("training") as tick:
         history = train(
@@ -163,6 +222,7 @@ def train_held(
             measure=held_out_map,
             on_step=lambda done, total, loss: tick(done, total),
             on_epoch=epochs,
+            hardening=hardened,
         )
     card = card_of(network, hasher, data, len(pixels.bad))
     training = {
@@ -170,6 +230,7 @@ def train_held(
         "seconds": history[-1].seconds,
         "weights": network.weights,
         **({"frozen": True} if network.frozen else {}),
+        **({} if plan.defence is None else {"defence": plan.defence.to_json()}),
         **centres,
     }
     save_checkpoint(path / "model", hasher, replace(card, training=training))
@@ -178,6 +239,11 @@ def train_held(
         remove(path / name)
     progress.log(f"trained: {path / 'model'}")
     return run
+
+
+def passes_of(defence: Trainer | None) -> float:
+    """How much longer a step takes with a defence: its inner passes, and twice as many items."""
+    return 1.0 if defence is None else 2.0 * defence.replays + 0.7 * defence.steps
 
 
 @contextmanager

@@ -1,0 +1,17 @@
+from ._atrdh import Atrdh as Atrdh
+from ._cgat import Cgat as Cgat
+from ._crdat import Crdat as Crdat
+from ._fast import Fast as Fast
+from ._free import Free as Free
+from ._label_free import LabelFree as LabelFree
+from ._p2s import P2s as P2s
+from ._saat import Saat as Saat
+from ._trades import Trades as Trades
+from .anchors import Anchors as Anchors
+from .base import Trainer as Trainer
+from .bit_losses import bernoulli_kl as bernoulli_kl
+from .bit_losses import bit_cross_entropy as bit_cross_entropy
+from .hardener import hardening as hardening
+from .registry import TRAINERS as TRAINERS
+from .registry import trainer_named as trainer_named
+from .registry import trainer_of_words as trainer_of_words

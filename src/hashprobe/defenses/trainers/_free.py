@@ -1,0 +1,33 @@
+"""Free adversarial training: one backward pass moves the pixels and the weights."""
+
+from dataclasses import dataclass
+
+from hashprobe.checked import checked
+from hashprobe.defenses.trainers._p2s import P2s
+from hashprobe.defenses.trainers.base import Start
+
+
+@checked
+@dataclass(frozen=True)
+class Free(P2s):
+    """Free adversarial training (Shafahi et al., NeurIPS 2019) with the outer loss of P2S.
+
+    Each batch is replayed: every backward pass gives the gradient of the weights and that of the
+    pixels, which move by eps up the loss. A change goes on from the last one of the item. The
+    paper divides the epochs by the replays; here `epochs` counts passes over the data before that.
+
+    Raises:
+        HashprobeError: an option out of range.
+
+    Example:
+        >>> Free.replays
+        4
+    """
+
+    name = "free"
+    title = "Free"
+    replays = 4
+
+    start: Start = "warm"
+    """Where the attack on a batch begins: clean, random (a point within eps), or warm (where the
+    item's last attack ended; images only)."""

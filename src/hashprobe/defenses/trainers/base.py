@@ -1,0 +1,217 @@
+"""What every training against attacks looks like, and what it knows of the training."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hashprobe.defenses.trainers.anchors import Anchors
+from hashprobe.errors import HashprobeError
+from hashprobe.tensors import Logits
+from hashprobe.training.hardening import Batch
+from hashprobe.training.loop import Training
+from hashprobe.types import check_whole
+from hashprobe.victims.base import Hasher
+
+
+Start: TypeAlias = Literal["clean", "random", "warm"]
+Turned: TypeAlias = Callable[[int, float | None], float]
+"""(inner steps, their length) -> share of the bits of some training items that they turn over."""
+
+
+@dataclass(frozen=True, eq=False)
+class Aim:
+    """Where the adversary of one step drives its items, and where the defender wants them.
+
+    Example:
+        >>> Aim(torch.ones(2, 8), -torch.ones(2, 8)).own.shape
+        torch.Size([2, 8])
+    """
+
+    towards: Float[Tensor, "b k"]
+    """What the inner objective is given: codes to reach, or the logits of the clean items."""
+    own: Float[Tensor, "b k"]
+    """Codes that the adversarial items should have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What the network in training gives for the items of one step.
+
+    Example:
+        >>> Outputs(None, torch.ones(2, 8)).features is None
+        True
+    """
+
+    clean: Logits | None
+    """Of the clean items; None for a defence that does not look at them."""
+    attacked: Logits
+    """Of the adversarial ones."""
+    features: Float[Tensor, "b f"] | None = None
+    """What the hash layer is given for the adversarial ones, for a defence that asks for it."""
+
+
+@dataclass(eq=False)
+class Bench:
+    """What a defence knows of the training that it is part of, and what it keeps there."""
+
+    training: Training
+    device: torch.device
+    teacher: Hasher | None = None
+    """The network as it was at the start, in evaluation mode."""
+    networks: nn.ModuleDict = field(default_factory=nn.ModuleDict)
+    """Networks of the defence's own."""
+    optimisers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    """Their optimisers."""
+    numbers: dict[str, float] = field(default_factory=dict)
+    """Numbers that the defence keeps from step to step."""
+
+    def __post_init__(self) -> None:
+        self.labels: Tensor = self.training.kept_labels
+        self.anchors = Anchors(self.labels)
+
+    @property
+    def hasher(self) -> Hasher:
+        """The network in training."""
+        return self.training.hasher
+
+    @property
+    def memory(self) -> Float[Tensor, "n k"]:
+        """The latest relaxed codes of all training items."""
+        return self.training.memory
+
+    def hash_loss(self, logits: Logits, batch: Batch) -> Tensor:
+        """The hashing loss of the training on the items of a batch."""
+        return self.training.loss(self.training.codes_of(logits), batch.where)
+
+    def teacher_logits(self, batch: Batch) -> Logits:
+        """What the network at the start gives for the clean items."""
+        assert self.teacher is not None
+        with torch.no_grad():
+            logits: Tensor = self.teacher(*batch.given)
+        return logits.float()
+
+
+@dataclass(frozen=True)
+class Trainer(ABC):
+    """A training against attacks, with its options as fields.
+
+    At each step an adversary moves the items of the batch within eps, by steps down `inner`, with
+    the network in evaluation mode; then the network takes one step down `outer`.
+
+    Example:
+        >>> from hashprobe.defenses import P2s
+        >>> P2s(n_t=1).to_json()["n_t"]
+        1
+    """
+
+    name: ClassVar[str]
+    """What it is called in options and files."""
+    title: ClassVar[str]
+    """What it is called in tables."""
+    needs_labels: ClassVar[bool] = True
+    """Whether it cannot do without labels."""
+    needs_trained: ClassVar[bool] = False
+    """Whether it starts from a trained network, which it takes for its teacher."""
+    sees_clean: ClassVar[bool] = True
+    """Whether the network also looks at the clean items at each step."""
+    sees_features: ClassVar[bool] = False
+    """Whether `outer` is given what the hash layer is given."""
+    stays_in_eval: ClassVar[bool] = False
+    """Whether the network is trained in evaluation mode: without dropout, and with the statistics
+    of batch normalisation that it brought."""
+    replays: ClassVar[int] = 1
+    """Updates of the weights on each batch."""
+
+    eps: float = 8 / 255
+    """Largest change of a pixel value in training, above 0 and at most 1."""
+    steps: int = 7
+    """Forward and backward passes of the inner attack."""
+    step_size: float | None = 2 / 255
+    """Length of an inner step in pixels; none: all of eps first, falling evenly to 0."""
+    momentum: float = 0.0
+    """What an inner step keeps of earlier gradients, from 0 to below 1."""
+    start: Start = "random"
+    """Where the inner attack begins: clean, random (a point within eps), or warm (where the item's
+    last attack ended; images only)."""
+    weight: float = 1.0
+    """Weight of the adversarial term, 0 or above."""
+    awp: float = 0.0
+    """Adversarial weight perturbation (Wu et al., NeurIPS 2020): by which share of its norm each
+    weight is moved up the loss before the update, from 0 (off) to 0.1; 0.005 is published."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("eps", 1e-4, 1.0), ("weight", 0, 1e6), ("awp", 0, 0.1)):
+            self.within(name, low, high)
+        self.within("momentum", 0, 0.999)
+        if self.step_size is not None:
+            self.within("step_size", 1e-5, 2.0)
+        check_whole("steps", self.steps, 1, 1000)
+        if self.start not in ("clean", "random", "warm"):
+            raise HashprobeError(
+                f"{self.name}: start must be clean, random or warm; got {self.start!r:.40}"
+            )
+
+    def within(self, option: str, low: float, high: float) -> None:
+        """Refuses an option out of its range."""
+        value = getattr(self, option)
+        if not low <= value <= high:
+            raise HashprobeError(
+                f"{self.name}: {option} must be {low:g} to {high:g}; got {value:g}"
+            )
+
+    def prepare(self, bench: Bench) -> None:  # noqa: B027
+        """Makes networks of its own; by default none."""
+
+    @abstractmethod
+    def aim(self, bench: Bench, batch: Batch) -> Aim:
+        """Where the adversary of a step drives its items.
+
+        Args:
+            bench: what is known of the training.
+            batch: B items.
+        """
+
+    def inner(
+        self, logits: Logits, towards: Float[Tensor, "b k"], done: Float[Tensor, "b 1"]
+    ) -> Float[Tensor, " b"]:
+        """What the adversary makes small, one a row; by default -mean_k b_k tanh(z_k).
+
+        Args:
+            logits: (B, K) of the items where they are.
+            towards: of `Aim`.
+            done: share of the steps that are done, from 0 to below 1.
+        """
+        return -(towards * logits.tanh()).mean(1)
+
+    @abstractmethod
+    def outer(self, bench: Bench, batch: Batch, aim: Aim, outputs: Outputs) -> Tensor:
+        """What the network makes small, as a scalar.
+
+        Args:
+            bench: what is known of the training.
+            batch: B items.
+            aim: of `aim`.
+            outputs: of the network in training.
+        """
+
+    def look(self, bench: Bench, turned: Turned) -> str | None:
+        """Looks at the network after an epoch; a line for the log where something is wrong.
+
+        Args:
+            bench: what is known of the training.
+            turned: see `Turned`.
+        """
+        return None
+
+    def steps_now(self, bench: Bench) -> tuple[int, float | None]:
+        """Inner steps and their length at this time of the training."""
+        return self.steps, self.step_size
+
+    def to_json(self) -> dict[str, Any]:
+        """The name and the options, as they go into files."""
+        return {"name": self.name, **asdict(self)}

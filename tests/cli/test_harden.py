@@ -1,0 +1,62 @@
+"""hashprobe train --defence and hashprobe harden, over the digits."""
+
+import json
+
+from hashprobe.storage.files import read_json
+from hashprobe.storage.runs import Run
+from hashprobe.training.options import TrainOptions
+from hashprobe.workflow.hardening_options import HardenOptions
+
+
+DIGITS = "train digits --size 8 --bits 16 --epochs 1 --batch-size 125 --held-out 0"
+
+
+def test_a_run_is_hardened_into_a_run_of_its_own(hashprobe, encoded, tmp_path):
+    before = (encoded / "model/model.safetensors").read_bytes()
+    words = f"harden {encoded} --out {tmp_path / 'hard'} --epochs 1 --defence-option steps=1 --json"
+    said = hashprobe(words)
+    assert said.code == 0, said.err
+    assert [epoch["number"] for epoch in json.loads(said.out)["epochs"]] == [1]
+    card = read_json(tmp_path / "hard/model/model.json")
+    assert (
+        card["training"]["defence"]["name"] == "p2s" and card["training"]["defence"]["steps"] == 1
+    )
+    config = Run.open(tmp_path / "hard").config
+    assert config["hardened"]["run"] == str(encoded)
+    assert config["train"]["lr"] == 0.001  # a third of that of the run
+    assert (encoded / "model/model.safetensors").read_bytes() == before
+    assert (tmp_path / "hard/model/model.safetensors").read_bytes() != before
+    assert hashprobe(words).code == 0  # is done already
+    assert "another configuration" in hashprobe(words.replace("steps=1", "steps=2")).error
+    assert hashprobe(f"encode {tmp_path / 'hard'}").code == 0
+
+
+def test_a_training_with_a_defence(hashprobe, tmp_path):
+    run = tmp_path / "run"
+    said = hashprobe(f"{DIGITS} --out {run} --defence fast --defence-option eps=4/255")
+    assert said.code == 0, said.err
+    assert Run.open(run).config["defence"]["eps"] == 4 / 255
+    other = hashprobe(f"{DIGITS} --out {run} --defence fast --defence-option eps=5/255").error
+    assert "defence.eps: 0.01568627450980392 there" in other
+
+
+def test_what_does_not_fit_is_one_line(hashprobe, encoded, tmp_path):
+    out = tmp_path / "x"
+    for words, said in (
+        (f"{DIGITS} --out {out} --defence label-free", "hashprobe harden RUN --defence label-free"),
+        (f"{DIGITS} --out {out} --defence p2p", "p2p"),
+        (f"{DIGITS} --out {out} --defence-option eps=1/255", "--defence-option needs --defence"),
+        (f"{DIGITS} --out {out} --defence p2s --defence-option ep=1", "p2s has no option 'ep'"),
+        (f"harden {encoded} --out {encoded}", "is the run that is hardened"),
+        (f"harden {tmp_path / 'none'} --out {out}", "none"),
+        (f"harden {encoded} --out {out} --epochs 0", "epochs must be at least 1"),
+    ):
+        assert said in hashprobe(words).error
+        assert not out.exists()
+
+
+def test_what_is_not_given_is_as_in_the_run():
+    known = TrainOptions(lr=0.6, batch_size=7, precision="bfloat16", loss="dph")
+    made = HardenOptions(epochs=3, augment="none").over(known)
+    assert (made.lr, made.batch_size, made.precision, made.loss) == (0.6 / 3, 7, "bfloat16", "dph")
+    assert (made.epochs, made.augment) == (3, "none")

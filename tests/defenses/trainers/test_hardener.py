@@ -1,0 +1,262 @@
+"""Trainings against attacks: one step by hand, what they achieve, kills, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Bernoulli, kl_divergence
+
+from hashprobe.defenses.trainers import weight_shift
+from hashprobe.defenses.trainers._fast import RESCUE
+from hashprobe.defenses.trainers.base import Aim, Outputs
+from hashprobe.defenses.trainers.bit_losses import bit_cross_entropy
+from hashprobe.defenses.trainers.hardener import hardening
+from hashprobe.defenses.trainers.registry import TRAINERS, trainer_named
+from hashprobe.errors import HashprobeError
+from hashprobe.training.hardening import Batch
+from hashprobe.training.loop import train
+from hashprobe.training.losses.dph import dph
+from hashprobe.training.options import TrainOptions
+
+
+OPTIONS = {"epochs": 2, "batch_size": 10, "held_out": 0, "loss": "dph", "pair_weights": "none"}
+SMALL = {"atrdh": {"hidden": 32}, "label-free": {"clean_weight": 5.0}}
+"""Options that make a defence quick."""
+
+
+def options(**other):
+    return TrainOptions(**(OPTIONS | {"augment": "none"} | other))
+
+
+def quick(name, **other):
+    made = {"steps": 2, "step_size": None, "eps": 0.05, **SMALL.get(name, {}), **other}
+    return hardening(name, **made)
+
+
+def test_one_step_of_p2s_is_the_step_computed_by_hand(tiny, pictures):
+    images, labels = pictures(6)
+    hasher, other = tiny(), tiny()
+    given = {
+        "n_t": "all",
+        "targeted": 0.0,
+        "steps": 1,
+        "start": "clean",
+        "eps": 0.05,
+        "weight": 0.7,
+    }
+    chosen = options(
+        epochs=1,
+        batch_size=6,
+        optimiser="sgd",
+        lr=0.3,
+        momentum=0,
+        weight_decay=0,
+        schedule="constant",
+    )
+    (epoch,) = train(hasher, images, labels, chosen, hardening=hardening("p2s", **given))
+    pixels = (images.float() / 255).requires_grad_()
+    logits = other(pixels)
+    similar = torch.from_numpy(labels @ labels.T)
+    sums = torch.stack([logits.detach().sign()[row].sum(0) for row in similar])
+    own = torch.where(sums >= 0, 1.0, -1.0)
+    size = logits.detach().abs().mean(1, keepdim=True)
+    torch.nn.functional.softplus(0.1 * own * logits / size).sum().backward()
+    moved = (pixels - 0.05 * pixels.grad.sign()).detach().clamp(0, 1)
+    other.zero_grad()
+    both = other(torch.cat([pixels.detach(), moved]))
+    codes = both[:6].tanh()
+    loss = dph(codes, codes.detach(), similar) + 0.7 * bit_cross_entropy(both[6:], own).mean()
+    assert epoch.loss == pytest.approx(loss.item(), abs=1e-5)
+    loss.backward()
+    for mine, theirs in zip(hasher.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs - 0.3 * theirs.grad, atol=1e-5, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A place for a network that is trained without a defence, once for all tests."""
+    return {}
+
+
+# ATRDH trains against one other label a time, not against bits that turn over.
+@pytest.mark.parametrize("name", [name for name in TRAINERS if name != "atrdh"])
+def test_a_training_against_attacks_makes_attacks_weaker(name, tiny, pictures, trained):
+    images, labels = pictures(60, classes=3)
+    hasher, given = tiny(), {"batch_size": 30, "lr": 0.02}
+    if not trained:
+        train(hasher, images, labels, options(epochs=30, **given))
+        trained.update({key: value.clone() for key, value in hasher.state_dict().items()})
+    hasher.load_state_dict(trained)
+    before = turned(hasher, images)
+    assert before > 0.2
+    epochs = 16 if name == "fast" else 30
+    train(hasher, images, labels, options(epochs=epochs, **given), hardening=quick(name))
+    assert turned(hasher, images) < 0.85 * before
+    codes = hasher(images.float() / 255).sign()
+    agreement = codes @ codes.T / 8
+    alike = torch.from_numpy(labels @ labels.T)
+    assert agreement[alike].mean() > 0.9 and agreement[~alike].mean() < 0
+
+
+def turned(hasher, images, eps=0.05):
+    """Share of bits that ten sign steps turn over."""
+    clean = images.float() / 255
+    code = torch.where(hasher(clean) >= 0, 1.0, -1.0)
+    moved = clean.clone()
+    for _ in range(10):
+        moved.requires_grad_()
+        (slope,) = torch.autograd.grad((code * hasher(moved).tanh()).sum(), moved)
+        moved = (
+            (moved.detach() - eps / 4 * slope.sign()).clamp(clean - eps, clean + eps).clamp(0, 1)
+        )
+    return float((torch.where(hasher(moved) >= 0, 1.0, -1.0) != code).float().mean())
+
+
+@pytest.mark.parametrize("name", ["cgat", "saat", "atrdh", "trades"])
+def test_the_outer_loss_is_the_published_formula(name, tiny, pictures):
+    images, labels = pictures(12, classes=3)
+    made = quick(name, weight=0.5)
+    train(tiny(), images, labels, options(epochs=1), hardening=made)
+    chance, where = torch.Generator().manual_seed(0), torch.tensor([2, 0, 7, 5])
+    clean, moved = (torch.randn(4, 8, generator=chance) for _ in range(2))
+    own = torch.randn(4, 8, generator=chance).sign()
+    batch = Batch((images[where].float() / 255,), where, 0, chance)
+    bench, u = made.bench, moved.tanh()
+    loss = made.trainer.outer(bench, batch, Aim(-own, own), Outputs(clean, moved))
+    similar = torch.from_numpy(labels @ labels.T)[where]
+    wanted = dph(clean.tanh(), bench.memory, similar)
+    if name == "atrdh":
+        wanted += 0.5 * ((u @ bench.memory.T / 8 - (similar.float() * 2 - 1)) ** 2).mean()
+    elif name == "trades":
+        both = (Bernoulli(logits=2 * each) for each in (clean, moved))
+        wanted += 0.5 * kl_divergence(*both).mean()
+    else:
+        wanted -= 0.5 * (u * own).mean()
+        wanted += 1e-4 * ((u - u.sign()) ** 2).mean() if name == "saat" else 0
+    assert float(loss) == pytest.approx(float(wanted), abs=1e-5)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["p2s", "atrdh", "label-free"])
+def test_a_killed_training_ends_in_the_same_weights(name, small, pictures, tmp_path):
+    images, labels = pictures(30)
+    chosen = options(augment="crop-flip", save_seconds=0.0)
+    defence = {"start": "warm", "awp": 0.01}
+
+    def run(state, stop_at=None):
+        def on_step(done, total, loss):
+            if done == stop_at:
+                raise Killed
+
+        hasher = small()
+        train(
+            hasher,
+            images,
+            labels,
+            chosen,
+            state=state,
+            on_step=on_step,
+            hardening=quick(name, **defence),
+        )
+        return hasher.state_dict()
+
+    whole = run(None)
+    with pytest.raises(Killed):
+        run(tmp_path / "state", stop_at=4)
+    resumed = run(tmp_path / "state")
+    assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+
+
+def test_warm_starts_go_on_where_the_last_attack_ended(tiny, pictures):
+    """With steps of no length, the network sees what was kept, crop for crop."""
+    images, labels = pictures(12)
+    made = quick("p2s", start="warm", step_size=1e-5, steps=1, momentum=0.0)
+    train(tiny(), images, labels, options(epochs=1, augment="crop", batch_size=12), hardening=made)
+    assert made.warm.shifts.shape == (12, 3, 10, 10)
+    made.warm.shifts.random_(-127, 128)
+    kept, seen, batches = made.warm.shifts.clone(), [], []
+    looked, outputs = made.warm.of_batch, made.outputs
+    made.warm.of_batch = lambda batch: (batches.append(batch), looked(batch))[1]
+    made.outputs = lambda *given: (seen.append(given[2]), outputs(*given))[1]
+    made.begin = lambda training, fabric: None  # keeps what it has
+    again = options(epochs=1, augment="crop", batch_size=12, seed=5)
+    train(tiny(), images, labels, again, hardening=made)
+    (batch,), (attacked,) = batches, seen
+    shift = batch.crops.of(kept[batch.where]).float() * 0.05 / 127
+    wanted = (batch.given[0] + shift).clamp(0, 1)
+    torch.testing.assert_close(attacked, wanted, atol=2e-5, rtol=0)
+
+
+def test_single_steps_that_break_down_are_seen(tiny, pictures):
+    images, labels = pictures(20)
+    made = quick("fast", steps=1)
+    train(tiny(), images, labels, options(epochs=1), hardening=made)
+    told, made.tell = [], lambda line: told.append(line)
+    trainer, bench = made.trainer, made.bench
+    bench.numbers.clear()
+    assert trainer.look(bench, lambda steps, length: 0.3) is None
+    assert trainer.steps_now(bench) == (1, None)
+    broken = trainer.look(bench, lambda steps, length: 0.3 if steps == 10 else 0.05)
+    assert "ten steps turn over 30% of the bits and 1 only 5%" in broken
+    assert bench.numbers[RESCUE] and trainer.steps_now(bench) == (3, None)
+    assert trainer.look(bench, lambda steps, length: steps / 20) is None  # said once
+    assert 0 <= made.turned(3, None) <= 1
+
+
+def test_weights_are_put_back_after_a_perturbed_update(tiny):
+    hasher = tiny()
+    before = {name: value.clone() for name, value in hasher.state_dict().items()}
+    pixels = torch.rand(4, 3, 8, 8)
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        weight_shift.shifted(hasher, lambda: hasher(pixels).square().sum(), 0.05),
+    ):
+        moved = hasher.hash.weight - before["hash.weight"]
+        assert float(moved.detach().norm() / before["hash.weight"].norm()) == pytest.approx(
+            0.05, rel=1e-4
+        )
+        assert torch.equal(hasher.hash.bias, before["hash.bias"])
+        raise RuntimeError("stop")
+    assert all(torch.equal(value, before[name]) for name, value in hasher.state_dict().items())
+
+
+def test_labels_are_not_needed_where_none_are_used(small, pictures):
+    images, _ = pictures(20)
+    none = np.zeros((20, 0), bool)
+    assert len(train(small(), images, none, options(), hardening=quick("label-free"))) == 2
+    with pytest.raises(
+        HashprobeError, match="p2s needs labels, and there are none: take label-free"
+    ):
+        train(small(), images, none, options(), hardening=quick("p2s"))
+
+
+def test_what_cannot_be_hardened_is_refused(tiny, pictures):
+    images, labels = pictures(20)
+    hasher = tiny().requires_grad_(False)
+    with pytest.raises(HashprobeError, match="no weights that can be trained"):
+        train(hasher, images, labels, options(), hardening=quick("p2s"))
+    with pytest.raises(HashprobeError, match="features that are computed once"):
+        train(tiny(), images.float(), labels, options(), hardening=quick("p2s"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"eps": 0.0},
+        {"eps": 1.5},
+        {"steps": 0},
+        {"start": "cold"},
+        {"awp": 0.5},
+        {"weight": -1.0},
+        {"weight": float("nan")},
+        {"momentum": 1.0},
+        {"n_t": 0},
+        {"targeted": 2.0},
+        {"n_t": "some"},
+    ],
+)
+def test_options_out_of_range_are_refused(other, as_for_users):
+    with pytest.raises(HashprobeError, match=next(iter(other))):
+        trainer_named("p2s", **other)
