@@ -1,6 +1,8 @@
 """Text from outside, such as names of files and labels, in a form that can be shown; a leaf."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 HIDDEN = re.compile(
@@ -102,3 +104,20 @@ def escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
     code -= 0xDC00 if 0xDC80 <= code <= 0xDCFF else 0
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is meant by a misspelt one; None where none is near.
+
+    Of several that are near, one of the same letters comes first: two of them changed places.
+
+    Args:
+        word: as it was written.
+        known: what it could be.
+
+    Example:
+        >>> nearest("dtha", ["sdha", "dhta"]), nearest("xyz", ["dhta"])
+        ('dhta', None)
+    """
+    close = get_close_matches(word, list(known), 3)
+    return min(close, key=lambda each: sorted(each) != sorted(word), default=None)

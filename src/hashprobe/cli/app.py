@@ -4,7 +4,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +17,7 @@ from hashprobe.cli.signals import Stopped, by_worker, end_silently, stopping_sig
 from hashprobe.cli.values import check_values, path_text
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import interruption
-from hashprobe.text import shortened
+from hashprobe.text import nearest, shortened
 
 
 if TYPE_CHECKING:
@@ -117,8 +116,8 @@ def suggest(word: str, known: Sequence[str] | dict[str, Any]) -> str:
         >>> suggest("tain", COMMANDS)
         'Did you mean "train"? '
     """
-    close = get_close_matches(word, known, n=1)
-    return f'Did you mean "{close[0]}"? ' if close else ""
+    close = nearest(word, known)
+    return f'Did you mean "{close}"? ' if close else ""
 
 
 def read_recipe(path: Path) -> "Dict":

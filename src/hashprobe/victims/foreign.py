@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -14,6 +13,7 @@ from hashprobe.codes.packed import as_numpy
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_bytes
 from hashprobe.storage.plain_yaml import parse_yaml
+from hashprobe.text import nearest
 from hashprobe.types import MAX_SIDE, Filter, InputContract, Layout, check_whole
 
 
@@ -173,8 +173,8 @@ def options_of(given: Mapping[str, Any], where: str = "a victim") -> VictimOptio
         name = str(key).replace("-", "_")
         name = "fit" if name == "resize" else name
         if name not in NAMES:
-            close = get_close_matches(name, NAMES, 1)
-            hint = f"did you mean {close[0]}?" if close else f"options are {', '.join(NAMES)}"
+            close = nearest(name, NAMES)
+            hint = f"did you mean {close}?" if close else f"options are {', '.join(NAMES)}"
             raise HashprobeError(f"{where} has no option {shown(key)}; {hint}")
         if name in known:
             raise HashprobeError(f"{where} has both fit and resize, which are the same option")

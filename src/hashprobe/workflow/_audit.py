@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from hashprobe.storage.environment import hashprobe_version
 from hashprobe.storage.files import write_bytes, write_json
 from hashprobe.storage.guards import refuse_links
 from hashprobe.storage.lock import hold
-from hashprobe.text import without_password
+from hashprobe.text import nearest, without_password
 from hashprobe.types import Labels, Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import device_of
@@ -147,8 +146,8 @@ def options_of(more: dict[str, Any]) -> AuditOptions:
     known = [one.name for one in fields(AuditOptions)]
     for name in more:
         if name not in known:
-            close = get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            close = nearest(name, known)
+            hint = f"did you mean {close}?" if close else f"there are {', '.join(known)}"
             raise HashprobeError(f"audit has no option {name}: {hint}")
     return AuditOptions(**more)
 

@@ -1,7 +1,5 @@
 """The goal `show` of an audit: queries are steered to the results of another label."""
 
-from difflib import get_close_matches
-
 import numpy as np
 import torch
 
@@ -12,7 +10,7 @@ from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import AttackCodes, Evaluation
 from hashprobe.evaluation.scoring import evaluate_attack
-from hashprobe.text import shortened
+from hashprobe.text import nearest, shortened
 from hashprobe.types import Budget
 from hashprobe.workflow.audit_ladder import Attacker
 from hashprobe.workflow.audit_subject import Subject
@@ -72,7 +70,7 @@ def label_place(label: str, names: tuple[str, ...], classes: int) -> int:
     """
     known = names or tuple(map(str, range(classes)))
     if label not in known:
-        close = get_close_matches(label, known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {shortened(', '.join(known))}"
+        close = nearest(label, known)
+        hint = f"did you mean {close}?" if close else f"there are {shortened(', '.join(known))}"
         raise HashprobeError(f"no label is called {label!r:.80}: {hint}")
     return known.index(label)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -21,6 +20,7 @@ from hashprobe.evaluation.outcome import AttackCodes, Evaluation
 from hashprobe.evaluation.perceptibility import compare_pixels
 from hashprobe.evaluation.relevance import check_labelled
 from hashprobe.evaluation.scoring import evaluate_attack
+from hashprobe.text import nearest
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.wrap import as_victim
 from hashprobe.workflow.quick_report import write_quick_report
@@ -106,8 +106,8 @@ def options_of(attack: str | Callable[..., Any], keywords: dict[str, Any]) -> An
     known = [field.name for field in fields(kind)]
     for name in keywords:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known) or 'none'}"
+            close = nearest(name, known)
+            hint = f"did you mean {close}?" if close else f"it has {', '.join(known) or 'none'}"
             raise HashprobeError(f"attack {attack} has no option {name}: {hint}")
     return kind(**keywords)
 

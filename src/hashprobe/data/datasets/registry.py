@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from hashprobe.errors import HashprobeError
+from hashprobe.text import nearest
 from hashprobe.types import check_seed
 
 
@@ -231,16 +231,16 @@ def data_set(name: str) -> DataSet:
     """
     if name not in DATA_SETS:
         raise HashprobeError(
-            f"unknown data {name!r}: {nearest(name)}choose from {', '.join(DATA_SETS)}"
+            f"unknown data {name!r}: {meant(name)}choose from {', '.join(DATA_SETS)}"
         )
     return DATA_SETS[name]
 
 
-def nearest(name: str) -> str:
+def meant(name: str) -> str:
     """What was probably meant by a name that is no data set: a folder, a table or a misspelt name.
 
     Example:
-        >>> nearest("diggits")
+        >>> meant("diggits")
         'did you mean digits? Otherwise '
     """
     place = Path(name)
@@ -248,8 +248,8 @@ def nearest(name: str) -> str:
         return f"to use that folder, say {kind_of_tree(place)} --root {name}. Otherwise "
     if place.is_file() and place.suffix.lower() in (".csv", ".tsv", ".txt"):
         return f"to use that file, say table --lists {name} --root FOLDER. Otherwise "
-    close = get_close_matches(name, DATA_SETS, 1)
-    return f"did you mean {close[0]}? Otherwise " if close else ""
+    close = nearest(name, DATA_SETS)
+    return f"did you mean {close}? Otherwise " if close else ""
 
 
 def kind_of_tree(folder: Path) -> str:
