@@ -222,10 +222,10 @@ def test_pictures_of_a_surrogate_are_judged_by_the_victim(pictures, folder, tmp_
         make_victim(), pictures[:6], radius=4, eps=(32 / 255,), files=files, exact=False, **known
     )
     shares = {one.by: one.rates[0][1].value for one in found.goals}
-    assert list(shares) == ["", "net.pt2", "net.pt2, then queries"]
-    assert shares["net.pt2, then queries"] >= shares["net.pt2"]
-    assert shares["net.pt2, then queries"] > 0
-    assert "crafted on net.pt2, then queries" in found.markdown()
+    assert list(shares) == ["", "net.pt2", "net.pt2, then by queries"]
+    assert shares["net.pt2, then by queries"] >= shares["net.pt2"]
+    assert shares["net.pt2, then by queries"] > 0
+    assert "crafted on net.pt2, then by queries" in found.markdown()
 
 
 def test_a_second_stage_by_floats(pictures):

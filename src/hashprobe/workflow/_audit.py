@@ -348,7 +348,7 @@ class Work:
                 searching = self.attacker(subject, f"from-surrogate-{place}")
                 searching = replace(searching, start=start)
                 done = climb(searching, first.plan, (max(self.options.eps),), exact=False)
-                by, most = f"{Path(name).name}, then queries", self.options.query_budget
+                by, most = f"{Path(name).name}, then by queries", self.options.query_budget
                 found.append(goal_result(done, by, most))
         return found
 
