@@ -89,3 +89,13 @@ def test_an_option_that_came_later_is_written_where_it_is_not_the_default(name):
     assert "step" not in AttackSpec(name, options).to_json()["options"]
     scaled = dataclasses.replace(options, step="scaled")
     assert AttackSpec(name, scaled).to_json()["options"]["step"] == "scaled"
+
+
+def test_a_function_may_say_what_it_is_called():
+    def attack(*_, **__):
+        """Nothing."""
+
+    assert AttackSpec.of(attack).shown.endswith("attack")
+    attack.title = "mine"
+    assert AttackSpec.of(attack).shown == "mine" == AttackSpec.of(attack).attack.title
+    assert AttackSpec("dhta").shown == "dhta"

@@ -132,10 +132,14 @@ class AttackSpec:
     def attack(self) -> Attack:
         """The attack itself."""
         if self.function is not None:
-            return Attack(
-                self.name, self.function, type(self.options), self.name, needs=frozenset()
-            )
+            title = str(getattr(self.function, "title", self.name))
+            return Attack(self.name, self.function, type(self.options), title, needs=frozenset())
         return attack_named(self.name)
+
+    @property
+    def shown(self) -> str:
+        """What users are told of it: its name, or the `title` of a function of their own."""
+        return self.name if self.function is None else self.attack.title
 
     def to_json(self) -> dict[str, Any]:
         """The one form in which a spec goes into files."""

@@ -157,7 +157,7 @@ def craft_into(
     pending = kept.pending()
     if len(kept):
         runtime.progress.log(f"{len(kept)} of {len(queries)} queries are finished already")
-    bar = runtime.progress.bar(f"{spec.name}: query steps")
+    bar = runtime.progress.bar(f"{spec.shown}: query steps")
     with saying_what_is_kept(kept), repeatable(runtime), bar as tick:
         start, parts = 0, list(batches(pending, queries, runtime))
         for rows in parts:

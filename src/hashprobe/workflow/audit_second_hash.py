@@ -48,6 +48,8 @@ class CollideBoth:
     enough: tuple[int, int]
     """Bits that have to be right, of the first and of the second."""
 
+    title = "two hashes"
+
     def __repr__(self) -> str:
         return f"CollideBoth({self.split}, {self.enough})"
 

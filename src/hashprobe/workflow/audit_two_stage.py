@@ -98,6 +98,8 @@ class Joint:
     vectors: dict[int, np.ndarray]
     """Float vector of the item that each query is about, by query id."""
 
+    title = "bits and cosine"
+
     def __repr__(self) -> str:
         rows = np.stack([self.vectors[each] for each in sorted(self.vectors)])
         return f"Joint({self.wish}, {sha256_array(rows)})"
