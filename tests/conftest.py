@@ -316,3 +316,15 @@ def postgres():
             yield running.get_uri(), connection
             for index in OPEN:
                 index.close()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """A Ray cluster of this machine, one for all tests; skipped without ray."""
+    ray = pytest.importorskip("ray")
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+        logging_level="ERROR", configure_logging=False,
+    )  # fmt: skip
+    yield ray
+    ray.shutdown()

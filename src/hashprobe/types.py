@@ -308,6 +308,9 @@ class Runtime:
     shard: int | None = None
     """Attacked queries that share a file; None: up to 1,000 queries have a file each, and of more
     about 64 MiB of pixels are in one. It plays no part in a result."""
+    executor: Any = None
+    """Who computes shards of queries or items, see `hashprobe.crafting.RayExecutor`; None: this
+    process. In the deterministic mode it plays no part in a result."""
     watch: Any = None
     """Who keeps queries as an attack finishes them, see `hashprobe.optim.Watch`; or None."""
 

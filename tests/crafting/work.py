@@ -9,6 +9,7 @@ import numpy as np
 from hashprobe.attacks._dhta import DhtaOptions
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
+from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.runner import craft
 from hashprobe.data.queries import Queries
@@ -71,6 +72,9 @@ def attack(
     if known and "target images" in known.needs and goal.images is None:
         mirrored = Queries(work.queries.pixels.flip(-1), lengths=work.queries.lengths)
         goal = dataclasses.replace(goal, images=mirrored)
+    if known and "database" in known.needs and goal.known is None:
+        stored = Codes(PackedCodes.from_signs(goal.codes), goal.labels)
+        goal = dataclasses.replace(goal, known=stored, own_labels=np.roll(goal.labels, 1, axis=0))
     spec = AttackSpec.of(name, options, budget=budget, seed=seed)
     runtime = Runtime(**{"batch_size": 2, **more})
     return craft(

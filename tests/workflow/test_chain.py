@@ -15,7 +15,7 @@ from hashprobe.cli import app as cli
 from hashprobe.cli import demo as demo_module
 from hashprobe.codes.packed import hamming
 from hashprobe.crafting.attack_result import AttackResult
-from hashprobe.crafting.runner import Chunk
+from hashprobe.crafting.chunk import Chunk
 from hashprobe.data.datasets.digits import load_digits
 from hashprobe.data.datasets.folder import load_folder
 from hashprobe.evaluation.measures import mean_average_precision, targeted_mean_average_precision

@@ -12,7 +12,8 @@ from cyclopts import App, Parameter, Token
 from hashprobe.attacks._dhta import PRESETS
 from hashprobe.attacks.contract import Attack
 from hashprobe.attacks.registry import ATTACKS, DEFAULT, AttackSpec
-from hashprobe.cli.flags import FLAT, Flag, Json, RuntimeFlags, print_json
+from hashprobe.cli.cluster import ClusterRuntime
+from hashprobe.cli.flags import FLAT, Flag, Json, print_json
 from hashprobe.cli.output import say
 from hashprobe.cli.presets import fill, non_defaults
 from hashprobe.errors import HashprobeError
@@ -67,7 +68,7 @@ class BudgetFlags(Budget):
 
 
 @dataclass(frozen=True)
-class AttackRuntime(RuntimeFlags):
+class AttackRuntime(ClusterRuntime):
     """How attacks are computed."""
 
     batch_size: Annotated[int | None, Parameter(show_default=False)] = None

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 
 from hashprobe.cli.check import StoredFlags
+from hashprobe.cli.cluster import ClusterFlags
 from hashprobe.cli.flags import FLAT, Flag, Json, print_json
 from hashprobe.cli.output import say
 from hashprobe.cli.victim_flags import VictimFlags
@@ -163,8 +164,12 @@ class FileFlags(StoredFlags):
         )
 
 
+RUNTIME = ("workers", "batch_size", "device", "skip_bad")
+"""The options that are fields of `Runtime`."""
+
+
 @dataclass(frozen=True)
-class AuditRuntime:
+class AuditRuntime(ClusterFlags):
     """How it is computed."""
 
     workers: int | None = None
@@ -226,7 +231,7 @@ def audit(
     from hashprobe.victims.loading import load_victim
     from hashprobe.workflow._audit import audit as run_audit
 
-    known = vars(runtime)
+    known = {name: getattr(runtime, name) for name in RUNTIME}
     result = run_audit(
         load_victim(victim, network.options()),
         queries,
@@ -234,7 +239,7 @@ def audit(
         options=options,
         files=files.files(),
         out=out,
-        runtime=Runtime(**known, progress=Terminal()),
+        runtime=Runtime(**known, executor=runtime.cluster(), progress=Terminal()),
         command=shlex.join(["hashprobe", *sys.argv[1:]]),
     )
     if json_:

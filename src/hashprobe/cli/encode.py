@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from hashprobe.cli.flags import FLAT, Flag, Json, RuntimeFlags, print_json
+from hashprobe.cli.cluster import ClusterRuntime
+from hashprobe.cli.flags import FLAT, Flag, Json, print_json
 from hashprobe.cli.output import say
 from hashprobe.types import Precision
 
 
 @dataclass(frozen=True)
-class EncodeRuntime(RuntimeFlags):
+class EncodeRuntime(ClusterRuntime):
     """How pictures are encoded."""
 
     workers: int | None = None

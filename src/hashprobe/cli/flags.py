@@ -22,6 +22,10 @@ FLAT = Parameter(name="*")
 """Makes each field of a dataclass an option of the command."""
 
 
+NOT_OF_RUNTIME = ("cache", "cache_gb", "executor", "address", "ray_workers", "gpus")
+"""Options of which a field of `Runtime` is made, or none."""
+
+
 def print_json(record: Any) -> None:
     """Prints a record of plain JSON on one line."""
     import json
@@ -61,7 +65,7 @@ class RuntimeFlags:
         """
         from hashprobe.types import Runtime
 
-        names = [field.name for field in fields(self) if field.name not in ("cache", "cache_gb")]
+        names = [field.name for field in fields(self) if field.name not in NOT_OF_RUNTIME]
         given: dict[str, Any] = {name: getattr(self, name) for name in names}
         return Runtime(**given, cache=self.clips(), progress=progress)
 

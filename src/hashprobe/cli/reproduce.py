@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from hashprobe.cli.flags import FLAT, Flag, RuntimeFlags
+from hashprobe.cli.cluster import ClusterRuntime
+from hashprobe.cli.flags import FLAT, Flag
 from hashprobe.cli.output import say
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Precision
@@ -85,7 +86,7 @@ class SettingFlags:
 
 
 @dataclass(frozen=True)
-class ReproduceRuntime(RuntimeFlags):
+class ReproduceRuntime(ClusterRuntime):
     """How recipes are computed."""
 
     device: str = "auto"

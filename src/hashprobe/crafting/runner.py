@@ -1,11 +1,8 @@
 """Runs an attack over many queries: in chunks, keeping what is finished, and resuming."""
 
-import math
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +10,15 @@ import torch
 
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
-from hashprobe.checked import checked, shown
+from hashprobe.checked import checked
 from hashprobe.crafting.attack_folder import check_behaviour, check_victim, open_folder
 from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.crafting.chunk import Chunk
 from hashprobe.crafting.deterministic import fixed_batches, repeatable, said
-from hashprobe.crafting.judge import judge
+from hashprobe.crafting.elsewhere import Work, attack_elsewhere
 from hashprobe.crafting.kept import Kept, kept_at
 from hashprobe.crafting.provenance import BEHAVIOUR, recipe_of
-from hashprobe.crafting.query_files import QueryRecord, clear
+from hashprobe.crafting.query_files import clear
 from hashprobe.crafting.query_shards import shard_size
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
@@ -29,21 +27,14 @@ from hashprobe.progress import Tick, note_kept
 from hashprobe.storage.files import jsonable
 from hashprobe.storage.lock import hold
 from hashprobe.storage.schema import AttackRecord
-from hashprobe.tensors import Images
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.checks import check_images8
-from hashprobe.victims.encoding import device_of
-from hashprobe.victims.passes import PassCounter
 from hashprobe.victims.preflight import guarded, preflight
 
 
 CHUNK_BYTES = 64 << 20
 """Pixels of the queries that are on the device together, in float32."""
-PATIENCE = 20.0
-"""Seconds after which finished queries are kept even if they are few."""
-JUDGED = 32
-"""Queries encoded at once: plenty for a processor, little for a memory."""
 
 
 @checked
@@ -125,16 +116,6 @@ def check_access(victim: Hasher, spec: AttackSpec) -> None:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Work:
-    """What is asked of an attack, checked."""
-
-    victim: Hasher
-    queries: Queries
-    goal: Goal
-    spec: AttackSpec
-
-
 def craft_into(
     out: Path | None, recipe: dict[str, Any], work: Work, runtime: Runtime, overwrite: bool
 ) -> AttackResult:
@@ -157,16 +138,24 @@ def craft_into(
     pending = kept.pending()
     if len(kept):
         runtime.progress.log(f"{len(kept)} of {len(queries)} queries are finished already")
-    bar = runtime.progress.bar(f"{spec.shown}: query steps")
-    with saying_what_is_kept(kept), repeatable(runtime), bar as tick:
-        start, parts = 0, list(batches(pending, queries, runtime))
-        for rows in parts:
-            told = shared_out(tick, start, len(rows), sum(map(len, parts)))
-            chunk = Chunk(victim, queries.take(rows), goal.take(rows), spec, kept.keep, told)
-            chunk.attack(runtime)
-            start += len(rows)
+    parts = list(batches(pending, queries, runtime))
+    attack = attack_here if runtime.executor is None else attack_elsewhere
+    with saying_what_is_kept(kept):
+        attack(work, parts, runtime, kept)
     own = queries.labels if queries.labels is not None else goal.own_labels
     return kept.result(spec=spec, clean=queries, own_labels=own)
+
+
+def attack_here(work: Work, parts: list[list[int]], runtime: Runtime, kept: Kept) -> None:
+    """Attacks parts of the queries one after the other, and keeps what is finished."""
+    spec, start = work.spec, 0
+    bar = runtime.progress.bar(f"{spec.shown}: query steps")
+    with repeatable(runtime), bar as tick:
+        for rows in parts:
+            told = shared_out(tick, start, len(rows), sum(map(len, parts)))
+            queries, goal = work.queries.take(rows), work.goal.take(rows)
+            Chunk(work.victim, queries, goal, spec, kept.keep, told).attack(runtime)
+            start += len(rows)
 
 
 def batches(pending: list[int], queries: Queries, runtime: Runtime) -> Iterator[list[int]]:
@@ -179,6 +168,8 @@ def batches(pending: list[int], queries: Queries, runtime: Runtime) -> Iterator[
                 yield rows
         return
     size = max(runtime.batch_size or 1, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
+    if runtime.executor is not None:  # every worker gets some
+        size = min(size, -(-len(pending) // runtime.executor.width) or 1)
     for start in range(0, len(pending), size):
         yield pending[start : start + size]
 
@@ -199,111 +190,6 @@ def saying_what_is_kept(kept: Kept) -> Iterator[None]:
 def shared_out(tick: Tick, before: int, here: int, queries: int) -> Tick:
     """A tick for the query steps of one chunk, which passes them on as those of all queries."""
     return lambda step, most: tick(before * most // here + step, queries * most // here)
-
-
-class Chunk:
-    """Some queries on the device; keeps and judges them as an attack finishes them.
-
-    Args:
-        victim: the victim.
-        queries8: the queries, uint8.
-        goal: their goal.
-        spec: what is asked.
-        keep: called with finished queries by id.
-        tick: called with (query steps done, query steps at most).
-    """
-
-    def __init__(
-        self,
-        victim: Hasher,
-        queries8: Queries,
-        goal: Goal,
-        spec: AttackSpec,
-        keep: Callable[[dict[int, QueryRecord]], None],
-        tick: Tick,
-    ) -> None:
-        self.victim, self.queries8, self.goal, self.spec = victim, queries8, goal, spec
-        self.keep, self.step = keep, tick
-        self.counter = PassCounter(len(queries8))
-        self.waiting: dict[int, Images] = {}
-        self.kept: set[int] = set()
-        self.last = time.perf_counter()
-        self.most, self.patience = JUDGED, PATIENCE
-
-    def attack(self, runtime: Runtime) -> None:
-        """Attacks the queries."""
-        device, attack, spec = device_of(self.victim), self.spec.attack, self.spec
-        self.most = min(JUDGED, runtime.batch_size or JUDGED)
-        if runtime.deterministic:  # judged together at the end, in their order
-            self.most, self.patience = len(self.queries8) + 1, math.inf
-        queries = self.queries8.on(device)
-        goal = self.goal if "database" in attack.needs else replace(self.goal, known=None)
-        if attack.goal == "untargeted":
-            own = goal.own_labels if goal.known is not None else None
-            goal = Goal.untargeted(own, goal.known)
-        if goal.images is not None:
-            goal = replace(goal, images=goal.images.on(device))
-        try:
-            with self.counter.counting(self.victim):
-                moved = attack.run(
-                    self.victim,
-                    queries,
-                    goal,
-                    budget=spec.budget,
-                    options=spec.options,
-                    seed=spec.seed,
-                    runtime=replace(runtime, watch=self),
-                )
-            if not isinstance(moved, torch.Tensor):
-                raise HashprobeError(f"the attack returned {shown(moved)}, not a tensor of pixels")
-            if moved.shape != queries.pixels.shape:
-                raise HashprobeError(
-                    f"the attack returned shape {tuple(moved.shape)} for "
-                    f"{tuple(queries.pixels.shape)}"
-                )
-            # Queries that were handed over early count as they were then.
-            rest = [row for row in range(len(queries)) if row not in self.kept | set(self.waiting)]
-            self.waiting |= {row: moved[row].detach() for row in rest}
-            if self.waiting:
-                self.flush()
-        except torch.OutOfMemoryError as error:
-            raise HashprobeError(
-                f"{device} is out of memory: choose a smaller batch size"
-            ) from error
-
-    def finished(self, rows: list[int], images: Images) -> None:
-        """Takes queries that the attack has finished."""
-        if self.kept.union(self.waiting).intersection(rows):
-            raise HashprobeError(
-                "the attack finished a query twice: it may hand its runtime to one call of solve "
-                "with all queries; other calls take Runtime() instead"
-            )
-        self.waiting.update(zip(rows, images.detach().clone(), strict=True))
-        if len(self.waiting) >= self.most or time.perf_counter() - self.last > self.patience:
-            self.flush()
-
-    def flush(self) -> None:
-        """Judges and keeps the queries that are waiting."""
-        # The attack's own time so far, shared out among the queries that it has finished.
-        seconds = (time.perf_counter() - self.last) / len(self.waiting)
-        rows = list(self.waiting) if math.isfinite(self.patience) else sorted(self.waiting)
-        for start in range(0, len(rows), JUDGED):
-            some = rows[start : start + JUDGED]
-            images = torch.stack([self.waiting.pop(row) for row in some])
-            part, goal = self.queries8.take(some), self.goal.take(some)
-            judged = judge(self.victim, part, images, goal, self.spec.budget)
-            self.kept.update(some)
-            self.keep(
-                {
-                    query_id: one._replace(
-                        seconds=seconds,
-                        forwards=int(self.counter.forwards[row]),
-                        backwards=int(self.counter.backwards[row]),
-                    )
-                    for query_id, row, one in zip(part.ids, some, judged, strict=True)
-                }
-            )
-        self.last = time.perf_counter()
 
 
 def check_work(victim: Hasher, queries: Queries, goal: Goal, spec: AttackSpec) -> None:

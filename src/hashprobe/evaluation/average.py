@@ -20,6 +20,8 @@ from hashprobe.evaluation.ranking import Counts, Ranking, Ties, group_hits
 
 Values: TypeAlias = Float64[np.ndarray, " q"]
 """AP of each query in [0, 1]; NaN for an empty one."""
+Table: TypeAlias = Any
+"""Harmonic numbers H(0) .. H(T), looked up by arrays: `harmonic`, or what computes them singly."""
 
 
 def harmonic(size: int) -> Float64[np.ndarray, " h"]:
@@ -28,7 +30,7 @@ def harmonic(size: int) -> Float64[np.ndarray, " h"]:
 
 
 def average_precision(
-    ranking: Ranking, rows: slice, options: MeasureOptions, table: Float64[np.ndarray, " h"]
+    ranking: Ranking, rows: slice, options: MeasureOptions, table: Table
 ) -> Values:
     """AP@T of each query of a block; `table` is `harmonic(T)`, which `stable` does not use."""
     top, ties = options.length(len(ranking.database_codes)), options.order
@@ -58,7 +60,7 @@ def divide(sums: Values, by: Int64[np.ndarray, " q"]) -> Values:
     return values
 
 
-def expected_sums(counts: Counts, top: int, table: Float64[np.ndarray, " h"]) -> Values:
+def expected_sums(counts: Counts, top: int, table: Table) -> Values:
     """Sum of precisions at the hits in the top T, on average over the orders of equal distances."""
     n, r, m = counts.total, counts.relevant, counts.within(top)
     # Where T items are nearer, m is 0 and the group adds nothing.
@@ -72,7 +74,7 @@ def expected_sums(counts: Counts, top: int, table: Float64[np.ndarray, " h"]) ->
 def extreme_terms(
     counts: Counts,
     top: int,
-    table: Float64[np.ndarray, " h"],
+    table: Table,
     ties: Ties,
     chosen: Int64[np.ndarray, "q d"],
 ) -> Float64[np.ndarray, "q d"]:
@@ -99,7 +101,7 @@ def last_places(j: Any, last: Any, hits: Any, table: np.ndarray) -> np.ndarray:
 def extreme_over_hits(
     counts: Counts,
     top: int,
-    table: Float64[np.ndarray, " h"],
+    table: Table,
     ties: Ties,
     hitless_orders: bool,
 ) -> Values:

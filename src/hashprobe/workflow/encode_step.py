@@ -220,6 +220,8 @@ def whole(role: str, split: Split, hasher: Hasher, parts: Parts | None, runtime:
     Raises:
         HashprobeError: items cannot be decoded and `skip_bad` is off, or none can.
     """
+    from hashprobe.workflow.encode_shards import encode_elsewhere
+
     progress = runtime.progress
     done = [] if parts is None else list(parts.read())
     if not runtime.skip_bad and any(part.bad for part in done):
@@ -231,7 +233,8 @@ def whole(role: str, split: Split, hasher: Hasher, parts: Parts | None, runtime:
         progress.log(f"{start} of {len(split)} {role} items are encoded already")
     try:
         with progress.bar(f"encoding {role}") as tick:
-            for part in encode_parts(hasher, split, start, runtime, tick):
+            encoding = encode_parts if runtime.executor is None else encode_elsewhere
+            for part in encoding(hasher, split, start, runtime, tick):
                 if parts is not None:
                     parts.write(start, part)
                 done.append(part)

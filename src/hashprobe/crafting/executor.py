@@ -1,0 +1,237 @@
+"""Who computes the shards of a large piece of work: this process, or actors of a Ray cluster."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from hashprobe.checked import checked
+from hashprobe.errors import HashprobeError, missing_extra
+from hashprobe.types import check_whole
+
+
+LOSSES = 20
+"""Workers that may be lost while one shard is computed, before that is said to be its fault."""
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Computes shards; each is independent of the others and of who computes it.
+
+    Example:
+        >>> isinstance(InProcess(), Executor)
+        True
+    """
+
+    @property
+    def width(self) -> int:
+        """How many shards are computed at the same time."""
+
+    def run(
+        self,
+        start: Callable[[Any], Any],
+        given: Any,
+        work: Callable[[Any, Any], Any],
+        tasks: Iterable[Any],
+    ) -> Iterator[tuple[int, Any]]:
+        """Computes tasks and yields the number and the result of each as it is finished.
+
+        Args:
+            start: makes of `given` what a worker keeps, once for each worker.
+            given: what every worker starts from, such as a victim.
+            work: takes what the worker keeps and a task; a function of a module.
+            tasks: taken one after the other, no faster than they are computed.
+
+        Raises:
+            HashprobeError: of a task, or a worker that cannot start.
+        """
+
+
+class InProcess:
+    """Computes one shard after the other in this process.
+
+    Example:
+        >>> list(InProcess().run(abs, -3, pow, [2, 3]))
+        [(0, 9), (1, 27)]
+    """
+
+    width = 1
+
+    def run(
+        self,
+        start: Callable[[Any], Any],
+        given: Any,
+        work: Callable[[Any, Any], Any],
+        tasks: Iterable[Any],
+    ) -> Iterator[tuple[int, Any]]:
+        """Computes tasks in order; see `Executor.run`."""
+        kept = start(given)
+        for number, task in enumerate(tasks):
+            yield number, work(kept, task)
+
+
+@checked
+@dataclass(frozen=True)
+class RayExecutor:
+    """Computes shards by actors of a Ray cluster, one for each device.
+
+    A lost worker costs the shard that it was computing: another one takes it. No more tasks than
+    workers, and one each that waits, are under way.
+
+    Raises:
+        HashprobeError: workers below 1, or a share of GPUs below 0.
+
+    Example:
+        >>> RayExecutor(workers=2).width
+        2
+    """
+
+    address: str | None = None
+    """`auto` for the cluster that this machine belongs to, `ray://HOST:10001` or `HOST:6379` for
+    another, None for a cluster of this machine alone, which ends with this process."""
+    workers: int = 2
+    """Actors; each holds the victim once."""
+    gpus: float = 0.0
+    """GPUs of each actor, also a share of one; 0 computes on CPUs."""
+    cpus: float = 1.0
+    """Cores of each actor."""
+
+    def __post_init__(self) -> None:
+        check_whole("workers", self.workers)
+        if not 0 <= self.gpus <= 64 or not 0 < self.cpus <= 1024:
+            raise HashprobeError(
+                f"gpus must be 0 to 64 and cpus above 0; got {self.gpus} and {self.cpus}"
+            )
+
+    @property
+    def width(self) -> int:
+        """How many shards are computed at the same time."""
+        return self.workers
+
+    def run(
+        self,
+        start: Callable[[Any], Any],
+        given: Any,
+        work: Callable[[Any, Any], Any],
+        tasks: Iterable[Any],
+    ) -> Iterator[tuple[int, Any]]:
+        """Computes tasks on the cluster; see `Executor.run`."""
+        ray = load_ray()
+        connect(ray, self)
+        yield from Crew(ray, self, (start, given, work)).run(tasks)
+
+
+def load_ray() -> Any:
+    """Ray, imported when first needed."""
+    try:
+        import ray
+    except ImportError as error:
+        raise missing_extra("ray", "ray", "--executor ray") from error
+    return ray
+
+
+def connect(ray: Any, asked: RayExecutor) -> None:
+    """Joins a cluster, once for this process."""
+    if ray.is_initialized():
+        return
+    more: dict[str, Any] = {"address": asked.address}
+    if asked.address is None:
+        # More workers than cores are fine: they take turns.
+        more = {"address": "local", "num_cpus": max(1, round(asked.workers * asked.cpus))}
+        more |= {"include_dashboard": False}
+    try:
+        ray.init(**more, log_to_driver=False, logging_level="ERROR", configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise HashprobeError(
+            f"no Ray cluster at {asked.address or 'this machine'}: {first[:200]}; start one by "
+            "`ray start --head`, or leave out --address"
+        ) from error
+
+
+class Worker:
+    """What an actor does: it starts once, and computes tasks."""
+
+    def __init__(self, packed: Any) -> None:
+        start, given, self.work = packed
+        self.kept = start(given)
+
+    def compute(self, task: Any) -> Any:
+        """The result of one task."""
+        return self.work(self.kept, task)
+
+
+class Crew:
+    """Actors at work on one list of tasks.
+
+    Args:
+        ray: the library.
+        asked: how many actors, on what.
+        packed: (start, given, work) of `Executor.run`.
+    """
+
+    def __init__(self, ray: Any, asked: RayExecutor, packed: tuple[Any, Any, Any]) -> None:
+        self.ray, self.asked = ray, asked
+        try:
+            self.packed = ray.put(packed)
+        except Exception as error:
+            # What cannot be pickled raises errors of many kinds.
+            raise HashprobeError(
+                f"this victim cannot be sent to other processes ({type(error).__name__}): give a "
+                "run folder, or a network that can be pickled"
+            ) from error
+        self.actor = ray.remote(Worker).options(num_cpus=asked.cpus, num_gpus=asked.gpus)
+        self.idle: list[Any] = []
+        self.busy: dict[Any, tuple[Any, int, Any]] = {}
+        """By the future of a result: who computes it, the number of the task, and the task."""
+        self.lost: dict[int, int] = {}
+
+    def run(self, tasks: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """Yields results as they are finished."""
+        source = enumerate(tasks)
+        again: deque[tuple[int, Any]] = deque()
+        self.idle = [self.actor.remote(self.packed) for _ in range(self.asked.workers)]
+        try:
+            while True:
+                while self.idle and (nexts := again.popleft() if again else next(source, None)):
+                    number, task = nexts
+                    actor = self.idle.pop()
+                    self.busy[actor.compute.remote(task)] = actor, number, task
+                if not self.busy:
+                    return
+                done, _ = self.ray.wait(list(self.busy), num_returns=1)
+                actor, number, task = self.busy.pop(done[0])
+                try:
+                    result = self.ray.get(done[0])
+                except self.ray.exceptions.RayTaskError as error:
+                    raise the_cause(error) from error
+                except self.ray.exceptions.RayError as error:
+                    again.append((number, task))
+                    self.replace(number, error)
+                    continue
+                self.idle.append(actor)
+                yield number, result
+        finally:
+            for actor in [*self.idle, *(actor for actor, _, _ in self.busy.values())]:
+                self.ray.kill(actor)
+
+    def replace(self, number: int, error: Exception) -> None:
+        """Starts another actor for one that was lost."""
+        self.lost[number] = self.lost.get(number, 0) + 1
+        if self.lost[number] > LOSSES:
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            raise HashprobeError(
+                f"{self.lost[number]} workers were lost while they computed shard {number}: "
+                f"{first[:200]}"
+            ) from error
+        self.idle.append(self.actor.remote(self.packed))
+
+
+def the_cause(error: Any) -> Exception:
+    """What a task raised: our own errors as they are, all others in one line."""
+    cause = error.cause
+    if isinstance(cause, HashprobeError):
+        return HashprobeError(str(cause))
+    return HashprobeError(f"a worker failed: {type(cause).__name__}: {str(cause)[:300]}")

@@ -1,0 +1,43 @@
+"""Hits of a part of a database at their places in the ranking of the whole, as machine code."""
+
+from typing import Any
+
+from hashprobe.storage.compiled import compiled
+
+
+@compiled
+def add_hits(
+    near: Any, good: Any, place: Any, hit: Any, ends: Any, sums: Any, found: Any, first: Any
+) -> None:
+    """Adds the precision at each relevant item in the first T places; counts these items.
+
+    `near` and `good` are the distance and the relevance of each query to each item, in the order of
+    the database. `place` and `hit` say, for each distance, how many items, and how many relevant
+    ones, stand before its next item in the whole ranking; they are counted on. `ends` holds T and
+    N: `found` counts the hits in the first T places, `first` those in the first N.
+    """
+    top, short = ends[0], ends[1]
+    most = max(top, short)
+    for query in range(near.shape[0]):
+        free, hits = place[query], hit[query]
+        total, count, early = 0.0, 0, 0
+        last = len(free)
+        while last > 0 and free[last - 1] >= most:
+            last -= 1  # nothing of this distance reaches the list
+        for item in range(near.shape[1]):
+            distance = near[query, item]
+            if distance >= last:
+                continue
+            rank = free[distance]
+            free[distance] = rank + 1
+            if good[query, item]:
+                before = hits[distance]
+                hits[distance] = before + 1
+                if rank < top:
+                    total += (before + 1) / (rank + 1)
+                    count += 1
+                if rank < short:
+                    early += 1
+        sums[query] += total
+        found[query] += count
+        first[query] += early
