@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class RayExecutor:
     """Computes shards by actors of a Ray cluster, one for each device.
 
     A lost worker costs the shard that it was computing: another one takes it. No more tasks than
-    workers, and one each that waits, are under way.
+    workers are under way. Workers stay for the next work of this process.
 
     Raises:
         HashprobeError: workers below 1, or a share of GPUs below 0.
@@ -152,15 +153,32 @@ def connect(ray: Any, asked: RayExecutor) -> None:
 
 
 class Worker:
-    """What an actor does: it starts once, and computes tasks."""
+    """What an actor does: it starts once for each piece of work, and computes its tasks."""
 
-    def __init__(self, packed: Any) -> None:
-        start, given, self.work = packed
-        self.kept = start(given)
+    def __init__(self) -> None:
+        self.mark, self.kept, self.work = "", None, no_work
 
-    def compute(self, task: Any) -> Any:
-        """The result of one task."""
+    def compute(self, mark: str, packed: list[Any], task: Any) -> Any:
+        """The result of one task of the work with this mark."""
+        if mark != self.mark:
+            # In a list, what is sent is fetched once and not with every task.
+            start, given, self.work = load_ray().get(packed[0])
+            self.kept, self.mark = start(given), mark
         return self.work(self.kept, task)
+
+    def forget(self) -> None:
+        """Frees what the last work kept."""
+        self.mark, self.kept = "", None
+
+
+def no_work(kept: Any, task: Any) -> Any:
+    """What a worker computes before it has work."""
+    raise HashprobeError("this worker has no work")
+
+
+IDLE: dict[tuple[str, float, float], list[Any]] = {}
+"""Actors that wait for the next work of this process, by job, cores and GPUs: a process of Python
+that has loaded torch is worth keeping."""
 
 
 class Crew:
@@ -173,9 +191,9 @@ class Crew:
     """
 
     def __init__(self, ray: Any, asked: RayExecutor, packed: tuple[Any, Any, Any]) -> None:
-        self.ray, self.asked = ray, asked
+        self.ray, self.asked, self.mark = ray, asked, secrets.token_hex(8)
         try:
-            self.packed = ray.put(packed)
+            self.packed = [ray.put(packed)]
         except Exception as error:
             # What cannot be pickled raises errors of many kinds.
             raise HashprobeError(
@@ -183,6 +201,8 @@ class Crew:
                 "run folder, or a network that can be pickled"
             ) from error
         self.actor = ray.remote(Worker).options(num_cpus=asked.cpus, num_gpus=asked.gpus)
+        job = ray.get_runtime_context().get_job_id()
+        self.pool = IDLE.setdefault((job, asked.cpus, asked.gpus), [])
         self.idle: list[Any] = []
         self.busy: dict[Any, tuple[Any, int, Any]] = {}
         """By the future of a result: who computes it, the number of the task, and the task."""
@@ -192,13 +212,13 @@ class Crew:
         """Yields results as they are finished."""
         source = enumerate(tasks)
         again: deque[tuple[int, Any]] = deque()
-        self.idle = [self.actor.remote(self.packed) for _ in range(self.asked.workers)]
         try:
             while True:
-                while self.idle and (nexts := again.popleft() if again else next(source, None)):
-                    number, task = nexts
-                    actor = self.idle.pop()
-                    self.busy[actor.compute.remote(task)] = actor, number, task
+                while len(self.busy) < self.asked.workers:
+                    following = again.popleft() if again else next(source, None)
+                    if following is None:
+                        break
+                    self.begin(*following)
                 if not self.busy:
                     return
                 done, _ = self.ray.wait(list(self.busy), num_returns=1)
@@ -206,19 +226,29 @@ class Crew:
                 try:
                     result = self.ray.get(done[0])
                 except self.ray.exceptions.RayTaskError as error:
+                    self.idle.append(actor)
                     raise the_cause(error) from error
                 except self.ray.exceptions.RayError as error:
                     again.append((number, task))
-                    self.replace(number, error)
+                    self.note_loss(number, error)
                     continue
                 self.idle.append(actor)
                 yield number, result
         finally:
-            for actor in [*self.idle, *(actor for actor, _, _ in self.busy.values())]:
+            for actor, _, _ in self.busy.values():
                 self.ray.kill(actor)
+            for actor in self.idle:
+                actor.forget.remote()
+            self.pool.extend(self.idle)
 
-    def replace(self, number: int, error: Exception) -> None:
-        """Starts another actor for one that was lost."""
+    def begin(self, number: int, task: Any) -> None:
+        """Hands a task to an actor, a new one if none is idle."""
+        held = self.idle or self.pool
+        actor = held.pop() if held else self.actor.remote()
+        self.busy[actor.compute.remote(self.mark, self.packed, task)] = actor, number, task
+
+    def note_loss(self, number: int, error: Exception) -> None:
+        """Counts a lost worker; too many for one shard are an error."""
         self.lost[number] = self.lost.get(number, 0) + 1
         if self.lost[number] > LOSSES:
             first = next(iter(str(error).splitlines()), type(error).__name__)
@@ -226,7 +256,6 @@ class Crew:
                 f"{self.lost[number]} workers were lost while they computed shard {number}: "
                 f"{first[:200]}"
             ) from error
-        self.idle.append(self.actor.remote(self.packed))
 
 
 def the_cause(error: Any) -> Exception:

@@ -6,16 +6,16 @@ from hashprobe.storage.compiled import compiled
 
 
 @compiled
-def add_hits(
-    near: Any, good: Any, place: Any, hit: Any, ends: Any, sums: Any, found: Any, first: Any
-) -> None:
+def add_hits(near: Any, good: Any, begins: Any, ends: Any, into: Any) -> None:
     """Adds the precision at each relevant item in the first T places; counts these items.
 
     `near` and `good` are the distance and the relevance of each query to each item, in the order of
-    the database. `place` and `hit` say, for each distance, how many items, and how many relevant
-    ones, stand before its next item in the whole ranking; they are counted on. `ends` holds T and
-    N: `found` counts the hits in the first T places, `first` those in the first N.
+    the database. `begins` says, for each distance, how many items, and how many relevant ones,
+    stand before its next item in the whole ranking; both are counted on. `ends` holds T and N, and
+    `into` what is added to: the sums, the hits in the first T places, those in the first N.
     """
+    place, hit = begins
+    sums, found, first = into
     top, short = ends[0], ends[1]
     most = max(top, short)
     for query in range(near.shape[0]):

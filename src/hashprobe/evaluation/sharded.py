@@ -217,7 +217,7 @@ def place_part(
     def work(rows: slice) -> None:
         for near, good, _ in ranking.chunks(rows):
             into = (sums[rows], found[rows], first[rows])
-            add_hits(near, good, place[rows], hit[rows], ends, *into)
+            add_hits(near, good, (place[rows], hit[rows]), ends, into)
 
     for _ in ranking.each(work):
         pass
