@@ -197,7 +197,7 @@ def count_part(scoring: Scoring, part: Slice) -> Counts:
     ranking = scoring.ranking(part)
     shape = len(scoring.labels), scoring.shards.query_codes.bits + 1
     total, relevant = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for rows, counts in ranking.each(ranking.counts):
+    for rows, counts in ranking.each(ranking.counts, counted=True):
         total[rows], relevant[rows] = counts.total, counts.relevant
     return Counts(total, relevant)
 
