@@ -30,5 +30,6 @@ from .workflow.audit_options import AuditFiles as AuditFiles
 from .workflow.audit_options import AuditOptions as AuditOptions
 from .workflow.door import attack as attack
 from .workflow.door import evaluate as evaluate
+from .workflow.suite import attack_suite as attack_suite
 
 __version__: str

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from hashprobe.attacks._reach import MISSED, robust_code
 from hashprobe.attacks._worst_code import WorstCodeOptions, worst_code
 from hashprobe.attacks.code_values import CodeValues, IterateScore
 from hashprobe.attacks.goal import Goal
@@ -98,3 +99,30 @@ def test_the_worst_code_attack_returns_the_iterate_with_the_lowest_ap():
     )
     assert (aps(moved) <= aps(queries.pixels) + 1e-9).all()
     assert aps(moved).mean() < 0.8 * aps(queries.pixels).mean()
+
+
+def mean_ap(values, code, z):
+    """The mean AP over the shares of wrong bits that stay wrong, those with the largest |z|."""
+    clean = np.where(z >= 0, 1, -1)
+    wrong = sorted((k for k in range(BITS) if code[k] != clean[k]), key=lambda k: -abs(z[k]))
+    aps = []
+    for share in MISSED:
+        seen = code.copy()
+        for k in wrong[: round(share * len(wrong))]:
+            seen[k] = clean[k]
+        aps.append(values.at(seen[None])[0])
+    return np.mean(aps)
+
+
+def test_a_robust_code_is_worth_more_than_the_best_one_where_bits_are_missed(database):
+    rng, start = np.random.default_rng(2), np.ones(BITS, np.int8)
+    gains, losses = [], []
+    for label in (0, 1, 2) * 4:
+        values = CodeValues.of(database, database.labels[:, label])
+        z = rng.normal(size=BITS)
+        robust, best = robust_code(values, start, z), values.climb(start)[0]
+        assert mean_ap(values, robust, z) >= mean_ap(values, start, z) - 1e-9
+        gains.append(mean_ap(values, robust, z) - mean_ap(values, best, z))
+        losses.append(values.at(best[None])[0] - values.at(robust[None])[0])
+    assert np.mean(gains) > 0 and np.mean(losses) > 0
+    assert (start == 1).all()

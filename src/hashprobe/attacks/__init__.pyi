@@ -31,6 +31,9 @@ from ._pta import PtaOptions as PtaOptions
 from ._pta import pta as pta
 from ._pta import pta_untargeted as pta_untargeted
 from ._pta import smooth_ap as smooth_ap
+from ._reach import ReachOptions as ReachOptions
+from ._reach import reach as reach
+from ._reach import robust_code as robust_code
 from ._sdha import SdhaOptions as SdhaOptions
 from ._sdha import SdhaTargetedOptions as SdhaTargetedOptions
 from ._sdha import sdha as sdha

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from hashprobe.evaluation.outcome import Evaluation
 
 PresetName: TypeAlias = Literal["paper", "paper-videos", "official-code", "scaled"]
+SUITE = "suite"
+"""The sub-command that attacks with everything."""
+SUITE_HELP = "Attack with everything, the cheapest first, and say what is left of a run."
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?"
 EPS = re.compile(rf"{NUMBER}( */ *{NUMBER})?", re.IGNORECASE)
 
@@ -97,6 +100,7 @@ def attack_app() -> App:
     app = App(name="attack", help_format="plaintext")
     for attack in ATTACKS.values():
         app.command(build(attack), name=attack.name)
+    app.command("hashprobe.cli.attack_suite:suite", name=SUITE, help=SUITE_HELP)
     app.default(build(ATTACKS[DEFAULT]))
     return app
 
@@ -202,9 +206,9 @@ def check_name(word: str, more: Sequence[str]) -> None:
     """
     from hashprobe.cli.app import suggest
 
-    if word in ATTACKS or Path(word).exists():
+    if word in (*ATTACKS, SUITE) or Path(word).exists():
         return
-    hint = suggest(word, list(ATTACKS))
+    hint = suggest(word, [*ATTACKS, SUITE])
     if hint or (more and not more[0].startswith("-")):
         raise HashprobeError(
             f"unknown attack {word!r}. {hint}Attacks are {', '.join(ATTACKS)}: "

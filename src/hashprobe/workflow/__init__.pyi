@@ -31,4 +31,9 @@ from .run_io import EncodedRun as EncodedRun
 from .run_io import load_codes as load_codes
 from .run_io import open_run as open_run
 from .stored_codes import check_stored as check_stored
+from .suite import Member as Member
+from .suite import SuiteResult as SuiteResult
+from .suite import attack_suite as attack_suite
+from .suite import suite_run as suite_run
+from .suite_flags import Flag as Flag
 from .train_step import train_run as train_run
