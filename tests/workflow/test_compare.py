@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from hashprobe.attacks.registry import ATTACKS
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
-from hashprobe.workflow.compare_step import compare_runs, own_anchors
+from hashprobe.types import Budget, Runtime
+from hashprobe.workflow.compare_step import Bench, compare_runs, own_anchors
 from hashprobe.workflow.comparison import CompareOptions, Trial, flags_of
 from hashprobe.workflow.run_io import open_run
 
 
-SHORT = "--queries 5 --steps 2 --more-steps 3 --restarts 0 --eps 64/255"
+SHORT = (
+    "--attacks noise --attacks hag --queries 5 --steps 2 --more-steps 3 --restarts 0 --eps 64/255"
+)
 
 
 def number(value):
@@ -27,8 +31,7 @@ def test_runs_go_through_the_same_attacks_and_go_on(hashprobe, encoded, tmp_path
     assert said.code == 0, said.err
     first, second = json.loads(said.out)["runs"]
     names = [trial["name"] for trial in first["attacks"]]
-    assert names[-4:] == ["bit-margin", "bit-margin-more", "away", "away-more"]
-    assert {"noise", "hag", "dhta"} <= set(names)
+    assert names == ["noise", "hag", "bit-margin", "bit-margin-more", "away", "away-more"]
     # The same network: every number but that of the transfer is the same.
     assert second["attacks"][:-1] == first["attacks"]
     transfer = second["attacks"][-1]
@@ -92,6 +95,14 @@ def test_flags_of_masking(trials, saturated, huge, said):
     assert all(wanted in one for one, wanted in zip(found, said, strict=True))
 
 
+def test_without_a_choice_every_attack_with_gradients_is_met():
+    budget = Budget(8 / 255)
+    found = {spec.name: spec for _, _, spec in Bench(CompareOptions(), Runtime()).specs(budget)}
+    white = {name for name, attack in ATTACKS.items() if attack.access == "white"}
+    assert set(found) == white
+    assert found["dhta"].options.steps == 200 and found["dhta"].options.step == "scaled"
+
+
 def test_what_cannot_be_compared_is_one_line(hashprobe, encoded, tmp_path):
     run = shutil.copytree(encoded, tmp_path / "bare")
     shutil.rmtree(run / "codes")
@@ -101,6 +112,8 @@ def test_what_cannot_be_compared_is_one_line(hashprobe, encoded, tmp_path):
     assert (
         "more_steps must be at least steps" in hashprobe(f"compare {encoded} --more-steps 9").error
     )
+    assert "unknown attack 'x'" in hashprobe(f"compare {encoded} --attacks x").error
+    assert "square is not" in hashprobe(f"compare {encoded} --attacks square").error
     assert "eps must be above 0" in hashprobe(f"compare {encoded} --eps 0").error
     assert "none" in hashprobe(f"compare {tmp_path / 'none'}").error
     with pytest.raises(HashprobeError, match="queries must be from 1 to 200"):

@@ -18,6 +18,10 @@ class CompareFlags(CompareOptions):
 
     eps: Annotated[float, Parameter(converter=parse_eps, show_default=lambda _: "8/255")] = 8 / 255
     """Largest change of a pixel value, such as 8/255 or 0.032."""
+    attacks: Annotated[tuple[str, ...], Parameter(negative=())] = ()
+    """Attacks of the registry that every run meets, by name, as often as there are; by default all
+    that are given gradients, and noise. Bit margin and the way away from the own anchors are always
+    among them."""
     exclude_training: Flag = False
     """Leave the training items that stand in the database out of the search."""
 

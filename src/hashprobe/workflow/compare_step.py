@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int8
 
 from hashprobe.attacks.goal import Goal
-from hashprobe.attacks.registry import ATTACKS, DEFAULT, AttackSpec
+from hashprobe.attacks.registry import ATTACKS, DEFAULT, AttackSpec, attack_named
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.runner import craft
@@ -76,6 +76,12 @@ def compare_runs(
     """
     if not runs:
         raise HashprobeError("compare needs one run or more")
+    for attack in options.attacks:
+        if attack_named(attack).access != "white":
+            raise HashprobeError(
+                f"compare takes attacks that are given gradients; {attack} is not: run hashprobe "
+                f"attack {attack}"
+            )
     if len({path.resolve() for path in runs}) < len(runs):
         raise HashprobeError("compare was given a run twice: name each run once")
     opened = [open_run(path) for path in runs]
@@ -171,8 +177,9 @@ class Bench:
 
     def specs(self, budget: Budget) -> Iterator[tuple[str, str, AttackSpec]]:
         """Every attack of the registry that is given the victim's gradients, and noise."""
+        asked = self.options.attacks
         for name, attack in ATTACKS.items():
-            if attack.access != "white" or name == DEFAULT:
+            if attack.access != "white" or name == DEFAULT or (asked and name not in asked):
                 continue
             yield name, attack.title, AttackSpec(name, self.tuned(attack.options()), budget)
         for key, steps, restarts in self.lengths(DEFAULT):

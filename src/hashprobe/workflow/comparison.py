@@ -38,6 +38,9 @@ class CompareOptions:
     """Further starts of the longer attacks."""
     top: int | None = None
     """List length T of MAP and t-MAP; by default the whole database."""
+    attacks: tuple[str, ...] = ()
+    """Attacks of the registry that every run meets, by name; by default all that are given
+    gradients, and noise. Bit margin and the way away from the own anchors are always among them."""
     seed: int = 0
     """Seed of queries, target labels and attacks."""
     exclude_training: bool = False
