@@ -15,7 +15,7 @@ from .preprocessors.base import Preprocessor as Preprocessor
 from .preprocessors.registry import PREPROCESSORS as PREPROCESSORS
 from .preprocessors.registry import preprocessor_named as preprocessor_named
 from .trainers._atrdh import Atrdh as Atrdh
-from .trainers._cgat import Cgat as Cgat
+from .trainers._cgat_training import Cgat as Cgat
 from .trainers._crdat import Crdat as Crdat
 from .trainers._fast import Fast as Fast
 from .trainers._free import Free as Free

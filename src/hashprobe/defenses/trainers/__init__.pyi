@@ -1,5 +1,5 @@
 from ._atrdh import Atrdh as Atrdh
-from ._cgat import Cgat as Cgat
+from ._cgat_training import Cgat as Cgat
 from ._crdat import Crdat as Crdat
 from ._fast import Fast as Fast
 from ._free import Free as Free

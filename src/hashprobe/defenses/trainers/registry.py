@@ -21,7 +21,7 @@ TRAINERS: Mapping[str, str] = MappingProxyType(
     {
         "p2s": f"{_HERE}._p2s:P2s",
         "atrdh": f"{_HERE}._atrdh:Atrdh",
-        "cgat": f"{_HERE}._cgat:Cgat",
+        "cgat": f"{_HERE}._cgat_training:Cgat",
         "saat": f"{_HERE}._saat:Saat",
         "trades": f"{_HERE}._trades:Trades",
         "fast": f"{_HERE}._fast:Fast",
