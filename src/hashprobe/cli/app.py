@@ -32,6 +32,7 @@ COMMANDS = {
     "harden": "Train the network of a run on against attacks.",
     "encode": "Encode the queries and the database of a run, and print its MAP.",
     "attack": "Attack queries of a run and measure how far its results move.",
+    "compare": "Put runs through the same attacks: what a defence is worth.",
     "check": "Compare a network's codes with those that are stored, and find what differs.",
     "fit-binariser": "Fit what makes bits of a network's floats.",
     "push": "Store codes in a table of Postgres that can be searched.",

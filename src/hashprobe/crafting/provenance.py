@@ -11,7 +11,7 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
-from hashprobe.storage.compare import Difference, differences
+from hashprobe.storage.differences import Difference, differences
 from hashprobe.storage.files import jsonable, sha256_array
 from hashprobe.types import Precision
 from hashprobe.victims.base import Hasher

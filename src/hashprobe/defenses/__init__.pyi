@@ -2,6 +2,9 @@ from .both import BothHashes as BothHashes
 from .both import match_both as match_both
 from .defended import Defended as Defended
 from .defended import defended as defended
+from .intervals import interval_bounds as interval_bounds
+from .intervals import interval_radius as interval_radius
+from .noisy_votes import noisy_votes as noisy_votes
 from .preprocessors._blur import Blur as Blur
 from .preprocessors._jpeg import Jpeg as Jpeg
 from .preprocessors._median import Median as Median

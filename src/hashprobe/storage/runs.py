@@ -20,7 +20,7 @@ from pathlib import Path, PurePath
 from typing import Any, Required, TypedDict
 
 from hashprobe.errors import HashprobeError
-from hashprobe.storage.compare import differences
+from hashprobe.storage.differences import differences
 from hashprobe.storage.environment import environment, hashprobe_version
 from hashprobe.storage.files import (
     fingerprint,

@@ -7,6 +7,11 @@ from .audit_result import AuditResult as AuditResult
 from .code_check import CodeCheck as CodeCheck
 from .code_check import Remedy as Remedy
 from .code_check import check_codes as check_codes
+from .compare_step import compare_runs as compare_runs
+from .comparison import Compared as Compared
+from .comparison import CompareOptions as CompareOptions
+from .comparison import Comparison as Comparison
+from .comparison import Trial as Trial
 from .door import Outcome as Outcome
 from .encode_step import encode_run as encode_run
 from .fit_step import FitOptions as FitOptions

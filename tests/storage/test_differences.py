@@ -1,6 +1,6 @@
 """Where two configurations differ."""
 
-from hashprobe.storage.compare import Difference, differences
+from hashprobe.storage.differences import Difference, differences
 
 
 def test_every_option_is_named_once():

@@ -1,0 +1,183 @@
+"""Bounds of the logits of small networks over all pictures within eps, by interval arithmetic."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, linear
+
+from hashprobe.checked import checked
+from hashprobe.errors import HashprobeError
+from hashprobe.tensors import Images, Logits
+from hashprobe.victims.backbones import Small
+from hashprobe.victims.base import Hasher, frozen_eval
+from hashprobe.victims.image import ImageHasher
+from hashprobe.victims.wrap import Victim
+
+
+Ends = tuple[Tensor, Tensor]
+"""Lower and upper ends."""
+MONOTONE = (
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.Hardtanh,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.Flatten,
+    nn.Identity,
+)
+"""Layers that never fall where what they are given rises: their ends are those of the ends."""
+
+
+@checked
+def interval_bounds(victim: Hasher, images: Images, eps: float) -> tuple[Logits, Logits]:
+    """The least and the largest that each logit can be within eps (Gowal et al., ICCV 2019).
+
+    Ends are taken through the network layer by layer; they are exact for one linear layer and widen
+    with each further one, so they say something about small networks and small eps alone.
+
+    Args:
+        victim: an `ImageHasher` of the backbone `small`, or a `Victim` around a sequence of linear
+            and convolutional layers, batch normalisation, pooling and ReLU, tanh or sigmoid.
+        images: (Q, 3, H, W) in [0, 1].
+        eps: l-infinity radius in [0, 1] pixels; pictures stay within black and white.
+
+    Returns:
+        Lower and upper ends, (Q, K) each.
+
+    Raises:
+        HashprobeError: a victim with another layer, of clips, or an eps that is negative.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8))
+        >>> low, high = interval_bounds(Victim(net, bits=8, size=2), torch.rand(1, 3, 2, 2), 0.01)
+        >>> bool((low < high).all())
+        True
+    """
+    if not 0 <= eps <= 1:
+        raise HashprobeError(f"eps must be from 0 to 1; got {eps:g}")
+    layers = layers_of(victim)
+    with frozen_eval(victim), torch.no_grad():
+        low, high = ((images + side).clamp(0, 1) for side in (-eps, eps))
+        # The normalisation of a channel rises with it.
+        ends: Ends = (victim.normalised(low), victim.normalised(high))  # type: ignore[operator]
+        for layer in layers:
+            ends = through(layer, ends)
+    return ends
+
+
+@checked
+def interval_radius(
+    victim: Hasher, images: Images, steps: tuple[float, ...]
+) -> tuple[np.ndarray, Float64[np.ndarray, "q k"]]:
+    """Codes and the l-infinity radius of each bit, as `BitCertificate` takes them.
+
+    Args:
+        victim: as for `interval_bounds`.
+        images: (Q, 3, H, W) in [0, 1].
+        steps: the eps that are tried, growing.
+
+    Returns:
+        (Q, K) signs, int8, and the largest eps of those tried within which each keeps its sign; 0
+        where none does.
+
+    Raises:
+        HashprobeError: as `interval_bounds`, or steps that do not grow.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8))
+        >>> victim = Victim(net, bits=8, size=2)
+        >>> signs, radius = interval_radius(victim, torch.rand(1, 3, 2, 2), (0.01, 0.02))
+        >>> set(radius.flatten().tolist()) <= {0.0, 0.01, 0.02}
+        True
+    """
+    if not steps or list(steps) != sorted(set(steps)):
+        raise HashprobeError(f"steps must grow from one to the next; got {steps}")
+    clean, _ = interval_bounds(victim, images, 0.0)
+    signs = torch.where(clean >= 0, 1, -1)
+    radius, fixed = torch.zeros(clean.shape, dtype=torch.float64), torch.ones_like(clean).bool()
+    for eps in steps:
+        low, high = interval_bounds(victim, images, eps)
+        fixed &= torch.where(signs > 0, low >= 0, high < 0)
+        radius[fixed] = eps
+    return signs.to(torch.int8).cpu().numpy(), radius.numpy()
+
+
+def layers_of(victim: Hasher) -> list[nn.Module]:
+    """The layers of a victim, in order.
+
+    Raises:
+        HashprobeError: another network than a sequence of known layers.
+    """
+    if victim.contract.frames:
+        raise HashprobeError("interval bounds are for victims of images; this one takes clips")
+    if isinstance(victim, ImageHasher) and isinstance(victim.network, Small):
+        parts: list[nn.Module] = [victim.network.features, nn.AdaptiveMaxPool2d(1), nn.Flatten()]
+        found = [layer for part in (*parts, victim.network.head) for layer in flat(part)]
+    elif isinstance(victim, Victim) and victim.activation == "none" and victim.output is None:
+        found = flat(victim.network) if isinstance(victim.network, nn.Module) else []
+    else:
+        found = []
+    known = (*MONOTONE, nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout)
+    strange = [type(layer).__name__ for layer in found if not isinstance(layer, known)]
+    if not found or strange:
+        seen = f"a layer {strange[0]}" if strange else "another network"
+        raise HashprobeError(
+            f"interval bounds know the backbone small, and sequences of linear, convolutional, "
+            f"pooling and normalising layers with ReLU, tanh or sigmoid; this victim has {seen}: "
+            "take noisy_votes, which asks for nothing"
+        )
+    return found
+
+
+def flat(module: nn.Module) -> list[nn.Module]:
+    """The layers of nested sequences in order; any other module is one."""
+    if isinstance(module, nn.Sequential):
+        return [layer for child in module for layer in flat(child)]
+    return [module]
+
+
+def through(layer: nn.Module, ends: Ends) -> Ends:
+    """Ends after a layer in evaluation mode."""
+    low, high = ends
+    if isinstance(layer, nn.Dropout):
+        return ends
+    if isinstance(layer, MONOTONE):
+        return layer(low), layer(high)
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        first, second = layer(low), layer(high)  # it falls where its weight is negative
+        return torch.minimum(first, second), torch.maximum(first, second)
+    middle, reach = (low + high) / 2, (high - low) / 2
+    if isinstance(layer, nn.Linear):
+        moved, spread = layer(middle), linear(reach, layer.weight.abs())
+    else:
+        assert isinstance(layer, nn.Conv2d)
+        moved, spread = layer(middle), absolute(layer)(reach)
+    return moved - spread, moved + spread
+
+
+def absolute(layer: nn.Conv2d) -> Callable[[Tensor], Tensor]:
+    """A convolution with the absolute values of its weights, without a bias."""
+    if layer.padding_mode != "zeros":
+        raise HashprobeError(
+            f"interval bounds know convolutions padded with zeros; got {layer.padding_mode}"
+        )
+
+    def convolve(reach: Tensor) -> Tensor:
+        return conv2d(
+            reach,
+            layer.weight.abs(),
+            None,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+        )
+
+    return convolve

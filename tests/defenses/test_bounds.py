@@ -1,0 +1,135 @@
+"""Votes and interval bounds of victims; attack and certificate lie on both sides of the truth."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hashprobe import Budget, Goal, Queries, Victim
+from hashprobe.attacks._bit_margin import BitMarginOptions, bit_margin
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.defenses.intervals import interval_bounds, interval_radius
+from hashprobe.defenses.noisy_votes import noisy_votes
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.certificates import BitCertificate, certified_match, certify_votes
+from hashprobe.evaluation.instances import Sources
+from hashprobe.victims.perceptual.registry import perceptual_hash
+
+
+@pytest.fixture(scope="module")
+def line():
+    """A linear victim of 8 bits on 4 x 4 pixels: what is reachable is known in closed form."""
+    torch.manual_seed(0)
+    return Victim(nn.Sequential(nn.Flatten(), nn.Linear(48, 8)), bits=8, size=4).eval()
+
+
+@pytest.fixture(scope="module")
+def grey():
+    """Pictures far from black and white."""
+    return 0.5 + 0.1 * torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(1)).clamp(
+        -2, 2
+    )
+
+
+def test_all_pictures_within_eps_lie_within_the_bounds(small):
+    victim = small().eval()
+    for module in victim.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            module.running_mean.normal_(0, 0.1)
+            module.weight.data.normal_(0, 1)  # negative ones, too
+    images = torch.rand(3, 3, 8, 8)
+    low, high = interval_bounds(victim, images, 0.01)
+    chance = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _ in range(50):
+            shift = 0.01 * torch.randint(-1, 2, images.shape, generator=chance)
+            logits = victim((images + shift).clamp(0, 1))
+            assert ((low - 1e-5 <= logits) & (logits <= high + 1e-5)).all()
+    same = interval_bounds(victim, images, 0.0)
+    torch.testing.assert_close(same[0], same[1])
+
+
+def test_the_bounds_of_a_linear_victim_are_exact(line, grey):
+    low, high = interval_bounds(line, grey, 0.02)
+    weight, bias = line.network[1].weight, line.network[1].bias
+    logits = (grey.flatten(1) @ weight.T + bias).detach()
+    torch.testing.assert_close(
+        high - logits, 0.02 * weight.abs().sum(1).expand(6, 8).detach(), atol=1e-5, rtol=1e-4
+    )
+    torch.testing.assert_close(logits - low, high - logits, atol=1e-5, rtol=1e-4)
+
+
+def test_attack_and_certificate_bracket_the_truth():
+    """Match rates at 2 bits: certified <= true <= under attack, and both near to it."""
+    chance, eps, radius, count = torch.Generator().manual_seed(2), 3 / 255, 2, 12
+    # Each bit has 24 values of its own, so that all bits that can be turned over are together.
+    weight = torch.zeros(8, 192)
+    for bit, places in enumerate(torch.randperm(192, generator=chance).view(8, 24)):
+        weight[bit, places] = torch.randn(24, generator=chance)
+    layer = nn.Linear(192, 8, bias=False)
+    layer.weight.data = weight
+    victim = Victim(nn.Sequential(nn.Flatten(), layer), bits=8, size=8, mean=0.5).eval()
+    images = (0.5 + 0.1 * torch.randn(count, 3, 8, 8, generator=chance)).clamp(0.2, 0.8)
+    images = (255 * images).round() / 255
+    logits = (images - 0.5).flatten(1) @ weight.T
+    loose = (logits.abs() < eps * weight.abs().sum(1)).sum(1).numpy()
+    true = (loose <= radius).mean()
+    assert 0.2 < true < 0.8
+
+    signs, held = interval_radius(victim, images, (1 / 255, 2 / 255, eps))
+    certificate = BitCertificate(signs, held, "linf")
+    assert certificate.flips(eps).tolist() == loose.tolist()
+    names = list(range(count))
+    stored = PackedCodes.from_signs(signs)
+    certified = certified_match(certificate, stored, Sources.of(names, names), radius, eps).value
+
+    goal, options = Goal.evade([[row] for row in signs], radius), BitMarginOptions(steps=30)
+    moved = bit_margin(victim, Queries(images), goal, budget=Budget(eps), options=options)
+    turned = (victim.codes(moved).signs() != signs).sum(1)
+    assert (turned <= certificate.flips(eps)).all()
+    under_attack = (turned <= radius).mean()
+    assert certified <= true + 1e-9 and true <= under_attack + 1e-9
+    assert under_attack - certified < 0.1
+
+
+def test_votes_of_noisy_copies_certify_what_is_true(line, grey):
+    sigma, samples = 0.05, 400
+    ones = noisy_votes(line, grey, sigma=sigma, samples=samples)
+    held = certify_votes(ones, samples, sigma)
+    weight, bias = line.network[1].weight.detach(), line.network[1].bias.detach()
+    logits = grey.flatten(1) @ weight.T + bias
+    truth = (logits.abs() / weight.norm(dim=1)).numpy()
+    known = held.radius > 0
+    assert known.any() and (held.signs == np.where(logits >= 0, 1, -1))[known].all()
+    # Rounding to 8 bits adds noise of its own, far below sigma.
+    assert (held.radius[known] <= truth[known] * 1.02 + 1e-3).all()
+    again = noisy_votes(line, grey[1:2], sigma=sigma, samples=samples, seed=0, batch_size=7)
+    assert again.shape == (1, 8)
+    assert (noisy_votes(line, grey, sigma=sigma, samples=samples, batch_size=400) == ones).all()
+
+
+def test_a_perceptual_hash_is_certified_by_votes_alone():
+    victim, images = perceptual_hash("dhash"), torch.rand(1, 3, 20, 20)
+    assert noisy_votes(victim, images, sigma=0.01, samples=5).max() == 5
+    with pytest.raises(HashprobeError, match="another network: take noisy_votes"):
+        interval_bounds(victim, images, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda v, x: interval_bounds(v, x, -0.1), "eps must be from 0 to 1"),
+        (lambda v, x: interval_radius(v, x, (0.2, 0.1)), "steps must grow"),
+        (lambda v, x: noisy_votes(v, x, sigma=0.0, samples=2), "sigma must be above 0"),
+        (lambda v, x: noisy_votes(v, x, sigma=0.1, samples=0), "samples must be at least 1"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(call, said, line, grey):
+    with pytest.raises(HashprobeError, match=said):
+        call(line, grey)
+
+
+def test_an_unknown_layer_is_named():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.SiLU())
+    with pytest.raises(HashprobeError, match="a layer SiLU"):
+        interval_bounds(Victim(net, bits=8, size=4), torch.rand(1, 3, 4, 4), 0.1)

@@ -1,0 +1,120 @@
+"""hashprobe compare: one table for several runs, its flags, and what it refuses."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from hashprobe.attacks.registry import ATTACKS
+from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.measurement import Measurement
+from hashprobe.types import Budget, Runtime
+from hashprobe.workflow.compare_step import Bench, compare_runs, own_anchors
+from hashprobe.workflow.comparison import CompareOptions, Trial, flags_of
+from hashprobe.workflow.run_io import open_run
+
+
+SHORT = (
+    "--attacks noise --attacks hag --queries 5 --steps 2 --more-steps 3 --restarts 0 --eps 64/255"
+)
+
+
+def number(value):
+    return Measurement.of(np.full(30, value), "MAP@all|v:0.1")
+
+
+def test_runs_go_through_the_same_attacks_and_go_on(hashprobe, encoded, tmp_path):
+    other = shutil.copytree(encoded, tmp_path / "other")
+    said = hashprobe(f"compare {encoded} {other} {SHORT} --json")
+    assert said.code == 0, said.err
+    first, second = json.loads(said.out)["runs"]
+    names = [trial["name"] for trial in first["attacks"]]
+    assert names == ["noise", "hag", "bit-margin", "bit-margin-more", "away", "away-more"]
+    # The same network: every number but that of the transfer is the same.
+    assert second["attacks"][:-1] == first["attacks"]
+    transfer = second["attacks"][-1]
+    assert transfer["name"] == "transfer" and transfer["map"] == first["attacks"][-1]["map"]
+    lowest = min(trial["map"]["value"] for trial in first["attacks"])
+    assert first["map_worst"]["value"] == lowest < first["map_clean"]["value"]
+    shutil.rmtree(encoded / "compare" / "away-64of255-seed0-3-of5")
+    kept = (encoded / "compare" / "away-64of255-seed0-2-of5/attack.json").stat().st_mtime_ns
+    again = hashprobe(f"compare {encoded} {other} {SHORT} --json")
+    assert again.out == said.out
+    assert (encoded / "compare/away-64of255-seed0-2-of5/attack.json").stat().st_mtime_ns == kept
+    table = hashprobe(f"compare {encoded} {other} {SHORT}").out.splitlines()
+    assert table[0].startswith("| run | defence | training, s | MAP clean | MAP worst | Noise |")
+    assert len({line.count("|") for line in table[:4]}) == 1
+
+
+def test_the_own_anchor_is_nearest_to_the_relevant_items(encoded):
+    run = open_run(encoded)
+    anchors = own_anchors(run, np.arange(3))
+    codes = run.database.codes.signs()
+    for row, anchor in enumerate(anchors):
+        relevant = codes[(run.database.labels & run.query.labels[row]).any(1)]
+        best = cdist([anchor], relevant, "hamming").mean()
+        turned = anchor * (1 - 2 * np.eye(len(anchor), dtype=int))
+        assert (cdist(turned, relevant, "hamming").mean(1) >= best).all()
+
+
+@pytest.mark.parametrize(
+    ("trials", "saturated", "huge", "said"),
+    [
+        ([Trial("hag", "HAG", number(0.3))], 0.0, -0.02, []),
+        (
+            [
+                Trial("hag", "HAG", number(0.5)),
+                Trial("t", "transfer", number(0.3), gradients=False),
+            ],
+            0.0,
+            0.0,
+            ["transfer is stronger than every attack with gradients"],
+        ),
+        (
+            [Trial("away", "away, 5", number(0.3)), Trial("away-more", "away, 9", number(0.4))],
+            0.0,
+            0.0,
+            ["away, 9 is weaker than away, 5"],
+        ),
+        (
+            [
+                Trial("bit-margin", "short", number(0.3), number(0.5)),
+                Trial("bit-margin-more", "long", number(0.2), number(0.4)),
+            ],
+            0.95,
+            -0.5,
+            ["long is weaker than short", "95% of the bits", "64/255 does not reach"],
+        ),
+    ],
+)
+def test_flags_of_masking(trials, saturated, huge, said):
+    found = flags_of(number(0.9), trials, saturated, number(huge))
+    assert len(found) == len(said)
+    assert all(wanted in one for one, wanted in zip(found, said, strict=True))
+
+
+def test_without_a_choice_every_attack_with_gradients_is_met():
+    budget = Budget(8 / 255)
+    found = {spec.name: spec for _, _, spec in Bench(CompareOptions(), Runtime()).specs(budget)}
+    white = {name for name, attack in ATTACKS.items() if attack.access == "white"}
+    assert set(found) == white
+    assert found["dhta"].options.steps == 200 and found["dhta"].options.step == "scaled"
+
+
+def test_what_cannot_be_compared_is_one_line(hashprobe, encoded, tmp_path):
+    run = shutil.copytree(encoded, tmp_path / "bare")
+    shutil.rmtree(run / "codes")
+    assert "run hashprobe encode first" in hashprobe(f"compare {run}").error
+    assert "a run twice" in hashprobe(f"compare {encoded} {encoded}").error
+    assert "needs one run or more" in hashprobe("compare").error
+    assert (
+        "more_steps must be at least steps" in hashprobe(f"compare {encoded} --more-steps 9").error
+    )
+    assert "unknown attack 'x'" in hashprobe(f"compare {encoded} --attacks x").error
+    assert "square is not" in hashprobe(f"compare {encoded} --attacks square").error
+    assert "eps must be above 0" in hashprobe(f"compare {encoded} --eps 0").error
+    assert "none" in hashprobe(f"compare {tmp_path / 'none'}").error
+    with pytest.raises(HashprobeError, match="queries must be from 1 to 200"):
+        compare_runs([encoded], CompareOptions(queries=10_000))
