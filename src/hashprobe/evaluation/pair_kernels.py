@@ -88,22 +88,15 @@ def count_pairs(asked: Any, words: Any, own: Any, theirs: Any, classes: Any, cou
 
 
 @compiled
-def place_hits(
-    asked: Any,
-    words: Any,
-    own: Any,
-    theirs: Any,
-    classes: Any,
-    reach: Any,
-    places: Any,
-    left_out: Any,
-    hits: Any,
-) -> None:
+def place_hits(pairs: Any, lists: Any, hits: Any) -> None:
     """Writes which of the first T places are relevant, in order of distance and position.
 
-    `reach` is the distance of each query's last place, `places` the first free place of each
-    distance, and `left_out` the positions that a query leaves out, -1 for none.
+    `pairs` are asked, words, own, theirs and classes, as for `count_pairs`. `lists` are the
+    distance of each query's last place, the first free place of each distance, and the positions
+    that a query leaves out, -1 for none.
     """
+    asked, words, own, theirs, classes = pairs
+    reach, places, left_out = lists
     near, good = np.empty(BLOCK, np.uint16), np.empty(BLOCK, np.uint8)
     chosen, top = np.empty(BLOCK, np.uint16), hits.shape[1]
     for start in range(0, words.shape[1], BLOCK):

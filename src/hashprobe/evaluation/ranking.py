@@ -269,7 +269,7 @@ class Ranking:
         none = np.full((len(places), 1), -1)
         left_out = none if self.voters is None else self.voters[rows]
         hits = np.zeros((len(places), top), bool)
-        kernels().place_hits(*self.pairs_of(rows), reach, places, left_out, hits.view(np.uint8))
+        kernels().place_hits(self.pairs_of(rows), (reach, places, left_out), hits.view(np.uint8))
         return hits, counts.relevant.sum(axis=1)
 
     def pairs_of(self, rows: slice) -> tuple[Any, ...]:
