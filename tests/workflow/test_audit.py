@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ import hashprobe as hp
 from hashprobe.attacks._nes import NesOptions, nes_search
 from hashprobe.attacks.search import Search
 from hashprobe.codes.convention import BitConvention
+from hashprobe.codes.labelled import Codes
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.npz import save_codes
 from hashprobe.codes.packed import hamming
 from hashprobe.data.arrays import as_queries
 from hashprobe.data.decoding import decode_picture
+from hashprobe.defenses.defended import defended
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.instances import Sources
 from hashprobe.progress import Silent
@@ -24,6 +27,8 @@ from hashprobe.types import Budget
 from hashprobe.workflow import _audit, encode_step
 from hashprobe.workflow.audit_options import AuditOptions, Limit
 from hashprobe.workflow.audit_page import render_audit
+from hashprobe.workflow.audit_result import RemedyResult
+from hashprobe.workflow.audit_words import best_remedy, headline
 from hashprobe.workflow.expected import in_words
 
 
@@ -137,7 +142,7 @@ def test_the_record_and_the_page_are_whole(done):
     page = (out / "report.html").read_text()
     assert page == render_audit(result)
     assert "<script" not in page and "http:" not in page
-    assert "Of 12 pictures that match today" in page
+    assert "Of 12 pictures that match their own source today" in page
     assert page.count('class="example"') == len(result.samples) > 0
     assert (out / "report.md").read_text().startswith("# Audit of ")
 
@@ -224,7 +229,8 @@ def test_pictures_of_a_surrogate_are_judged_by_the_victim(pictures, folder, tmp_
     shares = {one.by: one.rates[0][1].value for one in found.goals}
     assert list(shares) == ["", "net.pt2", "net.pt2, then by queries"]
     assert shares["net.pt2, then by queries"] >= shares["net.pt2"]
-    assert shares["net.pt2, then by queries"] > 0
+    # Queries that begin at these pictures reach what neither reaches alone.
+    assert shares["net.pt2, then by queries"] > max(shares[""], shares["net.pt2"])
     assert "crafted on net.pt2, then by queries" in found.markdown()
 
 
@@ -650,6 +656,8 @@ class Lines(Silent):
         ({}, 1),
         ({"goals": ("evade",)}, 0.5),
         ({"eps": (1 / 255, 2 / 255)}, 2),
+        ({"eps": (32 / 255,), "exact": True}, 1 + 5),
+        ({"surrogates": ("ahash", "dhash")}, 1 + 2 * 0.5),
         ({"rerank": "cosine"}, 3),
         ({"mitigate": True}, 1 + 11 + 4 + 2),
         ({"access": "query", "mitigate": True, "query_budget": 50}, 1 + 14 + 4),
@@ -661,6 +669,121 @@ def test_expected_time_counts_what_is_asked_for(known, times, pictures, monkeypa
     monkeypatch.setattr(_audit, "timed", lambda *_: 2.0 * _audit.TIMED)
     said = Lines()
     known = {"eps": (8 / 255,), "steps": 1, "exact": False, "edits": False, **known}
+    if "surrogates" in known:
+        pytest.importorskip("imagehash")
+    known["files"] = hp.AuditFiles(surrogates=known.pop("surrogates", ()))
     hp.audit(make_victim(), pictures[:2], radius=2, runtime=hp.Runtime(progress=said), **known)
     want = in_words(100.0 * 2 * 2 * times)
     assert f"attacking takes about {want} here" in said.lines
+
+
+def test_match_behind_a_remedy_is_measured_where_the_hash_finds_sources(pictures):
+    """The database is codes of other names: what matches is looked up anew for each radius."""
+    victim = make_victim()
+    stored = Codes.of(victim.encode(pictures[:8]).packed)
+    known = {"radius": 6, "eps": (8 / 255,), "exact": False, "edits": False, "steps": 2}
+    found = hp.audit(victim, pictures[:8], stored, mitigate=True, **known)
+    assert found.match.value == 1
+    blurred = defended(victim, "blur").codes(pictures[:8])
+    near = np.diagonal(hamming(blurred, stored.packed))
+    shares = {one.name: one.match.value for one in found.remedies}
+    assert shares["blur"] == pytest.approx((near <= 6).mean()) and shares["blur"] < 1
+
+
+def test_equal_ids_without_a_group_are_one_picture(folder, tmp_path):
+    table = tmp_path / "groups.csv"
+    table.write_text("id,group\nelsewhere.png,1\n")
+    known = {"radius": 2, "eps": (8 / 255,), "goals": ("evade",), "exact": False, "edits": False}
+    files = hp.AuditFiles(labels=table)
+    found = hp.audit(make_victim(), folder, folder, files=files, count=4, steps=2, **known)
+    assert found.match.value == 1 and found.false_match.value == 0
+    assert any("4 of 4 queries have no row in" in note for note in found.notes)
+    assert any("30 of 30 items have no row" in note for note in found.notes)
+    assert "note: 4 of 4 queries" in str(found)
+
+
+def test_the_strongest_adversary_counts(done):
+    own = done[0].goal("evade")
+
+    def reaching(share, by):
+        return replace(own, by=by, rates=tuple((e, replace(r, value=share)) for e, r in own.rates))
+
+    alone = replace(done[0], goals=(reaching(0.1, ""),))
+    both = replace(done[0], goals=(reaching(0.1, ""), reaching(0.9, "other")))
+    limit = Limit("evasion", 4, 0.5)
+    assert not alone.exceeded([limit]) and both.exceeded([limit])
+    assert "crafted on other" not in headline(alone) and "crafted on other" in headline(both)
+
+
+def test_the_best_remedy_leaves_most_matching(done):
+    result = done[0]
+    rate = result.goal("evade").rates[-1]
+
+    def remedy(title, match, evasion):
+        numbers = [replace(rate[1], value=value) for value in (match, evasion)]
+        return RemedyResult(title, title, numbers[0], None, rate[0], numbers[1], None)
+
+    few, many = remedy("few", 0.1, 0.0), remedy("many", 0.9, 0.2)
+    text = best_remedy(replace(result, remedies=(few, many)))
+    assert text.startswith("Of the remedies, many helps most: 72 % of all queries still match")
+    assert best_remedy(replace(result, remedies=(remedy("none", 1.0, 1.0),))).startswith(
+        "No remedy"
+    )
+    assert best_remedy(result) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "files", "said"),
+    [
+        ({"access": "query", "goals": ("show",)}, {}, "goal show is attacked by gradients"),
+        ({"access": "query"}, {"label": "cat"}, "goal show is attacked by gradients"),
+        ({"mitigate": True, "goals": ("show",)}, {}, "by the goals evade and collide: add one"),
+        ({"access": "query", "distances": False}, {}, "a list of 10 ids holds all 5 items"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(known, files, said, pictures, tmp_path):
+    table = tmp_path / "labels.csv"
+    rows = [f"{row},{('dog', 'cat')[row % 2]}" for row in range(5)]
+    table.write_text("id,label\n" + "\n".join(rows))
+    files = hp.AuditFiles(labels=table, **files)
+    with pytest.raises(HashprobeError, match=said):
+        hp.audit(make_victim(), pictures[:5], radius=2, files=files, **known)
+
+
+def test_rare_labels_have_few_voters(pictures, tmp_path):
+    queries = hp.Queries(pictures[:6], labels=as_labels(np.arange(6) % 2))
+    found = hp.audit(
+        make_victim(), queries, radius=2, eps=(32 / 255,), goals=("show",), exact=False, edits=False
+    )
+    assert found.labels.achieved.value > found.labels.floor.value
+
+
+def test_the_record_says_what_was_asked(pictures, tmp_path):
+    known = {"radius": 2, "eps": (8 / 255,), "exact": False, "edits": False, "steps": 1}
+    files = hp.AuditFiles(item="1", convention=BitConvention(inverted=True))
+    record = hp.audit(make_victim(), pictures[:3], files=files, **known).to_json()["options"]
+    assert record["item"] == "1" and record["convention"]["inverted"] is True
+    assert record["steps"] == 1 and "surrogates" not in record
+    address = hp.AuditFiles(block_list="postgresql://me:secret@host/db/t").to_json()
+    assert "secret" not in str(address)
+
+
+def test_pictures_of_another_size_are_fitted(pictures):
+    victim = make_victim()
+    large = torch.nn.functional.interpolate(pictures[:4].float(), 2 * SIDE).to(torch.uint8)
+    codes = Codes(victim.encode(pictures[:4]).packed, pictures=large)
+    found = hp.audit(
+        victim, pictures[:4], codes, radius=4, eps=(8 / 255,), rerank="cosine", top=2, steps=1,
+        exact=False, edits=False,
+    )  # fmt: skip
+    signed = {name: one.signature for name, one in found.lists.items()}
+    assert len(set(signed.values())) == len(signed)
+    assert signed["two_stage_hit_joint"].startswith("two-stage-hit:cosine:x4:joint@2|src:chosen")
+    assert signed["recall"].startswith("recall@2|")
+
+
+def test_lists_of_the_whole_database_say_nothing(pictures):
+    found = hp.audit(
+        make_victim(), pictures[:4], radius=4, eps=(8 / 255,), steps=1, exact=False, edits=False
+    )
+    assert not found.lists and any("holds all 4 items" in note for note in found.notes)

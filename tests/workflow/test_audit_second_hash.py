@@ -172,3 +172,10 @@ def test_an_audit_with_a_second_hash(tmp_path):
         hp.audit(victim, pictures, files=files)
     with pytest.raises(HashprobeError, match="leave out --access query"):
         hp.audit(victim, pictures, files=files, access="query", mitigate=True)
+
+
+def test_a_second_network_of_another_size_sees_resized_pictures(agreed):
+    torch.manual_seed(2)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 16))
+    other = Agreed.of(agreed.subject, hp.Victim(net, bits=16, size=8), (4, 3))
+    assert other.both.bits == 40 and 0 <= other.match().value <= 1

@@ -89,7 +89,7 @@ def test_a_push_that_fails_leaves_nothing(stored, postgres, monkeypatch):
             push_codes(stored[0], address, PushOptions(partition=30))
     assert tables(postgres[1]) == before
     assert push_codes(stored[0], address).rows == 50
-    with pytest.raises(HashprobeError, match="at most 40 letters"):
+    with pytest.raises(HashprobeError, match="at most 40 bytes"):
         push_codes(stored[0], new_address("x" * 40))
     with pytest.raises(HashprobeError) as error:
         push_codes(stored[0], "postgresql://me:s3cret@127.0.0.1:1/db/items")

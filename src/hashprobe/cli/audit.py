@@ -17,6 +17,7 @@ from hashprobe.cli.output import say
 from hashprobe.cli.victim_flags import VictimFlags
 from hashprobe.errors import HashprobeError
 from hashprobe.workflow.audit_options import (
+    GOAL_OF,
     GOALS,
     LEVELS,
     Access,
@@ -54,7 +55,7 @@ def parse_radius(_: Any, tokens: Sequence[Token]) -> int | str:
     text = tokens[0].value
     if text == "auto":
         return text
-    if not text.isdigit() or len(text) > 6:
+    if not text.isdecimal() or len(text) > 6:
         raise ValueError(f"must be a whole number, or auto; got {text!r:.80}")
     return int(text)
 
@@ -224,6 +225,11 @@ def audit(
     options = what.options()
     for limit in limits:
         options = options.at_limit(limit)
+        goal = GOAL_OF.get(limit.name)
+        if goal is not None and not options.wants(goal):
+            raise HashprobeError(
+                f"a limit of {limit.name} needs the goal {goal}: add it to --goals"
+            )
         if limit.name == "hit" and files.block_list is None:
             raise HashprobeError("a limit of hit needs a list to enter: give --block-list")
     from hashprobe.cli.terminal import Terminal

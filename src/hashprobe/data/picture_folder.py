@@ -29,6 +29,8 @@ def picture_folder(root: Path) -> Split:
         ...
         hashprobe.errors.HashprobeError: no such folder: no/such/folder
     """
+    if root.is_file():
+        raise HashprobeError(f"{root} is a file: give the folder that it is in")
     if not root.is_dir():
         raise HashprobeError(f"no such folder: {root}")
     paths = tuple(Tree(root).pictures())

@@ -103,6 +103,7 @@ def list_recall(
     lists: Int64[np.ndarray, "q k"],
     sources: Sources,
     *,
+    measure: str = "recall",
     rounding: str | None = None,
     bootstrap: Bootstrap = BOOTSTRAP,
 ) -> Measurement:
@@ -113,6 +114,7 @@ def list_recall(
     Args:
         lists: database positions of Q lists, from `nearest_items` or `two_stage_items`.
         sources: which picture each query and item shows.
+        measure: what it is called in the signature, where a list is made in another way.
         rounding: how the query's pixels were stored, for the signature.
         bootstrap: how the interval is computed.
 
@@ -130,7 +132,7 @@ def list_recall(
         raise HashprobeError("the database holds no item of any query's source: there is no recall")
     hits = (sources.items[lists] == sources.queries[:, None]).any(axis=1)
     signature = sign(
-        f"recall@{lists.shape[1]}",
+        f"{measure}@{lists.shape[1]}",
         src=sources.found,
         q=len(lists),
         db=len(sources.items),

@@ -31,7 +31,7 @@ from hashprobe.victims.preflight import guarded, preflight
 from hashprobe.victims.wrap import as_victim
 from hashprobe.workflow.audit_findings import leak_note, quality_gate, victim_facts
 from hashprobe.workflow.audit_labels import steered
-from hashprobe.workflow.audit_ladder import Attacker, Ladder, Plan, climb
+from hashprobe.workflow.audit_ladder import Attacker, Ladder, Plan, climb, halvings
 from hashprobe.workflow.audit_numbers import (
     best_budget,
     false_rates,
@@ -228,7 +228,13 @@ class Work:
         asked = self.options
         listed = self.listed(subject)
         plans = self.plans(subject, radius, listed)
-        surrogates = [load_victim(name) for name in self.files.surrogates]
+        here = device_of(subject.victim)
+        surrogates = [load_victim(name).to(here) for name in self.files.surrogates]
+        if asked.access == "query" and not asked.distances and asked.top >= len(subject.database):
+            raise HashprobeError(
+                f"a list of {asked.top} ids holds all {len(subject.database)} items whatever is "
+                "asked: give a smaller --top, or distances"
+            )
         second = None
         if asked.rerank != "none":
             second = TwoStage.of(subject, subject.floats, asked.top, asked.oversample)
@@ -243,6 +249,11 @@ class Work:
         if first is not None:
             goals += self.transfers(subject, first, surrogates)
         lists = list_measures(subject, first, asked.top)
+        if asked.top >= len(subject.database):
+            self.notes.append(
+                f"a list of {asked.top} holds all {len(subject.database)} items: measures of lists "
+                "were left out"
+            )
         if second is not None:
             some = [one for one in climbs if one.plan.name in ("evade", "collide")]
             lists |= second.measures(some, self.attacker(subject), max(asked.eps))
@@ -273,6 +284,7 @@ class Work:
             quality=quality_gate(subject, climbs),
             notes=tuple(self.notes),
             samples=tuple(samples(subject, climbs, asked.examples)),
+            asked=self.files.to_json(),
             command=self.command,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             version=hashprobe_version(),
@@ -322,11 +334,17 @@ class Work:
             one = shown * asked.query_budget / TIMED
         else:
             one = attack_seconds(subject.victim, Queries(pixels), options) / TIMED
+        evaded = sum(len(plan.rows) for plan in plans if plan.name == "evade")
         times: float = rows * len(asked.eps)
+        if asked.exact:
+            times += rows * halvings(asked.eps)
         if asked.rerank != "none":  # bits alone, and bits with floats
             times += 2 * rows
         if asked.mitigate:
             times += rows * attacks_of_remedies(steered=asked.access == "white")
+        times += evaded * len(self.files.surrogates)
+        if subject.labels is not None and asked.access == "white" and asked.wants("show"):
+            times += len(subject)
         say_expected(self.runtime.progress, "attacking", one * times)
 
     def transfers(

@@ -11,13 +11,13 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import AttackCodes, Evaluation
 from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.text import nearest, shortened
-from hashprobe.types import Budget
+from hashprobe.types import Budget, Labels
 from hashprobe.workflow.audit_ladder import Attacker
 from hashprobe.workflow.audit_subject import Subject
 
 
 VOTERS = 9
-"""Codes that vote on an anchor code; those of a rarer label that is named all do."""
+"""Codes that vote on an anchor code; fewer where labels are rare."""
 
 
 def steered(
@@ -36,7 +36,7 @@ def steered(
     """
     own, held, rows = subject.labels, subject.item_labels, np.arange(len(subject))
     assert own is not None and held is not None
-    target, n_t = None, VOTERS
+    target, n_t = None, min(VOTERS, second_most(held))
     if label is not None:
         target = label_place(label, subject.label_names, held.shape[1])
         n_t = min(VOTERS, max(1, int(held[:, target].sum())))
@@ -60,6 +60,13 @@ def steered(
         query_labels=own[rows],
         target_labels=goal.labels,
     )
+
+
+def second_most(held: Labels) -> int:
+    """Items of the second most common set of labels: so many may vote for any two; at least 1."""
+    sets, counts = np.unique(held, axis=0, return_counts=True)
+    counts = np.sort(counts[sets.any(axis=1)])[::-1]
+    return int(counts[min(1, len(counts) - 1)]) if len(counts) else 1
 
 
 def label_place(label: str, names: tuple[str, ...], classes: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -56,9 +57,9 @@ class Ladder:
     images: list[Tensor | None] = field(init=False)
     """The attacked picture at the smallest budget that was enough, else at the largest."""
     passes: int = 0
-    """Gradients that were computed, or answers that were asked for."""
+    """Passes through the victim, or searches, of all queries together."""
     took: Float64[np.ndarray, " m"] = field(init=False)
-    """Passes at the smallest budget that was enough; infinity where none was."""
+    """Passes at the smallest of the budgets that are reported and enough; infinity without any."""
 
     def __post_init__(self) -> None:
         count = len(self.plan.rows)
@@ -168,6 +169,18 @@ def climb(attacker: Attacker, plan: Plan, budgets: Sequence[float], *, exact: bo
                 refine(attacker, found, pending[met], (lower, eps))
         found.codes[eps] = PackedCodes(current.copy(), found.start.bits)
     return found
+
+
+def halvings(budgets: Sequence[float]) -> int:
+    """Most attacks of one query that `refine` makes between two of some budgets.
+
+    Example:
+        >>> halvings([1 / 255, 2 / 255, 4 / 255, 8 / 255]), halvings([32 / 255])
+        (2, 5)
+    """
+    levels = [0, *(round(eps * LEVEL) for eps in sorted(budgets))]
+    gaps = [high - low for low, high in pairwise(levels)]
+    return (max(gaps) - 1).bit_length()
 
 
 def refine(

@@ -4,7 +4,7 @@ import numpy as np
 
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.evaluation.false_matching import FalseMatches, false_matches
-from hashprobe.evaluation.instances import Sources
+from hashprobe.evaluation.instances import Sources, survey
 from hashprobe.evaluation.lists import list_overlap, list_recall, nearest_items, source_rank
 from hashprobe.evaluation.matching import match_rate
 from hashprobe.evaluation.measurement import Measurement, sign
@@ -39,7 +39,8 @@ def matching(subject: Subject, radius: int) -> Measurement | None:
     if sources.found.startswith("hash"):
         sizes = {"q": len(subject), "db": len(subject.database), "bits": subject.clean.bits}
         signature = sign(f"match@r{radius}", src=sources.found, **sizes)
-        return Measurement.of(sources.known.astype(np.float64), signature)
+        values = survey(subject.clean, subject.database, sources).matched(radius)
+        return Measurement.of(np.nan_to_num(values), signature)
     if not subject.sources.known.any():
         return None
     return match_rate(subject.clean, subject.database, subject.sources, radius)
@@ -89,9 +90,10 @@ def list_measures(subject: Subject, done: Ladder | None, top: int) -> dict[str, 
         done: the goal `evade`; None where it was not attacked.
         top: length of a list.
     """
-    if not subject.sources.known.any():
+    # A list of all items holds every source, whatever is asked.
+    if not subject.sources.known.any() or top >= len(subject.database):
         return {}
-    k, sources, database = min(top, len(subject.database)), subject.sources, subject.database
+    k, sources, database = top, subject.sources, subject.database
     first = nearest_items(subject.clean, database, k)
     found = {
         "recall": list_recall(first, sources),
@@ -111,7 +113,12 @@ def list_measures(subject: Subject, done: Ladder | None, top: int) -> dict[str, 
 
 
 def best_budget(goals: list[GoalResult]) -> float:
-    """The smallest budget at which an adversary reaches as many queries as at any."""
+    """The smallest budget at which an adversary reaches as many queries as at any.
+
+    It is the largest where no budget reaches any.
+    """
     goal = goals[0]
     top = max(rate.value for _, rate in goal.rates)
+    if not top:
+        return max(eps for eps, _ in goal.rates)
     return min(eps for eps, rate in goal.rates if np.isclose(rate.value, top))

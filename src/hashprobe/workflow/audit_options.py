@@ -2,13 +2,14 @@
 
 import math
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from hashprobe.checked import checked, shown
 from hashprobe.codes.convention import BitConvention
 from hashprobe.errors import HashprobeError
+from hashprobe.text import without_password
 from hashprobe.types import check_seed, check_whole
 
 
@@ -20,6 +21,8 @@ Access: TypeAlias = Literal["white", "query"]
 Rerank: TypeAlias = Literal["none", "cosine"]
 LEVELS = (1 / 255, 2 / 255, 4 / 255, 8 / 255)
 """Budgets of an audit: from invisible to plainly visible on smooth areas."""
+GOAL_OF: dict[str, AuditGoal] = {"evasion": "evade", "collision": "collide", "hit": "enter"}
+"""The goal whose rate a limit calls by a name."""
 MEASURES = ("evasion", "collision", "hit", "false-match")
 LIMIT = re.compile(r"(?P<name>[a-z-]+)@(?P<radius>\d+)=(?P<most>[\d.]+)\Z")
 
@@ -163,6 +166,26 @@ class AuditFiles:
     convention: BitConvention = field(default_factory=BitConvention)
     """How the codes of the database are stored."""
 
+    def to_json(self) -> dict[str, Any]:
+        """What is asked for, as plain JSON, without passwords.
+
+        Example:
+            >>> AuditFiles(item="a.png").to_json()
+            {'item': 'a.png'}
+        """
+        known = {one.name: getattr(self, one.name) for one in fields(self)}
+        convention = known.pop("convention")
+        record = {
+            name: list(map(str, value)) if isinstance(value, tuple) else value
+            for name, value in known.items()
+            if value not in (None, ())
+        }
+        texts = {
+            name: without_password(str(value)) if isinstance(value, str | Path) else value
+            for name, value in record.items()
+        }
+        return texts | ({} if convention == BitConvention() else {"convention": asdict(convention)})
+
 
 def check_asked(asked: AuditOptions, files: AuditFiles, *, labelled: bool) -> None:
     """Refuses what asks for a goal or a way that is not there, before anything is computed.
@@ -194,6 +217,10 @@ def check_asked(asked: AuditOptions, files: AuditFiles, *, labelled: bool) -> No
     for goal, (given, option) in serves.items():
         if given is not None and not asked.wants(goal):
             raise HashprobeError(f"{option} needs the goal {goal}: add it to --goals")
+    if asked.access == "query" and ("show" in named or files.label is not None):
+        raise HashprobeError("goal show is attacked by gradients: leave out --access query")
+    if asked.mitigate and asked.goals is not None and set(named) <= {"show"}:
+        raise HashprobeError("--mitigate measures remedies by the goals evade and collide: add one")
     if asked.access == "query" and asked.rerank != "none":
         raise HashprobeError("--rerank is attacked by gradients: leave out --access query")
     if files.second_radius is not None:

@@ -22,6 +22,8 @@ from hashprobe.workflow.audit_words import (
 )
 
 
+CURVES = 6
+"""Most curves of a figure; tables show the others."""
 SIDE = 224
 """Pixels of a picture's longer side on the page."""
 NOTES = {
@@ -124,7 +126,7 @@ def success_figure(result: AuditResult) -> dict[str, Any] | None:
             [0.0, *(rate.value for _, rate in goal.rates)],
         )
         for goal in result.goals
-        if goal.rates
+        if len(goal.rates) > 1 or not goal.by
     ]
     if not curves:
         return None
@@ -139,7 +141,7 @@ def success_figure(result: AuditResult) -> dict[str, Any] | None:
         for edit in worst
     ]
     svg = curve_figure(
-        [*curves, *lines][:6], x_label="largest change of a pixel, in grey levels",
+        [*curves, *lines][:CURVES], x_label="largest change of a pixel, in grey levels",
         y_label="share of the queries", salt="success",
     )  # fmt: skip
     note = "Level lines: queries that fail to match after a benign edit." if lines else ""
@@ -161,7 +163,10 @@ def search_figure(result: AuditResult) -> dict[str, Any] | None:
     if not curves:
         return None
     svg = curve_figure(
-        curves[:6], x_label="searches a picture", y_label="share of the queries", salt="searches"
+        curves[:CURVES],
+        x_label="searches a picture",
+        y_label="share of the queries",
+        salt="searches",
     )
     title = f"Success over searches at {levels(max(result.options.eps))}"
     return {"title": title, "note": "", "svg": Markup(themed(svg, "searches", title))}

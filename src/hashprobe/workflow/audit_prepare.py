@@ -82,11 +82,8 @@ class Preparation:
             again=self.again(shown, given, base),
             served=base.served,
         )
-        if table is not None and table.groups is None and subject.labels is None:
-            self.notes.append(
-                f"{self.files.labels} has neither a column group nor labels of all queries and "
-                "items: it says nothing here"
-            )
+        if table is not None:
+            self.note_rows(table, subject, made=base.sources is not None)
         named = self.files.label is not None or "show" in (self.options.goals or ())
         if named and subject.labels is None:
             where = self.files.labels or "Queries and the database"
@@ -109,6 +106,24 @@ class Preparation:
         classes = max(query.shape[1], item.shape[1])
         wide = [np.pad(one, ((0, 0), (0, classes - one.shape[1]))) for one in (query, item)]
         return {"labels": wide[0], "item_labels": wide[1]}
+
+    def note_rows(self, table: ItemTable, subject: Subject, *, made: bool) -> None:
+        """Notes what a table does not say; items that the program made need no rows."""
+        file, known = self.files.labels, set(table.ids)
+        if table.groups is None and subject.labels is None:
+            self.notes.append(
+                f"{file} has neither a column group nor labels of all queries and items: it says "
+                "nothing here"
+            )
+        elif table.labels is not None and subject.labels is None:
+            self.notes.append(f"the labels of {file} are not those of all queries and items")
+        for what, ids in (("queries", subject.queries.names), ("items", subject.items)):
+            lacking = [each for each in ids if each not in known]
+            if lacking and not (made and what == "items"):
+                self.notes.append(
+                    f"{len(lacking):,} of {len(ids):,} {what} have no row in {file}, for example "
+                    f"{lacking[0]!r:.80}: they count as known by their ids alone"
+                )
 
     def database_of(self, victim: Hasher, shown: Shown, given: Any) -> Database:
         """The database that is named."""

@@ -15,13 +15,11 @@ from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.minimal_eps import NeededEps
 from hashprobe.evaluation.outcome import Evaluation
 from hashprobe.evaluation.threshold import Threshold
-from hashprobe.workflow.audit_options import AuditOptions, Limit
+from hashprobe.workflow.audit_options import GOAL_OF, AuditOptions, Limit
 
 
 SCHEMA = 1
 """Version of the record; docs/reference/records.md describes it."""
-RATES = {"evasion": "evade", "collision": "collide", "hit": "enter"}
-"""The goal whose rate a limit calls by a name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +37,13 @@ class GoalResult:
     moved: tuple[float, ...]
     """Mean bits that the code moved, at each budget."""
     passes: int
-    """Forward passes of all queries together."""
+    """Passes through the victim, or searches, of all queries together."""
     searches: tuple[tuple[int, Measurement], ...] = ()
     """With query access: most searches a picture, and share of the queries that have it at the
     largest budget within so many."""
     by: str = ""
-    """The surrogate that pictures were crafted on; empty for an attack on the victim itself."""
+    """The surrogate that pictures were crafted on, and whether queries went on from there; empty
+    for an attack on the victim itself."""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -175,6 +174,8 @@ class AuditResult:
     notes: tuple[str, ...] = ()
     """What was assumed, and what a user should know."""
     samples: tuple[Sample, ...] = ()
+    asked: dict[str, Any] = field(default_factory=dict)
+    """What else was asked: files, an item, a label, surrogates, a second hash."""
     command: str = ""
     """How to run it again."""
     created: str = ""
@@ -201,7 +202,7 @@ class AuditResult:
             "version": self.version,
             "created": self.created,
             "command": self.command,
-            "options": self.options.to_json(),
+            "options": self.options.to_json() | self.asked,
             "victim": self.victim,
             "queries": self.queries,
             "items": self.items,
@@ -243,10 +244,11 @@ class AuditResult:
                 raise HashprobeError("false-match was not measured: no sources are known")
             value = self.false_match.value
         else:
-            goal = self.goal(RATES[limit.name])
-            if goal is None:
+            goals = [one for one in self.goals if one.name == GOAL_OF[limit.name]]
+            if not goals:
                 raise HashprobeError(f"{limit.name} was not measured: its goal was not attacked")
-            value = goal.rates[-1][1].value
+            # Of all adversaries the strongest counts, whatever it has.
+            value = max(one.rates[-1][1].value for one in goals)
         if value <= limit.most:
             return ""
         return f"{limit.name} at radius {limit.radius} is {value:.4g}, above {limit.most:.4g}"

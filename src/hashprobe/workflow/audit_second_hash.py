@@ -27,6 +27,7 @@ from hashprobe.workflow.audit_plans import chosen_items, evade
 from hashprobe.workflow.audit_prepare import USUAL
 from hashprobe.workflow.audit_result import RemedyResult
 from hashprobe.workflow.audit_subject import Subject, encoded
+from hashprobe.workflow.audit_transfer import Resized
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,13 @@ class Agreed:
 
         Args:
             subject: what is audited.
-            second: another victim; it is shown the pictures as the first one is given them.
+            second: another victim; it is shown the pictures as the first one is given them,
+                resized to its size.
             radii: of both; None takes the usual one of a perceptual hash.
 
         Raises:
             HashprobeError: the database is codes without pictures, the radius of the second hash is
-                not known or beyond its code, or the hashes take pictures of different sizes.
+                not known or beyond its code, or it takes clips.
         """
         if subject.again is None:
             raise HashprobeError(
@@ -119,6 +121,8 @@ class Agreed:
                 f"the second radius must be below the {second.bits} bits of the second hash; got "
                 f"{other}"
             )
+        if second.contract.size not in (0, subject.victim.contract.size):
+            second = Resized(second)
         both = BothHashes(subject.victim, second).eval()
         # The codes that are stored count, even where a picture would be encoded differently.
         made = both.parts(subject.again(both))[1]

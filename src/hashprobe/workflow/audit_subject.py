@@ -214,7 +214,7 @@ def read_database(victim: Hasher, given: Any, how: DatabaseOptions) -> Database:
     """A database from codes, a file of codes, an address or a folder of pictures."""
     if isinstance(given, Codes):
         ids = tuple(str(place) for place in range(len(given)))
-        return Database(given.packed, ids, pictures_of(given.pictures))
+        return Database(given.packed, ids, pictures_of(victim, given.pictures))
     if isinstance(given, str | Path) and Path(given).is_dir():
         found = encoded_folder(victim, Path(given), how)
         if how.pictures:
@@ -251,9 +251,11 @@ def copies_of(victim: Hasher, queries: Shown, runtime: Runtime) -> Database:
     return Database(encoded(victim, pictures), tuple(names), pictures, sources)
 
 
-def pictures_of(pixels: Any) -> list[Tensor] | None:
-    """Single pictures of an array, where there is one."""
-    return None if pixels is None else list(as_bytes(as_pixels(pixels)))
+def pictures_of(victim: Hasher, pixels: Any) -> list[Tensor] | None:
+    """Single pictures of an array as the victim is given them, where there is one."""
+    if pixels is None:
+        return None
+    return [fit_image(one, victim.contract) for one in as_bytes(as_pixels(pixels))]
 
 
 def encoded_folder(victim: Hasher, folder: Path, how: DatabaseOptions) -> Database:
@@ -301,14 +303,13 @@ def sources_of(table: ItemTable | None, queries: Shown, base: Database) -> Sourc
     """Which queries and items show one picture: by a table's groups, equal paths, or unknown."""
     names = queries.names
     if table is not None and table.groups is not None:
-        group = dict(zip(table.ids, table.groups, strict=True))
-        # Copies belong to the group of their query.
+        group = {i: ("group", g) for i, g in zip(table.ids, table.groups, strict=True)}
+        # Copies belong to the group of their query; equal ids without a row are one picture.
         items = base.ids if base.sources is None else [names[s] for s in base.sources.items]
-        alone = "item" if base.sources is None else "query"
-        return Sources.of(
-            [group.get(name, f"query {name}") for name in names],
-            [group.get(item, f"{alone} {item}") for item in items],
-        )
+        every = [group.get(each, ("id", each)) for each in (*names, *items)]
+        place = {each: at for at, each in enumerate(dict.fromkeys(every))}
+        numbers = [place[each] for each in every]
+        return Sources.of(numbers[: len(names)], numbers[len(names) :])
     if base.sources is not None:
         return base.sources
     if queries.paths and set(names) & set(base.ids):

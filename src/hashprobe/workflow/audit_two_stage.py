@@ -200,17 +200,19 @@ class TwoStage:
         for plan in (one.plan for one in climbs):
             noun = "recall" if plan.name == "evade" else "hit"
             clean = [self.subject.queries.fitted[row] for row in plan.rows.tolist()]
-            found[f"two_stage_{noun}"] = self.recall(plan, clean, None)
+            found[f"two_stage_{noun}"] = self.recall(plan, clean, noun)
             for way, weight in (("bits", 0.0), ("joint", 1.0)):
                 moved = self.joint(plan, attacker, eps, weight)
-                found[f"two_stage_{noun}_{way}"] = self.recall(plan, moved, "uint8")
+                found[f"two_stage_{noun}_{way}"] = self.recall(plan, moved, noun, way)
         return found
 
-    def recall(self, plan: Plan, shown: list[Tensor], rounding: str | None) -> Measurement:
+    def recall(self, plan: Plan, shown: list[Tensor], noun: str, way: str = "") -> Measurement:
         """recall@k of the items that a plan is about, for pictures of its queries."""
         codes = encoded(self.subject.victim, shown)
         lists = self.items(codes, floats_of(self.subject.victim, shown))
-        return list_recall(lists, aims_of(self.subject, plan), rounding=rounding)
+        parts = f"two-stage-{noun}:cosine:x{self.oversample}{f':{way}' if way else ''}"
+        aims, rounding = aims_of(self.subject, plan), "uint8" if way else None
+        return list_recall(lists, aims, measure=parts, rounding=rounding)
 
     def joint(self, plan: Plan, attacker: Attacker, eps: float, weight: float) -> list[Tensor]:
         """Pictures of the attack on all bits and, with a weight, on the cosine."""
@@ -232,7 +234,8 @@ def aims_of(subject: Subject, plan: Plan) -> Sources:
     """Which items count for each query: those of its own source, or the one that it is to enter."""
     if plan.goal.members is None:
         return subject.sources.take(plan.rows)
-    return Sources(plan.goal.members[:, 0].astype(np.int64), np.arange(len(subject.database)))
+    chosen = plan.goal.members[:, 0].astype(np.int64)
+    return Sources(chosen, np.arange(len(subject.database)), "chosen")
 
 
 def own_nearest(subject: Subject, row: int) -> int:

@@ -11,9 +11,14 @@ from hashprobe.workflow.audit_result import AuditResult, GoalResult
 
 
 ENDS = {
-    "evade": "no longer match their own source",
-    "collide": "match an item that the adversary chose",
-    "enter": "match the block list",
+    "evade": "no longer match it",
+    "collide": "match it",
+    "enter": "match it",
+}
+BEFORE = {
+    "evade": "that match their own source today",
+    "collide": "that do not match a chosen item today",
+    "enter": "that do not match the block list today",
 }
 NOUNS = {"evade": "evasion", "collide": "collision", "enter": "hit on the list"}
 """The measure of a goal."""
@@ -77,8 +82,7 @@ def headline(result: AuditResult) -> str:
 
 def worst_of(result: AuditResult) -> tuple[GoalResult, float, float] | None:
     """The goal that most queries reach, at the smallest budget at which most do, and the share."""
-    own = [goal for goal in result.goals if not goal.by]
-    found = [(goal, eps, rate.value) for goal in own for eps, rate in goal.rates]
+    found = [(goal, eps, rate.value) for goal in result.goals for eps, rate in goal.rates]
     if not found:
         return None
     most = [each for each in found if each[2] >= HIGH]
@@ -90,7 +94,7 @@ def worst_of(result: AuditResult) -> tuple[GoalResult, float, float] | None:
 def sentence(goal: GoalResult, eps: float, share: float) -> str:
     """How many queries reach a goal at a budget, in absolute numbers."""
     count = round(share * goal.queries)
-    before = "that match today" if goal.name == "evade" else "that do not today"
+    before = BEFORE.get(goal.name, "")
     by = f", crafted on {goal.by}" if goal.by else ""
     return (
         f"Of {goal.queries} pictures {before}, {count} {ENDS.get(goal.name, 'reach the goal')} "
@@ -133,20 +137,33 @@ def verdict(result: AuditResult) -> list[str]:
     if weak:
         names = ", ".join(edit.title for edit in weak)
         said.append(f"Fewer than half of the queries still match after benign edits: {names}.")
-    best = min(
-        (r for r in result.remedies if r.evasion is not None),
-        key=lambda r: r.evasion.value if r.evasion else 1.0,
-        default=None,
-    )
-    if best is not None and best.evasion is not None:
-        said.append(
-            f"Of the remedies, {best.title} helps most: {percent(best.evasion.value)} evade at "
-            f"{levels(best.eps)} through it, and {share(best.match)} of the untouched queries "
-            "match."
-        )
+    if (remedy := best_remedy(result)) is not None:
+        said.append(remedy)
     found = () if result.health is None else result.health.findings
     said += [f"{text[:1].upper()}{text[1:]}." for text in found]
     return said
+
+
+def best_remedy(result: AuditResult) -> str | None:
+    """Which remedy leaves most of all queries matching after an attack; None without any."""
+    left = [
+        (one.match.value * (1 - one.evasion.value), one)
+        for one in result.remedies
+        if one.match is not None and one.evasion is not None
+    ]
+    own = result.goal("evade")
+    if not left or own is None or result.match is None:
+        return None
+    most, best = max(left, key=lambda each: each[0])
+    rate = dict(own.rates)[best.eps]
+    without = result.match.value * (1 - rate.value)
+    at = f"after an attack of {levels(best.eps)}"
+    if most <= without:
+        return f"No remedy helps: {percent(without)} of the queries match {at} without any."
+    return (
+        f"Of the remedies, {best.title} helps most: {percent(most)} of all queries still match "
+        f"{at} through it, {percent(without)} without any; untouched, {share(best.match)} do."
+    )
 
 
 def telling(goal: GoalResult) -> tuple[float, float] | None:
@@ -339,4 +356,6 @@ def plain(result: AuditResult) -> str:
         for row in (heads, *rows):
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             lines.append("  ".join(cells).rstrip())
+    if result.notes:
+        lines += ["", *(f"note: {note}" for note in result.notes)]
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hashprobe.checked import checked
 from hashprobe.codes.index.connection import Server
-from hashprobe.codes.index.postgres import PostgresIndex, quoted, table_address
+from hashprobe.codes.index.postgres import PostgresIndex, check_name, quoted, table_address
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.codes.readers.postgres_codes import Address
 from hashprobe.codes.readers.registry import read_codes
@@ -24,7 +24,7 @@ from hashprobe.workflow.run_io import load_codes, reopen
 ROWS = 1_000_000
 """Rows of one transaction."""
 LONGEST = 40
-"""Letters of the longest name of a table; names of partitions are longer."""
+"""Bytes of the longest name of a table; names of partitions are longer."""
 JUDGED, NEAREST = 100, 10
 """Stored codes whose nearest are looked for to measure the recall of a graph, and how many."""
 
@@ -100,8 +100,7 @@ postgresql://USER@HOST/DATABASE/TABLE?codes=COLUMN&id=COLUMN; got no table
     """
     where = table_address(address)
     name = where.table[-1]
-    if len(name) > LONGEST:
-        raise HashprobeError(f"the name of a table has at most {LONGEST} letters; got {len(name)}")
+    check_name(name, LONGEST)
     codes, items = codes_of(source)
     draft = (*where.table[:-1], f"{name}_load_{secrets.token_hex(2)}")
     begin = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from hashprobe.codes.convention import BitConvention
 from hashprobe.codes.index.base import Found
-from hashprobe.codes.index.postgres import PostgresIndex
+from hashprobe.codes.index.postgres import NotSearchable, PostgresIndex
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.codes.readers.registry import POSTGRES
 
@@ -23,11 +23,14 @@ class ServedTable:
 
 
 def served_table(source: str, convention: BitConvention) -> ServedTable | None:
-    """The table at an address; None for a file.
+    """The table at an address; None for a file, or for a table that only memory can search.
 
     Raises:
-        HashprobeError: no server, or codes that are no bit strings of one length.
+        HashprobeError: no server, or no such table.
     """
     if source.partition("://")[0] not in POSTGRES:
         return None
-    return ServedTable(PostgresIndex.open(source), convention)
+    try:
+        return ServedTable(PostgresIndex.open(source), convention)
+    except NotSearchable:
+        return None

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from hashprobe.codes.convention import BitConvention
 from hashprobe.codes.index import connection
 from hashprobe.codes.index import postgres as module
 from hashprobe.codes.index.fake import FakeIndex
-from hashprobe.codes.index.postgres import PostgresIndex
+from hashprobe.codes.index.postgres import PostgresIndex, check_name
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
+from hashprobe.workflow.served_table import served_table
 
 from .served import ServedIndex, new_address
 
@@ -138,10 +140,26 @@ def test_tables_that_do_not_fit_are_one_line(admin):
             PostgresIndex.open(address + more)
     with pytest.raises(HashprobeError, match="holds codes of 8 bits, not of 9"):
         PostgresIndex(9, address + "&codes=b")
-    with pytest.raises(HashprobeError, match="at most 50 letters"):
+    with pytest.raises(HashprobeError, match="at most 50 bytes"):
         PostgresIndex(8, new_address("x" * 60))
     with pytest.raises(HashprobeError, match="2 items for 40 codes"):
         ServedIndex(12).add(CODES, ["a", "b"])
+
+
+def test_ids_that_repeat_are_refused(admin):
+    address = new_address("twice")
+    name = address.split("?")[0].rpartition("/")[2]
+    admin.execute(f'CREATE TABLE "{name}" (id int, code bit(8))')
+    admin.execute(f"INSERT INTO \"{name}\" VALUES (0, B'00000000'), (0, B'11111111')")
+    with pytest.raises(HashprobeError, match="ids of column 'id' repeat"):
+        PostgresIndex.open(address)
+    assert served_table(address, BitConvention()) is None  # searched in memory
+
+
+def test_long_names_are_counted_in_bytes():
+    check_name("a" * 50, 50)
+    with pytest.raises(HashprobeError, match="at most 50 bytes of UTF-8"):
+        check_name("я" * 26, 50)
 
 
 def test_names_are_quoted(admin):

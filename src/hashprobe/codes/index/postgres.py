@@ -32,7 +32,11 @@ TOGETHER = 32
 OURS = "codes that hashprobe pushed"
 """The comment of a table that this package made, and may replace."""
 LONGEST = 50
-"""Letters of the longest name of a table; Postgres cuts those of its partitions at 63."""
+"""Bytes of the longest name of a table; Postgres cuts those of its partitions at 63."""
+
+
+class NotSearchable(HashprobeError):
+    """A table that can be read but not searched by the server."""
 
 
 @checked
@@ -99,8 +103,7 @@ class PostgresIndex:
             0
         ]:
             return
-        if len(self.server.address.table[-1]) > LONGEST:
-            raise HashprobeError(f"{self.shown}: a name has at most {LONGEST} letters")
+        check_name(self.server.address.table[-1], LONGEST)
         by = "PARTITION BY RANGE ({id})" if self.partition else ""
         text = (
             "CREATE TABLE {table} ({id} bigint PRIMARY KEY, {codes} bit({k}) NOT NULL, item text)"
@@ -122,7 +125,7 @@ class PostgresIndex:
             kind, comment = there or (None, None)
             if kind is None or not kind.startswith("bit("):
                 seen = "missing" if kind is None else f"of type {kind}"
-                raise HashprobeError(
+                raise NotSearchable(
                     f"{self.shown}: column {column!r} is {seen}; a search needs bit(K)"
                 )
             text = "SELECT count(*), min({id})::text, max({id})::text FROM {table}"
@@ -142,6 +145,12 @@ class PostgresIndex:
                 lambda connection: connection.execute(composed(text, **self.names())).fetchall()
             )
             self.ids = tuple(row[0] for row in rows)
+            if len(set(self.ids)) < len(self.ids):
+                id_ = self.server.address.columns["id"]
+                raise NotSearchable(
+                    f"{self.shown}: ids of column {id_!r} repeat, so that an answer does not say "
+                    "which row it is: name another column (?id=COLUMN)"
+                )
 
     @checked
     def add(self, codes: PackedCodes, items: Sequence[str] | None = None) -> None:
@@ -439,3 +448,16 @@ def binary_rows(codes: PackedCodes, start: int, items: Sequence[str] | None = No
         text = item.replace("\0", "").encode("utf-8", "replace")
         parts += [whole[place * step : (place + 1) * step], len(text).to_bytes(4, "big"), text]
     return b"".join(parts)
+
+
+def check_name(name: str, most: int) -> None:
+    """Refuses a name of a table that Postgres would cut, with what is put behind it.
+
+    Raises:
+        HashprobeError: a longer name, counted in bytes.
+    """
+    size = len(name.encode())
+    if size > most:
+        raise HashprobeError(
+            f"the name of a table has at most {most} bytes of UTF-8; {name!r:.80} has {size}"
+        )
