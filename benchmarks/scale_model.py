@@ -42,10 +42,11 @@ def units(folder: Path, few: int) -> dict[str, float]:
     encode(victim, floats)
     spec = AttackSpec("dhta", ATTACKS["dhta"].options(steps=STEPS), Budget(8 / 255))
     runtime = Runtime(batch_size=16, shard=few)
-    make_codes(folder / "small", 200_000, few)
+    items, asked = (400_000, 400) if few > 32 else (20_000, 10)
+    make_codes(folder / "small", items, asked)
     options = MeasureOptions(5000)
     score_shards(CodeShards.open(folder / "small"), options)
-    whole = 200_000 * few
+    whole = items * asked
     found: dict[str, float] = {
         "encode": unit_seconds(few, lambda: encode(victim, floats)),
         "attack": unit_seconds(
@@ -61,9 +62,9 @@ def units(folder: Path, few: int) -> dict[str, float]:
 
 
 def simulation(folder: Path, share: int) -> dict[str, float]:
-    """Core seconds and bytes of all of it at a part of the size."""
-    items, attacked, scored = (max(1, n // share) for n in (CODES, QUERIES, SCORED * share))
-    attacked, scored = attacked // 20, scored // 100
+    """Core seconds and bytes of the scan at a part of its pairs, and of a few attacks."""
+    items, scored = CODES // share, SCORED if share <= SHARE else 10
+    attacked = min(1000, QUERIES // share)
     victim, queries, goal = problem(attacked)
     spec = AttackSpec("dhta", ATTACKS["dhta"].options(steps=STEPS), Budget(8 / 255))
     make_codes(folder / "codes", items, scored)
