@@ -201,6 +201,13 @@ def test_short_forms_on_a_run(benchmark, monkeypatch, tmp_path, name, encoded):
         assert all(row["default, ms"] > 0 for row in peer)
 
 
+def test_the_short_form_of_scale(benchmark, monkeypatch, tmp_path):
+    found = short_form(benchmark, monkeypatch, tmp_path, "scale", "--only", "measures")
+    assert [len(rows) for rows in found.values()] == [3]
+    found = short_form(benchmark, monkeypatch, tmp_path, "scale_model")
+    assert len(found) == 3
+
+
 def test_the_short_form_of_videos(benchmark, monkeypatch, tmp_path):
     found = short_form(benchmark, monkeypatch, tmp_path, "video")
     assert len(found) == 2 and all(found.values())

@@ -33,7 +33,7 @@ NO_CODE_NEEDED = ("reference", "explanation", "results")
 """Folders whose pages may do without a code block."""
 SHELLS = ("console", "bash", "sh")
 # Looked at, not run: they fetch, move about or change the machine.
-HARMLESS = {"cd", "git", "ls", "mkdir", "open", "source", "tar", "xdg-open"}
+HARMLESS = {"cd", "git", "ls", "mkdir", "open", "ray", "source", "tar", "xdg-open"}
 LIMIT_S = 600
 
 

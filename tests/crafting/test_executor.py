@@ -81,6 +81,13 @@ def test_a_shard_that_always_kills_and_errors_are_one_line(ray_cluster, monkeypa
         list(one.run(abs, sys._getframe(), pow, [0]))
 
 
+def test_more_workers_than_there_is_room_for_do_not_wait_for_ever(ray_cluster):
+    found = dict(RayExecutor(workers=5).run(abs, -3, pow, range(7)))
+    assert found == {number: 3**number for number in range(7)}
+    with pytest.raises(HashprobeError, match=r"has 2 cores and 0 GPUs: a worker needs 1 and 1$"):
+        list(RayExecutor(gpus=1.0).run(abs, 0, pow, [1]))
+
+
 def test_an_attack_on_a_cluster_gives_the_same_files(ray_cluster, tmp_path):
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 12 * 12, 16))

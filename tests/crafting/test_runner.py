@@ -180,7 +180,10 @@ def test_input_that_does_not_fit(work, conv, as_for_users):
             attack(work.but(**changed))
     for changed, message in (
         ({"batch_size": 0}, "batch size must be at least 1; got 0"),
-        ({"name": "dtha"}, "unknown attack 'dtha': choose from bit-margin, dhta, feature, hag"),
+        (
+            {"name": "dtha"},
+            "unknown attack 'dtha': choose from bit-margin, cgat, dhta, feature, hag",
+        ),
         ({"options": NoiseOptions()}, "attack dhta takes DhtaOptions; got NoiseOptions"),
     ):
         with pytest.raises(HashprobeError, match=message):

@@ -73,8 +73,9 @@ def attack(
         mirrored = Queries(work.queries.pixels.flip(-1), lengths=work.queries.lengths)
         goal = dataclasses.replace(goal, images=mirrored)
     if known and "database" in known.needs and goal.known is None:
-        stored = Codes(PackedCodes.from_signs(goal.codes), goal.labels)
-        goal = dataclasses.replace(goal, known=stored, own_labels=np.roll(goal.labels, 1, axis=0))
+        some = np.eye(2, dtype=bool)[np.arange(len(goal.codes)) % 2]
+        stored = Codes(PackedCodes.from_signs(goal.codes >= 0), some)
+        goal = dataclasses.replace(goal, known=stored, labels=some, own_labels=~some)
     spec = AttackSpec.of(name, options, budget=budget, seed=seed)
     runtime = Runtime(**{"batch_size": 2, **more})
     return craft(

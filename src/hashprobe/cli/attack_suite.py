@@ -7,14 +7,15 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from hashprobe.cli.attack import BudgetFlags
-from hashprobe.cli.flags import FLAT, Json, RuntimeFlags, print_json
+from hashprobe.cli.cluster import ClusterRuntime
+from hashprobe.cli.flags import FLAT, Json, print_json
 from hashprobe.cli.output import say
 from hashprobe.types import Precision
 from hashprobe.workflow.protocol import Protocol
 
 
 @dataclass(frozen=True)
-class SuiteRuntime(RuntimeFlags):
+class SuiteRuntime(ClusterRuntime):
     """How attacks are computed."""
 
     batch_size: Annotated[int | None, Parameter(show_default=False)] = None

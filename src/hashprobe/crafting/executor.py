@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError, missing_extra
+from hashprobe.storage.environment import cores
 from hashprobe.types import check_whole
 
 
@@ -93,7 +95,7 @@ class RayExecutor:
     """`auto` for the cluster that this machine belongs to, `ray://HOST:10001` or `HOST:6379` for
     another, None for a cluster of this machine alone, which ends with this process."""
     workers: int = 2
-    """Actors; each holds the victim once."""
+    """Actors at most; each holds the victim once. A cluster with less room has fewer."""
     gpus: float = 0.0
     """GPUs of each actor, also a share of one; 0 computes on CPUs."""
     cpus: float = 1.0
@@ -139,8 +141,9 @@ def connect(ray: Any, asked: RayExecutor) -> None:
         return
     more: dict[str, Any] = {"address": asked.address}
     if asked.address is None:
-        # More workers than cores are fine: they take turns.
-        more = {"address": "local", "num_cpus": max(1, round(asked.workers * asked.cpus))}
+        # Workers beyond the cores take turns on them, and later work may want more of them.
+        width = max(cores(), math.ceil(asked.workers * asked.cpus))
+        more = {"address": "local", "num_cpus": width}
         more |= {"include_dashboard": False}
     try:
         ray.init(**more, log_to_driver=False, logging_level="ERROR", configure_logging=False)
@@ -169,6 +172,20 @@ class Worker:
     def forget(self) -> None:
         """Frees what the last work kept."""
         self.mark, self.kept = "", None
+
+
+def room(ray: Any, asked: RayExecutor) -> int:
+    """How many workers the cluster can hold; an actor beyond that would wait for ever."""
+    there = ray.cluster_resources()
+    fits = int(there.get("CPU", 0) / asked.cpus + 1e-9)
+    if asked.gpus:
+        fits = min(fits, int(there.get("GPU", 0) / asked.gpus + 1e-9))
+    if fits < 1:
+        raise HashprobeError(
+            f"the cluster has {there.get('CPU', 0):g} cores and {there.get('GPU', 0):g} GPUs: a "
+            f"worker needs {asked.cpus:g} and {asked.gpus:g}"
+        )
+    return fits
 
 
 def no_work(kept: Any, task: Any) -> Any:
@@ -202,7 +219,13 @@ class Crew:
             ) from error
         self.actor = ray.remote(Worker).options(num_cpus=asked.cpus, num_gpus=asked.gpus)
         job = ray.get_runtime_context().get_job_id()
-        self.pool = IDLE.setdefault((job, asked.cpus, asked.gpus), [])
+        own = (job, asked.cpus, asked.gpus)
+        for other in [key for key in IDLE if key != own]:  # they hold cores or GPUs
+            gone = IDLE.pop(other)
+            for actor in gone if other[0] == job else ():
+                ray.kill(actor)
+        self.pool = IDLE.setdefault(own, [])
+        self.width = min(asked.workers, room(ray, asked))
         self.idle: list[Any] = []
         self.busy: dict[Any, tuple[Any, int, Any]] = {}
         """By the future of a result: who computes it, the number of the task, and the task."""
@@ -214,7 +237,7 @@ class Crew:
         again: deque[tuple[int, Any]] = deque()
         try:
             while True:
-                while len(self.busy) < self.asked.workers:
+                while len(self.busy) < self.width:
                     following = again.popleft() if again else next(source, None)
                     if following is None:
                         break

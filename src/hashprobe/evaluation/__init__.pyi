@@ -4,6 +4,7 @@ from .certificates import certified_collision as certified_collision
 from .certificates import certified_map as certified_map
 from .certificates import certified_match as certified_match
 from .certificates import certify_votes as certify_votes
+from .code_shards import CodeShards as CodeShards
 from .codefile import CodeFile as CodeFile
 from .codefile import load_code_file as load_code_file
 from .codefile import score_codes as score_codes
@@ -51,5 +52,6 @@ from .ranking import Ranking as Ranking
 from .ranking import Ties as Ties
 from .scoring import evaluate_attack as evaluate_attack
 from .scoring import wrong_bits as wrong_bits
+from .sharded import score_shards as score_shards
 from .spread import between_runs as between_runs
 from .threshold import Threshold as Threshold

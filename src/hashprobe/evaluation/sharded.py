@@ -215,11 +215,10 @@ def place_part(
     sums, found, first = np.zeros(queries), np.zeros(queries, np.int64), np.zeros(queries, np.int64)
 
     def work(rows: slice) -> None:
-        for near, good, _ in ranking.chunks(rows):
-            into = (sums[rows], found[rows], first[rows])
-            add_hits(near, good, (place[rows], hit[rows]), ends, into)
+        into = (sums[rows], found[rows], first[rows])
+        add_hits(ranking.pairs_of(rows), (place[rows], hit[rows]), ends, into)
 
-    for _ in ranking.each(work):
+    for _ in ranking.each(work, counted=True):
         pass
     return sums, found, first
 

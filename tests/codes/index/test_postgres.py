@@ -1,5 +1,7 @@
 """The table beyond the contract: other people's tables, lost connections, partitions, the graph."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -170,6 +172,17 @@ def test_names_are_quoted(admin):
     index.add(CODES)
     assert as_in_memory(index)
     admin.execute("SELECT * FROM kept")
+
+
+def test_another_process_gets_no_password_and_its_own_connection(admin):
+    index = ServedIndex(12)
+    index.add(CODES)
+    index.server.address.server["password"] = "s3cret"
+    sent = pickle.dumps(index)
+    assert b"s3cret" not in sent and index.server.address.server["password"] == "s3cret"
+    again = pickle.loads(sent)
+    assert as_in_memory(again)
+    again.close()
 
 
 def test_a_password_is_in_no_message_and_no_name(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from hashprobe.codes.readers.postgres_codes import CONNECT_SECONDS, Address, without_secrets
@@ -77,6 +78,12 @@ class Server:
         if self.connection is not None:
             self.connection.close()
         self.connection = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process opens its own, with the password of its environment.
+        server = {name: text for name, text in self.address.server.items() if name != "password"}
+        address = replace(self.address, server=server)
+        return {"address": address, "read_only": self.read_only, "connection": None}
 
     def __del__(self) -> None:
         if getattr(self, "connection", None) is not None:
