@@ -16,7 +16,7 @@ from hashprobe.types import Budget, check_seed
 
 
 MODULES = (
-    "_noise", "_p2p", "_dhta", "_bit_margin", "_reach", "_mainstay", "_pta", "_feature",
+    "_noise", "_p2p", "_dhta", "_bit_margin", "_reach", "_tha", "_mainstay", "_pta", "_feature",
     "_hag", "_sdha", "_cgat", "_worst_code", "_square", "_nes",
 )  # fmt: skip
 """The files of the attacks, each with an `ATTACK`, or with `ATTACKS` where a method has a targeted
