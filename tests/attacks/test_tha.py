@@ -72,9 +72,11 @@ def test_prototypes_are_near_the_codes_of_their_labels_and_of_the_seed(monkeypat
 def test_the_code_is_known_by_its_name(monkeypatch):
     database = Codes.of([[1, 1], [0, 0]], [0, 1])
     labels = np.eye(2, dtype=bool)
-    monkeypatch.setattr(
-        "hashprobe.attacks._target_codes.prototype_codes", lambda d, wanted: wanted * 2 - 1
-    )
+
+    def doubled(database, wanted):
+        return (wanted * 2 - 1).astype(np.int8)
+
+    monkeypatch.setattr("hashprobe.attacks._target_codes.prototype_codes", doubled)
     assert (target_codes(database, labels, "prototype") == labels * 2 - 1).all()
 
 

@@ -20,6 +20,9 @@ from ._mainstay import mainstay as mainstay
 from ._mainstay import mainstay_away_loss as mainstay_away_loss
 from ._mainstay import mainstay_loss as mainstay_loss
 from ._mainstay import mainstay_targeted as mainstay_targeted
+from ._nag import NagOptions as NagOptions
+from ._nag import l1_loss as l1_loss
+from ._nag import nag as nag
 from ._nes import NesOptions as NesOptions
 from ._nes import nes as nes
 from ._nes import nes_search as nes_search
@@ -47,6 +50,8 @@ from ._target_codes import code_ceilings as code_ceilings
 from ._target_codes import target_codes as target_codes
 from ._tha import ThaOptions as ThaOptions
 from ._tha import tha as tha
+from ._universal import perturbed as perturbed
+from ._universal import universal_perturbation as universal_perturbation
 from ._worst_code import WorstCodeOptions as WorstCodeOptions
 from ._worst_code import worst_code as worst_code
 from .climb import QueryTrace as QueryTrace
