@@ -156,7 +156,7 @@ def sdha_by_hand(u, codes, slope, power, least):
         d = 0.0
         for k in range(len(u)):
             gate = logistic(slope * u[k] * r[k])
-            d += 0.5 * abs(u[k] - r[k]) * gate + (1 - gate)
+            d += 0.5 * abs(u[k] - r[k]) * gate + (1 - gate if slope > 0 else 0)
         total += max(apart, least) ** power * d
     return total / len(codes)
 
@@ -239,3 +239,17 @@ def test_pta_takes_sign_steps_on_smooth_ap(case, targeted, momentum):
 def test_pta_refuses_labels_with_nothing_to_rank(case):
     with pytest.raises(HashprobeError, match="query 0: 0 of 6 database items share a label"):
         drawn_items(np.zeros((1, 6), bool), (0,), PtaOptions(), 0)
+
+
+def test_sdha_leads_to_the_target_items_and_away_from_the_own_ones(case):
+    """The mean distance to the items with the label falls in one form and rises in the other."""
+    relevant = case.codes[[0, 1, 5]]
+
+    def apart(x):
+        signs = np.where(case.logits(x) >= 0, 1, -1)
+        return (signs != relevant).sum(1).mean()
+
+    more = {"steps": 60, "step_size": 0.01}
+    away = case.attacked(sdha, SdhaOptions(**more))
+    near = case.attacked(sdha_targeted, SdhaTargetedOptions(**more), targeted=True)
+    assert apart(near) < apart(case.x) < apart(away)

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 import hashprobe as hp
+from hashprobe.attacks._target_codes import KNOWLEDGE, code_ceilings, target_codes
 from hashprobe.attacks.code_values import CodeValues
-from hashprobe.attacks.target_codes import KNOWLEDGE, code_ceilings, target_codes
 from hashprobe.codes.labelled import Codes
 from hashprobe.errors import HashprobeError
 
 
 BITS, CLASSES = 9, 4
-OTHERS = [name for name in KNOWLEDGE if name != "vote"]
+OTHERS = [name for name in KNOWLEDGE if name not in ("vote", "prototype")]
 LABELS = np.eye(CLASSES, dtype=bool)
 
 

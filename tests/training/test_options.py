@@ -26,7 +26,10 @@ from hashprobe.training.options import TrainOptions
         ({"batch_size": 10**10}, "batch_size must be at most"),
         ({"devices": 1025}, "devices must be at most 1,024; got 1025"),
         ({"minutes": 0}, "minutes must be above 0; got 0"),
-        ({"loss": "dsh"}, "loss must be one of csq, dph, dpsh, dvh, hashnet; got 'dsh'"),
+        (
+            {"loss": "dsh"},
+            "loss must be one of csq, dph, .*, greedyhash, hashnet, orthohash; got 'dsh'",
+        ),
         ({"optimiser": "adam"}, "optimiser must be one of sgd, adamw; got 'adam'"),
         ({"schedule": "linear"}, "schedule must be one of constant, step, cosine, one-cycle"),
         ({"backbone_lr": -1.0}, "backbone_lr must not be negative"),

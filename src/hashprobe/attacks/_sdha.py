@@ -78,9 +78,10 @@ def sdha_distance(
 ) -> Float[Tensor, " n"]:
     """Sum over codes r of w(r) d(u, r), d = 1/2 sum |u - r| s(a u r) + sum (1 - s(a u r)).
 
-    SDHA's dimension-wise surrogate of the Hamming distance, s being the logistic function. Since r
-    is -1 or +1, each bit takes two values only, so that the sum over codes is a matrix product of
-    the weights with the codes' bits.
+    SDHA's dimension-wise surrogate of the Hamming distance, s being the logistic function: bits
+    that are far enough have no gradient. Targeted, with a negative a, d is the first sum alone.
+    Since r is -1 or +1, each bit takes two values only, so that the sum over codes is a matrix
+    product of the weights with the codes' bits.
 
     Args:
         soft: u = tanh(alpha z), (N, K).
@@ -102,7 +103,7 @@ def sdha_distance(
 
     def each(sign: float) -> Tensor:
         gate = (slope * sign * soft).sigmoid()
-        return (soft - sign).abs() / 2 * gate + 1 - gate
+        return (soft - sign).abs() / 2 * gate + (1 - gate if slope > 0 else 0)
 
     return (plus * each(1.0) + minus * each(-1.0)).sum(1)
 
@@ -168,7 +169,8 @@ def sdha_targeted(
 ) -> Images:
     """Steers queries to the items with a target label (SDHA's targeted form).
 
-    As `sdha`, with + in place of -, a slope of -10 and w(r) = D_H(sign u, r)^0.3. It has no target
+    As `sdha`, with + in place of -, a slope of -10, with which the distance is its first sum alone,
+    and w(r) = D_H(sign u, r)^0.3. It has no target
     code: the ceiling that t-MAP is shown with is that of the vote of n_t codes.
 
     Args:
@@ -274,6 +276,7 @@ ATTACKS = (
         title="SDHA, targeted",
         needs=frozenset({"gradients", "database"}),
         baseline=True,
+        version=2,
     ),
     Attack(
         "sdha",

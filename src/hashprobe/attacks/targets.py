@@ -25,7 +25,9 @@ from hashprobe.types import Labels, check_whole
 
 Tie = Literal["plus", "zero"]
 Pool = Literal["differs", "disjoint"]
-TargetCode = Literal["vote", "vote-all", "mean-difference", "weighted", "best", "ascent"]
+TargetCode = Literal[
+    "vote", "vote-all", "mean-difference", "weighted", "best", "ascent", "prototype"
+]
 """Which code stands for a target label; see `target_codes`."""
 
 
@@ -91,7 +93,7 @@ def targets(
         database.packed, known, chosen, n_t=n_t, tie=tie, seed=seed, query_ids=ids
     )
     if code != "vote":
-        from hashprobe.attacks.target_codes import target_codes
+        from hashprobe.attacks._target_codes import target_codes
 
         goal = replace(goal, codes=target_codes(database, chosen, code))
     return replace(

@@ -33,10 +33,12 @@ COMMANDS = {
     "encode": "Encode the queries and the database of a run, and print its MAP.",
     "attack": "Attack queries of a run and measure how far its results move.",
     "compare": "Put runs through the same attacks: what a defence is worth.",
+    "transfer": "Craft on each victim, show the pictures to all others, and print the matrix.",
     "check": "Compare a network's codes with those that are stored, and find what differs.",
     "fit-binariser": "Fit what makes bits of a network's floats.",
     "push": "Store codes in a table of Postgres that can be searched.",
     "evaluate": "Score codes from an .npz file.",
+    "leaderboard": "Measure victims by a fixed protocol, and render the leaderboard.",
     "report": "Write a run's report as one HTML page.",
     "reproduce": "Reproduce tables and figures of the DHTA paper.",
 }

@@ -1,3 +1,6 @@
+from .board_page import Board as Board
+from .board_page import board_html as board_html
+from .board_page import board_markdown as board_markdown
 from .columns import Cell as Cell
 from .columns import Column as Column
 from .columns import columns_of as columns_of

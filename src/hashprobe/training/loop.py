@@ -19,7 +19,7 @@ from hashprobe.storage.files import atomic_path, fingerprint, sha256_array
 from hashprobe.tensors import Images8
 from hashprobe.training.hardening import Batch, Hardening
 from hashprobe.training.losses.csq import csq_targets
-from hashprobe.training.losses.registry import LOSSES
+from hashprobe.training.losses.registry import LOSSES, distinct
 from hashprobe.training.options import TrainOptions
 from hashprobe.training.plateau import LEAST_STEPS, PATIENCE, must_fall_below
 from hashprobe.training.processes import Relay, open_fabric
@@ -199,6 +199,7 @@ class Training:
         self.labels = torch.from_numpy(labels.astype(np.float32))
         self.chosen = LOSSES[options.loss]
         self.centres: Tensor | None = None
+        self.distinct: Tensor | None = None
         if self.chosen.centres:
             self.centres = torch.from_numpy(csq_targets(labels, hasher.bits, options.seed))
         defence = {} if self.hardening is None else {"defence": self.hardening.to_json()}
@@ -248,6 +249,7 @@ class Training:
         self.kept_labels = self.labels[self.kept].to(fabric.device)
         if self.centres is not None:
             self.kept_centres = self.centres[self.kept].float().to(fabric.device)
+            self.distinct = distinct(self.kept_centres)
         self.position, self.seconds, self.history = 0, 0.0, list[Epoch]()
         self.losses: list[float] = []
         # What a defence adds to the loss makes it incomparable with the trivial value.
@@ -365,7 +367,7 @@ class Training:
 
     def loss(self, codes: Float[Tensor, "b k"], where: Int64[Tensor, " b"]) -> Float[Tensor, ""]:
         """The loss of a batch's codes, by its centres or by its pairs with all training items."""
-        function = self.chosen.load(self.balance())
+        function = self.chosen.load(self.balance(), self.distinct)
         value: Tensor
         if self.chosen.centres:
             value = function(codes, self.kept_centres[where])

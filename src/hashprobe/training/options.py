@@ -21,8 +21,9 @@ class TrainOptions:
     """
 
     loss: LossName = "csq"
-    """Hashing loss. csq draws each item to a centre of its labels, the others compare pairs. DHTA
-    trains images with dph, and with hashnet for its table 7, videos with dvh."""
+    """Hashing loss. csq, dpn, greedyhash and orthohash draw each item to a code of its labels, the
+    others compare pairs. DHTA trains images with dph, and with hashnet for its table 7, videos with
+    dvh."""
     epochs: int = 30
     """Passes over the training items."""
     batch_size: int = 24
@@ -58,8 +59,8 @@ class TrainOptions:
     pair_weights: Literal["warm-up", "none"] = "warm-up"
     """warm-up: in dph and dpsh similar and other pairs have the same total weight at first, so that
     a training with many labels starts; from 30 % to 60 % of the steps the weights become 1.
-    none: each pair counts the same, as published. hashnet and dvh are always balanced, csq has no
-    pairs."""
+    none: each pair counts the same, as published. hashnet and dvh are always balanced; where
+    items are drawn to codes there are no pairs."""
     minutes: float | None = None
     """Minutes of training after which it stops early; None for no limit."""
     save_seconds: float = 60.0

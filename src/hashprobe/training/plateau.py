@@ -50,7 +50,7 @@ def must_fall_below(
     draws = torch.Generator().manual_seed(0)
     rows = np.random.default_rng(0).permutation(len(labels))[:MEMORY]
     known = torch.from_numpy(labels[rows].astype(np.float32))
-    function = loss.load(balance)
+    function = loss.load(balance, centres)
 
     def signs(count: int) -> Float[Tensor, "n k"]:
         return torch.randint(0, 2, (count, bits), generator=draws).float() * 2 - 1

@@ -16,6 +16,7 @@ from .clip3d import clip_hasher as clip_hasher
 from .embedding import Embedding as Embedding
 from .encoding import encode as encode
 from .encoding import encode_both as encode_both
+from .ensemble import Ensemble as Ensemble
 from .features import hash_layer_input as hash_layer_input
 from .foreign import VictimOptions as VictimOptions
 from .image import ImageHasher as ImageHasher

@@ -1,4 +1,8 @@
 from ._audit import audit as audit
+from ._leaderboard import Entry as Entry
+from ._leaderboard import leaderboard as leaderboard
+from ._transfer import TransferMatrix as TransferMatrix
+from ._transfer import transfer_runs as transfer_runs
 from .attack_step import attack_run as attack_run
 from .audit_options import AuditFiles as AuditFiles
 from .audit_options import AuditOptions as AuditOptions

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from hashprobe.attacks._target_codes import target_codes
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
-from hashprobe.attacks.target_codes import target_codes
 from hashprobe.attacks.targets import draw_target_codes, draw_target_labels
 from hashprobe.codes.labelled import Codes
 from hashprobe.errors import HashprobeError

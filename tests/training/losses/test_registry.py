@@ -5,6 +5,7 @@ import sys
 from types import ModuleType
 from typing import get_args, get_type_hints
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.training.loop import train
 from hashprobe.training.losses.registry import LOSSES, HashingLoss
 from hashprobe.training.options import TrainOptions
+from hashprobe.victims.image import ImageHasher
 
 
 PAIRS = [name for name, loss in LOSSES.items() if not loss.centres]
@@ -37,7 +39,12 @@ def test_the_choices_of_the_options_are_the_registry():
 
 
 def test_what_each_loss_compares_and_its_slope():
-    assert [name for name, loss in LOSSES.items() if loss.centres] == ["csq"]
+    assert [name for name, loss in LOSSES.items() if loss.centres] == [
+        "csq",
+        "dpn",
+        "greedyhash",
+        "orthohash",
+    ]
     assert [name for name, loss in LOSSES.items() if loss.slope_at(600) != 1.0] == ["hashnet"]
 
 
@@ -84,3 +91,21 @@ def test_single_precision_is_close_to_double(loss, tensors):
     single = loss(codes.float(), memory.float(), similar)
     assert single.dtype == torch.float32
     assert single.item() == pytest.approx(loss(codes, memory, similar).item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dpn", "greedyhash", "orthohash"])
+def test_losses_that_draw_to_codes_start_and_learn(name):
+    """Two flat classes of pictures are told apart after a few epochs."""
+    generator = torch.Generator().manual_seed(0)
+    labels = np.arange(40) % 2
+    images = torch.randint(0, 90, (40, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    images[labels == 1] += 120
+    torch.manual_seed(0)
+    hasher = ImageHasher("small", 16, size=8)
+    options = TrainOptions(loss=name, epochs=20, batch_size=20, held_out=0, augment="none")
+    epochs = train(hasher, images, np.eye(2, dtype=bool)[labels], options)
+    assert epochs[-1].loss < 0.8 * epochs[0].loss
+    with torch.no_grad():
+        codes = hasher(images.float() / 255) >= 0
+    apart = (codes[labels == 0].float().mean(0) - codes[labels == 1].float().mean(0)).abs()
+    assert apart.mean() > 0.3

@@ -2,10 +2,13 @@ from .csq import csq as csq
 from .csq import csq_centres as csq_centres
 from .csq import csq_targets as csq_targets
 from .dph import dph as dph
+from .dpn import dpn as dpn
 from .dpsh import dpsh as dpsh
 from .dvh import dvh as dvh
+from .greedyhash import greedyhash as greedyhash
 from .hashnet import hashnet as hashnet
 from .hashnet import hashnet_slope as hashnet_slope
+from .orthohash import orthohash as orthohash
 from .registry import LOSSES as LOSSES
 from .registry import CentreLoss as CentreLoss
 from .registry import HashingLoss as HashingLoss

@@ -36,20 +36,25 @@ class HashingLoss:
     weighs: bool = False
     """Whether the function takes `balance`, from 0 (each pair counts the same) to 1 (similar and
     other pairs have the same total weight)."""
+    every: bool = False
+    """Whether the function is also given all distinct centres, as `every`."""
 
     @property
     def centres(self) -> bool:
         """Whether items are compared with the centres of their labels."""
         return self.compares == "centres"
 
-    def load(self, balance: float = 0.0) -> Any:
+    def load(self, balance: float = 0.0, centres: "Tensor | None" = None) -> Any:
         """The function itself.
 
         Args:
             balance: how far similar and other pairs have the same total weight, from 0 to 1, where
                 the loss leaves the choice.
+            centres: (N, K) of the items, where items are compared with centres.
         """
         function = imported(self.function)
+        if self.every and centres is not None:
+            function = partial(function, every=distinct(centres))
         return partial(function, balance=balance) if balance and self.weighs else function
 
     def slope_at(self, step: int) -> float:
@@ -67,8 +72,11 @@ LOSSES: dict[str, HashingLoss] = {
     "csq": HashingLoss(f"{_HERE}.csq:csq", compares="centres"),
     "dph": HashingLoss(f"{_HERE}.dph:dph", weighs=True),
     "dpsh": HashingLoss(f"{_HERE}.dpsh:dpsh", weighs=True),
+    "dpn": HashingLoss(f"{_HERE}.dpn:dpn", compares="centres"),
     "dvh": HashingLoss(f"{_HERE}.dvh:dvh"),
+    "greedyhash": HashingLoss(f"{_HERE}.greedyhash:greedyhash", compares="centres", every=True),
     "hashnet": HashingLoss(f"{_HERE}.hashnet:hashnet", slope=f"{_HERE}.hashnet:hashnet_slope"),
+    "orthohash": HashingLoss(f"{_HERE}.orthohash:orthohash", compares="centres", every=True),
 }
 """Every loss by name."""
 
@@ -76,6 +84,13 @@ if TYPE_CHECKING:
     LossName: TypeAlias = str
 else:
     LossName = Literal[tuple(LOSSES)]  # the command line lists the choices
+
+
+def distinct(centres: "Tensor") -> "Tensor":
+    """The different rows of centres, as floats."""
+    import torch
+
+    return torch.unique(centres.float(), dim=0)  # type: ignore[no-any-return]
 
 
 def imported(place: str) -> Any:

@@ -9,6 +9,7 @@ from jaxtyping import Float64, Int8
 
 from hashprobe.attacks.code_values import CodeValues, values_of
 from hashprobe.attacks.label_codes import mean_difference, vote_of_all, weighted_centre
+from hashprobe.attacks.prototypes import prototype_codes
 from hashprobe.attacks.targets import TargetCode
 from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes
@@ -24,10 +25,11 @@ KNOWLEDGE = MappingProxyType(
         "weighted": "L2",
         "best": "L2",
         "ascent": "L2",
+        "prototype": "L2",
     }
 )
 """What each target code takes of the database: L0 the codes of n_t items with the label, L2 all
-codes with their labels. Of a labelled sample in place of the database the last five are L1."""
+codes with their labels. Of a labelled sample in place of the database all but vote are L1."""
 MOST = 1000
 """Most distinct codes of a label that are tried as target codes, the commonest first."""
 
@@ -43,7 +45,8 @@ def target_codes(
     - `weighted`: SAAT's mainstay code, see `weighted_centre`;
     - `best`: of the database's own codes with the label the one with the highest AP (the anchor of
       SS-TUAA, ICASSP 2024; of more than 1,000 distinct codes the commonest 1,000);
-    - `ascent`: single flips that raise the expected AP most, from each of the others on.
+    - `ascent`: single flips that raise the expected AP most, from each of those above on;
+    - `prototype`: what a network from labels to codes gives, see `prototype_codes`.
 
     All but `ascent` are published. None asks how hard a code is to reach.
 
@@ -70,6 +73,8 @@ def target_codes(
         return mean_difference(database, labels)
     if code == "weighted":
         return weighted_centre(database, labels)
+    if code == "prototype":
+        return prototype_codes(database, labels)
     if code not in ("best", "ascent"):
         raise HashprobeError(f"the code {code!r} is drawn for each query: see targets(n_t=)")
     values, which = values_of(database, labels, top)

@@ -1,0 +1,85 @@
+"""Orderings that papers claim, on the attacks of the leaderboard that are kept in a run.
+
+    python benchmarks/orderings.py RUN [RUN ...] [--eps 2 8] [--queries 100] [--seed 0]
+
+`hashprobe leaderboard RUN` comes first: nothing is attacked here. Differences are paired. A claim
+holds where its interval lies on its side of 0, and does not hold where it lies on the other.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.evaluation.measurement import Measurement, paired_difference
+from hashprobe.evaluation.measures import score_average_precision
+from hashprobe.evaluation.ranking import Ranking
+from hashprobe.workflow._leaderboard import PROTOCOLS
+from hashprobe.workflow.protocol import Protocol
+from hashprobe.workflow.run_io import EncodedRun, open_run
+
+
+CLAIMS = (
+    ("dhta", "p2p", "t-MAP", 1, "DHTA above P2P (DHTA, tables 1 and 2)"),
+    ("dhta", "feature", "t-MAP", 1, "DHTA above the feature attack (DHTA, table 9)"),
+    ("tha", "dhta", "t-MAP", 1, "THA above DHTA (SAAT's release; TTA-GAN, supplement)"),
+    ("mainstay-targeted", "dhta", "t-MAP", 1, "SAAT above DHTA (SAAT's release)"),
+    ("mainstay-targeted", "tha", "t-MAP", 1, "SAAT above THA (SAAT's release)"),
+    ("mainstay", "hag", "MAP", -1, "SAAT below HAG (SAAT, table II)"),
+    ("mainstay", "sdha", "MAP", -1, "SAAT below SDHA (SAAT, table II)"),
+    ("sdha", "hag", "MAP", -1, "SDHA below HAG (SAAT, table II)"),
+    ("bit-margin", "dhta", "t-MAP", 1, "the default above DHTA (hashprobe)"),
+    ("reach", "bit-margin", "t-MAP", 1, "reach above the default (hashprobe; it knows more)"),
+)
+
+
+def measured(
+    run: EncodedRun, attack: str, eps: int, asked: argparse.Namespace
+) -> dict[str, Measurement]:
+    """MAP and t-MAP of a kept attack, query by query."""
+    folder = (
+        run.run.path / "attacks" / f"board-{attack}-{eps}of255-{asked.queries}-seed{asked.seed}"
+    )
+    kept = AttackResult.load(folder)
+    place = {int(position): row for row, position in enumerate(run.query.positions)}
+    own = run.query.labels[np.array([place[int(each)] for each in kept.query_ids])]
+    top = PROTOCOLS.get(run.data.name, (None, ()))[0]
+    options = Protocol(top=top).measures()
+    found = {}
+    for name, labels in (("MAP", own), ("t-MAP", kept.target_labels)):
+        ranking = Ranking(kept.codes, run.database.codes, labels, run.database.labels)
+        found[name] = score_average_precision(name, ranking, options, "uint8")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--eps", type=int, nargs="+", default=[2, 8])
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    print("| victim | eps | claim | measure | the one | the other | difference | claim |")
+    print("|---|---|---|---|---|---|---|---|")
+    for path in asked.runs:
+        run = open_run(path)
+        for eps in asked.eps:
+            for one, other, measure, side, claim in CLAIMS:
+                first, second = (measured(run, each, eps, asked)[measure] for each in (one, other))
+                less = paired_difference(first, second)
+                ends = sorted((side * less.low, side * less.high))
+                verdict = "holds" if ends[0] > 0 else "does not hold" if ends[1] < 0 else "open"
+                numbers = " | ".join(f"{100 * each.value:.1f}" for each in (first, second))
+                interval = (
+                    f"{100 * less.value:+.1f} [{100 * less.low:+.1f}, {100 * less.high:+.1f}]"
+                )
+                print(
+                    f"| {path.name} | {eps}/255 | {claim} | {measure} | {numbers} | {interval} | "
+                    f"{verdict} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Universal perturbations: one change for all queries, which others can add without the victim."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int8
+
+from hashprobe.attacks._bit_margin import SOFT, bit_margin_loss
+from hashprobe.checked import checked
+from hashprobe.data.queries import Queries
+from hashprobe.errors import HashprobeError
+from hashprobe.tensors import Images, Tensor
+from hashprobe.types import Budget, check_seed, check_whole
+
+
+@checked
+def universal_perturbation(
+    victim: object,
+    queries: Queries,
+    codes: Int8[np.ndarray, "q k"],
+    *,
+    budget: Budget = Budget(10 / 255),
+    epochs: int = 10,
+    batch_size: int = 24,
+    momentum: float = 1.0,
+    seed: int = 0,
+) -> Float[Tensor, "3 h w"]:
+    """One perturbation that steers all queries to their codes (UAP: Li et al., ICCV 2019).
+
+    Momentum sign steps of eps / 10 on the mean bit-margin loss of a batch, over all queries in an
+    order of the seed's, projected onto the budget after each. With one code for all it is the
+    universal attack on a target label (SS-TUAA, ICASSP 2024); with the opposite of each query's own
+    code it leads away from everything. Deviation: a margin loss in place of UAP's ranking losses.
+
+    A perturbation is made on some queries and measured on others: use `perturbed` there.
+
+    Args:
+        victim: a `Hasher` of pictures; left as it was.
+        queries: N clean pictures in [0, 1] of one size, to learn from.
+        codes: (N, K) of -1, 0 and +1.
+        budget: l-infinity radius in pixels.
+        epochs: passes over the queries.
+        batch_size: queries of a step.
+        momentum: what is kept of earlier gradients.
+        seed: of the order.
+
+    Returns:
+        (3, H, W) in [-eps, eps], on the device of the queries.
+
+    Raises:
+        HashprobeError: clips, another budget space, or codes that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from hashprobe.victims import ImageHasher
+        >>> queries, codes = Queries(torch.rand(4, 3, 32, 32)), np.ones((4, 16), np.int8)
+        >>> delta = universal_perturbation(ImageHasher("small", 16), queries, codes, epochs=1)
+        >>> tuple(delta.shape), bool(delta.abs().max() <= 10 / 255 + 1e-6)
+        ((3, 32, 32), True)
+    """
+    import torch
+
+    from hashprobe.optim.descend import mean_size
+    from hashprobe.optim.gradients import check_finite
+    from hashprobe.victims.base import frozen_eval, in_own_dtype
+    from hashprobe.victims.checks import check_images, check_targets
+
+    check_images(queries.pixels)
+    if queries.pixels.ndim != 4 or budget.space != "pixel":
+        raise HashprobeError("a universal perturbation is for pictures, with eps in pixels")
+    check_whole("epochs", epochs)
+    check_whole("batch_size", batch_size)
+    wanted = torch.from_numpy(codes).to(queries.pixels)
+    check_targets(wanted, len(queries), victim.bits)  # type: ignore[attr-defined]
+    order = np.random.default_rng(check_seed(seed))
+    with frozen_eval(victim), torch.inference_mode(False), torch.enable_grad():  # type: ignore[arg-type]
+        clean, wanted = queries.pixels.clone(), wanted.clone()
+        delta = torch.zeros_like(clean[0])
+        kept = torch.zeros_like(delta)
+        for _ in range(epochs):
+            for rows in np.array_split(
+                order.permutation(len(queries)), -(-len(queries) // batch_size)
+            ):
+                given = delta.detach().requires_grad_()
+                shown = (clean[rows] + given).clamp(0, 1)
+                logits = victim(in_own_dtype(victim, shown))  # type: ignore[operator,arg-type]
+                loss = bit_margin_loss(logits.to(shown), wanted[rows], SOFT).mean()
+                (gradient,) = torch.autograd.grad(loss, given)
+                check_finite(gradient, "gradient", torch.zeros(1, dtype=torch.long))
+                kept = momentum * kept + gradient / mean_size(gradient[None])[0][0]
+                delta = (delta - budget.eps / 10 * kept.sign()).clamp(-budget.eps, budget.eps)
+    return delta.detach()
+
+
+@checked
+def perturbed(images: Images, delta: Float[Tensor, "3 h w"]) -> Images:
+    """Pictures with a universal perturbation, rounded to 8 bits towards the clean pixels.
+
+    Args:
+        images: (N, 3, H, W), whole 255ths in [0, 1].
+        delta: from `universal_perturbation`.
+
+    Returns:
+        The same shape, whole 255ths in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> perturbed(torch.full((1, 3, 1, 1), 0.2), torch.full((3, 1, 1), 2.6 / 255)).mean() * 255
+        tensor(53.)
+    """
+    return ((255 * images).round() + (255 * delta).trunc()).clamp(0, 255) / 255
