@@ -95,7 +95,7 @@ class Best:
         """Keeps what is better than before; says whose code is reached with a margin."""
         targets = self.targets[rows]
         wrong, margin = judge(logits.to(targets), targets, rule.enough)
-        if problem.victim is not problem.judge:
+        if problem.confirm:
             right = (wrong == 0) & (margin > rule.margin)
             if right.any():
                 # A lower precision takes the code for reached: float32 decides.
