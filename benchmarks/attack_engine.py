@@ -341,6 +341,8 @@ def main() -> None:
     given = arguments(
         (__doc__ or "").splitlines()[0],
         runs={"nargs": "*", "type": Path, "default": [], "help": "run folders of victims"},
+        queries={"type": int, "default": 100, "help": "queries of these runs in the tables"},
+        others={"type": int, "default": OTHERS, "help": "queries that a peer is tuned on"},
         only={"choices": ("rates", "224", "peer", "official"), "help": "one of the tables"},
     )
     results, eps = Results("attack engine"), [8.0] if given.tiny else [2.0, 8.0]
@@ -351,10 +353,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         if not given.runs:
             digits(Path(temporary) / "digits", 1 if given.tiny else 6)
-        paths, queries = given.runs or [Path(temporary) / "digits"], 2 if given.tiny else 100
+        paths, queries = (
+            given.runs or [Path(temporary) / "digits"],
+            2 if given.tiny else given.queries,
+        )
         victims = [Bench(path, queries) for path in paths]
         if given.only in (None, "peer"):
-            others = [Bench(path, queries, others=OTHERS) for path in paths]
+            others = [Bench(path, queries, others=given.others) for path in paths]
             most = 1 if given.tiny else None
             pairs, repeats = list(zip(victims, others, strict=True)), 1 if given.tiny else 3
             tried = list(islice(choices(), most))

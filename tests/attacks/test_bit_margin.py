@@ -5,7 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from hashprobe.attacks._bit_margin import BitMarginOptions, bit_margin, bit_margin_loss
+from hashprobe.attacks._bit_margin import (
+    BitMarginOptions,
+    bit_margin,
+    bit_margin_loss,
+    sharpness_at,
+)
 from hashprobe.attacks.goal import Goal
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
@@ -89,11 +94,54 @@ def test_first_step_is_all_of_eps_and_the_last_falls_to_nothing(rules):
 
 def test_the_loss_sharpens_from_step_to_step(rules, random_signs):
     rule, _ = rules(steps=20)
-    z, b = torch.randn(3, 8, generator=torch.Generator().manual_seed(0)), random_signs(3, 8).float()
+    b = random_signs(3, 8).float()
+    z = -b * torch.rand(3, 8, generator=torch.Generator().manual_seed(0))  # all bits are wrong
     loss = rule.objective(z, b, torch.tensor([0, 10, 20]))
-    for row, sharpness in enumerate((0.1, (0.1 * 8.0) ** 0.5, 8.0)):
+    for row, sharpness in enumerate((0.1, (0.1 * 16.0) ** 0.5, 16.0)):
         alone = bit_margin_loss(z[row : row + 1], b[row : row + 1], sharpness)
         torch.testing.assert_close(loss[row : row + 1], alone)
+
+
+def test_the_loss_sharpens_as_bits_come_right():
+    """Four bits of eight wrong: as at the start; two: half of the way; none: all of it."""
+    b = torch.ones(5, 8, dtype=torch.float64)
+    z = torch.full((5, 8), 0.5, dtype=torch.float64)
+    for row, wrong in enumerate((6, 4, 2, 0, 0)):
+        z[row, :wrong] = -1
+    b[4, 1:] = 0  # one bit counts, and it is right
+    sharp = sharpness_at(z, b, torch.zeros(5, dtype=torch.float64)).flatten()
+    expected = torch.tensor([0.1, 0.1, (0.1 * 16) ** 0.5, 16.0, 16.0], dtype=torch.float64)
+    torch.testing.assert_close(sharp, expected)
+    later = sharpness_at(z, b, torch.full((5,), 0.75, dtype=torch.float64)).flatten()
+    torch.testing.assert_close(later[:3], torch.full((3,), 0.1**0.25 * 16**0.75).double())
+    assert torch.equal(later[3:], sharp[3:])
+    assert sharpness_at(z, torch.zeros_like(b), torch.zeros(5)).isfinite().all()
+
+
+def test_small_budgets_take_fewer_steps(conv, random_images, random_signs, monkeypatch):
+    asked = []
+
+    def solve(victim, queries, targets, rule, **more):
+        asked.append(rule.steps)
+        return queries.pixels
+
+    monkeypatch.setattr("hashprobe.optim.attempts.solve", solve)
+    queries, codes = Queries(random_images(2)), random_signs(2, 16)
+    for budget in (Budget(2 / 255), Budget(8 / 255), Budget(0.06, space="normalised")):
+        bit_margin(conv(), queries, Goal.targeted(codes), budget=budget, options=BitMarginOptions())
+    unit = max(conv().contract.std)
+    assert asked == [16, 40, round(8 + 4 * 255 * 0.06 * unit)]
+    radius = Goal.collide(codes, 4)
+    bit_margin(conv(), queries, radius, budget=Budget(2 / 255), options=BitMarginOptions())
+    assert asked[-1] == 50
+    bit_margin(
+        conv(),
+        queries,
+        Goal.targeted(codes),
+        budget=Budget(2 / 255),
+        options=BitMarginOptions(steps=33),
+    )
+    assert asked[-1] == 33
 
 
 def test_clips_alone_are_tried_quickly_where_that_is_shorter(rules, clips8, lengths):
@@ -102,7 +150,7 @@ def test_clips_alone_are_tried_quickly_where_that_is_shorter(rules, clips8, leng
     assert rule.steps == 50 and more["quick"].steps == 10
     assert rule.eight_bit and more["quick"].eight_bit and rule.momentum == 0.6
     assert rules(clips, steps=10)[1]["quick"] is None
-    assert rules(steps=50)[1]["quick"] is None
+    assert rules(steps=50)[1]["quick"] is None and rules()[0].steps == 50
     assert rules(restarts=3)[1]["restarts"] == 3
 
 

@@ -205,7 +205,9 @@ def test_passes_are_counted_per_query(attack, run, quick, conv, random_images, r
     victim, counter = Spy(), PassCounter(5)
     with counter.counting(victim):
         run(victim, Queries(random_images(5)), random_signs(5, 16), batch_size=2)
-    assert counter.forwards.sum() == Spy.rows
+    # One row through the victim and one through its folded copy belong to no query.
+    compared = 2 if attack == "bit-margin" else 0
+    assert counter.forwards.sum() == Spy.rows - compared
     most = most_of(quick(attack), 0)
     assert (counter.backwards <= most).all() and (counter.forwards <= most + 1).all()
     assert not victim._forward_hooks

@@ -17,7 +17,9 @@ CHANGED = {
         "--backbone-lr": None,
         "--weight-decay": "0.01",
         "--schedule": "one-cycle",
-    }
+    },
+    "attack": {"--steps": None},
+    "attack bit-margin": {"--steps": None},
 }
 """Defaults that are others since, with an entry in the changelog."""
 

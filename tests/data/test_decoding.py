@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.io import ImageReadMode, decode_image
+from torchvision.io import ImageReadMode, decode_image, decode_jpeg
 
 from hashprobe.data import decoding
 from hashprobe.data.decoding import Undecodable, decode_picture, upright
@@ -274,3 +274,19 @@ def test_what_is_no_regular_picture_file(tmp_path, monkeypatch):
     for name in ("text.png", "picture.bmp"):
         with pytest.raises(Undecodable, match="is no JPEG, PNG, WebP or GIF"):
             decode_picture(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
+def test_the_decoder_is_that_of_torchvision(tmp_path, monkeypatch):
+    """Its library by itself gives the same pixels; where it cannot be loaded, the package does."""
+    rng = np.random.default_rng(0)
+    for mode in ("RGB", "L", "CMYK"):
+        picture = Image.fromarray(rng.integers(0, 256, (33, 47, 3), np.uint8)).convert(mode)
+        path = tmp_path / f"{mode}.jpg"
+        picture.save(path, quality=80)
+        data = torch.from_numpy(np.fromfile(path, np.uint8))
+        wanted = decode_jpeg(data, mode=ImageReadMode.RGB)
+        assert torch.equal(decoding.jpeg_decoder()(data), wanted)
+        with monkeypatch.context() as patched:
+            patched.setattr(decoding, "find_spec", lambda name: None)
+            assert torch.equal(decoding.jpeg_decoder.__wrapped__()(data), wanted)

@@ -1,8 +1,8 @@
 """Run folders that version 0.1 wrote: reports stay the same, results load, attacks go on.
 
 `runs.tar.xz` holds the runs `digits` (images) and `clips`, what `report_table` said of each
-(`digits.md`, `clips.md`), and `finished`: an attack of which `digits/attacks/interrupted` holds
-only a half, as it was before.
+(`digits.md`, `clips.md`), and half of an attack of the first version of bit margin,
+`digits/attacks/interrupted`.
 """
 
 import json
@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hashprobe.attacks._dhta import DhtaOptions
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.query_files import png_bytes
+from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import measure_of
 from hashprobe.storage import files
 from hashprobe.storage.schema import AttackRecord
@@ -80,14 +82,17 @@ def test_every_attack_loads(runs):
 
 def test_an_interrupted_attack_goes_on_and_ends_as_it_did(runs, tmp_path):
     run = shutil.copytree(runs / "digits", tmp_path / "digits")
-    interrupted, finished = run / "attacks" / "interrupted", runs / "finished"
-    there = {path.name for path in interrupted.glob("queries/*")}
-    assert len(there) == 3
+    finished = runs / "digits" / "attacks" / "dhta-64of255-seed1"
+    interrupted = run / "attacks" / finished.name
+    there = {path.name for path in sorted(interrupted.glob("queries/*"))[:3]}
+    for path in [*interrupted.glob("queries/*"), *interrupted.glob("png/*")]:
+        if f"{path.stem}.npz" not in there:
+            path.unlink()
     attack_run(
         run,
-        AttackSpec("bit-margin", budget=Budget(32 / 255)),
+        AttackSpec("dhta", DhtaOptions(steps=20), Budget(64 / 255), seed=1),
         protocol=Protocol(queries=6, seed=1),
-        name="interrupted",
+        name=interrupted.name,
     )
     assert len(list(interrupted.glob("queries/*"))) == 6
     paths = [path for path in finished.rglob("*") if path.suffix in (".npz", ".png")]
@@ -106,3 +111,13 @@ def test_an_interrupted_attack_goes_on_and_ends_as_it_did(runs, tmp_path):
         return
     old, new = (without_intervals(folder / "evaluation.json") for folder in (finished, interrupted))
     assert old == new
+
+
+def test_an_attack_of_an_earlier_version_is_not_mixed_with_this_one(runs, tmp_path):
+    run = shutil.copytree(runs / "digits", tmp_path / "digits")
+    spec, words = AttackSpec("bit-margin", budget=Budget(32 / 255)), {"name": "interrupted"}
+    words["protocol"] = Protocol(queries=6, seed=1)
+    with pytest.raises(HashprobeError, match="attack_version: 1 there, 2 here"):
+        attack_run(run, spec, **words)
+    attack_run(run, spec, overwrite=True, **words)
+    assert len(AttackResult.load(run / "attacks" / "interrupted")) == 6

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 
-from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.contract import MOST_STEPS, Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
 from hashprobe.checked import checked
@@ -14,8 +14,13 @@ from hashprobe.tensors import Images, Logits, Targets, TargetSets, Tensor
 from hashprobe.types import Budget, Runtime, check_whole
 
 
-SOFT, SHARP = 0.1, 8.0
-"""Sharpness of the loss at the first and towards the last step; see docs/results/benchmarks.md."""
+SOFT, SHARP = 0.1, 16.0
+"""Sharpness of the loss of images: half of the bits wrong at the first step, and none wrong or the
+last step; see docs/results/benchmarks.md."""
+SHARP_CLIPS = 8.0
+"""Sharpness of the loss of clips towards the last step; it grows with the steps alone."""
+LEAST, EACH = 8, 4
+"""Steps that a budget of 0 would take, and what each grey level of it adds."""
 MOMENTUM = 0.6
 SPARE, THIN, HEAVY = 3, 0.005, 0.9
 """Where a radius is the goal: bits that are pushed beyond those that are enough, the margin up to
@@ -33,15 +38,17 @@ class BitMarginOptions:
         HashprobeError: a value out of range.
 
     Example:
-        >>> BitMarginOptions().steps
-        50
+        >>> BitMarginOptions().restarts
+        0
     """
 
     n_t: int = 9
     """How many database codes vote on the anchor code; source: DHTA, section 4.2."""
-    steps: int = 50
-    """Forward and backward passes per query and start; it leaves when its code is reached. Above
-    10, clips are given attempts of 10 steps first."""
+    steps: int | None = None
+    """Forward and backward passes per query and start; it leaves when its code is reached. By
+    default 8 and 4 for each grey level of the budget, at most 50 (40 at 8/255, 16 at 2/255); 50
+    for clips and for goals within a radius. Above 10, clips are given attempts of 10 steps
+    first."""
     step_size: float = 1.0
     """l-infinity length of the first step, in units of eps; it falls evenly to 0."""
     restarts: int = 0
@@ -54,7 +61,7 @@ class BitMarginOptions:
         check_whole("restarts", self.restarts, least=0)
         if self.tie not in ("plus", "zero"):
             raise HashprobeError(f"tie must be plus or zero; got {self.tie!r}")
-        check_descent(self.steps, self.step_size, None)
+        check_descent(1 if self.steps is None else self.steps, self.step_size, None)
 
 
 @checked
@@ -89,6 +96,53 @@ def bit_margin_loss(
     margins = targets * logits / mean.clamp_min(torch.finfo(mean.dtype).tiny)
     losses = softplus(-sharpness * margins) / sharpness
     return (targets.abs() * losses).mean(1)
+
+
+@checked
+def sharpness_at(
+    logits: Logits, targets: Targets, done: Float[Tensor, " n"]
+) -> Float[Tensor, "n 1"]:
+    """How sharp the loss of each query is: it grows with the steps, and as its bits come right.
+
+    It goes from 0.1 to 16 in equal ratios with the larger of two shares: of the steps that are
+    done, and of the way from half of the bits to none that are wrong.
+
+    Args:
+        logits: z, (N, K) real outputs of the victim.
+        targets: b, (N, K) with entries -1, 0 and +1.
+        done: (N,) share of its steps that each query has behind it, 0 to 1.
+
+    Returns:
+        (N, 1) above 0, without a gradient.
+
+    Example:
+        >>> import torch
+        >>> z, b = torch.tensor([[2.0, -2.0], [2.0, 3.0]]), torch.ones(2, 2)
+        >>> sharpness_at(z, b, torch.zeros(2)).flatten()
+        tensor([ 0.1000, 16.0000])
+    """
+    import torch
+
+    counted = targets != 0
+    wrong = counted & ((logits.detach() >= 0) != (targets > 0))
+    share = wrong.sum(1) / counted.sum(1).clamp_min(1)
+    progress = torch.maximum(done, (1 - 2 * share).clamp_min(0).to(done))
+    sharp: Tensor = SOFT * (SHARP / SOFT) ** progress.unsqueeze(1)
+    return sharp
+
+
+def steps_within(budget: Budget, unit: float = 1.0) -> int:
+    """Steps of an image: pixels that may move by few grey levels are soon where they end.
+
+    Args:
+        budget: how far a pixel may move.
+        unit: [0, 1] pixels in one unit of the budget's space.
+
+    Example:
+        >>> [steps_within(Budget(levels / 255)) for levels in (1, 2, 4, 8, 16)]
+        [12, 16, 24, 40, 50]
+    """
+    return min(MOST_STEPS, round(LEAST + EACH * 255 * budget.eps * unit))
 
 
 @checked
@@ -137,9 +191,11 @@ def bit_margin(
     """Steers queries to the anchor code by the margins of its bits (hashprobe's default).
 
     DHTA's goal (Bai et al., ECCV 2020, section 3.2) with another optimisation: a softplus of each
-    bit's margin that sharpens from step to step, and momentum sign steps that start with all of
-    eps and fall to 0. The victim sees every iterate rounded to 8 bits; the image with fewest
-    wrong bits is returned, and a query leaves as soon as its code is reached with a margin.
+    bit's margin that sharpens as bits come right (`sharpness_at`), and momentum sign steps that
+    start with all of eps and fall to 0. The victim sees every iterate rounded to 8 bits; the image
+    with fewest wrong bits is returned, and a query leaves as soon as its code is reached with a
+    margin. Gradients of images are taken through a copy of the victim whose batch normalisations
+    are folded into the layers before them.
 
     Most clips need less: 10 steps on a tenth of the frames come first, where the victim looks at
     every frame by itself and a pass through these costs a tenth, and then 10 steps on all frames. A
@@ -185,8 +241,10 @@ def bit_margin(
         def objective(z: Logits, anchor: TargetSets, step: Steps) -> Float[Tensor, " n"]:
             if enough is not None:
                 return radius_loss(z, anchor, enough)
-            done = (step.to(z.dtype) / steps).unsqueeze(1)
-            return bit_margin_loss(z, anchor, SOFT * (SHARP / SOFT) ** done)
+            done = step.to(z.dtype) / steps
+            if queries.clips:
+                return bit_margin_loss(z, anchor, SOFT * (SHARP_CLIPS / SOFT) ** done.unsqueeze(1))
+            return bit_margin_loss(z, anchor, sharpness_at(z, anchor, done))
 
         falling = SignStep(lambda done: options.step_size * budget.eps * (1 - done / steps))
         return UpdateRule(
@@ -199,17 +257,21 @@ def bit_margin(
             margin=margin,
         )
 
+    unit = max(victim.contract.std) if budget.space == "normalised" else 1.0
+    few = MOST_STEPS if queries.clips or enough is not None else steps_within(budget, unit)
+    steps = few if options.steps is None else options.steps
     return solve(
         victim,
         queries,
         goal.codes_for(queries.pixels, victim.bits, every=True),
-        descent(options.steps),
+        descent(steps),
         budget=budget,
         seed=seed,
         runtime=runtime,
-        quick=descent(QUICK_STEPS) if queries.clips and options.steps > QUICK_STEPS else None,
+        quick=descent(QUICK_STEPS) if queries.clips and steps > QUICK_STEPS else None,
         restarts=options.restarts,
+        fold=True,
     )
 
 
-ATTACK = Attack("bit-margin", bit_margin, BitMarginOptions, title="Bit margin")
+ATTACK = Attack("bit-margin", bit_margin, BitMarginOptions, title="Bit margin", version=2)

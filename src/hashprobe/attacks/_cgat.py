@@ -100,7 +100,12 @@ def cgat(
     def objective(z: Logits, away: Targets, step: Steps) -> Float[Tensor, " n"]:
         return -(away * (options.alpha * z).tanh()).mean(1)
 
-    rule = UpdateRule(objective, SignStep(lambda done: options.step_size + 0 * done), options.steps)
+    rule = UpdateRule(
+        objective,
+        SignStep(lambda done: options.step_size + 0 * done),
+        options.steps,
+        random_start=options.start == "random",
+    )
     return solve(
         victim,
         queries,
@@ -109,7 +114,6 @@ def cgat(
         budget=budget,
         seed=seed,
         runtime=runtime,
-        random=options.start == "random",
     )
 
 

@@ -187,10 +187,8 @@ def mainstay(
     check_images(queries.pixels)
     centres = -away_codes(weighted_centre, goal, len(queries), "mainstay")
     given = torch.from_numpy(centres).to(queries.pixels)
-    rule, begin = rule_of(mainstay_away_loss, options), options.start == "random"
-    return solve(
-        victim, queries, given, rule, budget=budget, seed=seed, runtime=runtime, random=begin
-    )
+    rule = rule_of(mainstay_away_loss, options)
+    return solve(victim, queries, given, rule, budget=budget, seed=seed, runtime=runtime)
 
 
 @checked
@@ -234,10 +232,8 @@ def mainstay_targeted(
     from hashprobe.optim.attempts import solve
 
     codes = goal.codes_for(queries.pixels, victim.bits)
-    rule, begin = rule_of(mainstay_loss, options), options.start == "random"
-    return solve(
-        victim, queries, codes, rule, budget=budget, seed=seed, runtime=runtime, random=begin
-    )
+    rule = rule_of(mainstay_loss, options)
+    return solve(victim, queries, codes, rule, budget=budget, seed=seed, runtime=runtime)
 
 
 def rule_of(loss: Any, options: MainstayOptions) -> "UpdateRule":
@@ -250,7 +246,12 @@ def rule_of(loss: Any, options: MainstayOptions) -> "UpdateRule":
         value: Tensor = loss(z, codes, alpha, options.margin)
         return value
 
-    return UpdateRule(objective, SignStep(lambda done: options.step_size + 0 * done), options.steps)
+    return UpdateRule(
+        objective,
+        SignStep(lambda done: options.step_size + 0 * done),
+        options.steps,
+        random_start=options.start == "random",
+    )
 
 
 ATTACKS = (

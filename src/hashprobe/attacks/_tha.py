@@ -100,7 +100,12 @@ def tha(
     def objective(z: Logits, prototypes: Targets, step: Steps) -> Float[Tensor, " n"]:
         return inner_product_loss(z, prototypes, options.alpha)
 
-    rule = UpdateRule(objective, SignStep(lambda done: options.step_size + 0 * done), options.steps)
+    rule = UpdateRule(
+        objective,
+        SignStep(lambda done: options.step_size + 0 * done),
+        options.steps,
+        random_start=options.start == "random",
+    )
     return solve(
         victim,
         queries,
@@ -109,7 +114,6 @@ def tha(
         budget=budget,
         seed=seed,
         runtime=runtime,
-        random=options.start == "random",
     )
 
 

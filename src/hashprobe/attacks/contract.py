@@ -55,6 +55,10 @@ class AttackFunction(Protocol):
     ) -> Images: ...
 
 
+MOST_STEPS = 50
+"""Steps at most of an attack that chooses their number by its budget."""
+
+
 @checked
 @dataclass(frozen=True)
 class Attack:
@@ -89,6 +93,18 @@ class Attack:
     def summary(self) -> str:
         """The first line of what the function says of itself."""
         return (self.run.__doc__ or "").strip().partition("\n")[0]
+
+
+def most_steps(options: Any) -> int:
+    """Steps of each query and start at most; 0 for an attack that takes none.
+
+    Example:
+        >>> from hashprobe.attacks import BitMarginOptions, DhtaOptions
+        >>> most_steps(DhtaOptions()), most_steps(BitMarginOptions()), most_steps(None)
+        (2000, 50, 0)
+    """
+    steps = getattr(options, "steps", 0)
+    return MOST_STEPS if steps is None else int(steps)
 
 
 def check_descent(steps: int, step_size: float, alpha: float | None) -> None:

@@ -8,8 +8,10 @@ import re
 import stat
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ ORIENTATION = 0x0112
 UPRIGHT = {2: (False, (-1,)), 3: (False, (-2, -1)), 4: (False, (-2,)), 5: (True, ()),
            6: (True, (-1,)), 7: (True, (-2, -1)), 8: (True, (-2,))}  # fmt: skip
 """Orientation to whether rows and columns change places, and which axes are mirrored then."""
+JPEG_SCHEMA, JPEG_RGB = "image::decode_jpeg(Tensor data, int mode", 3
+"""How the operation of torchvision's library is called, and its number for RGB."""
 
 
 class Undecodable(Exception):
@@ -147,12 +151,31 @@ def check_sums(data: bytes) -> None:
 
 def jpeg_pixels(data: bytes) -> UInt8[Tensor, "3 h w"]:
     """The pixels of a JPEG as they lie in the file."""
+    pixels: Tensor = jpeg_decoder()(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+    return pixels
+
+
+@cache
+def jpeg_decoder() -> Callable[[Tensor], Tensor]:
+    """The JPEG decoder of torchvision, from the bytes of a file to RGB.
+
+    Its library is loaded by itself where it can be: the package imports all networks first, which
+    takes as long as torch.
+    """
+    try:
+        found = find_spec("torchvision")
+        folders = (found and found.submodule_search_locations) or ()
+        libraries = [p for folder in folders for p in sorted(Path(folder).glob("image*"))]
+        library = next(p for p in libraries if p.suffix in (".so", ".pyd", ".dylib"))
+        torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+        operation = torch.ops.image.decode_jpeg.default
+        if str(operation._schema).startswith(JPEG_SCHEMA):
+            return partial(operation, mode=JPEG_RGB)
+    except (AttributeError, OSError, RuntimeError, StopIteration):
+        pass
     from torchvision.io import ImageReadMode, decode_jpeg
 
-    pixels: Tensor = decode_jpeg(
-        torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=ImageReadMode.RGB
-    )
-    return pixels
+    return partial(decode_jpeg, mode=ImageReadMode.RGB)
 
 
 def rgb(image: Any, data: bytes) -> UInt8[np.ndarray, "h w 3"]:

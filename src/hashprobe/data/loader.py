@@ -17,12 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from hashprobe.data.cache import ClipCache, clip_key
 from hashprobe.data.clip_sources import ClipArraySource
+from hashprobe.data.decoding import Undecodable, jpeg_decoder, reasons
 from hashprobe.data.fitting import fit_image
-from hashprobe.data.sources import ArraySource, BadImage, ClipSource, Split
+from hashprobe.data.sources import ArraySource, BadImage, ClipSource, FileSource, Split
 from hashprobe.data.workers import LOOK_SECONDS, Whereabouts, watched
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import Tick
 from hashprobe.storage.environment import cores
+from hashprobe.storage.files import regular_size
 from hashprobe.storage.guards import refuse_special
 from hashprobe.tensors import Images8
 from hashprobe.types import InputContract, Runtime
@@ -134,14 +136,27 @@ def worker_init(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def import_decoders() -> None:
-    """Imports what decodes and resizes pictures, so that no forked process does it once more."""
+def import_decoders(split: Split, contract: InputContract) -> None:
+    """Imports what decodes and resizes pictures, so that no forked process does it once more.
+
+    What resizes takes seconds to import, and is left out where the first picture has its size.
+    """
     import PIL.Image
-    import torchvision.io
-    import torchvision.transforms.v2.functional
 
     PIL.Image.init()
-    _ = torchvision.io.decode_jpeg, torchvision.transforms.v2.functional.resize
+    jpeg_decoder()
+    if isinstance(split.source, FileSource) and not contract.resize_to and len(split):
+        path = split.source.root / split.source.paths[0]
+        try:
+            regular_size(path)
+            with reasons(), PIL.Image.open(path) as picture:
+                if picture.size == (contract.size, contract.size):
+                    return
+        except (HashprobeError, Undecodable):
+            pass  # it is said where the picture is decoded
+    import torchvision.transforms.v2.functional as resizing
+
+    _ = resizing.resize
 
 
 def name_of(split: Split, position: int) -> str:
@@ -202,7 +217,7 @@ def stream(
     if workers and split.video:
         gc.collect()  # see worker_init
     if workers:
-        import_decoders()
+        import_decoders(split, contract)
     decoded = Decoded(split, contract, cache, workers)
 
     def load(start: int) -> "DataLoader[Any]":

@@ -60,7 +60,7 @@ class RetrievalData:
             raise HashprobeError(
                 f"{self.name}: two labels have the name {twice[0]!r}: give each its own"
             )
-        digests = {}
+        digests, known = {}, dict[str, bytes]()
         for role, split in self.splits().items():
             if not len(split):
                 raise HashprobeError(f"{self.name}: the {role} split is empty")
@@ -79,7 +79,7 @@ class RetrievalData:
                     f"{self.name}: no item of the {role} split carries a label: nothing can be "
                     "measured with it"
                 )
-            digests[role] = split.digests()
+            digests[role] = split.digests(known)
         seen = [
             *self.notes,
             *wrong_sizes(self.splits(), self.sizes or {}),

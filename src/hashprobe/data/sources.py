@@ -1,6 +1,7 @@
 """A split: named images or clips, where their pixels come from, and their labels."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,14 +144,14 @@ class FileSource:
 
     def fingerprint(self, position: int) -> bytes:
         """A digest of the file's size and first 64 KiB; or of its name if it cannot be read."""
-        return file_digest(self.root / self.paths[position])
+        return file_digest(os.path.join(self.root, self.paths[position]))
 
     def take(self, positions: tuple[int, ...]) -> "FileSource":
         """The images at some positions, in that order."""
         return FileSource(self.root, tuple(self.paths[p] for p in positions))
 
 
-def file_digest(path: Path, *, tail: bool = False) -> bytes:
+def file_digest(path: str | Path, *, tail: bool = False) -> bytes:
     """A digest of a regular file's size and first 64 KiB, or of its name if it cannot be read.
 
     Args:
@@ -164,14 +165,14 @@ def file_digest(path: Path, *, tail: bool = False) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     try:
         size = regular_size(path)
-        with path.open("rb") as file:
+        with open(path, "rb", buffering=0) as file:
             digest.update(size.to_bytes(8, "little"))
             digest.update(file.read(HEAD_BYTES))
             if tail:
                 file.seek(max(0, size - HEAD_BYTES))
                 digest.update(file.read(HEAD_BYTES))
     except (OSError, HashprobeError):
-        digest.update(name_bytes(str(path)))
+        digest.update(name_bytes(str(Path(path))))
     return digest.digest()
 
 
@@ -247,9 +248,22 @@ class Split:
             tuple(self.ids[p] for p in where), source, self.labels[np.array(where, dtype=np.int64)]
         )
 
-    def digests(self) -> list[bytes]:
-        """A digest of each item's content, in order."""
-        return [self.source.fingerprint(i) for i in range(len(self))]
+    def digests(self, known: dict[str, bytes] | None = None) -> list[bytes]:
+        """A digest of each item's content, in order.
+
+        Args:
+            known: digests of files by their paths; the call adds to it, so that files that several
+                splits share are read once.
+        """
+        if known is None or not isinstance(self.source, FileSource):
+            return [self.source.fingerprint(i) for i in range(len(self))]
+        found = []
+        for position, name in enumerate(self.source.paths):
+            path = os.path.join(self.source.root, name)
+            if path not in known:
+                known[path] = self.source.fingerprint(position)
+            found.append(known[path])
+        return found
 
 
 def join(first: Split, second: Split) -> Split:

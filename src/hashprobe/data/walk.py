@@ -66,9 +66,19 @@ class Tree:
         Raises:
             HashprobeError: a link leads back to a folder that it is in, or a folder cannot be read.
         """
+        return [Path(entry.path) for _, entry in self.entries(part)]
+
+    def entries(self, part: str) -> list[tuple[str, os.DirEntry[str]]]:
+        """The same as paths from the root, with what the folder says of each file."""
         folder = self.root / part
-        found = list(below(folder, tuple(map(identity, resolved(folder).parents))))
-        self.seen.update(map(self.name, found))
+        # Strings and not paths: there may be millions of files.
+        before, inside = len(os.path.join(folder, "")), self.name(folder)
+        prefix = "" if inside == "." else f"{inside}/"
+        found = [
+            (prefix + entry.path[before:].replace(os.sep, "/"), entry)
+            for entry in below(folder, tuple(map(identity, resolved(folder).parents)))
+        ]
+        self.seen.update(name for name, _ in found)
         return found
 
     def loose(self, part: str = "") -> None:
@@ -93,7 +103,12 @@ class Tree:
         Raises:
             HashprobeError: there is none, or as `files`.
         """
-        found = self.take(path for path in self.files(part) if is_image(path))
+        found = sorted(
+            name
+            for name, entry in self.entries(part)
+            if os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES and entry.is_file()
+        )
+        self.used.update(found)
         if not found:
             suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
             raise HashprobeError(f"{self.root / part} holds no images ({suffixes})")
@@ -135,17 +150,16 @@ def identity(folder: Path) -> tuple[int, int]:
     return about.st_dev, about.st_ino
 
 
-def below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Path]:
+def below(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[os.DirEntry[str]]:
     """Every file below a folder that is not hidden; `above` identifies the folders it is in."""
     try:
         mine = identity(folder)
         if mine in above:
             raise HashprobeError(f"{folder} leads back to a folder that it is in: remove this link")
         with os.scandir(folder) as entries:
-            there = [(entry.name, entry.is_dir()) for entry in entries]
+            there = [(entry, entry.is_dir()) for entry in entries]
     except OSError as error:
         raise os_error(error, error.filename or folder) from error
-    for name, is_folder in there:
-        if not name.startswith("."):
-            path = folder / name
-            yield from below(path, (*above, mine)) if is_folder else (path,)
+    for entry, is_folder in there:
+        if not entry.name.startswith("."):
+            yield from below(folder / entry.name, (*above, mine)) if is_folder else (entry,)

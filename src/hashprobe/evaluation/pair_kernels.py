@@ -4,7 +4,7 @@ A block of the database stays in a core's cache while every query of the block i
 Distances are computed many at a time and counted one by one; no array of queries by items exists.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import intrinsic
@@ -14,6 +14,21 @@ from hashprobe.storage.compiled import compiled
 
 BLOCK = 4096
 """Items of a block: their words, labels and distances lie in the first cache."""
+
+
+class Pairs(NamedTuple):
+    """Some queries and a database."""
+
+    asked: Any
+    """(W, Q) words of the queries' codes."""
+    words: Any
+    """(W, N) words of the database."""
+    own: Any
+    """(Q, 1) classes, or (Q, B) bytes of packed labels."""
+    theirs: Any
+    """(1, N) classes, or (B, N) bytes of packed labels."""
+    classes: bool
+    """Whether labels are classes."""
 
 
 def generate_ones(_: Any, word: Any) -> Any:
@@ -26,11 +41,11 @@ ones: Any = intrinsic(generate_ones)
 
 
 @compiled
-def distances(asked: Any, words: Any, query: Any, start: Any, near: Any) -> Any:
+def distances(pairs: Any, query: Any, start: Any, near: Any) -> Any:
     """Writes the distances of a query to the items of a block; how many there are."""
     # Loops over slices from 0 to their own length are what the compiler turns into vectors.
-    part = words[0, start : start + BLOCK]
-    first = asked[0, query]
+    asked, words = pairs.asked, pairs.words
+    part, first = words[0, start : start + BLOCK], asked[0, query]
     for item in range(len(part)):
         near[item] = ones(part[item] ^ first)
     for word in range(1, len(words)):
@@ -41,9 +56,10 @@ def distances(asked: Any, words: Any, query: Any, start: Any, near: Any) -> Any:
 
 
 @compiled
-def mark(own: Any, theirs: Any, query: Any, start: Any, classes: Any, good: Any) -> None:
+def mark(pairs: Any, query: Any, start: Any, good: Any) -> None:
     """Writes 1 for the items of a block that are relevant to a query, 0 for the others."""
-    if classes:
+    own, theirs = pairs.own, pairs.theirs
+    if pairs.classes:
         part, label = theirs[0, start : start + BLOCK], own[query, 0]
         for item in range(len(part)):
             good[item] = part[item] == label
@@ -58,7 +74,7 @@ def mark(own: Any, theirs: Any, query: Any, start: Any, classes: Any, good: Any)
 
 
 @compiled
-def count_pairs(asked: Any, words: Any, own: Any, theirs: Any, classes: Any, counts: Any) -> None:
+def count_pairs(pairs: Any, counts: Any) -> None:
     """Adds to (Q, 2 bins) counts: the irrelevant items by their distance, then the relevant."""
     size = counts.shape[1]
     bins = np.uint16(size // 2)
@@ -68,10 +84,10 @@ def count_pairs(asked: Any, words: Any, own: Any, theirs: Any, classes: Any, cou
     a, b = tables[:size], tables[size : 2 * size]
     c, d = tables[2 * size : 3 * size], tables[3 * size :]
     one = np.uint32(1)
-    for start in range(0, words.shape[1], BLOCK):
-        for query in range(asked.shape[1]):
-            there = distances(asked, words, query, start, near)
-            mark(own, theirs, query, start, classes, good)
+    for start in range(0, pairs.words.shape[1], BLOCK):
+        for query in range(pairs.asked.shape[1]):
+            there = distances(pairs, query, start, near)
+            mark(pairs, query, start, good)
             for item in range(there):
                 near[item] += bins * np.uint16(good[item])
             tables[:] = 0
@@ -88,21 +104,18 @@ def count_pairs(asked: Any, words: Any, own: Any, theirs: Any, classes: Any, cou
 
 
 @compiled
-def place_hits(pairs: Any, lists: Any, hits: Any) -> None:
+def place_hits(pairs: Any, reach: Any, places: Any, left_out: Any, hits: Any) -> None:
     """Writes which of the first T places are relevant, in order of distance and position.
 
-    `pairs` are asked, words, own, theirs and classes, as for `count_pairs`. `lists` are the
-    distance of each query's last place, the first free place of each distance, and the positions
-    that a query leaves out, -1 for none.
+    `reach` is the distance of each query's last place, `places` the first free place of each
+    distance, and `left_out` the positions that a query leaves out, -1 for none.
     """
-    asked, words, own, theirs, classes = pairs
-    reach, places, left_out = lists
     near, good = np.empty(BLOCK, np.uint16), np.empty(BLOCK, np.uint8)
     chosen, top = np.empty(BLOCK, np.uint16), hits.shape[1]
-    for start in range(0, words.shape[1], BLOCK):
-        for query in range(asked.shape[1]):
-            there = distances(asked, words, query, start, near)
-            mark(own, theirs, query, start, classes, good)
+    for start in range(0, pairs.words.shape[1], BLOCK):
+        for query in range(pairs.asked.shape[1]):
+            there = distances(pairs, query, start, near)
+            mark(pairs, query, start, good)
             last = np.uint16(reach[query])
             free, row, out = places[query], hits[query], left_out[query]
             count = 0

@@ -247,11 +247,11 @@ class Ranking:
         """The same as `counts`, by machine code."""
         bins = self.query_codes.bits + 1
         pairs = self.pairs_of(rows)
-        found = np.zeros((pairs[0].shape[1], 2 * bins), np.int64)
-        kernels().count_pairs(*pairs, found)
+        found = np.zeros((pairs.asked.shape[1], 2 * bins), np.int64)
+        kernels().count_pairs(pairs, found)
         row, item = self.left_out(rows, 0, len(self.database_codes))
         if len(row):
-            words = pairs[0][:, row] ^ self.words[:, item]
+            words = pairs.asked[:, row] ^ self.words[:, item]
             key = np.bitwise_count(words).sum(axis=0, dtype=np.int64)
             key += bins * self.relevance.of_pairs(row + (rows.start or 0), item)
             np.subtract.at(found, (row, key), 1)
@@ -269,15 +269,16 @@ class Ranking:
         none = np.full((len(places), 1), -1)
         left_out = none if self.voters is None else self.voters[rows]
         hits = np.zeros((len(places), top), bool)
-        kernels().place_hits(self.pairs_of(rows), (reach, places, left_out), hits.view(np.uint8))
+        kernels().place_hits(self.pairs_of(rows), reach, places, left_out, hits.view(np.uint8))
         return hits, counts.relevant.sum(axis=1)
 
-    def pairs_of(self, rows: slice) -> tuple[Any, ...]:
+    def pairs_of(self, rows: slice) -> Any:
         """What machine code is given of some queries and of the database: words and labels."""
         own, theirs = self.relevance.queries[rows], self.relevance.database
         classes = own.ndim == 1
         labels = (own[:, None], theirs[None]) if classes else (own, theirs)
-        return as_words(self.query_codes.data[rows]), self.words, *labels, classes
+        asked = as_words(self.query_codes.data[rows])
+        return kernels().Pairs(asked, self.words, *labels, classes)
 
     def parts(self, rounding: str | None) -> dict[str, object]:
         """The parts that end every signature."""

@@ -101,7 +101,7 @@ class Best:
         if rule.score is not None:
             return self.look_by_score(problem, rows, shown, rule.score(logits, targets))
         wrong, margin = judge(logits.to(targets), targets, rule.enough)
-        if problem.victim is not problem.judge:
+        if problem.confirm:
             right = (wrong == 0) & (margin > rule.margin)
             if right.any():
                 # A lower precision takes the code for reached: float32 decides.

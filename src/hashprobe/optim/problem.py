@@ -24,6 +24,8 @@ class Problem:
         judge: the victim in float32, which confirms codes that a lower precision has reached.
         queries: N images or clips with pixels in [0, 1].
         box: where their pixels may go.
+        confirm: whether a code that the victim gives for reached is confirmed by the judge; by
+            default where they are not one.
     """
 
     start: Images
@@ -35,8 +37,16 @@ class Problem:
     room: Box
     """The same before padding is closed."""
 
-    def __init__(self, victim: Hasher, judge: Hasher, queries: Queries, box: Box) -> None:
+    def __init__(
+        self,
+        victim: Hasher,
+        judge: Hasher,
+        queries: Queries,
+        box: Box,
+        confirm: bool | None = None,
+    ) -> None:
         self.victim, self.judge, self.dtype = victim, judge, dtype_of(judge)
+        self.confirm = victim is not judge if confirm is None else confirm
         self.start, self.lengths = queries.pixels, queries.lengths
         self.open = queries.own if queries.pixels.ndim == 5 else None
         self.room = box
@@ -107,6 +117,7 @@ class FrameSubset(Problem):
         order = (~open).to(torch.int8).argsort(dim=1, stable=True)[:, :most]
         rows = torch.arange(len(open), device=open.device).unsqueeze(1)
         self.victim, self.judge, self.dtype = victim, judge, dtype_of(judge)
+        self.confirm = victim is not judge
         self.start, self.open = queries.pixels[rows, order], open[rows, order]
         chosen = box.bounded(box.low[rows, order], box.high[rows, order])
         self.box = chosen.within(self.start, self.open)

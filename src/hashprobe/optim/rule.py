@@ -65,6 +65,8 @@ class UpdateRule:
     taken, in floats, and the last iterate is returned, as papers do.
     """
 
+    random_start: bool = False
+    """Whether the descent begins at a random point of the budget, not at the clean query."""
     enough: int | None = None
     """How many bits of a target code have to be right; None: all. With several target codes a
     query, so many of each."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from hashprobe.attacks.contract import most_steps
 from hashprobe.attacks.registry import DEFAULT
 from hashprobe.crafting.deterministic import repeatable
 from hashprobe.errors import HashprobeError
@@ -83,7 +84,7 @@ def expected_minutes(recipes: Sequence[Recipe], setting: Setting) -> float:
             victim = cell.bits, setting.train_of(cell).loss, cell.open_set
             victims.add(victim)
             name, options = setting.attack_of(cell)
-            steps = float(getattr(options, "steps", 0)) * (REACHED if name == DEFAULT else 1)
+            steps = most_steps(options) * (REACHED if name == DEFAULT else 1)
             key = (*victim, cell.pool, name, options, setting.budget_of(cell))
             each = setting.queries * setting.repeats
             attacks[key] = each * steps * setting.step_ms / 60_000

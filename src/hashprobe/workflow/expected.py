@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hashprobe.attacks.contract import most_steps
 from hashprobe.data.clip_sources import ClipArraySource
 from hashprobe.data.loader import decode
 from hashprobe.data.queries import Queries
@@ -175,7 +176,7 @@ def attack_seconds(hasher: Hasher, clean: Queries, options: Any, finished: int =
         options: of the attack; one without `steps` takes none.
         finished: queries that an earlier call has finished.
     """
-    steps = int(getattr(options, "steps", 0)) * (1 + int(getattr(options, "restarts", 0)))
+    steps = most_steps(options) * (1 + int(getattr(options, "restarts", 0)))
     left = len(clean) - finished
     if steps * left < 8 * FEW:
         return 0.0
