@@ -1,3 +1,4 @@
+from ._bit_depth import BitDepth as BitDepth
 from ._blur import Blur as Blur
 from ._jpeg import Jpeg as Jpeg
 from ._median import Median as Median
