@@ -16,6 +16,8 @@ from .intervals import interval_radius as interval_radius
 from .noisy_votes import noisy_votes as noisy_votes
 from .preprocessors._bit_depth import BitDepth as BitDepth
 from .preprocessors._blur import Blur as Blur
+from .preprocessors._comdefend import ComDefend as ComDefend
+from .preprocessors._comdefend import fit_comdefend as fit_comdefend
 from .preprocessors._jpeg import Jpeg as Jpeg
 from .preprocessors._median import Median as Median
 from .preprocessors._random_resize import RandomResize as RandomResize
