@@ -6,7 +6,9 @@ from typing import Annotated
 
 from hashprobe.cli.flags import FLAT, Json, print_json
 from hashprobe.cli.train import DefenceFlags, TrainRuntime
+from hashprobe.cli.victim_flags import VictimFlags
 from hashprobe.defenses.trainers.registry import TrainerName
+from hashprobe.errors import HashprobeError
 from hashprobe.workflow.hardening_options import HardenOptions
 
 
@@ -19,30 +21,41 @@ class HardenDefence(DefenceFlags):
     crdat (distillation) or label-free, which needs no labels."""
 
 
-RUNTIME = TrainRuntime()
+@dataclass(frozen=True)
+class FileFlags(VictimFlags):
+    """How a network in a file is used; for runs these options have no effect."""
+
+
+RUNTIME, FILE = TrainRuntime(), FileFlags()
 
 
 def harden(
-    run: Path,
+    source: Path,
     /,
     *,
     out: Path,
+    pictures: Path | None = None,
     defence: Annotated[HardenDefence, FLAT] = HardenDefence(),
     options: Annotated[HardenOptions, FLAT] = HardenOptions(),
+    victim: Annotated[FileFlags, FLAT] = FILE,
     runtime: Annotated[TrainRuntime, FLAT] = RUNTIME,
     json_: Json = False,
 ) -> None:
-    """Train the network of a run on against attacks, into a run folder of its own.
+    """Train the network of a run, or one in a file, on against attacks.
 
-    The run is left as it is. The same command resumes a hardening that was killed. Encode and
-    attack the new run as any other; hashprobe compare shows both beside each other.
+    A run gets a run folder of its own; encode and attack it as any other, and hashprobe compare
+    shows both beside each other. A file of weights (--backbone, or a YAML file beside it) is
+    fine-tuned on --pictures without labels, and saved with what other commands need. What is
+    hardened is left as it is. The same command resumes a hardening that was killed.
 
     Parameters
     ----------
-    run
-        The run folder; it must be trained.
+    source
+        A trained run folder, or a file of weights.
     out
-        The new run folder.
+        The new folder.
+    pictures
+        A folder of pictures, for a file of weights.
     json_
         Print one JSON object and nothing else: the run folder and every epoch.
     """
@@ -52,6 +65,17 @@ def harden(
 
     trainer = defence.trainer()
     assert trainer is not None
-    made = harden_run(run, trainer, options, out=out, runtime=runtime.open(Terminal()))
+    told = runtime.open(Terminal())
+    if pictures is not None or (source.exists() and not source.is_dir()):
+        if pictures is None:
+            raise HashprobeError(f"{source} is hardened on pictures: name a folder as --pictures")
+        from hashprobe.workflow.harden_file import harden_file
+
+        known = victim.options()
+        file = harden_file(source, pictures, trainer, options, out=out, victim=known, runtime=told)
+        if json_:
+            print_json({"file": str(file)})
+        return
+    made = harden_run(source, trainer, options, out=out, runtime=told)
     if json_:
         print_json({"run": str(made.path), "epochs": epochs_of(made)})

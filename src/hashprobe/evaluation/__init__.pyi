@@ -14,6 +14,8 @@ from .curves import precision_curve as precision_curve
 from .curves import precision_recall_curve as precision_recall_curve
 from .curves import precision_within_radius as precision_within_radius
 from .curves import recall_curve as recall_curve
+from .detection import Roc as Roc
+from .detection import roc as roc
 from .exclusion import Exclusion as Exclusion
 from .false_matching import FalseMatches as FalseMatches
 from .false_matching import false_matches as false_matches

@@ -21,6 +21,7 @@ from .encode_step import encode_run as encode_run
 from .fit_step import FitOptions as FitOptions
 from .fit_step import FittedBinariser as FittedBinariser
 from .fit_step import fit_on_pictures as fit_on_pictures
+from .harden_file import harden_file as harden_file
 from .harden_step import harden_run as harden_run
 from .hardening_options import HardenOptions as HardenOptions
 from .network import TRAIN_PRESETS as TRAIN_PRESETS

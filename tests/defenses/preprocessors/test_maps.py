@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter, median_filter
 
-from hashprobe.defenses import Blur, Jpeg, Median, RandomResize, Resize, Smoothing
+from hashprobe.defenses import BitDepth, Blur, Jpeg, Median, RandomResize, Resize, Smoothing
 from hashprobe.defenses.preprocessors import _random_resize
 from hashprobe.defenses.preprocessors.jpeg_blocks import kept_by_jpeg
 
@@ -49,6 +49,16 @@ def test_a_blur_is_that_of_scipy(sigma, photographs):
         pixels.numpy(), (0, 0, sigma, sigma), mode="nearest", radius=(0, 0, reach, reach)
     )
     assert np.allclose(Blur(sigma).differentiable(pixels).numpy(), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("bits", [1, 3, 8])
+def test_few_levels_are_the_nearest_ones(bits, photographs):
+    made = (255 * BitDepth(bits).apply(photographs.float() / 255)).round().long()
+    levels = (torch.arange(2**bits) * 255 / (2**bits - 1)).round().long()
+    assert set(made.unique().tolist()) <= set(levels.tolist())
+    nearest = (photographs.long()[..., None] - levels).abs().amin(-1)
+    assert ((made - photographs.long()).abs() - nearest).abs().max() <= 1  # of rounding
+    assert torch.equal(BitDepth(bits).apply(made / 255), (made / 255).float())
 
 
 @pytest.mark.parametrize("size", [3, 5])

@@ -1,4 +1,7 @@
+from ._bit_depth import BitDepth as BitDepth
 from ._blur import Blur as Blur
+from ._comdefend import ComDefend as ComDefend
+from ._comdefend import fit_comdefend as fit_comdefend
 from ._jpeg import Jpeg as Jpeg
 from ._median import Median as Median
 from ._random_resize import RandomResize as RandomResize

@@ -23,6 +23,7 @@ PREPROCESSORS: Mapping[str, str] = MappingProxyType(
         "resize": f"{_HERE}._resize:Resize",
         "blur": f"{_HERE}._blur:Blur",
         "median": f"{_HERE}._median:Median",
+        "bit-depth": f"{_HERE}._bit_depth:BitDepth",
         "random-resize": f"{_HERE}._random_resize:RandomResize",
         "smoothing": f"{_HERE}._smoothing:Smoothing",
     }

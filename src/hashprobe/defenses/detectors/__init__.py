@@ -1,0 +1,6 @@
+"""Detectors: numbers that say how much a query looks like an attacked one."""
+
+import lazy_loader
+
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

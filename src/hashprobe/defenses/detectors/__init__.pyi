@@ -1,0 +1,9 @@
+from ._bit_histogram import BitHistogram as BitHistogram
+from ._instability import Instability as Instability
+from ._nearest_code import NearestCode as NearestCode
+from .base import Detector as Detector
+from .base import Fitted as Fitted
+from .registry import DETECTORS as DETECTORS
+from .registry import detector_named as detector_named
+from .watched import Evaded as Evaded
+from .watched import evade_detector as evade_detector
