@@ -222,8 +222,10 @@ def growth(results: Results, full: bool, tiny: bool) -> None:
 
 def main() -> None:
     """Both tables."""
-    more = {"action": "store_true", "help": "numpy and this library alone, and one table"}
-    given = arguments((__doc__ or "").splitlines()[0], few=more)
+    given = arguments(
+        (__doc__ or "").splitlines()[0],
+        few={"action": "store_true", "help": "numpy and this library alone, and one table"},
+    )
     results = Results("measures")
     side_by_side(results, given.full, given.tiny, given.few)
     if not given.few:
