@@ -21,6 +21,7 @@ from hashprobe.attacks._bit_margin import (
     BitMarginOptions,
     bit_margin,
     bit_margin_loss,
+    sharpness_at,
 )
 from hashprobe.attacks._dhta import alpha_at, inner_product_loss
 from hashprobe.attacks.registry import AttackSpec
@@ -34,7 +35,7 @@ STEPS = BitMarginOptions().steps
 
 
 def grown(soft: float, sharp: float) -> Callable[..., torch.Tensor]:
-    """The default's objective between other ends."""
+    """A loss that sharpens by steps alone, between two ends."""
 
     def objective(logits: Any, targets: Any, step: Any) -> torch.Tensor:
         done = (step.to(logits.dtype) / STEPS).unsqueeze(1)
@@ -43,7 +44,13 @@ def grown(soft: float, sharp: float) -> Callable[..., torch.Tensor]:
     return objective
 
 
-DEFAULT_OBJECTIVE = grown(SOFT, SHARP)
+def default(logits: Any, targets: Any, step: Any) -> torch.Tensor:
+    """The default's objective: it sharpens with the steps and as bits come right."""
+    sharp = sharpness_at(logits, targets, step.to(logits.dtype) / STEPS)
+    return bit_margin_loss(logits, targets, sharp)
+
+
+DEFAULT_OBJECTIVE = default
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,7 @@ def paper(logits: Any, targets: Any, step: Any) -> torch.Tensor:
 VARIANTS = (
     Variant("default"),
     Variant("rounded to 8 bits afterwards, last iterate", eight_bit=False),
+    Variant("sharpness 0.1 to 8, by steps alone", grown(SOFT, SHARP)),
     Variant("sharpness 0.5 to 4", grown(0.5, 4.0)),
     Variant("sharpness 0.1 to 16", grown(0.1, 16.0)),
     Variant("sharpness 4 from the start", lambda z, b, _: bit_margin_loss(z, b, 4.0)),

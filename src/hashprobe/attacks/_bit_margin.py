@@ -14,11 +14,11 @@ from hashprobe.tensors import Images, Logits, Targets, TargetSets, Tensor
 from hashprobe.types import Budget, Runtime, check_whole
 
 
-SOFT, SHARP = 0.1, 16.0
-"""Sharpness of the loss of images: half of the bits wrong at the first step, and none wrong or the
-last step; see docs/results/benchmarks.md."""
-SHARP_CLIPS = 8.0
-"""Sharpness of the loss of clips towards the last step; it grows with the steps alone."""
+SOFT, SHARP = 0.1, 8.0
+"""Sharpness of the loss at the first and towards the last step, where it grows with the steps
+alone: of clips, and of other attacks; see docs/results/benchmarks.md."""
+SHARPEST = 16.0
+"""Sharpness of the loss of images at the last step, and where no bit is wrong."""
 LEAST, EACH = 8, 4
 """Steps that a budget of 0 would take, and what each grey level of it adds."""
 MOMENTUM = 0.6
@@ -127,7 +127,7 @@ def sharpness_at(
     wrong = counted & ((logits.detach() >= 0) != (targets > 0))
     share = wrong.sum(1) / counted.sum(1).clamp_min(1)
     progress = torch.maximum(done, (1 - 2 * share).clamp_min(0).to(done))
-    sharp: Tensor = SOFT * (SHARP / SOFT) ** progress.unsqueeze(1)
+    sharp: Tensor = SOFT * (SHARPEST / SOFT) ** progress.unsqueeze(1)
     return sharp
 
 
@@ -243,7 +243,7 @@ def bit_margin(
                 return radius_loss(z, anchor, enough)
             done = step.to(z.dtype) / steps
             if queries.clips:
-                return bit_margin_loss(z, anchor, SOFT * (SHARP_CLIPS / SOFT) ** done.unsqueeze(1))
+                return bit_margin_loss(z, anchor, SOFT * (SHARP / SOFT) ** done.unsqueeze(1))
             return bit_margin_loss(z, anchor, sharpness_at(z, anchor, done))
 
         falling = SignStep(lambda done: options.step_size * budget.eps * (1 - done / steps))
