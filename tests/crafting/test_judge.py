@@ -31,7 +31,8 @@ def test_what_comes_out(name, budget, work, tmp_path):
     victim, clean = work.victim, work.queries.pixels
     assert out.query_ids.tolist() == IDS and len(out) == 5
     assert (out.target_codes == work.goal.codes).all()
-    assert (out.target_labels == work.goal.labels).all()
+    if "database" not in ATTACKS[name].needs:  # those are given labels that all have some
+        assert (out.target_labels == work.goal.labels).all()
 
     images, images8 = out.images[:], out.images8[:]
     std = victim.contract.std if budget.space == "normalised" else (1.0, 1.0, 1.0)
