@@ -62,6 +62,8 @@ def test_what_comes_out(name, budget, work, tmp_path):
         assert (out.forwards - out.backwards <= 1).all()  # the last iterate is looked at once more
     elif ATTACKS[name].access == "query":
         assert (out.backwards == 0).all() and (out.forwards <= 5).all()
+    elif name in ("nag", "reach", "worst-code"):  # they choose among codes on the way
+        assert (out.forwards >= out.backwards).all()
     else:
         passes = 0 if name == "noise" else 5
         first = name in ("feature", "hag")  # they look at something else before they start
