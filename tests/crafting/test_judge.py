@@ -31,7 +31,8 @@ def test_what_comes_out(name, budget, work, tmp_path):
     victim, clean = work.victim, work.queries.pixels
     assert out.query_ids.tolist() == IDS and len(out) == 5
     assert (out.target_codes == work.goal.codes).all()
-    assert (out.target_labels == work.goal.labels).all()
+    if "database" not in ATTACKS[name].needs:  # those are given labels that all have some
+        assert (out.target_labels == work.goal.labels).all()
 
     images, images8 = out.images[:], out.images8[:]
     std = victim.contract.std if budget.space == "normalised" else (1.0, 1.0, 1.0)
@@ -61,6 +62,8 @@ def test_what_comes_out(name, budget, work, tmp_path):
         assert (out.forwards - out.backwards <= 1).all()  # the last iterate is looked at once more
     elif ATTACKS[name].access == "query":
         assert (out.backwards == 0).all() and (out.forwards <= 5).all()
+    elif name in ("nag", "reach", "worst-code"):  # they choose among codes on the way
+        assert (out.forwards >= out.backwards).all()
     else:
         passes = 0 if name == "noise" else 5
         first = name in ("feature", "hag")  # they look at something else before they start

@@ -40,6 +40,8 @@ class Kept:
     def __init__(self, ids: tuple[int, ...], recipe: Mapping[str, Any], out: Path | None) -> None:
         self.ids, self.recipe, self.out = ids, dict(recipe), out
         self.done: dict[int, QueryRecord] = {}
+        self.size: int | None = None
+        """Queries of a shard; None where each has a file of its own."""
 
     def __len__(self) -> int:
         return len(self.done)
@@ -99,7 +101,8 @@ class KeptInShards(Kept):
         self, ids: tuple[int, ...], recipe: Mapping[str, Any], out: Path, size: int
     ) -> None:
         super().__init__(ids, recipe, out)
-        self.folder, self.size = out, size
+        self.folder: Path = out
+        self.size: int = size
         self.place = {query_id: row for row, query_id in enumerate(ids)}
         self.there = np.zeros(len(ids), bool)
         self.waiting: dict[int, QueryRecord] = {}

@@ -19,7 +19,7 @@ from hashprobe.crafting.elsewhere import Work, attack_elsewhere
 from hashprobe.crafting.kept import Kept, kept_at
 from hashprobe.crafting.provenance import BEHAVIOUR, recipe_of
 from hashprobe.crafting.query_files import clear
-from hashprobe.crafting.query_shards import shard_size
+from hashprobe.crafting.query_shards import count_finished, shard_size
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.optim.frames import check_frame_rule
@@ -183,7 +183,8 @@ def saying_what_is_kept(kept: Kept) -> Iterator[None]:
         with suppress(HashprobeError):  # a disk that is full is what stopped it
             kept.close()
         if isinstance(stop, KeyboardInterrupt) and kept.out is not None:
-            note_kept(stop, len(kept) > 0, f"{len(kept)} of {len(kept.ids)} queries")
+            done = count_finished(kept.out, kept.ids, kept.size)
+            note_kept(stop, done > 0, f"{done} of {len(kept.ids)} queries")
         raise
 
 
