@@ -272,6 +272,8 @@ def row_of(
     cost = AttackRecord.read(run.run.path / "attacks" / folder).cost  # type: ignore[union-attr]
     targeted = attack_named(name).goal == "targeted"
     assert cost is not None
+    # PTA and the attacks away from a label need the database though they aim at no code.
+    level = knowledge or ("database.L2" if "database" in attack_named(name).needs else "")
     seen = done.perceptibility
     return BoardRow(
         attack=name,
@@ -279,7 +281,7 @@ def row_of(
         map_attacked=number(done.map_attacked),
         seconds=round(cost.seconds / len(done.map_attacked.per_query), 4),
         passes=round(cost.forwards + cost.backwards, 1),
-        knowledge=(knowledge or "vote.L0") if targeted else "",
+        knowledge=level or ("vote.L0" if targeted else ""),
         tmap=number(done.achieved) if targeted else None,
         ceiling=number(done.ceiling) if targeted else None,
         floor=number(done.floor) if targeted else None,
