@@ -24,6 +24,7 @@ from hashprobe.attacks._bit_margin import (
     sharpness_at,
 )
 from hashprobe.attacks._dhta import alpha_at, inner_product_loss
+from hashprobe.attacks.contract import most_steps
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.evaluation.measurement import Measurement, paired_difference
 from hashprobe.optim.attempts import solve
@@ -31,7 +32,7 @@ from hashprobe.optim.rule import UpdateRule
 from hashprobe.types import Budget
 
 
-STEPS = BitMarginOptions().steps
+STEPS = most_steps(BitMarginOptions())
 
 
 def grown(soft: float, sharp: float) -> Callable[..., torch.Tensor]:

@@ -87,7 +87,7 @@ def of_clips(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("attack", "steps"), [(None, 50), ("dhta", 500), ("p2p", 500), ("hag", 500), ("feature", 20)]
+    ("attack", "steps"), [(None, None), ("dhta", 500), ("p2p", 500), ("hag", 500), ("feature", 20)]
 )
 def test_the_steps_of_a_preset_are_for_the_attacks_that_it_is_of(
     hashprobe, of_clips, attack, steps

@@ -119,7 +119,7 @@ def test_paths_of_recipes_and_of_words_begin_at_home(hashprobe, tmp_path, monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(
         "hashprobe.workflow.train_step.train_run",
-        lambda path, source, *rest: seen.append((path, source)),
+        lambda path, source, *rest, **more: seen.append((path, source)),
     )
     recipe = by_recipe(tmp_path, "train", out="~/runs/one", root="~/pictures", cache="null")
     assert hashprobe(f"{recipe} train folder").code == 0

@@ -659,8 +659,8 @@ class Lines(Silent):
         ({"eps": (32 / 255,), "exact": True}, 1 + 5),
         ({"surrogates": ("ahash", "dhash")}, 1 + 2 * 0.5),
         ({"rerank": "cosine"}, 3),
-        ({"mitigate": True}, 1 + 11 + 4 + 2),
-        ({"access": "query", "mitigate": True, "query_budget": 50}, 1 + 14 + 4),
+        ({"mitigate": True}, 1 + 12 + 4 + 2),
+        ({"access": "query", "mitigate": True, "query_budget": 50}, 1 + 15 + 4),
     ],
 )
 def test_expected_time_counts_what_is_asked_for(known, times, pictures, monkeypatch):

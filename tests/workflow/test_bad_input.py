@@ -257,7 +257,7 @@ def test_other_options_that_do_not_fit(hashprobe, run, words, named):
 def test_an_attack_that_python_code_misspells(audit):
     with pytest.raises(
         HashprobeError,
-        match="unknown attack 'dtha': choose from bit-margin, dhta, feature, hag, nes, noise,",
+        match="unknown attack 'dtha': choose from bit-margin, cgat, dhta, feature, hag, ",
     ):
         attack_run(audit[0], AttackSpec("dtha", DhtaOptions()))
     with pytest.raises(HashprobeError, match="takes DhtaOptions; got P2pOptions"):

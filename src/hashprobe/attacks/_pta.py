@@ -82,8 +82,8 @@ def smooth_ap(
     Example:
         >>> import torch
         >>> u, codes = torch.ones(1, 2), torch.tensor([[[1.0, 1.0], [-1.0, -1.0]]])
-        >>> smooth_ap(u, codes, 1, 0.1), smooth_ap(-u, codes, 1, 0.1)
-        (tensor([1.0000]), tensor([0.5000]))
+        >>> [round(float(smooth_ap(each, codes, 1, 0.1)), 4) for each in (u, -u)]
+        [1.0, 0.5]
     """
     import torch
 

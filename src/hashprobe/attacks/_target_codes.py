@@ -63,7 +63,7 @@ def target_codes(
         HashprobeError: a database without labels, a label that no item has, or `vote`.
 
     Example:
-        >>> database = Codes.of([[1, 1, 1], [1, 1, 0], [0, 0, 0]], [0, 0, 1])
+        >>> database = Codes.of([[1, 1, 1], [1, 0, 0], [0, 0, 0]], [0, 0, 1])
         >>> target_codes(database, np.array([[True, False]]), "best")
         array([[1, 1, 1]], dtype=int8)
     """

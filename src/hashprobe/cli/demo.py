@@ -147,11 +147,10 @@ def run_audit(out: Path, queries: int | None, more: bool) -> None:
 
 
 def is_shown(attack: "Attack") -> bool:
-    """Whether a demo runs an attack: the default, and baselines by gradients to codes, or blind."""
+    """Whether a demo runs an attack: the default, what the DHTA paper compares, and noise."""
     from hashprobe.attacks.registry import DEFAULT
 
-    to_codes = attack.goal == "targeted" and attack.needs == {"gradients"}
-    return attack.name == DEFAULT or (attack.baseline and (to_codes or not attack.needs))
+    return attack.name in (DEFAULT, "noise", "p2p", "dhta")
 
 
 def spec_of(attack: "Attack", steps: int) -> "AttackSpec":

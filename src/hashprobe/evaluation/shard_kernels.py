@@ -17,16 +17,15 @@ def add_hits(pairs: Any, begins: Any, ends: Any, into: Any) -> None:
     next item in the whole ranking; both are counted on. `ends` holds T and N, and `into` what is
     added to: the sums, the hits in the first T places, those in the first N.
     """
-    asked, words, own, theirs, classes = pairs
     place, hit = begins
     sums, found, first = into
     near, good = np.empty(BLOCK, np.uint16), np.empty(BLOCK, np.uint8)
     top, short = ends[0], ends[1]
     most = max(top, short)
-    for start in range(0, words.shape[1], BLOCK):
-        for query in range(asked.shape[1]):
-            there = distances(asked, words, query, start, near)
-            mark(own, theirs, query, start, classes, good)
+    for start in range(0, pairs.words.shape[1], BLOCK):
+        for query in range(pairs.asked.shape[1]):
+            there = distances(pairs, query, start, near)
+            mark(pairs, query, start, good)
             free, hits = place[query], hit[query]
             total, count, early = 0.0, 0, 0
             last = len(free)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hashprobe.attacks._dhta import PRESETS as PUBLISHED
+from hashprobe.attacks.contract import most_steps
 from hashprobe.attacks.registry import DEFAULT, attack_named
 from hashprobe.data.datasets.registry import DataOptions, data_set
 from hashprobe.errors import HashprobeError
@@ -250,7 +251,7 @@ class Setting:
         if self.preset == "default":
             found.append(
                 f"All attacks: eps {eps} (paper: 0.032). P2P and DHTA are optimised by bit "
-                f"margin in at most {options_of(DEFAULT).steps} steps (paper: "
+                f"margin in at most {most_steps(options_of(DEFAULT))} steps (paper: "
                 f"{self.paper_steps:,}); the target codes are theirs."
             )
         elif self.preset == "official-code":
