@@ -274,4 +274,6 @@ def bit_margin(
     )
 
 
-ATTACK = Attack("bit-margin", bit_margin, BitMarginOptions, title="Bit margin", version=2)
+ATTACK = Attack(
+    "bit-margin", bit_margin, BitMarginOptions, title="Bit margin", demo=True, version=2
+)

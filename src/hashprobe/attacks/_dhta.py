@@ -207,7 +207,7 @@ def dhta(
     return solve(victim, queries, anchors, rule, budget=budget, seed=seed, runtime=runtime)
 
 
-ATTACK = Attack("dhta", dhta, DhtaOptions, title="DHTA", baseline=True)
+ATTACK = Attack("dhta", dhta, DhtaOptions, title="DHTA", baseline=True, demo=True)
 
 
 @checked

@@ -93,4 +93,5 @@ ATTACK = Attack(
     goal="untargeted",
     needs=frozenset(),
     baseline=True,
+    demo=True,
 )

@@ -99,4 +99,4 @@ def p2p(
     return dhta(victim, queries, goal, budget=budget, options=same, seed=seed, runtime=runtime)
 
 
-ATTACK = Attack("p2p", p2p, P2pOptions, title="P2P", baseline=True)
+ATTACK = Attack("p2p", p2p, P2pOptions, title="P2P", baseline=True, demo=True)

@@ -86,6 +86,8 @@ class Attack:
     """What it cannot do without."""
     baseline: bool = False
     """Whether it is a published method that others are compared with."""
+    demo: bool = False
+    """Whether the demo shows it."""
     version: int = 1
     """Changes when its results change: results of other versions are computed anew."""
 

@@ -116,7 +116,7 @@ def demo(
     run = out or it.out
     runtime = Runtime(progress=Terminal())
     protocol = Protocol(queries=it.queries if queries is None else queries)
-    shown = [attack for attack in ATTACKS.values() if is_shown(attack)]
+    shown = [attack for attack in ATTACKS.values() if attack.demo]
     specs = [spec_of(attack, it.steps if steps is None else steps) for attack in shown]
     train_run(
         run, DataOptions(it.data), Network(**it.network), TrainOptions(**it.training), runtime
@@ -144,13 +144,6 @@ def run_audit(out: Path, queries: int | None, more: bool) -> None:
     runtime = Runtime(progress=Terminal())
     result = demo_audit(out, queries or 0, runtime, f"hashprobe demo --audit --out {out}")
     say(f"{result}\n\nreport: {(out / 'report.html').resolve()}")
-
-
-def is_shown(attack: "Attack") -> bool:
-    """Whether a demo runs an attack: the default, what the DHTA paper compares, and noise."""
-    from hashprobe.attacks.registry import DEFAULT
-
-    return attack.name in (DEFAULT, "noise", "p2p", "dhta")
 
 
 def spec_of(attack: "Attack", steps: int) -> "AttackSpec":
