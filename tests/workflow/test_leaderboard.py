@@ -30,7 +30,7 @@ def test_a_run_becomes_an_entry_and_the_pages_show_it(encoded, tmp_path, short):
     assert [row["attack"] for row in kept["rows"]] == ["bit-margin", "mainstay"]
     assert kept["rows"][0]["knowledge"] == "vote.L0" and "tmap" not in kept["rows"][1]
     assert kept["queries"] == 3 and kept["suites"][0]["eps"] == "4/255"
-    text, page = ((tmp_path / f"leaderboard.{kind}").read_text() for kind in ("md", "html"))
+    text, page = ((tmp_path / name).read_text() for name in ("leaderboard.md", "sortable.html"))
     assert text == board_markdown(board) and page == board_html(board)
     for value in ("bit-margin", "vote.L0", f"{100 * kept['map_clean']['value']:.1f}"):
         assert value in text and value in page

@@ -43,7 +43,7 @@ def leaderboard(
     entries
         Folder of the entries, one YAML file a victim.
     out
-        Folder for leaderboard.md and leaderboard.html; by default the one above the entries.
+        Folder for leaderboard.md and sortable.html; by default the one above the entries.
     queries
         Queries of each victim; the protocol has 100.
     seed
@@ -55,4 +55,4 @@ def leaderboard(
     opened = runtime.open(Terminal())
     board = measure(entries, runs, out=out, queries=queries, seed=seed, runtime=opened)
     folder = entries.parent if out is None else out
-    say(f"{len(board.entries)} entries: {folder / 'leaderboard.md'}, {folder / 'leaderboard.html'}")
+    say(f"{len(board.entries)} entries: {folder / 'leaderboard.md'}, {folder / 'sortable.html'}")

@@ -66,7 +66,7 @@ def board_markdown(board: Board) -> str:
         "",
         "How far an adversary moves the results of trained victims, each by the same protocol "
         "([how to enter](../how-to/leaderboard.md)).",
-        "Percent, with 95 % intervals.",
+        "Percent, with 95 % intervals; [a page that sorts](sortable.html).",
         "",
         *(f"- {rule}" for rule in RULES),
     ]

@@ -153,7 +153,7 @@ def leaderboard(
     Args:
         entries: folder of the entries, one YAML file a victim; new ones are written there.
         runs: encoded runs to measure.
-        out: folder for leaderboard.md and leaderboard.html; None for that above the entries.
+        out: folder for leaderboard.md and sortable.html; None for that above the entries.
         queries: drawn for each victim; 100 by the protocol, and the pages say how many.
         seed: of queries and targets; 0 by the protocol.
         runtime: device, precision, batch size, who is told.
@@ -179,7 +179,7 @@ def leaderboard(
     folder = entries.parent if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / "leaderboard.md", board_markdown(board).encode())
-    write_bytes(folder / "leaderboard.html", board_html(board).encode())
+    write_bytes(folder / "sortable.html", board_html(board).encode())
     return board
 
 
