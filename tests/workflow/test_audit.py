@@ -214,6 +214,9 @@ def test_pictures_of_a_surrogate_are_judged_by_the_victim(pictures, folder, tmp_
     )
     (tmp_path / "net.yaml").write_text("bits: 10\nsize: 8\n")
     files = hp.AuditFiles(surrogates=(str(other),))
+    small = torch.nn.functional.interpolate(pictures[:2].float(), 8).to(torch.uint8)
+    loaded = hp.audit(hp.load_victim(other), small, radius=1, eps=(8 / 255,), steps=1, edits=False)
+    assert loaded.victim["name"] == "net.pt2" and "Audit of net.pt2" in render_audit(loaded)
     found = hp.audit(
         make_victim(), pictures[:6], radius=4, eps=(32 / 255,), files=files, exact=False
     )

@@ -36,12 +36,15 @@ class Hasher(nn.Module):
     """Size, normalisation and resize filter of the input."""
     query_only: str = ""
     """Why there are no gradients, for a victim that can only be asked; empty for others."""
+    title: str = ""
+    """What it is called in tables, such as the file that it was loaded from."""
 
     def __init__(self, bits: int, contract: InputContract) -> None:
         super().__init__()
         check_bits(bits)
         self.bits = bits
         self.contract = contract
+        self.title = type(self).__name__
 
     def codes(self, *given: Tensor) -> PackedCodes:
         """The codes by which queries are judged: by default the signs of the logits.

@@ -64,6 +64,13 @@ def load_victim(source: str | Path, options: VictimOptions | None = None, **more
     text, path = str(source), Path(os.path.expanduser(source))
     if not text.strip():
         raise HashprobeError("an empty path names no victim")
+    victim = found(text, path, asked)
+    victim.title = path.name
+    return victim
+
+
+def found(text: str, path: Path, asked: VictimOptions) -> Hasher:
+    """The victim at a path, or of a name."""
     if text in PERCEPTUAL_HASHES and not path.exists():
         return knowing(perceptual_hash(text), asked, text)
     if ":" in text and not path.exists():

@@ -183,7 +183,7 @@ class Work:
     def run(self, victim: Any, queries: Any, database: Any) -> AuditResult:
         """Every step, in order."""
         check_asked(self.options, self.files, labelled=self.labels is not None)
-        hasher, name = opened(victim, queries)
+        hasher = opened(victim, queries)
         hasher = hasher.to(pick_device(self.runtime.device))
         if hasher.contract.frames:
             raise HashprobeError("an audit is of pictures; this victim takes clips")
@@ -206,7 +206,7 @@ class Work:
             )
             subject = how.subject(hasher, shown, database)
             radius, threshold = how.radius(subject)
-            result = self.measure(subject.at(radius), radius, threshold, name)
+            result = self.measure(subject.at(radius), radius, threshold)
         if self.folder is not None:
             write_json(self.folder / "audit.json", result.to_json())
             write_bytes(self.folder / "report.md", result.markdown().encode())
@@ -221,9 +221,7 @@ class Work:
         served = self.options.access == "query"
         return DatabaseOptions(self.runtime, self.files.convention, keep, floats, served)
 
-    def measure(
-        self, subject: Subject, radius: int, threshold: Threshold | None, name: str
-    ) -> AuditResult:
+    def measure(self, subject: Subject, radius: int, threshold: Threshold | None) -> AuditResult:
         """All numbers."""
         asked = self.options
         listed = self.listed(subject)
@@ -257,7 +255,7 @@ class Work:
         if second is not None:
             some = [one for one in climbs if one.plan.name in ("evade", "collide")]
             lists |= second.measures(some, self.attacker(subject), max(asked.eps))
-        known, notes = victim_facts(subject, name)
+        known, notes = victim_facts(subject)
         self.notes += notes
         if asked.access == "query" and asked.distances:
             self.notes.append(leak_note(subject))
@@ -356,17 +354,16 @@ class Work:
         """
         found = []
         for place, surrogate in enumerate(surrogates):
-            name = self.files.surrogates[place]
             # The adversary has the surrogate, whatever it sees of the victim.
             attacker = self.attacker(subject, f"surrogate-{place}", access="white")
             done = transferred(subject, first.plan, surrogate, attacker, max(self.options.eps))
-            found.append(goal_result(done, Path(name).name))
+            found.append(goal_result(done, surrogate.title))
             if self.options.access == "query":
                 start = dict(zip(first.plan.rows.tolist(), done.images, strict=True))
                 searching = self.attacker(subject, f"from-surrogate-{place}")
                 searching = replace(searching, start=start)
                 done = climb(searching, first.plan, (max(self.options.eps),), exact=False)
-                by, most = f"{Path(name).name}, then by queries", self.options.query_budget
+                by, most = f"{surrogate.title}, then by queries", self.options.query_budget
                 found.append(goal_result(done, by, most))
         return found
 
@@ -423,15 +420,17 @@ class Work:
         return Attacker(subject, victim, attack, options, asked.seed, self.runtime, folder)
 
 
-def opened(victim: Any, queries: Any) -> tuple[Hasher, str]:
-    """The victim, and what it is called."""
+def opened(victim: Any, queries: Any) -> Hasher:
+    """The victim."""
     if isinstance(victim, str | Path):
-        return load_victim(victim), Path(str(victim)).name
+        return load_victim(victim)
     if isinstance(victim, Hasher):
-        return victim, getattr(victim, "name", type(victim).__name__)
+        return victim
     if isinstance(queries, str | Path):
         raise HashprobeError(
             "a folder of queries needs a victim that knows its input: wrap the module in "
             "hashprobe.Victim(..., bits=, size=)"
         )
-    return as_victim(victim, as_pixels(queries)), type(victim).__name__
+    made = as_victim(victim, as_pixels(queries))
+    made.title = type(victim).__name__
+    return made

@@ -23,15 +23,10 @@ LEAKING = 4096
 """Items at most whose distances are used to find a code."""
 
 
-def victim_facts(subject: Subject, name: str) -> tuple[dict[str, Any], list[str]]:
-    """What is known of the victim, for the record, and what a user should know.
-
-    Args:
-        subject: what is audited.
-        name: what the victim is called.
-    """
+def victim_facts(subject: Subject) -> tuple[dict[str, Any], list[str]]:
+    """What is known of the victim, for the record, and what a user should know."""
     victim, few = subject.victim, list(subject.queries.fitted[:AGREED])
-    facts = {"name": name, "bits": victim.bits, "contract": victim.contract.to_json()}
+    facts = {"name": victim.title, "bits": victim.bits, "contract": victim.contract.to_json()}
     notes = list(getattr(victim, "notes", ()))
     if hasattr(victim, "judged_by"):
         share = agreement(victim, few if not victim.contract.size else np.stack(few))

@@ -263,10 +263,9 @@ def second_hash(agreed: Agreed, eps: float, item: str | None, attacker: Attacker
         collision = agreed.collision(attacker(whole, "both"), eps, item)
     except HashprobeError:
         collision = None
-    name = getattr(agreed.both.second, "name", type(agreed.both.second).__name__)
     return RemedyResult(
         "second-hash",
-        f"second hash: {name} within {agreed.radii[1]} must agree",
+        f"second hash: {agreed.both.second.title} within {agreed.radii[1]} must agree",
         agreed.match(),
         agreed.false_match(),
         eps,

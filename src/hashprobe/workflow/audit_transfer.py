@@ -23,6 +23,7 @@ class Resized(Hasher):
     def __init__(self, victim: Hasher) -> None:
         super().__init__(victim.bits, replace(victim.contract, size=0))
         self.victim, self.side = victim, victim.contract.size
+        self.title = victim.title
 
     def fitted(self, images: Tensor) -> Tensor:
         """Pictures at the size of the victim."""

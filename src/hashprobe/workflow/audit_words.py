@@ -128,7 +128,7 @@ def verdict(result: AuditResult) -> list[str]:
             f"within radius {result.radius}."
         )
     if result.false_matches is not None and (rate := result.false_match) is not None:
-        high = "" if rate.high is None else f" (at most {rate.high:.1g} with 95 % confidence)"
+        high = "" if rate.high is None else f" (at most {percent(rate.high)} with 95 % confidence)"
         said.append(
             f"Of {result.false_matches.pairs:,} pairs of different pictures {percent(rate.value)} "
             f"match falsely{high}."

@@ -57,6 +57,7 @@ class PerceptualHash(Hasher):
 
     def __init__(self) -> None:
         super().__init__(self.length, OWN_SIZE)
+        self.title = self.name
         if find_spec(self.library) is None:
             raise HashprobeError(
                 f"{self.name} is judged by {self.decided_by[0]}, which is not installed: pip "
