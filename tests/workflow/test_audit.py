@@ -24,7 +24,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.instances import Sources
 from hashprobe.progress import Silent
 from hashprobe.types import Budget
-from hashprobe.workflow import _audit, encode_step
+from hashprobe.workflow import audit_time, encode_step
 from hashprobe.workflow.audit_options import AuditOptions, Limit
 from hashprobe.workflow.audit_page import render_audit
 from hashprobe.workflow.audit_result import RemedyResult
@@ -668,8 +668,8 @@ class Lines(Silent):
 )
 def test_expected_time_counts_what_is_asked_for(known, times, pictures, monkeypatch):
     """Every attack takes 100 s a query here: the sum is said before the first one starts."""
-    monkeypatch.setattr(_audit, "attack_seconds", lambda *_: 100.0 * _audit.TIMED)
-    monkeypatch.setattr(_audit, "timed", lambda *_: 2.0 * _audit.TIMED)
+    monkeypatch.setattr(audit_time, "attack_seconds", lambda *_: 100.0 * audit_time.TIMED)
+    monkeypatch.setattr(audit_time, "timed", lambda *_: 2.0 * audit_time.TIMED)
     said = Lines()
     known = {"eps": (8 / 255,), "steps": 1, "exact": False, "edits": False, **known}
     if "surrogates" in known:

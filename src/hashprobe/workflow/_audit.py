@@ -1,6 +1,6 @@
 """An audit: what an adversary can do to a victim and its database, and what helps."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from hashprobe.victims.preflight import guarded, preflight
 from hashprobe.victims.wrap import as_victim
 from hashprobe.workflow.audit_findings import leak_note, quality_gate, victim_facts
 from hashprobe.workflow.audit_labels import steered
-from hashprobe.workflow.audit_ladder import Attacker, Ladder, Plan, climb, halvings
+from hashprobe.workflow.audit_ladder import Attacker, Ladder, Plan, climb
 from hashprobe.workflow.audit_numbers import (
     best_budget,
     false_rates,
@@ -49,26 +49,24 @@ from hashprobe.workflow.audit_options import (
 from hashprobe.workflow.audit_pictures import edited, samples
 from hashprobe.workflow.audit_plans import BlockList, collide, enter, evade
 from hashprobe.workflow.audit_prepare import Preparation
-from hashprobe.workflow.audit_remedies import attacks_of_remedies, other_radii, remedies
+from hashprobe.workflow.audit_remedies import other_radii, remedies
 from hashprobe.workflow.audit_result import AuditResult, GoalResult, RemedyResult
 from hashprobe.workflow.audit_second_hash import Agreed, second_hash
 from hashprobe.workflow.audit_subject import (
     DatabaseOptions,
     Subject,
-    encoded,
     read_database,
     read_queries,
 )
+from hashprobe.workflow.audit_time import attacks_in_all, seconds_each
 from hashprobe.workflow.audit_transfer import transferred
 from hashprobe.workflow.audit_two_stage import TwoStage
-from hashprobe.workflow.expected import attack_seconds, say_expected, timed
+from hashprobe.workflow.expected import say_expected
 from hashprobe.workflow.run_io import pick_device
 
 
 OWN = {"audit.json", "attacks", "codes"}
 """Names in the folder of an audit, of which one tells it."""
-TIMED = 16
-"""Pictures on which an attack is timed."""
 PROBED = 4
 """Queries on which a victim is probed."""
 ATTACK_OF: dict[Access, str] = {"white": "bit-margin", "query": "nes"}
@@ -237,7 +235,9 @@ class Work:
         if asked.rerank != "none":
             second = TwoStage.of(subject, subject.floats, asked.top, asked.oversample)
         agreed = self.agreed(subject, radius)
-        self.say_time(subject, plans)
+        one = seconds_each(subject, self.attacker(subject).options)
+        times = attacks_in_all(subject, plans, asked, self.files)
+        say_expected(self.runtime.progress, "attacking", one * times)
         climbs = [
             climb(self.attacker(subject), plan, asked.eps, exact=asked.exact) for plan in plans
         ]
@@ -321,29 +321,6 @@ class Work:
         how = DatabaseOptions(self.runtime, self.files.convention)
         codes = read_database(subject.victim, given, how).codes
         return BlockList(codes, without_password(str(given)))
-
-    def say_time(self, subject: Subject, plans: Sequence[Plan]) -> None:
-        """Says how long the attacks take at most, if it is more than a minute."""
-        asked, rows = self.options, sum(len(plan.rows) for plan in plans)
-        pixels = subject.queries.fitted[0][None].repeat(TIMED, 1, 1, 1)
-        options = self.attacker(subject).options
-        if asked.access == "query":
-            shown = timed(lambda: encoded(subject.victim, list(pixels)), device_of(subject.victim))
-            one = shown * asked.query_budget / TIMED
-        else:
-            one = attack_seconds(subject.victim, Queries(pixels), options) / TIMED
-        evaded = sum(len(plan.rows) for plan in plans if plan.name == "evade")
-        times: float = rows * len(asked.eps)
-        if asked.exact:
-            times += rows * halvings(asked.eps)
-        if asked.rerank != "none":  # bits alone, and bits with floats
-            times += 2 * rows
-        if asked.mitigate:
-            times += rows * attacks_of_remedies(steered=asked.access == "white")
-        times += evaded * len(self.files.surrogates)
-        if subject.labels is not None and asked.access == "white" and asked.wants("show"):
-            times += len(subject)
-        say_expected(self.runtime.progress, "attacking", one * times)
 
     def transfers(
         self, subject: Subject, first: Ladder, surrogates: list[Hasher]
