@@ -12,7 +12,8 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_image, decode_jpeg
 
 from hashprobe.data import decoding
-from hashprobe.data.decoding import Undecodable, decode_picture, upright
+from hashprobe.data.damage import Undecodable
+from hashprobe.data.decoding import decode_picture, upright
 
 
 def chunk(kind, data):

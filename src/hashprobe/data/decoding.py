@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -20,6 +19,16 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
+
+from hashprobe.data.damage import (
+    Undecodable,
+    check_colours,
+    check_rows,
+    chunks_of,
+    gif_colours,
+    header_of,
+    png_colours,
+)
 
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
@@ -35,10 +44,6 @@ UPRIGHT = {2: (False, (-1,)), 3: (False, (-2, -1)), 4: (False, (-2,)), 5: (True,
 """Orientation to whether rows and columns change places, and which axes are mirrored then."""
 JPEG_SCHEMA, JPEG_RGB = "image::decode_jpeg(Tensor data, int mode", 3
 """How the operation of torchvision's library is called, and its number for RGB."""
-
-
-class Undecodable(Exception):
-    """Why a picture cannot be decoded."""
 
 
 def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
@@ -61,7 +66,7 @@ def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
         >>> decode_picture(Path("no/such/picture.png"))
         Traceback (most recent call last):
         ...
-        hashprobe.data.decoding.Undecodable: no such file
+        hashprobe.data.damage.Undecodable: no such file
     """
     data = content(path)
     with reasons():
@@ -70,8 +75,6 @@ def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
         # The header alone is read here; a claim of very many pixels is refused before decoding.
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             check_size(*image.size)
-            if image.format == "PNG":
-                check_sums(data)
             if image.format in ("JPEG", "MPO"):
                 pixels = jpeg_pixels(data)
             else:
@@ -136,19 +139,6 @@ def too_large(seen: str) -> str:
     return f"claims {seen} pixels; at most {MAX_PIXELS:,} are decoded: make it smaller"
 
 
-def check_sums(data: bytes) -> None:
-    """Refuses a PNG in which the checksum of a chunk is wrong, or that ends before its last one."""
-    place, kind, view = 8, b"", memoryview(data)
-    while kind != b"IEND":
-        end = place + 12 + int.from_bytes(view[place : place + 4], "big")
-        if end > len(data):
-            raise Undecodable("is cut off")
-        kind = bytes(view[place + 4 : place + 8])
-        if zlib.crc32(view[place + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-            raise Undecodable("is damaged: a checksum is wrong")
-        place = end
-
-
 def jpeg_pixels(data: bytes) -> UInt8[Tensor, "3 h w"]:
     """The pixels of a JPEG as they lie in the file."""
     pixels: Tensor = jpeg_decoder()(torch.frombuffer(bytearray(data), dtype=torch.uint8))
@@ -180,12 +170,22 @@ def jpeg_decoder() -> Callable[[Tensor], Tensor]:
 
 def rgb(image: Any, data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     """The pixels of an opened picture of Pillow as they lie in the file, without transparency."""
-    order = str(image.tile[0].args) if image.format == "PNG" and image.tile else ""
+    chunks = chunks_of(data) if image.format == "PNG" else []
+    order = str(image.tile[0].args) if chunks and image.tile else ""
     if order in ("RGB;16B", "RGBA;16B", "LA;16B"):
+        check_rows(chunks)
         return deep_rgb(data, order)
     image.load()
+    values = np.asarray(image)
+    # Pillow leaves rows that are missing at 0.
+    if chunks and (header_of(chunks).interlaced or not values[-1].any()):
+        check_rows(chunks)
+    if chunks and header_of(chunks).palette:
+        check_colours(values, png_colours(chunks))
+    if image.format == "GIF":
+        check_colours(values, gif_colours(data), image.info.get("transparency"))
     if image.mode == "I;16":
-        return grey_rgb(to_eight_bits(np.asarray(image)))
+        return grey_rgb(to_eight_bits(values))
     if image.mode in ("RGB", "L", "1"):
         return np.array(image.convert("RGB"))
     # Transparent pixels keep their colours; convert("RGB") would warn of some palettes.

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from hashprobe.data.cache import ClipCache, clip_key
 from hashprobe.data.clip_sources import ClipArraySource
-from hashprobe.data.decoding import Undecodable, jpeg_decoder, reasons
+from hashprobe.data.damage import Undecodable
+from hashprobe.data.decoding import jpeg_decoder, reasons
 from hashprobe.data.fitting import fit_image
 from hashprobe.data.sources import ArraySource, BadImage, ClipSource, FileSource, Split
 from hashprobe.data.workers import LOOK_SECONDS, Whereabouts, watched

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from hashprobe.data.decoding import Undecodable, decode_picture
+from hashprobe.data.damage import Undecodable
+from hashprobe.data.decoding import decode_picture
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import regular_size
 from hashprobe.text import name_bytes
