@@ -1,7 +1,7 @@
 """Damage that Pillow does not see: it fills in what a PNG or a GIF lacks, pixels or colours."""
 
 import zlib
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,18 +21,6 @@ Chunks: TypeAlias = list[tuple[bytes, memoryview]]
 
 class Undecodable(Exception):
     """Why a picture cannot be decoded."""
-
-
-class Header(NamedTuple):
-    """What the first chunk of a PNG says."""
-
-    width: int
-    height: int
-    bits: int
-    """Of one pixel."""
-    palette: bool
-    """Whether pixels are places in a palette."""
-    interlaced: bool
 
 
 def chunks_of(data: bytes) -> Chunks:
@@ -63,25 +51,19 @@ def chunks_of(data: bytes) -> Chunks:
     return found
 
 
-def header_of(chunks: Chunks) -> Header:
-    """What the first chunk of a PNG says."""
-    content = chunks[0][1]
-    width, height = (int.from_bytes(content[at : at + 4], "big") for at in (0, 4))
-    bits = content[8] * CHANNELS[content[9]]
-    return Header(width, height, bits, content[9] == 3, bool(content[12]))
-
-
 def check_rows(chunks: Chunks) -> None:
     """Refuses a PNG in which rows are missing.
 
     Raises:
         Undecodable: the compressed data end before the last row.
     """
-    head, there = header_of(chunks), 0
-    passes = PASSES if head.interlaced else ((0, 0, 1, 1),)
-    sizes = [(len(range(x, head.width, right)), len(range(y, head.height, down)))
-             for x, y, right, down in passes]  # fmt: skip
-    wanted = sum(rows * (1 + -(-columns * head.bits // 8)) for columns, rows in sizes if columns)
+    head, there = chunks[0][1], 0
+    width, height = (int.from_bytes(head[at : at + 4], "big") for at in (0, 4))
+    bits, interlaced = head[8] * CHANNELS[head[9]], head[12]
+    wanted = 0
+    for x, y, right, down in PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = len(range(x, width, right)), len(range(y, height, down))
+        wanted += rows * (1 + -(-columns * bits // 8)) if columns else 0
     unpacker = zlib.decompressobj()
     for kind, content in chunks:
         for start in range(0, len(content) if kind == b"IDAT" else 0, PIECE):

@@ -26,7 +26,6 @@ from hashprobe.data.damage import (
     check_rows,
     chunks_of,
     gif_colours,
-    header_of,
     png_colours,
 )
 
@@ -178,15 +177,17 @@ def rgb(image: Any, data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     image.load()
     values = np.asarray(image)
     # Pillow leaves rows that are missing at 0.
-    if chunks and (header_of(chunks).interlaced or not values[-1].any()):
+    if chunks and (image.info.get("interlace") or not values[-1].any()):
         check_rows(chunks)
-    if chunks and header_of(chunks).palette:
+    if chunks and image.mode == "P":
         check_colours(values, png_colours(chunks))
     if image.format == "GIF":
         check_colours(values, gif_colours(data), image.info.get("transparency"))
     if image.mode == "I;16":
         return grey_rgb(to_eight_bits(values))
-    if image.mode in ("RGB", "L", "1"):
+    if image.mode == "RGB":
+        return values.copy()
+    if image.mode in ("L", "1"):
         return np.array(image.convert("RGB"))
     # Transparent pixels keep their colours; convert("RGB") would warn of some palettes.
     return np.ascontiguousarray(np.asarray(image.convert("RGBA"))[:, :, :3])
