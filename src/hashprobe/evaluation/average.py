@@ -33,23 +33,36 @@ def average_precision(
     ranking: Ranking, rows: slice, options: MeasureOptions, table: Table
 ) -> Values:
     """AP@T of each query of a block; `table` is `harmonic(T)`, which `stable` does not use."""
-    top, ties = options.length(len(ranking.database_codes)), options.order
-    if ties == "stable":
-        hits, known = ranking.first_hits(rows, top)
-        places = [np.flatnonzero(row) + 1 for row in hits]
-        sums = np.array([(np.arange(1, len(p) + 1) / p).sum() for p in places])
-        found = np.array([len(p) for p in places])
+    top = options.length(len(ranking.database_codes))
+    if options.order != "stable":
+        return average_of_counts(ranking.counts(rows), top, options, table)
+    hits, known = ranking.first_hits(rows, top)
+    places = [np.flatnonzero(row) + 1 for row in hits]
+    sums = np.array([(np.arange(1, len(p) + 1) / p).sum() for p in places])
+    return normalised(sums, np.array([len(p) for p in places]), known, top, options)
+
+
+def average_of_counts(counts: Counts, top: int, options: MeasureOptions, table: Table) -> Values:
+    """AP@T of each query from counts by distance, under every policy but `stable`."""
+    known, ties = counts.relevant.sum(axis=1), options.order
+    if ties == "expected":
+        sums = expected_sums(counts, top, table)
+    elif options.normaliser == "hits":
+        return extreme_over_hits(counts, top, table, ties, options.empty == "zero")
     else:
-        counts = ranking.counts(rows)
-        known = counts.relevant.sum(axis=1)
-        if ties == "expected":
-            sums = expected_sums(counts, top, table)
-        elif options.normaliser == "hits":
-            return extreme_over_hits(counts, top, table, ties, options.empty == "zero")
-        else:
-            hits_of_group = group_hits(counts, top, ties).astype(np.int64)
-            sums = extreme_terms(counts, top, table, ties, hits_of_group).sum(axis=1)
-        found = known
+        chosen = group_hits(counts, top, ties).astype(np.int64)
+        sums = extreme_terms(counts, top, table, ties, chosen).sum(axis=1)
+    return normalised(sums, known, known, top, options)
+
+
+def normalised(
+    sums: Values,
+    found: Int64[np.ndarray, " q"],
+    known: Int64[np.ndarray, " q"],
+    top: int,
+    options: MeasureOptions,
+) -> Values:
+    """Sums of precisions over what the normaliser says: hits in the top T, or R."""
     by = {"hits": found, "min": np.minimum(known, top), "relevant": known}
     return divide(sums, by[options.normaliser])
 

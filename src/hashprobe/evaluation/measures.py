@@ -18,9 +18,11 @@ The options (`hashprobe.evaluation.curves` shares the last three):
   is written into the signature and changes nothing else.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
+from jaxtyping import Float64
 
 from hashprobe.checked import checked
 from hashprobe.codes.labels import AnyLabels
@@ -131,21 +133,43 @@ def score_average_precision(
 ) -> Measurement:
     """Averages AP over the queries of a ranking."""
     size = len(ranking.database_codes)
-    top = options.length(size)
-    table = harmonic(0 if options.order == "stable" else top)
-    values = np.empty((len(ranking.query_codes), 1))
+    table = harmonic(0 if options.order == "stable" else options.length(size))
+    values = np.empty(len(ranking.query_codes))
     for rows, block in ranking.each(
         partial(average_precision, ranking, options=options, table=table), counted=True
     ):
-        values[rows, 0] = block
+        values[rows] = block
+    return mean_of_average(name, values, size, options, ranking.parts(rounding))
+
+
+def mean_of_average(
+    name: str,
+    values: Float64[np.ndarray, " q"],
+    size: int,
+    options: MeasureOptions,
+    parts: Mapping[str, object],
+) -> Measurement:
+    """The mean of AP over queries, NaN for an empty one, with its interval and signature.
+
+    Args:
+        name: of the measure.
+        values: AP of each query.
+        size: items of the database.
+        options: how lists were scored.
+        parts: what ends the signature.
+
+    Raises:
+        HashprobeError: an empty query, where that is an error.
+    """
+    top = options.length(size)
     hits = f"no hit in the top {top}"
     reason = hits if options.normaliser == "hits" else "no relevant item in the database"
-    values = fill_empty(values, options.empty, reason)
+    filled = fill_empty(values[:, None], options.empty, reason)
     signature = sign(
         f"{name}@{'all' if top == size else top}",
         norm=options.normaliser,
         ties=options.order,
         empty=options.empty,
-        **ranking.parts(rounding),
+        **parts,
     )
-    return Measurement.of(values[:, 0], signature, options.bootstrap)
+    return Measurement.of(filled[:, 0], signature, options.bootstrap)

@@ -18,17 +18,12 @@ from jaxtyping import Float64, Int64
 from hashprobe.checked import checked
 from hashprobe.codes.labels import AnyLabels
 from hashprobe.crafting.executor import Executor, InProcess
-from hashprobe.evaluation.average import (
-    divide,
-    expected_sums,
-    extreme_over_hits,
-    extreme_terms,
-    harmonic,
-)
+from hashprobe.evaluation.average import average_of_counts, harmonic, normalised
 from hashprobe.evaluation.code_shards import CodeShards, Slice
 from hashprobe.evaluation.codefile import PRECISION_LENGTH
 from hashprobe.evaluation.measure_options import MeasureOptions
-from hashprobe.evaluation.measurement import Measurement, fill_empty, sign
+from hashprobe.evaluation.measurement import Measurement, sign
+from hashprobe.evaluation.measures import mean_of_average
 from hashprobe.evaluation.ranking import Counts, Ranking, group_hits
 
 
@@ -154,22 +149,8 @@ class Scoring:
 
     def average(self, name: str, counts: Counts, hits: Hits | None) -> Measurement:
         """MAP or t-MAP; see `score_average_precision`."""
-        size, options, top = len(self.shards), self.options, self.top
-        values = fill_empty(
-            average_of(counts, hits, top, options)[:, None],
-            options.empty,
-            f"no hit in the top {top}"
-            if options.normaliser == "hits"
-            else "no relevant item in the database",
-        )
-        signature = sign(
-            f"{name}@{'all' if top == size else top}",
-            norm=options.normaliser,
-            ties=options.order,
-            empty=options.empty,
-            **self.parts(),
-        )
-        return Measurement.of(values[:, 0], signature, options.bootstrap)
+        values = average_of(counts, hits, self.top, self.options)
+        return mean_of_average(name, values, len(self.shards), self.options, self.parts())
 
     def precision(self, counts: Counts, hits: Hits | None) -> Measurement:
         """P@N; see `score_precision`."""
@@ -227,19 +208,9 @@ def average_of(
     counts: Counts, hits: Hits | None, top: int, options: MeasureOptions
 ) -> Float64[np.ndarray, " q"]:
     """AP of each query, NaN for an empty one; see `average_precision`."""
-    known, ties = counts.relevant.sum(axis=1), options.order
-    table = harmonics(0 if ties == "stable" else top)
-    if hits is not None:
-        sums, found = hits.sums, hits.found
-    elif ties == "expected":
-        sums, found = expected_sums(counts, top, table), known
-    elif options.normaliser == "hits":
-        return extreme_over_hits(counts, top, table, ties, options.empty == "zero")
-    else:
-        chosen = group_hits(counts, top, ties).astype(np.int64)
-        sums, found = extreme_terms(counts, top, table, ties, chosen).sum(axis=1), known
-    by = {"hits": found, "min": np.minimum(known, top), "relevant": known}
-    return divide(sums, by[options.normaliser])
+    if hits is None:
+        return average_of_counts(counts, top, options, harmonics(top))
+    return normalised(hits.sums, hits.found, counts.relevant.sum(axis=1), top, options)
 
 
 class LongTable:
