@@ -311,11 +311,23 @@ def postgres():
             running = pgserver.get_server(Path(folder) / "pg", cleanup_mode="delete")
         except subprocess.CalledProcessError as error:
             pytest.skip(f"no server can be started here: {error}")
-        with running, psycopg.connect(running.get_uri(), **told) as connection:
+        # Where this process is killed, its end of the pipe closes, and this one ends the server.
+        words = f"cat; kill -INT {running.get_pid()}; sleep 2; rm -rf '{folder}'"
+        with (
+            running,
+            subprocess.Popen(
+                ["sh", "-c", words], stdin=subprocess.PIPE, start_new_session=True
+            ) as watch,
+            psycopg.connect(running.get_uri(), **told) as connection,
+        ):
+            for name in ("fsync", "synchronous_commit", "full_page_writes"):
+                connection.execute(f"ALTER SYSTEM SET {name} = off")
+            connection.execute("SELECT pg_reload_conf()")
             ADDRESS["uri"] = running.get_uri()
             yield running.get_uri(), connection
             for index in OPEN:
                 index.close()
+            watch.kill()
 
 
 @pytest.fixture(scope="session")

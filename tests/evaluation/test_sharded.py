@@ -1,13 +1,14 @@
 """Measures over parts of a database: equal to those over the whole, for every policy."""
 
 import itertools
+import pickle
+import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.executor import RayExecutor
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import code_shards, sharded
 from hashprobe.evaluation.code_shards import CodeShards
@@ -44,7 +45,7 @@ ORDERS = [
 
 @pytest.mark.parametrize("multi", [False, True])
 def test_it_equals_the_measures_over_the_whole(multi, tmp_path, monkeypatch):
-    shards, whole = made(tmp_path / "a", multi=multi)
+    shards, whole = made(tmp_path / "a", items=397, multi=multi)
     monkeypatch.setattr(code_shards, "SLICE", 101)
     for normaliser, ties in ORDERS:
         for top in (None, 1, 60):
@@ -99,6 +100,14 @@ def test_memory_does_not_grow_with_the_database(tmp_path, monkeypatch):
     assert peaks[1] < 1.2 * peaks[0]
 
 
+def test_without_numba_it_is_one_line(tmp_path, monkeypatch):
+    shards, _ = made(tmp_path / "a")
+    monkeypatch.setitem(sys.modules, "hashprobe.evaluation.shard_kernels", None)
+    with pytest.raises(HashprobeError, match=r"^stable ties over a folder need numba, which"):
+        score_shards(shards)
+    assert score_shards(shards, MeasureOptions(normaliser="min"))
+
+
 def test_damaged_folders_are_one_line(tmp_path, as_for_users):
     made(tmp_path / "a")
     folder = tmp_path / "a"
@@ -142,10 +151,29 @@ def test_damaged_folders_are_one_line(tmp_path, as_for_users):
         CodeShards.open(folder)
 
 
-def test_a_cluster_gives_the_same(ray_cluster, tmp_path, monkeypatch):
+class Elsewhere:
+    """Works as a cluster does: on copies whose arrays cannot be written, and not in order."""
+
+    width = 3
+
+    def run(self, start, given, work, tasks):
+        kept, results = start(sent(given)), []
+        for number, task in enumerate(tasks):
+            results.append((number, sent(work(kept, sent(task)))))
+        yield from reversed(results)
+
+
+def sent(thing):
+    """What arrives of something in another process."""
+    buffers = []
+    data = pickle.dumps(thing, protocol=5, buffer_callback=buffers.append)
+    return pickle.loads(data, buffers=[one.raw().tobytes() for one in buffers])
+
+
+def test_it_does_not_matter_who_computes_the_parts_and_in_which_order(tmp_path, monkeypatch):
     shards, _ = made(tmp_path / "a")
     monkeypatch.setattr(code_shards, "SLICE", 101)
-    one, two = score_shards(shards), score_shards(shards, executor=RayExecutor(workers=2))
+    one, two = score_shards(shards), score_shards(shards, executor=Elsewhere())
     for name, here in one.items():
         assert here.to_json() == two[name].to_json()
         np.testing.assert_array_equal(here.per_query, two[name].per_query)

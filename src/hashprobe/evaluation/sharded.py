@@ -18,6 +18,7 @@ from jaxtyping import Float64, Int64
 from hashprobe.checked import checked
 from hashprobe.codes.labels import AnyLabels
 from hashprobe.crafting.executor import Executor, InProcess
+from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.average import average_of_counts, harmonic, normalised
 from hashprobe.evaluation.code_shards import CodeShards, Slice
 from hashprobe.evaluation.codefile import PRECISION_LENGTH
@@ -187,8 +188,13 @@ def place_part(
     scoring: Scoring, task: tuple[Slice, np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The hits of a part of the database at their places in the whole ranking."""
-    from hashprobe.evaluation.shard_kernels import add_hits
-
+    try:
+        from hashprobe.evaluation.shard_kernels import add_hits
+    except ImportError as error:
+        raise HashprobeError(
+            f"stable ties over a folder need numba, which cannot be loaded here ({error}): repair "
+            "its installation, or choose --ties expected with --normaliser min or relevant"
+        ) from error
     part, place, hit = task
     place, hit = np.array(place), np.array(hit)  # what a cluster hands over may not be written
     ranking, ends = scoring.ranking(part), np.array([scoring.top, scoring.short])
