@@ -122,7 +122,7 @@ def test_commands_on_a_cluster_print_the_same(ray_cluster, encoded, hashprobe):
     for name in ("a", "b"):
         np.save(shards / f"{name}.codes.npy", rng.integers(0, 256, (30, 1), dtype=np.uint8))
         np.save(shards / f"{name}.labels.npy", rng.integers(0, 3, 30))
-    np.savez(shards / "queries.npz", query_codes=[[9], [7]], query_labels=[0, 2], bits=8)
+    np.savez(shards / "queries.npz", query_codes=np.uint8([[9], [7]]), query_labels=[0, 2], bits=8)
     here, there = hashprobe("evaluate", shards), hashprobe("evaluate", shards, "--executor", "ray")
     assert here.out == there.out and here.code == 0
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,11 @@ class LazyPixels:
         kind = torch.uint8 if self.part == "image8" else torch.float32
         return torch.stack(some) if some else torch.empty((0, *self.size), dtype=kind)
 
+    @cached_property
+    def mark(self) -> str:
+        """The fingerprint of the recipe, which every file must name."""
+        return fingerprint(self.recipe)
+
     def read(self, row: int) -> Tensor:
         """The pixels of the query at a place."""
         if self.shard is None:
@@ -90,7 +96,7 @@ class LazyPixels:
             return torch.from_numpy(getattr(one, self.part))
         start = row - row % self.shard
         ids = self.query_ids[start : start + self.shard]
-        held = cached_shard(self.folder, fingerprint(self.recipe), start, ids)
+        held = cached_shard(self.folder, self.mark, start, ids)
         return torch.from_numpy(held[self.part][row - start].copy())
 
 

@@ -30,14 +30,12 @@ class Work:
 
 def attack_elsewhere(work: Work, parts: list[list[int]], runtime: Runtime, kept: Kept) -> None:
     """Has parts of the queries attacked by workers, and keeps what they send back."""
-    victim, spec = work.victim, work.spec
-    if device_of(victim).type != "cpu":
-        victim = deepcopy(victim).cpu()
+    spec = work.spec
     alone = replace(runtime, executor=None, progress=Silent(), cache=None, watch=None)
     tasks = ((work.queries.take(rows), work.goal.take(rows)) for rows in parts)
     done, most = 0, sum(map(len, parts))
     with runtime.progress.bar(f"{spec.shown}: queries") as tick:
-        given = Sent(victim, spec, alone)
+        given = Sent(portable(work.victim), spec, alone)
         for _, finished in runtime.executor.run(settle, given, attack_shard, tasks):
             kept.keep(finished)
             done += len(finished)
@@ -55,11 +53,21 @@ class Sent:
 
 def settle(given: Sent) -> Sent:
     """The same with the victim on the worker's own device."""
-    where = given.runtime.device
+    to_own_device(given.victim, given.runtime)
+    return given
+
+
+def portable(victim: Hasher) -> Hasher:
+    """The victim on the CPU, where every worker can unpack it."""
+    return victim if device_of(victim).type == "cpu" else deepcopy(victim).cpu()
+
+
+def to_own_device(victim: Hasher, runtime: Runtime) -> None:
+    """Moves a victim that a worker has unpacked to the device of this worker."""
+    where = runtime.device
     if where == "auto":
         where = "cuda" if torch.cuda.is_available() else "cpu"
-    given.victim.to(where).eval()
-    return given
+    victim.to(where).eval()
 
 
 def attack_shard(given: Sent, task: tuple[Queries, Goal]) -> dict[int, QueryRecord]:

@@ -111,7 +111,7 @@ class KeptInShards(Kept):
         """Places of the queries that have a file of their own."""
         self.whole: set[int] = set()
         """Places at which shards begin that are on the disk."""
-        self.bytes, self.last = 0, time.monotonic()
+        self.last = time.monotonic()
 
     def __len__(self) -> int:
         return int(self.there.sum()) - len(self.waiting)
@@ -160,12 +160,12 @@ class KeptInShards(Kept):
         placed = {self.place[query_id]: one for query_id, one in finished.items()}
         rows = [row for row in placed if row - row % self.size not in self.whole]
         self.waiting.update({row: placed[row] for row in rows})
-        self.bytes += sum(one.image.nbytes + one.image8.nbytes for one in finished.values())
         self.there[rows] = True
         for start in sorted({row - row % self.size for row in rows}):
             self.finish(start)
         late = time.monotonic() - self.last > PATIENCE
-        if self.waiting and (late or self.bytes > WAITING_BYTES):
+        large = sum(one.image.nbytes + one.image8.nbytes for one in self.waiting.values())
+        if self.waiting and (late or large > WAITING_BYTES):
             self.close()
 
     def finish(self, start: int) -> None:
@@ -183,8 +183,7 @@ class KeptInShards(Kept):
         self.forget(alone)
         self.alone.difference_update(alone)
         for row in rows:
-            one = self.waiting.pop(row)
-            self.bytes = max(0, self.bytes - one.image.nbytes - one.image8.nbytes)
+            del self.waiting[row]
         self.last = time.monotonic()
 
     def forget(self, rows: list[int]) -> None:
@@ -199,7 +198,7 @@ class KeptInShards(Kept):
             write_query(self.folder, self.recipe, self.ids[row], one, with_pictures=False)
             self.alone.add(row)
             del self.waiting[row]
-        self.bytes, self.last = 0, time.monotonic()
+        self.last = time.monotonic()
 
     def result(self, **more: Any) -> AttackResult:
         """All queries together; see `Kept.result`."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
+from hashprobe.crafting.elsewhere import portable, to_own_device
 from hashprobe.data.sources import Split
 from hashprobe.progress import Silent, Tick
 from hashprobe.types import Runtime
@@ -35,7 +35,7 @@ def encode_elsewhere(
     ranges = [range(a, min(a + ITEMS, len(split))) for a in range(start, len(split), ITEMS)]
     ready: dict[int, list[Part]] = {}
     following = 0
-    given = Sent(hasher, split, alone)
+    given = Sent(portable(hasher), split, alone)
     for number, parts in runtime.executor.run(settle, given, encode_range, ranges):
         ready[number] = parts
         while following in ready:
@@ -47,10 +47,7 @@ def encode_elsewhere(
 
 def settle(given: Sent) -> Sent:
     """The same with the network on the worker's own device."""
-    where = given.runtime.device
-    if where == "auto":
-        where = "cuda" if torch.cuda.is_available() else "cpu"
-    given.hasher.to(where).eval()
+    to_own_device(given.hasher, given.runtime)
     lay_channels_last(given.hasher)
     return given
 
