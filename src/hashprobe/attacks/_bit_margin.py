@@ -1,6 +1,8 @@
 """Bit margin, the default attack: steers to the anchor code by the margins of its bits."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 
@@ -13,6 +15,9 @@ from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Targets, TargetSets, Tensor
 from hashprobe.types import Budget, Runtime, check_whole
 
+
+if TYPE_CHECKING:
+    from hashprobe.optim.rule import UpdateRule
 
 SOFT, SHARP = 0.1, 8.0
 """Sharpness of the loss at the first and towards the last step, where it grows with the steps
@@ -96,6 +101,12 @@ def bit_margin_loss(
     margins = targets * logits / mean.clamp_min(torch.finfo(mean.dtype).tiny)
     losses = softplus(-sharpness * margins) / sharpness
     return (targets.abs() * losses).mean(1)
+
+
+def sharpness_by_steps(done: Float[Tensor, " n"]) -> Float[Tensor, "n 1"]:
+    """From 0.1 to 8 in equal ratios with the share of the steps that are done."""
+    sharp: Tensor = SOFT * (SHARP / SOFT) ** done.unsqueeze(1)
+    return sharp
 
 
 @checked
@@ -231,46 +242,49 @@ def bit_margin(
         torch.Size([2, 3, 32, 32])
     """
     from hashprobe.optim.attempts import solve
-    from hashprobe.optim.rule import MARGIN, Steps, UpdateRule
-    from hashprobe.optim.steps import SignStep
 
     enough = goal.enough or None
-    momentum, margin = (MOMENTUM, MARGIN) if enough is None else (HEAVY, THIN)
-
-    def descent(steps: int) -> UpdateRule:
-        def objective(z: Logits, anchor: TargetSets, step: Steps) -> Float[Tensor, " n"]:
-            if enough is not None:
-                return radius_loss(z, anchor, enough)
-            done = step.to(z.dtype) / steps
-            if queries.clips:
-                return bit_margin_loss(z, anchor, SOFT * (SHARP / SOFT) ** done.unsqueeze(1))
-            return bit_margin_loss(z, anchor, sharpness_at(z, anchor, done))
-
-        falling = SignStep(lambda done: options.step_size * budget.eps * (1 - done / steps))
-        return UpdateRule(
-            objective,
-            falling,
-            steps,
-            momentum=momentum,
-            eight_bit=True,
-            enough=enough,
-            margin=margin,
-        )
-
     unit = max(victim.contract.std) if budget.space == "normalised" else 1.0
     few = MOST_STEPS if queries.clips or enough is not None else steps_within(budget, unit)
     steps = few if options.steps is None else options.steps
+    rule_of = partial(
+        descent, length=options.step_size * budget.eps, enough=enough, clips=queries.clips
+    )
     return solve(
         victim,
         queries,
         goal.codes_for(queries.pixels, victim.bits, every=True),
-        descent(steps),
+        rule_of(steps),
         budget=budget,
         seed=seed,
         runtime=runtime,
-        quick=descent(QUICK_STEPS) if queries.clips and steps > QUICK_STEPS else None,
+        quick=rule_of(QUICK_STEPS) if queries.clips and steps > QUICK_STEPS else None,
         restarts=options.restarts,
         fold=True,
+    )
+
+
+def descent(steps: int, length: float, enough: int | None, clips: bool) -> "UpdateRule":
+    """Momentum sign steps from a first length to 0, on the loss of the goal."""
+    from hashprobe.optim.rule import MARGIN, Steps, UpdateRule
+    from hashprobe.optim.steps import SignStep
+
+    def objective(z: Logits, anchor: TargetSets, step: Steps) -> Float[Tensor, " n"]:
+        if enough is not None:
+            return radius_loss(z, anchor, enough)
+        done = step.to(z.dtype) / steps
+        sharp = sharpness_by_steps(done) if clips else sharpness_at(z, anchor, done)
+        return bit_margin_loss(z, anchor, sharp)
+
+    momentum, margin = (MOMENTUM, MARGIN) if enough is None else (HEAVY, THIN)
+    return UpdateRule(
+        objective,
+        SignStep.falling(length, steps),
+        steps,
+        momentum=momentum,
+        eight_bit=True,
+        enough=enough,
+        margin=margin,
     )
 
 

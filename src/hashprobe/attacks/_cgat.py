@@ -1,16 +1,16 @@
 """CgAT's inner attack: away from the centre code of a label (Wang et al., WWW 2023)."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from jaxtyping import Float
 
-from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks._dhta import inner_product_loss
+from hashprobe.attacks.contract import Attack, Hasher, Start, check_descent, check_start
+from hashprobe.attacks.descents import sign_descent
 from hashprobe.attacks.goal import Goal
-from hashprobe.attacks.label_codes import away_codes, mean_difference
+from hashprobe.attacks.label_codes import known_of, mean_difference
 from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
-from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Targets, Tensor
 from hashprobe.types import Budget, Runtime
 
@@ -34,13 +34,12 @@ class CgatOptions:
     """l-infinity length of a step, in units of the budget's space."""
     alpha: float = 1.0
     """Slope of tanh."""
-    start: Literal["random", "clean"] = "random"
+    start: Start = "random"
     """Where queries begin: at a random point of the budget, or where they are."""
 
     def __post_init__(self) -> None:
         check_descent(self.steps, self.step_size, self.alpha)
-        if self.start not in ("random", "clean"):
-            raise HashprobeError(f"start must be random or clean; got {self.start!r}")
+        check_start(self.start)
 
 
 @checked
@@ -90,31 +89,15 @@ def cgat(
     import torch
 
     from hashprobe.optim.attempts import solve
-    from hashprobe.optim.rule import Steps, UpdateRule
-    from hashprobe.optim.steps import SignStep
-    from hashprobe.victims.checks import check_images
-
-    check_images(queries.pixels)
-    away = torch.from_numpy(away_codes(mean_difference, goal, len(queries), "cgat"))
+    from hashprobe.optim.rule import Steps
 
     def objective(z: Logits, away: Targets, step: Steps) -> Float[Tensor, " n"]:
-        return -(away * (options.alpha * z).tanh()).mean(1)
+        return inner_product_loss(z, away, options.alpha)
 
-    rule = UpdateRule(
-        objective,
-        SignStep(lambda done: options.step_size + 0 * done),
-        options.steps,
-        random_start=options.start == "random",
-    )
-    return solve(
-        victim,
-        queries,
-        away.to(queries.pixels),
-        rule,
-        budget=budget,
-        seed=seed,
-        runtime=runtime,
-    )
+    database, labels = known_of(goal, goal.own_labels, "cgat", len(queries))
+    away = torch.from_numpy(-mean_difference(database, labels)).to(queries.pixels)
+    rule = sign_descent(objective, options)
+    return solve(victim, queries, away, rule, budget=budget, seed=seed, runtime=runtime)
 
 
 ATTACK = Attack(

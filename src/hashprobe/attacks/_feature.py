@@ -145,7 +145,7 @@ def feature(
         size = budget.eps / options.steps if options.step_size is None else options.step_size
         rule = UpdateRule(
             objective=feature_loss,
-            step=SignStep(lambda done: size + 0 * done),
+            step=SignStep.steady(size),
             steps=options.steps,
             momentum=options.momentum,
             compared="features",

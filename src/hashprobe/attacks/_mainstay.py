@@ -1,14 +1,16 @@
 """Mainstay: the attack of SAAT (Yuan et al., TIFS 2023), away from a label's codes or to them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 
 from hashprobe.attacks._dhta import slopes
-from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.contract import Attack, Hasher, Start, check_descent, check_start
+from hashprobe.attacks.descents import sign_descent
 from hashprobe.attacks.goal import Goal
-from hashprobe.attacks.label_codes import away_codes, weighted_centre
+from hashprobe.attacks.label_codes import known_of, weighted_centre
 from hashprobe.attacks.targets import TargetCode, Tie
 from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
@@ -42,15 +44,14 @@ class MainstayOptions:
     """Slope of tanh; none: from 0.1 to 1 by DHTA's schedule."""
     margin: float = 0.5
     """How far beyond 0, in tanh, a bit must be right to count no more."""
-    start: Literal["random", "clean"] = "random"
+    start: Start = "random"
     """Where queries begin: at a random point of the budget, or where they are."""
 
     def __post_init__(self) -> None:
         check_descent(self.steps, self.step_size, self.alpha)
         if not 0 <= self.margin <= 1:
             raise HashprobeError(f"margin must be from 0 to 1; got {self.margin}")
-        if self.start not in ("random", "clean"):
-            raise HashprobeError(f"start must be random or clean; got {self.start!r}")
+        check_start(self.start)
 
 
 @checked
@@ -182,13 +183,11 @@ def mainstay(
     import torch
 
     from hashprobe.optim.attempts import solve
-    from hashprobe.victims.checks import check_images
 
-    check_images(queries.pixels)
-    centres = -away_codes(weighted_centre, goal, len(queries), "mainstay")
-    given = torch.from_numpy(centres).to(queries.pixels)
+    database, labels = known_of(goal, goal.own_labels, "mainstay", len(queries))
+    centres = torch.from_numpy(weighted_centre(database, labels)).to(queries.pixels)
     rule = rule_of(mainstay_away_loss, options)
-    return solve(victim, queries, given, rule, budget=budget, seed=seed, runtime=runtime)
+    return solve(victim, queries, centres, rule, budget=budget, seed=seed, runtime=runtime)
 
 
 @checked
@@ -236,22 +235,14 @@ def mainstay_targeted(
     return solve(victim, queries, codes, rule, budget=budget, seed=seed, runtime=runtime)
 
 
-def rule_of(loss: Any, options: MainstayOptions) -> "UpdateRule":
+def rule_of(loss: Callable[..., Tensor], options: MainstayOptions) -> "UpdateRule":
     """Sign steps on one of the two losses."""
-    from hashprobe.optim.rule import Steps, UpdateRule
-    from hashprobe.optim.steps import SignStep
+    from hashprobe.optim.rule import Steps
 
     def objective(z: Logits, codes: Targets, step: Steps) -> Float[Tensor, " n"]:
-        alpha = slopes(z, step, options.steps, options.alpha)
-        value: Tensor = loss(z, codes, alpha, options.margin)
-        return value
+        return loss(z, codes, slopes(z, step, options.steps, options.alpha), options.margin)
 
-    return UpdateRule(
-        objective,
-        SignStep(lambda done: options.step_size + 0 * done),
-        options.steps,
-        random_start=options.start == "random",
-    )
+    return sign_descent(objective, options)
 
 
 ATTACKS = (

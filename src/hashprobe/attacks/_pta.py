@@ -1,7 +1,7 @@
 """PTA: precise targeted attack on a ranking (MM 2023): Smooth-AP over database codes, no code."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,11 +11,15 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.label_codes import known_of, relevance
 from hashprobe.attacks.targets import Tie
 from hashprobe.checked import checked
+from hashprobe.codes.labelled import Codes
 from hashprobe.data.queries import MEMBER_STREAM, Queries, seed_of
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Tensor
-from hashprobe.types import Budget, Runtime, check_whole
+from hashprobe.types import Budget, Labels, Runtime, check_whole
 
+
+if TYPE_CHECKING:
+    from hashprobe.optim.rule import UpdateRule
 
 SAMPLE_STREAM = MEMBER_STREAM + 2**20
 """Which random numbers draw the items that are ranked."""
@@ -139,7 +143,12 @@ def pta(
         ...     options=PtaOptions(steps=3)).shape
         torch.Size([2, 3, 32, 32])
     """
-    return ranked(victim, queries, goal, options, (budget, seed, runtime, True))
+    from hashprobe.optim.attempts import solve
+
+    database, labels = known_of(goal, goal.labels, "pta", len(queries))
+    codes = ranked_codes(database, labels, queries, options, seed)
+    rule = rule_of(options, budget, targeted=True)
+    return solve(victim, queries, codes, rule, budget=budget, seed=seed, runtime=runtime)
 
 
 @checked
@@ -183,45 +192,43 @@ def pta_untargeted(
         ...                options=PtaOptions(steps=3)).shape
         torch.Size([2, 3, 32, 32])
     """
-    return ranked(victim, queries, goal, options, (budget, seed, runtime, False))
-
-
-def ranked(
-    victim: Hasher, queries: Queries, goal: Goal, options: PtaOptions, how: tuple[Any, ...]
-) -> Images:
-    """Both forms: sign steps on Smooth-AP over items that are drawn for each query."""
-    import torch
-
     from hashprobe.optim.attempts import solve
+
+    database, labels = known_of(goal, goal.own_labels, "pta-untargeted", len(queries))
+    codes = ranked_codes(database, labels, queries, options, seed)
+    rule = rule_of(options, budget, targeted=False)
+    return solve(victim, queries, codes, rule, budget=budget, seed=seed, runtime=runtime)
+
+
+def rule_of(options: PtaOptions, budget: Budget, *, targeted: bool) -> "UpdateRule":
+    """Sign steps that make Smooth-AP large, or small."""
     from hashprobe.optim.rule import Steps, UpdateRule
     from hashprobe.optim.steps import SignStep
-    from hashprobe.victims.checks import check_images
-
-    budget, seed, runtime, targeted = how
-    check_images(queries.pixels)
-    database, labels = known_of(
-        goal, goal.labels if targeted else goal.own_labels, "pta" if targeted else "pta-untargeted"
-    )
-    if len(labels) != len(queries):
-        raise HashprobeError(f"{len(labels)} labels for {len(queries)} queries: one per query")
-    items = drawn_items(relevance(database, labels), queries.ids, options, seed)
-    signs = database.packed[items.reshape(-1)].signs().reshape(*items.shape, database.bits)
 
     def objective(z: Logits, codes: Tensor, step: Steps) -> Float[Tensor, " n"]:
         value = smooth_ap(z.tanh(), codes, options.items, options.temperature)
         return 1 - value if targeted else value
 
     size = budget.eps / options.steps if options.step_size is None else options.step_size
-    rule = UpdateRule(
+    return UpdateRule(
         objective,
-        SignStep(lambda done: size + 0 * done),
+        SignStep.steady(size),
         steps=options.steps,
         momentum=options.momentum,
         raw=True,
         compared="anything",
     )
-    codes = torch.from_numpy(signs).to(queries.pixels)
-    return solve(victim, queries, codes, rule, budget=budget, seed=seed, runtime=runtime)
+
+
+def ranked_codes(
+    database: Codes, labels: Labels, queries: Queries, options: PtaOptions, seed: int
+) -> Float[Tensor, "n m k"]:
+    """Codes of the items that are ranked for each query, those with its label first."""
+    import torch
+
+    items = drawn_items(relevance(database, labels), queries.ids, options, seed)
+    signs = database.packed[items.reshape(-1)].signs().reshape(*items.shape, database.bits)
+    return torch.from_numpy(signs).to(queries.pixels)
 
 
 def drawn_items(

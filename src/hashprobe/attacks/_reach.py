@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Float64, Int8
+from jaxtyping import Float64, Int8
 
-from hashprobe.attacks._bit_margin import MOMENTUM, SHARP, SOFT, bit_margin_loss
 from hashprobe.attacks.code_values import CodeValues, IterateScore, values_of
 from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.descents import ap_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.label_codes import known_of, mean_difference
 from hashprobe.attacks.targets import TargetCode, Tie
 from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
-from hashprobe.errors import HashprobeError
-from hashprobe.tensors import Images, Logits, Tensor
+from hashprobe.tensors import Images, Logits, Targets, Tensor
 from hashprobe.types import Budget, Runtime
 
 
@@ -110,10 +109,11 @@ class Aim:
         self.values, self.starts, self.which = values, starts, which
         self.codes: dict[int, Int8[np.ndarray, " k"]] = {}
 
-    def at(self, logits: Logits, rows: list[int]) -> Tensor:
-        """(n, K) target codes of some queries."""
+    def at(self, logits: Logits, given: Tensor) -> Targets:
+        """(n, K) target codes of the queries whose places are in the first column."""
         import torch
 
+        rows = given[:, 0].long().tolist()
         for place, row in enumerate(rows):
             if row not in self.codes:
                 label = int(self.which[row])
@@ -170,32 +170,11 @@ def reach(
     import torch
 
     from hashprobe.optim.attempts import solve
-    from hashprobe.optim.rule import Steps, UpdateRule
-    from hashprobe.optim.steps import SignStep
-    from hashprobe.victims.checks import check_images
 
-    check_images(queries.pixels)
-    database, labels = known_of(goal, goal.labels, "reach")
-    if len(labels) != len(queries):
-        raise HashprobeError(f"{len(labels)} labels for {len(queries)} queries: one per query")
-    values, which = values_of(database, labels, options.top)
-    firsts = [int((which == kind).argmax()) for kind in range(len(values))]
-    aim = Aim(values, mean_difference(database, labels[firsts]), which)
-
-    def objective(z: Logits, given: Tensor, step: Steps) -> Float[Tensor, " n"]:
-        codes = aim.at(z, given[:, 0].long().tolist())
-        done = (step.to(z.dtype) / options.steps).unsqueeze(1)
-        return bit_margin_loss(z, codes, SOFT * (SHARP / SOFT) ** done)
-
-    rule = UpdateRule(
-        objective,
-        SignStep(lambda done: options.step_size * budget.eps * (1 - done / options.steps)),
-        steps=options.steps,
-        momentum=MOMENTUM,
-        compared="anything",
-        eight_bit=True,
-        score=IterateScore(values, sign=1.0),
-    )
+    database, labels = known_of(goal, goal.labels, "reach", len(queries))
+    values, kinds, which = values_of(database, labels, options.top)
+    aim = Aim(values, mean_difference(database, kinds), which)
+    rule = ap_descent(aim.at, IterateScore(values, sign=1.0), options, budget)
     rows = np.stack([np.arange(len(which)), which], axis=1)
     given = torch.from_numpy(rows).to(queries.pixels)
     return solve(victim, queries, given, rule, budget=budget, seed=seed, runtime=runtime)

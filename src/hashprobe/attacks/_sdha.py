@@ -1,7 +1,7 @@
 """SDHA: the smart attack on deep hashing (Lu et al., ICMR 2021), away from items or to them."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -12,11 +12,16 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.label_codes import known_of, relevance
 from hashprobe.attacks.targets import Tie
 from hashprobe.checked import checked
+from hashprobe.codes.labelled import Codes
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Tensor
 from hashprobe.types import Budget, Labels, Runtime
 
+
+if TYPE_CHECKING:
+    from hashprobe.optim.rule import UpdateRule
 
 BETAS = (0.9, 0.999)
 """Adam's decays, torch's defaults."""
@@ -153,7 +158,12 @@ def sdha(
         ...      options=SdhaOptions(steps=3)).shape
         torch.Size([2, 3, 32, 32])
     """
-    return steered(victim, queries, goal, options, (budget, seed, runtime, False))
+    from hashprobe.optim.attempts import solve
+
+    database, labels = known_of(goal, goal.own_labels, "sdha", len(queries))
+    items = relevant_codes(victim, queries, database, labels, runtime)
+    rule = rule_of(items, options, AWAY)
+    return solve(victim, queries, items.rows, rule, budget=budget, seed=seed, runtime=runtime)
 
 
 @checked
@@ -199,27 +209,59 @@ def sdha_targeted(
         ...               options=SdhaTargetedOptions(steps=3)).shape
         torch.Size([2, 3, 32, 32])
     """
-    return steered(victim, queries, goal, options, (budget, seed, runtime, True))
+    from hashprobe.optim.attempts import solve
+
+    database, labels = known_of(goal, goal.labels, "sdha-targeted", len(queries))
+    items = relevant_codes(victim, queries, database, labels, runtime)
+    rule = rule_of(items, options, TOWARDS)
+    return solve(victim, queries, items.rows, rule, budget=budget, seed=seed, runtime=runtime)
 
 
-def steered(
-    victim: Hasher, queries: Queries, goal: Goal, options: SdhaOptions, how: tuple[Any, ...]
-) -> Images:
-    """Both forms: Adam on the distances to the codes that count for each query."""
+@dataclass(frozen=True)
+class Form:
+    """What differs between the two forms, as released."""
+
+    slope: float
+    """a, see `sdha_distance`."""
+    power: float
+    """Of the Hamming distance, in the weights."""
+    least: float
+    """What a smaller distance counts as in them."""
+    sign: float
+    """Of the distance in the objective."""
+
+
+AWAY = Form(5.0, -0.5, least=0.5, sign=-1.0)
+TOWARDS = Form(-10.0, 0.3, least=0.0, sign=1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """The codes that some query is led to or away from."""
+
+    codes: Float[Tensor, "m k"]
+    share: Float[Tensor, "n m"]
+    """Of each of them among what counts for a query."""
+
+    @property
+    def rows(self) -> Float[Tensor, "n 1"]:
+        """The place of each query, which the objective is handed."""
+        import torch
+
+        return torch.arange(len(self.share)).to(self.share).unsqueeze(1)
+
+
+def relevant_codes(
+    victim: Hasher, queries: Queries, database: Codes, labels: Labels, runtime: Runtime
+) -> Items:
+    """Codes of the items that share a label with a query; its own code where none does."""
     import torch
 
-    from hashprobe.optim.attempts import solve
     from hashprobe.optim.gradients import outputs_of
-    from hashprobe.optim.rule import Steps, UpdateRule
     from hashprobe.victims.checks import check_images
 
-    budget, seed, runtime, targeted = how
     check_images(queries.pixels)
-    labels: Labels | None = goal.labels if targeted else goal.own_labels
-    database, labels = known_of(goal, labels, "sdha-targeted" if targeted else "sdha")
     signs, counts, relevant = distinct_codes(database, labels)
-    if len(relevant) != len(queries):
-        raise HashprobeError(f"{len(relevant)} labels for {len(queries)} queries: one per query")
     like = queries.pixels
     own = torch.zeros(0, victim.bits).to(like)
     alone = np.flatnonzero(~relevant.any(axis=1))
@@ -232,17 +274,26 @@ def steered(
     share[:, : len(signs)] = torch.from_numpy(relevant * counts).to(like)
     share[alone, range(len(signs), len(codes))] = 1
     share /= share.sum(1, keepdim=True)
-    slope, power, sign = (-10.0, 0.3, 1.0) if targeted else (5.0, -0.5, -1.0)
+    return Items(codes, share)
+
+
+def rule_of(items: Items, options: SdhaOptions, form: Form) -> "UpdateRule":
+    """Adam on the distances to the codes that count for each query, given its place."""
+    import torch
+
+    from hashprobe.optim.rule import Steps, UpdateRule
+
+    codes, bits = items.codes, items.codes.shape[1]
 
     def objective(z: Logits, rows: Tensor, step: Steps) -> Float[Tensor, " n"]:
         hard = torch.where(z.detach() >= 0, 1.0, -1.0).to(codes)
-        apart = ((victim.bits - hard @ codes.T) / 2).clamp_min(0.0 if targeted else 0.5)
-        weights = share[rows.squeeze(1).long()] * apart**power
+        apart = ((bits - hard @ codes.T) / 2).clamp_min(form.least)
+        weights = items.share[rows.squeeze(1).long()] * apart**form.power
         soft = (slopes(z, step, options.steps, options.alpha) * z).tanh()
-        value = sdha_distance(soft, codes.to(z), weights.to(z), slope)
-        return sign * options.weight / victim.bits * value
+        value = sdha_distance(soft, codes.to(z), weights.to(z), form.slope)
+        return form.sign * options.weight / bits * value
 
-    rule = UpdateRule(
+    return UpdateRule(
         objective,
         lambda direction, _: -options.step_size * direction,
         steps=options.steps,
@@ -250,11 +301,9 @@ def steered(
         adam=BETAS,
         distortion=1.0,
     )
-    rows = torch.arange(len(queries)).to(like).unsqueeze(1)
-    return solve(victim, queries, rows, rule, budget=budget, seed=seed, runtime=runtime)
 
 
-def distinct_codes(database: Any, labels: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def distinct_codes(database: Codes, labels: Labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct codes, how often each stands among what is relevant to a query, and whether."""
     data, where = np.unique(database.packed.data, axis=0, return_inverse=True)
     kinds, which = np.unique(labels, axis=0, return_inverse=True)
@@ -264,7 +313,7 @@ def distinct_codes(database: Any, labels: Labels) -> tuple[np.ndarray, np.ndarra
         counts[row] = np.bincount(where.reshape(-1)[mask], minlength=len(data))
     counts = counts[which.reshape(-1)]
     used = (counts > 0).any(axis=0)
-    signs = type(database.packed)(data[used], database.bits).signs()
+    signs = PackedCodes(data[used], database.bits).signs()
     return signs, counts[:, used], counts[:, used] > 0
 
 

@@ -77,12 +77,10 @@ def target_codes(
         return prototype_codes(database, labels)
     if code not in ("best", "ascent"):
         raise HashprobeError(f"the code {code!r} is drawn for each query: see targets(n_t=)")
-    values, which = values_of(database, labels, top)
-    firsts = [int((which == kind).argmax()) for kind in range(len(values))]
+    values, kinds, which = values_of(database, labels, top)
     found = [best_stored(each) for each in values]
     if code == "ascent":
-        some = labels[firsts]
-        starts = [vote_of_all(database, some), weighted_centre(database, some), np.stack(found)]
+        starts = [vote_of_all(database, kinds), weighted_centre(database, kinds), np.stack(found)]
         found = [
             max((each.climb(start[row]) for start in starts), key=lambda one: one[1])[0]
             for row, each in enumerate(values)
@@ -114,7 +112,7 @@ def code_ceilings(
         >>> code_ceilings(database, np.array([[False, True]]), np.array([[-1, -1, -1]], np.int8))
         array([1.])
     """
-    values, which = values_of(database, labels, top)
+    values, _, which = values_of(database, labels, top)
     ceilings = np.empty(len(codes))
     for kind, each in enumerate(values):
         ceilings[which == kind] = each.at(codes[which == kind])

@@ -1,17 +1,16 @@
 """THA: targeted attack on deep hashing by prototype codes (Wang et al., SIGIR 2021)."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from jaxtyping import Float
 
 from hashprobe.attacks._dhta import inner_product_loss
-from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.contract import Attack, Hasher, Start, check_descent, check_start
+from hashprobe.attacks.descents import sign_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import TargetCode, Tie
 from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
-from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits, Targets, Tensor
 from hashprobe.types import Budget, Runtime
 
@@ -35,7 +34,7 @@ class ThaOptions:
     """l-infinity length of a step, in units of the budget's space."""
     alpha: float = 1.0
     """Slope of tanh."""
-    start: Literal["random", "clean"] = "random"
+    start: Start = "random"
     """Where queries begin: at a random point of the budget, or where they are."""
     tie: Tie = field(default="plus", kw_only=True)
     """A tied bit is +1."""
@@ -44,8 +43,7 @@ class ThaOptions:
 
     def __post_init__(self) -> None:
         check_descent(self.steps, self.step_size, self.alpha)
-        if self.start not in ("random", "clean"):
-            raise HashprobeError(f"start must be random or clean; got {self.start!r}")
+        check_start(self.start)
 
     @property
     def code(self) -> TargetCode:
@@ -94,27 +92,14 @@ def tha(
         torch.Size([2, 3, 32, 32])
     """
     from hashprobe.optim.attempts import solve
-    from hashprobe.optim.rule import Steps, UpdateRule
-    from hashprobe.optim.steps import SignStep
+    from hashprobe.optim.rule import Steps
 
     def objective(z: Logits, prototypes: Targets, step: Steps) -> Float[Tensor, " n"]:
         return inner_product_loss(z, prototypes, options.alpha)
 
-    rule = UpdateRule(
-        objective,
-        SignStep(lambda done: options.step_size + 0 * done),
-        options.steps,
-        random_start=options.start == "random",
-    )
-    return solve(
-        victim,
-        queries,
-        goal.codes_for(queries.pixels, victim.bits),
-        rule,
-        budget=budget,
-        seed=seed,
-        runtime=runtime,
-    )
+    codes = goal.codes_for(queries.pixels, victim.bits)
+    rule = sign_descent(objective, options)
+    return solve(victim, queries, codes, rule, budget=budget, seed=seed, runtime=runtime)
 
 
 ATTACK = Attack("tha", tha, ThaOptions, title="THA", baseline=True)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int8
 
 from hashprobe.attacks._bit_margin import SOFT, bit_margin_loss
+from hashprobe.attacks.contract import Hasher
 from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
@@ -15,7 +16,7 @@ from hashprobe.types import Budget, check_seed, check_whole
 
 @checked
 def universal_perturbation(
-    victim: object,
+    victim: Hasher,
     queries: Queries,
     codes: Int8[np.ndarray, "q k"],
     *,
@@ -35,7 +36,7 @@ def universal_perturbation(
     A perturbation is made on some queries and measured on others: use `perturbed` there.
 
     Args:
-        victim: a `Hasher` of pictures; left as it was.
+        victim: of pictures; left as it was.
         queries: N clean pictures in [0, 1] of one size, to learn from.
         codes: (N, K) of -1, 0 and +1.
         budget: l-infinity radius in pixels.
@@ -71,9 +72,9 @@ def universal_perturbation(
     check_whole("epochs", epochs)
     check_whole("batch_size", batch_size)
     wanted = torch.from_numpy(codes).to(queries.pixels)
-    check_targets(wanted, len(queries), victim.bits)  # type: ignore[attr-defined]
+    check_targets(wanted, len(queries), victim.bits)
     order = np.random.default_rng(check_seed(seed))
-    with frozen_eval(victim), torch.inference_mode(False), torch.enable_grad():  # type: ignore[arg-type]
+    with frozen_eval(victim), torch.inference_mode(False), torch.enable_grad():
         clean, wanted = queries.pixels.clone(), wanted.clone()
         delta = torch.zeros_like(clean[0])
         kept = torch.zeros_like(delta)
@@ -83,7 +84,7 @@ def universal_perturbation(
             ):
                 given = delta.detach().requires_grad_()
                 shown = (clean[rows] + given).clamp(0, 1)
-                logits = victim(in_own_dtype(victim, shown))  # type: ignore[operator,arg-type]
+                logits = victim(in_own_dtype(victim, shown))
                 loss = bit_margin_loss(logits.to(shown), wanted[rows], SOFT).mean()
                 (gradient,) = torch.autograd.grad(loss, given)
                 check_finite(gradient, "gradient", torch.zeros(1, dtype=torch.long))

@@ -3,22 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int8
 
-from hashprobe.attacks._bit_margin import SHARP, SOFT, bit_margin_loss
-from hashprobe.attacks.code_values import CodeValues, IterateScore, values_of
+from hashprobe.attacks.code_values import IterateScore, values_of
 from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.descents import ap_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.label_codes import known_of, weighted_centre
 from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
-from hashprobe.errors import HashprobeError
-from hashprobe.tensors import Images, Logits, Tensor
+from hashprobe.tensors import Images
 from hashprobe.types import Budget, Runtime
-
-
-MOMENTUM = 0.6
-"""As the bit-margin attack has it."""
 
 
 @checked
@@ -43,23 +37,6 @@ class WorstCodeOptions:
 
     def __post_init__(self) -> None:
         check_descent(self.steps, self.step_size, None)
-
-
-@checked
-def worst_codes(values: CodeValues, start: Int8[np.ndarray, " k"]) -> Int8[np.ndarray, " k"]:
-    """The code with the lowest expected AP that single flips from a start lead to.
-
-    Args:
-        values: of the label.
-        start: (K,) of -1 and +1.
-
-    Example:
-        >>> from hashprobe.codes import Codes
-        >>> values = CodeValues.of(Codes.of([[1, 1], [0, 0]]), np.array([True, False]))
-        >>> worst_codes(values, np.array([1, 1], np.int8))
-        array([-1, -1], dtype=int8)
-    """
-    return values.climb(start, sign=-1.0)[0]
 
 
 @checked
@@ -109,32 +86,14 @@ def worst_code(
     import torch
 
     from hashprobe.optim.attempts import solve
-    from hashprobe.optim.rule import Steps, UpdateRule
-    from hashprobe.optim.steps import SignStep
-    from hashprobe.victims.checks import check_images
 
-    check_images(queries.pixels)
-    database, labels = known_of(goal, goal.own_labels, "worst-code")
-    if len(labels) != len(queries):
-        raise HashprobeError(f"{len(labels)} labels for {len(queries)} queries: one per query")
-    values, which = values_of(database, labels, options.top)
-    firsts = [int((which == kind).argmax()) for kind in range(len(values))]
-    starts = -weighted_centre(database, np.asarray(labels)[firsts])
-    codes = np.stack([worst_codes(each, start) for each, start in zip(values, starts, strict=True)])
-
-    def objective(z: Logits, given: Tensor, step: Steps) -> Float[Tensor, " n"]:
-        done = (step.to(z.dtype) / options.steps).unsqueeze(1)
-        return bit_margin_loss(z, given[:, :-1], SOFT * (SHARP / SOFT) ** done)
-
-    rule = UpdateRule(
-        objective,
-        SignStep(lambda done: options.step_size * budget.eps * (1 - done / options.steps)),
-        steps=options.steps,
-        momentum=MOMENTUM,
-        compared="anything",
-        eight_bit=True,
-        score=IterateScore(values, sign=-1.0),
-    )
+    database, labels = known_of(goal, goal.own_labels, "worst-code", len(queries))
+    values, kinds, which = values_of(database, labels, options.top)
+    starts = -weighted_centre(database, kinds)
+    lowest = [each.climb(start, sign=-1.0) for each, start in zip(values, starts, strict=True)]
+    codes = np.stack([code for code, _ in lowest])
+    score = IterateScore(values, sign=-1.0)
+    rule = ap_descent(lambda _, given: given[:, :-1], score, options, budget)
     given = np.concatenate([codes[which], which[:, None]], axis=1)
     wanted = torch.from_numpy(given).to(queries.pixels)
     return solve(victim, queries, wanted, rule, budget=budget, seed=seed, runtime=runtime)

@@ -186,8 +186,8 @@ class IterateScore:
 
 def values_of(
     database: Codes, labels: Labels, top: int | None = None
-) -> tuple[list[CodeValues], Int64[np.ndarray, " n"]]:
-    """The values of codes for each distinct label vector, and which of them each query has."""
+) -> tuple[list[CodeValues], Bool[np.ndarray, "u c"], Int64[np.ndarray, " n"]]:
+    """The values of codes for each distinct label vector, these, and which each query has."""
     kinds, which = np.unique(labels, axis=0, return_inverse=True)
     each = CodeValues.each(database, relevance(database, kinds), top)
-    return each, which.reshape(-1).astype(np.int64)
+    return each, kinds, which.reshape(-1).astype(np.int64)

@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Protocol,
+    TypeAlias,
+    get_args,
+    runtime_checkable,
+)
 
 from hashprobe.attacks.goal import Goal
 from hashprobe.checked import Late, checked
@@ -26,6 +35,8 @@ Access: TypeAlias = Literal["white", "transfer", "query"]
 """What an attack is given of the victim: its gradients, another network, or its answers."""
 Need: TypeAlias = Literal["gradients", "target images", "database"]
 """What an attack cannot do without; `database` is the part of it that the adversary knows."""
+Start: TypeAlias = Literal["random", "clean"]
+"""Where a descent begins: at a random point of the budget, or at the clean query."""
 
 
 @runtime_checkable
@@ -107,6 +118,12 @@ def most_steps(options: Any) -> int:
     """
     steps = getattr(options, "steps", 0)
     return MOST_STEPS if steps is None else int(steps)
+
+
+def check_start(start: str) -> None:
+    """Refuses a start that is neither random nor clean."""
+    if start not in get_args(Start):
+        raise HashprobeError(f"start must be random or clean; got {start!r}")
 
 
 def check_descent(steps: int, step_size: float, alpha: float | None) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 from jaxtyping import Bool, Float64, Int8
 
@@ -10,6 +13,11 @@ from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes, labels_of
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Labels
+
+
+Weights: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, float]]
+"""(which items are relevant to each label, the labels) -> weights of the relevant items, and of the
+mean of the others."""
 
 
 @checked
@@ -107,7 +115,7 @@ def relevance(database: Codes, labels: Labels) -> Bool[np.ndarray, "n d"]:
     return shared
 
 
-def from_means(database: Codes, labels: Labels, rule: object) -> Int8[np.ndarray, "n k"]:
+def from_means(database: Codes, labels: Labels, rule: Weights) -> Int8[np.ndarray, "n k"]:
     """The signs of means of codes, computed once for each label vector."""
     distinct, where = np.unique(labels, axis=0, return_inverse=True)
     relevant = relevance(database, distinct)
@@ -116,7 +124,7 @@ def from_means(database: Codes, labels: Labels, rule: object) -> Int8[np.ndarray
         name = "+".join(map(str, np.flatnonzero(distinct[row]))) or "(empty)"
         raise HashprobeError(f"no database item shares a label with {name}")
     signs = database.packed.signs().astype(np.float64)
-    weights, others = rule(relevant, distinct.astype(np.float64))  # type: ignore[operator]
+    weights, others = rule(relevant, distinct.astype(np.float64))
     mean = averaged(np.asarray(weights, np.float64), signs)
     mean -= others * averaged((~relevant).astype(np.float64), signs)
     # What is 0 but for rounding is a tie.
@@ -134,20 +142,13 @@ def averaged(
     return means
 
 
-def known_of(goal: Goal, labels: Labels | None, attack: str) -> tuple[Codes, Labels]:
-    """What an attack by labels is given; refuses a goal without it."""
+def known_of(goal: Goal, labels: Labels | None, attack: str, count: int) -> tuple[Codes, Labels]:
+    """What an attack by labels on so many queries is given; refuses a goal without it."""
     if goal.known is None or labels is None:
         raise HashprobeError(
             f"attack {attack} needs codes with labels of the database, and labels of the queries: "
             "make a goal by targets(database, avoid=labels)"
         )
-    return goal.known, labels
-
-
-def away_codes(rule: object, goal: Goal, count: int, attack: str) -> Int8[np.ndarray, "n k"]:
-    """Codes opposite to those of the queries' own labels; refuses goals that do not fit."""
-    database, labels = known_of(goal, goal.own_labels, attack)
     if len(labels) != count:
         raise HashprobeError(f"{len(labels)} labels for {count} queries: give one per query")
-    codes: np.ndarray = -rule(database, labels)  # type: ignore[operator]
-    return codes
+    return goal.known, labels

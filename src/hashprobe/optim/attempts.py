@@ -121,19 +121,8 @@ def solve(
         # Rounding alone makes no code of one that is reached with a margin.
         problem = Problem(fast, victim, queries, box, confirm=fast is not quicker)
         work = Work(problem, queries, targets, runtime)
-        attempts = work.plan(rule, quick, budget)
-        if rule.random_start:
-            last = attempts[-1]
-            begin = partial(random_start, last.problem.box, queries.ids, seed, 0)
-            attempts[-1] = replace(last, start=begin)
-        if restarts:
-            attempts += [
-                replace(
-                    attempts[-1],
-                    start=partial(random_start, attempts[-1].problem.box, queries.ids, seed, start),
-                )
-                for start in range(1, restarts + 1)
-            ]
+        *before, whole = work.plan(rule, quick, budget)
+        attempts = [*before, *starts_of(whole, queries.ids, seed, restarts)]
         best = Best(queries.pixels, targets, runtime.watch, sum(a.rule.steps for a in attempts))
         rows = list(range(len(queries)))
         for attempt in attempts:
@@ -254,6 +243,16 @@ class Work:
         logits: Tensor = self.whole.victim.code(given, lengths)  # type: ignore[operator]
         note(logits)
         return logits
+
+
+def starts_of(whole: Attempt, ids: tuple[int, ...], seed: int, restarts: int) -> list[Attempt]:
+    """The whole descent, and so many more of it from random points of the budget."""
+
+    def at(start: int) -> Attempt:
+        return replace(whole, start=partial(random_start, whole.problem.box, ids, seed, start))
+
+    first = at(0) if whole.rule.random_start else whole
+    return [first, *map(at, range(1, restarts + 1))]
 
 
 def random_start(box: Box, ids: tuple[int, ...], seed: int, start: int, row: int) -> Images:

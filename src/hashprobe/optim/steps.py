@@ -28,6 +28,33 @@ class SignStep:
 
     length: Callable[[Tensor], Tensor]
 
+    @classmethod
+    def steady(cls, length: float) -> "SignStep":
+        """Steps that all have one length.
+
+        Args:
+            length: in units of the budget's space.
+
+        Example:
+            >>> SignStep.steady(0.5).length(torch.tensor([0.0, 9.0]))
+            tensor([0.5000, 0.5000])
+        """
+        return cls(lambda done: torch.full_like(done, length))
+
+    @classmethod
+    def falling(cls, length: float, steps: int) -> "SignStep":
+        """Steps whose length falls evenly from the first one's to 0 after the last.
+
+        Args:
+            length: of the first step, in units of the budget's space.
+            steps: how many there are.
+
+        Example:
+            >>> SignStep.falling(0.5, steps=4).length(torch.tensor([0.0, 1.0, 3.0]))
+            tensor([0.5000, 0.3750, 0.1250])
+        """
+        return cls(lambda done: length * (1 - done / steps))
+
     def __call__(self, gradient: Images, steps: Steps) -> Images:
         """(N, 3, H, W) gradients or clips -> how to move."""
         length = self.length(steps.to(gradient.dtype))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hashprobe.report.escape import in_markdown
-from hashprobe.report.markdown import line
+from hashprobe.report.markdown import table
 
 
 RULES = (
@@ -72,26 +72,19 @@ def board_markdown(board: Board) -> str:
     ]
     for data in board.data:
         entries = board.on(data)
-        lines += ["", f"## {in_markdown(data)}", "", *victims(entries)]
+        lines += ["", f"## {in_markdown(data)}", ""]
+        lines += table(VICTIM_HEAD, victim_rows(entries, in_markdown))
         for entry in entries:
-            lines += ["", f"### {in_markdown(entry.victim)}", "", *attacks(entry)]
+            lines += ["", f"### {in_markdown(entry.victim)}", ""]
+            lines += table(ATTACK_HEAD, attack_rows(entry, in_markdown))
+            lines += ["", in_markdown(source(entry))]
     return "\n".join(lines) + "\n"
 
 
-def victims(entries: Sequence[Any]) -> list[str]:
-    """One line a victim: clean and worst MAP, flags."""
-    head = [*VICTIM_HEAD]
-    return [line(head), "|" + "---|" * len(head), *(line(row) for row in victim_rows(entries))]
-
-
-def attacks(entry: Any) -> list[str]:
-    """One line an attack and budget, and where the victim comes from."""
-    rows = [line(ATTACK_HEAD), "|" + "---|" * len(ATTACK_HEAD), *map(line, attack_rows(entry))]
-    source = (
-        f"Weights `{entry.weights_sha256[:16]}`, hashprobe {entry.version}, by "
-        f"{in_markdown(entry.by)}. {in_markdown(entry.note)}".strip()
-    )
-    return [*rows, "", source]
+def source(entry: Any) -> str:
+    """Where an entry comes from."""
+    made = f"Weights {entry.weights_sha256[:16]}, hashprobe {entry.version}, by {entry.by}."
+    return f"{made} {entry.note}".strip()
 
 
 VICTIM_HEAD = (
@@ -103,27 +96,25 @@ ATTACK_HEAD = (
 )  # fmt: skip
 
 
-def victim_rows(entries: Sequence[Any]) -> list[list[str]]:
-    """Cells of the table of victims."""
+def victim_rows(entries: Sequence[Any], shown: Callable[[str], str] = str) -> list[list[str]]:
+    """Cells of the table of victims: clean and worst MAP, flags; `shown` escapes words."""
     rows = []
     for entry in entries:
         first = [entry.victim, entry.network, entry.loss, entry.defence]
-        names = [in_markdown(each) for each in first]
+        names = [shown(each) for each in first]
         counts = [str(entry.bits), str(entry.queries), percent(entry.map_clean)]
         for suite in entry.suites:
-            flags = ", ".join(suite.flags) or "none"
-            worst = [suite.eps, percent(suite.map_worst), str(suite.standing), flags]
+            flags = shown(", ".join(suite.flags) or "none")
+            worst = [shown(suite.eps), percent(suite.map_worst), str(suite.standing), flags]
             rows.append([*names, *counts, *worst])
     return rows
 
 
-def attack_rows(entry: Any) -> list[list[str]]:
-    """Cells of the table of attacks."""
+def attack_rows(entry: Any, shown: Callable[[str], str] = str) -> list[list[str]]:
+    """Cells of the table of attacks, one row an attack and budget; `shown` escapes words."""
     return [
         [
-            row.eps,
-            in_markdown(row.attack),
-            in_markdown(row.knowledge),
+            *map(shown, (row.eps, row.attack, row.knowledge)),
             *(percent(part) for part in (row.tmap, row.floor, row.ceiling, row.map_attacked)),
             f"{row.passes:g}",
             f"{row.seconds:.3f}",
@@ -158,9 +149,14 @@ def board_html(board: Board) -> str:
     tables = [
         {
             "title": data,
-            "victims": {"head": VICTIM_HEAD, "rows": plain(victim_rows(board.on(data)))},
+            "victims": {"head": VICTIM_HEAD, "rows": victim_rows(board.on(data))},
             "entries": [
-                {"name": each.victim, "head": ATTACK_HEAD, "rows": plain(attack_rows(each))}
+                {
+                    "name": each.victim,
+                    "head": ATTACK_HEAD,
+                    "rows": attack_rows(each),
+                    "source": source(each),
+                }
                 for each in board.on(data)
             ],
         }
@@ -168,8 +164,3 @@ def board_html(board: Board) -> str:
     ]
     page: str = template("report", "leaderboard.html.jinja").render(tables=tables, rules=RULES)
     return page
-
-
-def plain(rows: list[list[str]]) -> list[list[str]]:
-    """Cells without the escapes of Markdown."""
-    return [[cell.replace("\\", "") for cell in row] for row in rows]

@@ -1,6 +1,6 @@
 """The table of attacks as Markdown, for papers and READMEs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hashprobe.report.columns import Cell, columns_of
 from hashprobe.report.content import AttackRow
@@ -31,17 +31,24 @@ def markdown_table(rows: Sequence[AttackRow]) -> str:
         <BLANKLINE>
     """
     columns = columns_of(rows, "markdown")
-    lines = [line(["eps", "row", *(column.title for column in columns)])]
-    lines.append("|" + "---|" * (len(columns) + 2))
-    for row in rows:
-        name = in_markdown(row.name)
-        lines.append(line([in_markdown(row.budget), name, *(text(c.cell(row)) for c in columns)]))
+    lines = table(
+        ["eps", "row", *(column.title for column in columns)],
+        (
+            [in_markdown(row.budget), in_markdown(row.name), *(text(c.cell(row)) for c in columns)]
+            for row in rows
+        ),
+    )
     lines.append("")
     for column in columns:
         numbers = (n for row in rows for n in column.numbers(row) if n is not None)
         signatures = ", ".join(f"`{s}`" for s in dict.fromkeys(n.signature for n in numbers))
         lines += [f"- {column.title}: {signatures}"] * bool(signatures)
     return "\n".join(lines) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
+    return [line(head), "|" + "---|" * len(head), *map(line, rows)]
 
 
 def line(cells: Sequence[str]) -> str:

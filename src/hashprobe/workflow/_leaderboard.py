@@ -94,6 +94,7 @@ class BoardSuite:
     flags: list[str] = field(default_factory=list)
     """Those that are raised."""
     seconds: float = 0.0
+    """Of its attacks."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,8 @@ def leaderboard(
 ) -> Board:
     """Measures runs by the fixed protocol, one entry a run, and renders all entries.
 
-    What is finished is kept in each run: the same call goes on where it was stopped.
+    What is finished is kept in each run: the same call goes on where it was stopped. A victim that
+    is measured again keeps `by` and `note` of its entry.
 
     Args:
         entries: folder of the entries, one YAML file a victim; new ones are written there.
@@ -173,8 +175,12 @@ def leaderboard(
     """
     for path in runs:
         entry = measured(open_run(path), queries, seed, runtime)
-        write_entry(entries / f"{file_name(entry)}.yaml", entry)
-        runtime.progress.log(f"{entry.victim}: {entries / file_name(entry)}.yaml")
+        file = entries / f"{file_name(entry)}.yaml"
+        if file.is_file():
+            before = read_entry(file)
+            entry = replace(entry, by=before.by, note=before.note)
+        write_entry(file, entry)
+        runtime.progress.log(f"{entry.victim}: {file}")
     board = Board(tuple(read_entries(entries)))
     folder = entries.parent if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,18 +191,22 @@ def leaderboard(
 
 def read_entries(folder: Path) -> list[Entry]:
     """Every entry of a folder, checked."""
-    found = []
-    for path in sorted(folder.glob("*.yaml")):
-        content = parse_yaml(read_bytes(path), str(path))
-        try:
-            found.append(as_record(content, Entry, closed=True))
-        except HashprobeError as error:
-            raise HashprobeError(f"{path} is no entry of the leaderboard: {error}") from error
+    found = [read_entry(path) for path in sorted(folder.glob("*.yaml"))]
     if not found:
         raise HashprobeError(
             f"{folder} holds no entry: name a run to measure, or the folder of the entries"
         )
     return found
+
+
+def read_entry(path: Path) -> Entry:
+    """One entry, checked."""
+    content = parse_yaml(read_bytes(path), str(path))
+    try:
+        entry: Entry = as_record(content, Entry, closed=True)
+    except HashprobeError as error:
+        raise HashprobeError(f"{path} is no entry of the leaderboard: {error}") from error
+    return entry
 
 
 def write_entry(path: Path, entry: Entry) -> None:
@@ -231,7 +241,10 @@ def measured(run: EncodedRun, queries: int, seed: int, runtime: Runtime) -> Entr
         for name, options in ATTACKS:
             spec = AttackSpec(name, attack_named(name).options(**options), Budget(eps / 255))
             folder = f"board-{name}-{eps}of255-{protocol.queries}-seed{seed}"
-            done = attack_run(run, spec, protocol=protocol, name=folder, runtime=runtime)
+            # What an earlier version of an attack left there is attacked anew.
+            done = attack_run(
+                run, spec, protocol=protocol, name=folder, runtime=runtime, overwrite=True
+            )
             clean = done.map_clean
             rows.append(row_of(run, name, eps, folder, done, protocol.knowledge(spec.options)))
         found = suite_run(
@@ -293,10 +306,11 @@ def suite_of(found: SuiteResult, eps: int) -> BoardSuite:
     """The suite's numbers."""
     flags = [flag.name for flag in found.raised]
     worst = number(found.worst)
-    return BoardSuite(f"{eps}/255", worst, found.standing, flags, round(found.seconds, 1))
+    seconds = round(sum(member.seconds for member in found.members), 1)
+    return BoardSuite(f"{eps}/255", worst, found.standing, flags, seconds)
 
 
 def number(found: Measurement) -> Number:
     """A measurement with four digits."""
-    ends = (None if end is None else round(float(end), 4) for end in (found.low, found.high))
-    return replace(Number(round(float(found.value), 4), *ends))
+    low, high = (None if end is None else round(float(end), 4) for end in (found.low, found.high))
+    return Number(round(float(found.value), 4), low, high)

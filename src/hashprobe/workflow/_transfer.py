@@ -21,7 +21,7 @@ from hashprobe.evaluation.measurement import Measurement, paired_difference
 from hashprobe.evaluation.measures import score_average_precision
 from hashprobe.evaluation.ranking import Ranking
 from hashprobe.report.escape import in_markdown
-from hashprobe.report.markdown import line
+from hashprobe.report.markdown import table
 from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import device_of, encode
@@ -73,10 +73,8 @@ class TransferMatrix:
         for name, some, lifts in zip(self.sources, self.achieved, self.lift, strict=True):
             cells = zip(some, lifts, strict=True)
             rows.append([in_markdown(name), *(cell(value, lift) for value, lift in cells)])
-        table = [line(head), "|" + "---|" * len(head), *map(line, rows)]
-        return "\n".join(
-            [f"t-MAP in per cent, and its lift over the untouched: {self.title}", "", *table]
-        )
+        title = f"t-MAP in per cent, and its lift over the untouched: {self.title}"
+        return "\n".join([title, "", *table(head, rows)])
 
 
 def cell(value: Measurement, lift: Measurement) -> str:

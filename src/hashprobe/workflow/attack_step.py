@@ -270,11 +270,15 @@ def default_name(attack: str, budget: Budget, seed: int) -> str:
         >>> default_name("dhta", Budget(8 / 255, frames=4, shared=True), 0)
         'dhta-8of255-4frames-shared-seed0'
     """
+    return f"{attack}-{size_name(budget)}-seed{seed}"
+
+
+def size_name(budget: Budget) -> str:
+    """A budget in the name of a folder."""
     whole = round(budget.eps * 255)
     if budget.space == "pixel" and abs(budget.eps * 255 - whole) < 1e-6:
         size = f"{whole}of255"
     else:
         size = f"{budget.eps:g}" + ("-normalised" if budget.space == "normalised" else "")
     size += "" if budget.frames is None else f"-{budget.frames}frames"
-    size += "-shared" if budget.shared else ""
-    return f"{attack}-{size}-seed{seed}"
+    return size + "-shared" * budget.shared

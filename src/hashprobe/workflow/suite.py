@@ -32,18 +32,17 @@ from hashprobe.storage.lock import hold
 from hashprobe.types import Budget, Labels, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.wrap import as_victim
+from hashprobe.workflow.attack_step import size_name
 from hashprobe.workflow.drawing import draw_queries
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.reading import Reader, draw
 from hashprobe.workflow.run_io import open_run, pick_device
 from hashprobe.workflow.suite_flags import SHOWN, Flag, flags_of
-from hashprobe.workflow.suite_words import as_text
+from hashprobe.workflow.suite_words import SHARES, as_text
 
 
 FALLEN = 0.1
 """A query has fallen when its AP is at most this share of that of the clean query."""
-SHARES = (0.5, 0.25, 0.1)
-"""Shares at which the worst case is counted, too: one threshold would hide the others."""
 MEMBERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("noise", {}),
     ("pta-untargeted", {}),
@@ -77,7 +76,7 @@ class Member:
     passes: float
     """Forward and backward passes per query."""
     seconds: float
-    """All of its time."""
+    """Of the attack itself, kept with its results."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +100,7 @@ class SuiteResult:
     """What speaks against the numbers; see `Flag`."""
     budget: Budget
     seconds: float
+    """All of the time of this call; little where it was resumed."""
 
     @property
     def standing(self) -> int:
@@ -162,14 +162,19 @@ class Case:
     def craft(self, attack: str, rows: np.ndarray, **more: Any) -> Any:
         """Attacks some of the queries with an attack of the registry."""
         budget, seed = more.pop("budget", self.budget), more.pop("seed", self.seed)
-        name, victim = more.pop("name", attack), more.pop("victim", self.victim)
-        known = attack_named(attack)
+        name, known = more.pop("name", attack), attack_named(attack)
         goal = self.goal.take(rows)
         if known.goal == "untargeted":
             goal = replace(goal, codes=None, labels=None, members=None)
         if "target images" not in known.needs:
             goal = replace(goal, images=None)
         spec = AttackSpec(attack, known.options(**more), budget, seed)
+        return self.kept(name, self.victim, rows, goal, spec)
+
+    def kept(
+        self, name: str, victim: Hasher, rows: np.ndarray, goal: Goal, spec: AttackSpec
+    ) -> Any:
+        """Attacks some of the queries; what is finished is taken from the folder of that name."""
         out = None if self.out is None else self.out / name
         some = self.queries.take(rows)
         # What an earlier suite with other measures left there is of other queries.
@@ -285,8 +290,8 @@ def suite_run(
             f"the surrogate takes pictures of {other.contract.size} pixels, the victim of "
             f"{hasher.contract.size}: give one of the same size"
         )
-    whole = round(budget.eps * 255)
-    folder = victim.run.path / "suites" / f"{whole}of255-{protocol.queries}-seed{protocol.seed}"
+    name = f"{size_name(budget)}-{protocol.queries}-seed{protocol.seed}"
+    folder = victim.run.path / "suites" / name
     with hold(victim.run.path), ExitStack() as scratch:
         reader = Reader(victim, runtime, scratch)
         rows = draw_queries(len(victim.query), protocol)
@@ -327,7 +332,6 @@ def run_suite(case: Case) -> SuiteResult:
     for name, how in plan(case):
         if not len(standing):
             break
-        start = time.perf_counter()
         attacked = how(standing)
         aps = case.aps(attacked.codes, standing).per_query
         worst[standing] = np.minimum(worst[standing], aps)
@@ -335,10 +339,9 @@ def run_suite(case: Case) -> SuiteResult:
         for row in standing[down]:
             felled_by[row] = name
         passes = float((attacked.forwards + attacked.backwards).mean())
-        seconds = time.perf_counter() - start
         counts = len(standing), int(down.sum())
-        members.append(Member(name, *counts, float(aps.mean()), passes, seconds))
-        say(f"{name}: {counts[1]} of {counts[0]} queries fell, {seconds:.0f} s")
+        members.append(Member(name, *counts, float(aps.mean()), passes, attacked.seconds))
+        say(f"{name}: {counts[1]} of {counts[0]} queries fell, {attacked.seconds:.0f} s")
         standing = standing[~down]
     flags = flags_of(case, worst)
     say(f"{sum(flag.raised for flag in flags)} of {len(flags)} flags are raised")
@@ -385,7 +388,8 @@ def transferred(case: Case, rows: np.ndarray) -> Any:
     some = case.queries.take(rows)
     there = encode(case.surrogate, some.on(device_of(case.surrogate)))
     spec = AttackSpec("bit-margin", budget=case.budget, seed=case.seed)
-    found = craft(case.surrogate, some, Goal.targeted(-there.signs()), spec, runtime=case.runtime)
+    goal = Goal.targeted(-there.signs())
+    found = case.kept("transfer", case.surrogate, rows, goal, spec)
     seen = Queries(found.images8[:], some.ids, some.lengths).on(device_of(case.victim))
     return replace(found, codes=encode(case.victim, seen))
 

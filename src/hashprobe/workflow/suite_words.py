@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hashprobe.attacks.registry import ATTACKS
-from hashprobe.report.markdown import line
+from hashprobe.report.markdown import table
 
 
 if TYPE_CHECKING:
     from hashprobe.workflow.suite import SuiteResult
+
+
+SHARES = (0.5, 0.25, 0.1)
+"""Shares at which the worst case is counted, too: one threshold would hide the others."""
 
 
 def as_text(result: SuiteResult) -> str:
@@ -26,8 +30,7 @@ def as_text(result: SuiteResult) -> str:
         ]
         for each in result.members
     ]
-    kept = (0.5, 0.25, 0.1)
-    shares = ", ".join(f"{100 * result.fallen(share):.0f} % at {share:g}" for share in kept)
+    shares = ", ".join(f"{100 * result.fallen(share):.0f} % at {share:g}" for share in SHARES)
     checks = [
         [flag.name, "**yes**" if flag.raised else "no", f"{flag.value:.3f}", f"{flag.limit:g}"]
         for flag in result.flags
@@ -50,8 +53,3 @@ def as_text(result: SuiteResult) -> str:
     else:
         lines += ["No flag is raised: the worst case is an upper bound of what these queries keep."]
     return "\n".join(lines)
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """The lines of a table."""
-    return [line(head), "|" + "---|" * len(head), *map(line, rows)]
