@@ -1,11 +1,20 @@
 """hashprobe train --defence and hashprobe harden, over the digits."""
 
 import json
+from pathlib import Path
 
+import pytest
+
+from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.defenses.trainers.registry import trainer_of_words
+from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_json
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
+from hashprobe.types import Runtime
 from hashprobe.workflow.hardening_options import HardenOptions
+from hashprobe.workflow.network import Network
+from hashprobe.workflow.train_step import TrainingPlan, check_same_defence, trained
 
 
 DIGITS = "train digits --size 8 --bits 16 --epochs 1 --batch-size 125 --held-out 0"
@@ -28,6 +37,8 @@ def test_a_run_is_hardened_into_a_run_of_its_own(hashprobe, encoded, tmp_path):
     assert (tmp_path / "hard/model/model.safetensors").read_bytes() != before
     assert hashprobe(words).code == 0  # is done already
     assert "another configuration" in hashprobe(words.replace("steps=1", "steps=2")).error
+    # Options that the other defence does not have, too.
+    assert "another configuration (defence.hidden" in hashprobe(f"{words} --defence atrdh").error
     assert hashprobe(f"encode {tmp_path / 'hard'}").code == 0
 
 
@@ -38,6 +49,36 @@ def test_a_training_with_a_defence(hashprobe, tmp_path):
     assert Run.open(run).config["defence"]["eps"] == 4 / 255
     other = hashprobe(f"{DIGITS} --out {run} --defence fast --defence-option eps=5/255").error
     assert "defence.eps: 0.01568627450980392 there" in other
+
+
+@pytest.mark.parametrize(
+    ("begun", "asked", "said"),
+    [
+        ({}, {"defence": {"name": "saat"}}, "(defence: none there, saat here)"),
+        ({"defence": {"name": "p2s"}}, {}, "(defence: p2s there, none here)"),
+        ({"hardened": {"run": "/runs/a"}}, {}, "(hardened: /runs/a there, none here)"),
+    ],
+)
+def test_a_run_keeps_its_defence(begun, asked, said):
+    with pytest.raises(HashprobeError) as error:
+        check_same_defence(Path("run"), asked, {"train": {}, **begun})
+    assert f"run holds a run with another configuration {said}" in str(error.value)
+    check_same_defence(Path("run"), begun, {"train": {}, **begun})
+    check_same_defence(Path("run"), asked, {"data": {}})  # nothing is trained there
+
+
+def test_an_undefended_run_is_not_taken_for_a_defended_one(encoded):
+    before = (encoded / "run.json").read_bytes()
+    network = Run.open(encoded)
+    plan = TrainingPlan(
+        Network(**network.config["network"]),
+        TrainOptions(**network.config["train"]),
+        trainer_of_words("p2s"),
+    )
+    source = DataOptions(**network.config["data"])
+    with pytest.raises(HashprobeError, match="defence: none there, p2s here"):
+        trained(encoded, source, plan, Runtime())
+    assert (encoded / "run.json").read_bytes() == before
 
 
 def test_what_does_not_fit_is_one_line(hashprobe, encoded, tmp_path):

@@ -12,7 +12,13 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.types import Budget, Runtime
 from hashprobe.workflow.compare_step import Bench, compare_runs, own_anchors
-from hashprobe.workflow.comparison import CompareOptions, Trial, flags_of
+from hashprobe.workflow.comparison import (
+    Compared,
+    CompareOptions,
+    Comparison,
+    Trial,
+    flags_of,
+)
 from hashprobe.workflow.run_io import open_run
 
 
@@ -43,9 +49,38 @@ def test_runs_go_through_the_same_attacks_and_go_on(hashprobe, encoded, tmp_path
     again = hashprobe(f"compare {encoded} {other} {SHORT} --json")
     assert again.out == said.out
     assert (encoded / "compare/away-64of255-seed0-2-of5/attack.json").stat().st_mtime_ns == kept
-    table = hashprobe(f"compare {encoded} {other} {SHORT}").out.splitlines()
-    assert table[0].startswith("| run | defence | training, s | MAP clean | MAP worst | Noise |")
-    assert len({line.count("|") for line in table[:4]}) == 1
+
+
+def test_the_table_marks_what_is_noise_and_fits_a_page():
+    rng = np.random.default_rng(0)
+    high, low = rng.uniform(0.5, 0.7, 200), rng.uniform(0.1, 0.3, 200)
+    near = high + np.tile([-0.01, 0.01], 100) - 0.0005
+
+    def run(name, clean, attacked, *flags):
+        t = Measurement.of(attacked, "tMAP@all|v:0.1")
+        trial = Trial("hag", "HAG", Measurement.of(attacked, "MAP@all|round:uint8|v:0.1"), t)
+        clean = Measurement.of(clean, "MAP@all|v:0.1")
+        return Compared(name, "none", clean, 3.2, (trial,), tuple(flags))
+
+    runs = (run("runs/a|b", high, low), run("runs/near", near, high, "64/255"))
+    text = Comparison((*runs, Compared("runs/bare", "p2s", None, None))).markdown()
+    table = text.splitlines()[:7]
+    assert len({len(line) for line in table}) == 1 and len(table[0]) < 100
+    cells = {line.split("|")[1].strip(): line.split("|")[2:] for line in table[2:]}
+    clean, worst, hag = (cells[name] for name in ("MAP clean", "MAP worst", "HAG"))
+    # 0.05 points are less than chance, 40 are not; t-MAP is not marked.
+    assert clean[0].startswith(" 60.") and clean[1].startswith(" ~60.")
+    assert "~" not in "".join(worst + hag) and " / " in hag[0] and not hag[2].strip()
+    assert r"runs/a\|b" in table[0] and "\n- runs/near: 64/255\n" in text
+    assert "\n~ cannot be told from the highest MAP of its line" in text
+    alone = Comparison(runs[:1]).markdown()
+    assert "~" not in alone and "- `tMAP@all|ci:" in alone
+
+
+def test_runs_with_few_queries_cannot_be_told_apart():
+    few = [Compared(n, "none", Measurement.of(np.full(5, v), "MAP@all|v:0.1"), 1.0) for n, v in
+           (("a", 0.9), ("b", 0.1))]  # fmt: skip
+    assert "| ~10.0" in Comparison(tuple(few)).markdown()
 
 
 def test_the_own_anchor_is_nearest_to_the_relevant_items(encoded):
@@ -112,6 +147,7 @@ def test_what_cannot_be_compared_is_one_line(hashprobe, encoded, tmp_path):
     assert (
         "more_steps must be at least steps" in hashprobe(f"compare {encoded} --more-steps 9").error
     )
+    assert "top must be at least 1" in hashprobe(f"compare {encoded} --top 0").error
     assert "unknown attack 'x'" in hashprobe(f"compare {encoded} --attacks x").error
     assert "square is not" in hashprobe(f"compare {encoded} --attacks square").error
     assert "eps must be above 0" in hashprobe(f"compare {encoded} --eps 0").error

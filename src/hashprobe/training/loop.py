@@ -15,7 +15,6 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from hashprobe.errors import HashprobeError
-from hashprobe.storage.files import atomic_path, fingerprint, sha256_array
 from hashprobe.tensors import Images8
 from hashprobe.training.hardening import Batch, Hardening
 from hashprobe.training.losses.csq import csq_targets
@@ -24,6 +23,7 @@ from hashprobe.training.options import TrainOptions
 from hashprobe.training.plateau import LEAST_STEPS, PATIENCE, must_fall_below
 from hashprobe.training.processes import Relay, open_fabric
 from hashprobe.training.sampling import augmented, draw_batch, hold_out, step_seed
+from hashprobe.training.saved_state import key_of, read_state, write_state
 from hashprobe.training.schedule import build_optimiser, rate
 from hashprobe.types import Labels
 from hashprobe.victims.base import Hasher, lay_channels_last
@@ -33,15 +33,9 @@ Signs = Int8[np.ndarray, "n k"]
 Measure = Callable[[Signs, Signs, Labels, Labels], float]
 """MAP of (query signs, database signs, query labels, database labels)."""
 
-FREE = frozenset({"minutes", "save_seconds", "accelerator", "devices"})
-"""Options that may differ when a training is resumed."""
 WARM_UP = 0.3
 """Share of a training in which similar and other pairs have the same total weight; in as long a
 time after it their weights become those of the paper."""
-LATER = {"pair_weights": "none"}
-"""Options that trainings of earlier versions did not have, with the value that these had."""
-SAMPLE = 256
-"""How many images are compared to recognise the data of a training."""
 
 
 @dataclass(frozen=True)
@@ -202,21 +196,7 @@ class Training:
         self.distinct: Tensor | None = None
         if self.chosen.centres:
             self.centres = torch.from_numpy(csq_targets(labels, hasher.bits, options.seed))
-        defence = {} if self.hardening is None else {"defence": self.hardening.to_json()}
-        self.key = fingerprint(
-            {
-                **defence,
-                "options": {
-                    k: v
-                    for k, v in asdict(options).items()
-                    if k not in FREE and not (k in LATER and v == LATER[k])
-                },
-                "labels": sha256_array(labels),
-                "images": sha256_array(images[:: max(1, len(images) // SAMPLE)].cpu().numpy()),
-                "items": len(images),
-                "shapes": [list(p.shape) for p in hasher.parameters()],
-            }
-        )
+        self.key = key_of(hasher, examples.labels, images, options, self.hardening)
 
     def run_spawned(
         self, finished: Callable[..., None], error: Callable[..., None], fabric: Fabric
@@ -447,30 +427,13 @@ class Training:
             "optimiser": optimiser.state_dict(),
             **({} if self.hardening is None else {"hardening": self.hardening.state()}),
         }
-        with atomic_path(self.state) as part:
-            try:
-                torch.save(content, part)
-            except RuntimeError as error:
-                raise HashprobeError(
-                    f"the training state {self.state} cannot be written: is the disk full?"
-                ) from error
+        write_state(self.state, content)
 
     def restore(self, optimiser: Any) -> None:
         """Restores the saved state if there is one."""
         if self.state is None or not self.state.is_file():
             return
-        try:
-            saved = torch.load(self.state, map_location=self.memory.device, weights_only=True)
-            key = saved["key"]
-        except Exception as error:
-            raise HashprobeError(
-                f"the saved training state {self.state} cannot be read: delete it to start again"
-            ) from error
-        if key != self.key:
-            raise HashprobeError(
-                f"{self.state} belongs to a training with other options or data: "
-                "use another folder, or delete it to start again"
-            )
+        saved = read_state(self.state, self.key, self.memory.device)
         self.hasher.load_state_dict(saved["hasher"])
         optimiser.load_state_dict(saved["optimiser"])
         self.memory.copy_(saved["memory"])

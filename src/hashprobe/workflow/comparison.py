@@ -1,17 +1,20 @@
 """What a comparison of defended networks is asked for, and its one table; imports no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
+from hashprobe.report.escape import in_markdown
 from hashprobe.report.markdown import line
 from hashprobe.types import Budget, check_seed, check_whole
 
 
 SLACK = 0.02
 """By how much an attack may be weaker than one that should be weaker, before a flag goes up."""
+UNSURE = "~"
+"""Marks a number that cannot be told from the best one."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class CompareOptions:
         for name in ("queries", "steps", "more_steps"):
             check_whole(name, getattr(self, name))
         check_whole("restarts", self.restarts, 0, 1000)
+        if self.top is not None:
+            check_whole("top", self.top)
         check_seed(self.seed)
         if self.more_steps < self.steps:
             raise HashprobeError(
@@ -134,9 +139,12 @@ class Comparison:
 
     Example:
         >>> print(Comparison((Compared("runs/a", "none", None, 12.0),)).markdown())
-        | run | defence | training, s | MAP clean | MAP worst | flags |
-        |---|---|---|---|---|---|
-        | runs/a | none | 12 |  |  |  |
+        |             | runs/a |
+        |-------------|--------|
+        | defence     | none   |
+        | training, s | 12     |
+        | MAP clean   |        |
+        | MAP worst   |        |
         <BLANKLINE>
     """
 
@@ -148,46 +156,83 @@ class Comparison:
         return {"eps": self.options.eps, "runs": [run.to_json() for run in self.runs]}
 
     def markdown(self) -> str:
-        """The table of the runs, one line each, and the signatures of MAP and t-MAP.
+        """The table of the runs, one column each; below it flags and signatures.
 
         A cell of an attack is MAP by the queries' own labels and, where there is a target, t-MAP
-        after a slash, in per cent.
+        after a slash, in per cent. Of several runs, a MAP is marked with ~ where it cannot be told
+        from the highest of its line: the 95 % interval of their difference, query by query, holds
+        0, or the queries are too few for one.
         """
         titles = dict.fromkeys((t.name, t.title) for run in self.runs for t in run.trials)
-        heads = ["run", "defence", "training, s", "MAP clean", "MAP worst"]
-        lines = [line([*heads, *(title for _, title in titles), "flags"])]
-        lines.append("|" + "---|" * (len(heads) + len(titles) + 1))
-        for run in self.runs:
-            known = {trial.name: trial for trial in run.trials}
-            cells = [run.run, run.defence, "" if run.seconds is None else f"{run.seconds:.0f}"]
-            cells += [interval(run.clean), interval(run.worst)]
-            cells += [cell(known.get(name)) for name, _ in titles]
-            lines.append(line([*cells, "; ".join(run.flags)]))
-        text = "\n".join(lines) + "\n"
-        signed = [t.map for run in self.runs for t in run.trials] + [run.clean for run in self.runs]
-        signed += [t.tmap for run in self.runs for t in run.trials]
-        known_as = dict.fromkeys(one.signature for one in signed if one is not None)
-        return (
-            text + "".join(f"\n- `{signature}`" for signature in known_as) + "\n" * bool(known_as)
-        )
-
-
-def interval(number: Measurement | None) -> str:
-    """A number in per cent with its interval."""
-    if number is None:
-        return ""
-    text = f"{100 * number.value:.1f}"
-    if number.low is None or number.high is None:
+        known = [{trial.name: trial for trial in run.trials} for run in self.runs]
+        rows = [
+            ["", *(in_markdown(run.run) for run in self.runs)],
+            ["defence", *(run.defence for run in self.runs)],
+            ["training, s", *("" if r.seconds is None else f"{r.seconds:.0f}" for r in self.runs)],
+            ["MAP clean", *cells([run.clean for run in self.runs], interval)],
+            ["MAP worst", *cells([run.worst for run in self.runs], interval)],
+        ]
+        for name, title in titles:
+            trials = [of_run.get(name) for of_run in known]
+            firsts = cells([None if one is None else one.map for one in trials], short)
+            seconds = ["" if one is None or one.tmap is None else short(one.tmap) for one in trials]
+            both = (" / ".join(filter(None, pair)) for pair in zip(firsts, seconds, strict=True))
+            rows.append([title, *both])
+        text = aligned(rows)
+        if any(cell.startswith(UNSURE) for row in rows for cell in row):
+            text += f"\n{UNSURE} cannot be told from the highest MAP of its line (95 %, paired).\n"
+        flags = [
+            f"- {in_markdown(run.run)}: {'; '.join(run.flags)}" for run in self.runs if run.flags
+        ]
+        numbers = [t.map for run in self.runs for t in run.trials] + [
+            run.clean for run in self.runs
+        ]
+        numbers += [t.tmap for run in self.runs for t in run.trials]
+        signatures = dict.fromkeys(one.signature for one in numbers if one is not None)
+        for part in (flags, [f"- `{signature}`" for signature in signatures]):
+            text += "\n" * bool(part) + "".join(f"{said}\n" for said in part)
         return text
-    return f"{text} [{100 * number.low:.1f}, {100 * number.high:.1f}]"
 
 
-def cell(trial: Trial | None) -> str:
-    """MAP and t-MAP of an attack in per cent."""
-    if trial is None:
-        return ""
-    parts = [trial.map, trial.tmap]
-    return " / ".join(f"{100 * part.value:.1f}" for part in parts if part is not None)
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown with columns as wide as their widest cell; the first row heads it."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        line([cell.ljust(width) for cell, width in zip(row, widths, strict=True)]) for row in rows
+    ]
+    lines.insert(1, "|" + "".join("-" * (width + 2) + "|" for width in widths))
+    return "\n".join(lines) + "\n"
+
+
+def cells(
+    numbers: Sequence[Measurement | None], text: Callable[[Measurement], str]
+) -> Iterator[str]:
+    """The MAP of each run, marked where it cannot be told from the highest of them."""
+    known = [number for number in numbers if number is not None]
+    best = max(known, key=lambda one: one.value) if known else None
+    for number in numbers:
+        if number is None or best is None:
+            yield ""
+        else:
+            yield UNSURE * (number is not best and not apart(best, number)) + text(number)
+
+
+def apart(higher: Measurement, lower: Measurement) -> bool:
+    """Whether the difference of two numbers over the same queries is more than chance."""
+    low = (higher - lower).low
+    return low is not None and low > 0
+
+
+def short(number: Measurement) -> str:
+    """A number in per cent."""
+    return f"{100 * number.value:.1f}"
+
+
+def interval(number: Measurement) -> str:
+    """A number in per cent with its interval."""
+    if number.low is None or number.high is None:
+        return short(number)
+    return f"{short(number)} [{100 * number.low:.1f}, {100 * number.high:.1f}]"
 
 
 def flags_of(

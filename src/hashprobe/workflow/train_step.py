@@ -141,7 +141,9 @@ def trained(
     config = {"data": asdict(source)} | plan.sections | dict(more or {})
     # The folder is made after data and network are loaded: a typo must leave no folder behind.
     if (path / "run.json").exists():
-        config = as_kept(config, Run.open(path).config)
+        there = Run.open(path).config
+        check_same_defence(path, config, there)
+        config = as_kept(config, there)
         run = Run.create(path, config)
         if run.finished(*CHECKPOINT):
             progress.log(f"{path} is trained already")
@@ -167,6 +169,25 @@ def trained(
             progress.log(f"{path} was trained by another process")
             return run
         return train_held(run, data, hasher, replace(plan, options=options), runtime)
+
+
+def check_same_defence(path: Path, config: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    """Refuses a run that was begun with a defence where none is asked for, or the other way round.
+
+    `Run.create` compares sections that both have; these are missing where there is no defence.
+    """
+    for part in ("defence", "hardened"):
+        if "train" in there and (part in config) != (part in there):
+            here, begun = (part_of.get(part, {}) for part_of in (config, there))
+            raise HashprobeError(
+                f"{path} holds a run with another configuration ({part}: {said_of(begun)} there, "
+                f"{said_of(here)} here): choose another folder or remove that one"
+            )
+
+
+def said_of(section: Mapping[str, Any]) -> str:
+    """A defence by its name, or the run that is hardened."""
+    return str(section.get("name") or section.get("run") or "none")
 
 
 def check_defence(plan: TrainingPlan, labels: Labels) -> None:
@@ -382,7 +403,7 @@ def as_kept(config: dict[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
         name: {
             key: value
             for key, value in part.items()
-            if key in there.get(name, part) or value != defaults[name][key]
+            if key in there.get(name, part) or name not in defaults or value != defaults[name][key]
         }
         for name, part in config.items()
     }

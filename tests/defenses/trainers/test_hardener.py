@@ -82,15 +82,16 @@ def trained():
 @pytest.mark.parametrize("name", sorted(set(TRAINERS) - {"atrdh", "saat", "fast"}))
 def test_a_training_against_attacks_makes_attacks_weaker(name, tiny, pictures, trained):
     images, labels = pictures(60, classes=3)
-    hasher, given = tiny(), {"batch_size": 30, "lr": 0.02}
+    hasher = tiny()
     if not trained:
-        train(hasher, images, labels, options(epochs=30, **given))
+        train(hasher, images, labels, options(epochs=30, batch_size=30, lr=0.02))
         trained.update({key: value.clone() for key, value in hasher.state_dict().items()})
     hasher.load_state_dict(trained)
     before = turned(hasher, images)
     assert before > 0.2
-    train(hasher, images, labels, options(epochs=30, **given), hardening=quick(name))
-    assert turned(hasher, images) < 0.85 * before
+    chosen = options(epochs=18, batch_size=30, lr=0.03)
+    train(hasher, images, labels, chosen, hardening=quick(name))
+    assert turned(hasher, images) < 0.6 * before
     codes = hasher(images.float() / 255).sign()
     agreement = codes @ codes.T / 8
     alike = torch.from_numpy(labels @ labels.T)

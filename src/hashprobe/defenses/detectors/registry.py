@@ -1,13 +1,11 @@
 """Every detector by its name; imports no torch."""
 
 from collections.abc import Mapping
-from dataclasses import fields
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from hashprobe.checked import Late, checked, shown
-from hashprobe.errors import HashprobeError
+from hashprobe.checked import Late, checked
+from hashprobe.defenses.by_name import made_named
 
 
 _HERE = "hashprobe.defenses.detectors"
@@ -42,15 +40,5 @@ def detector_named(name: str, **options: Any) -> Detector:
         >>> detector_named("instability", copies=4).copies
         4
     """
-    if name not in DETECTORS:
-        known = ", ".join(DETECTORS)
-        raise HashprobeError(f"unknown detector {shown(name)}: choose from {known}")
-    module, _, kind = DETECTORS[name].partition(":")
-    made = getattr(import_module(module), kind)
-    there = [field.name for field in fields(made)]
-    for option in options:
-        if option not in there:
-            choices = f"choose from {', '.join(there)}" if there else "it has none"
-            raise HashprobeError(f"{name} has no option {shown(option)}: {choices}")
-    detector: Detector = made(**options)
-    return detector
+    made: Detector = made_named("detector", DETECTORS, name, options)
+    return made

@@ -1,13 +1,11 @@
 """Every remedy in front of a victim by its name; imports no torch."""
 
 from collections.abc import Mapping
-from dataclasses import fields
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from hashprobe.checked import Late, checked, shown
-from hashprobe.errors import HashprobeError
+from hashprobe.checked import Late, checked
+from hashprobe.defenses.by_name import made_named
 
 
 _HERE = "hashprobe.defenses.preprocessors"
@@ -46,16 +44,5 @@ def preprocessor_named(name: str, **options: Any) -> Preprocessor:
         >>> preprocessor_named("jpeg", quality=50)
         Jpeg(quality=50)
     """
-    if name not in PREPROCESSORS:
-        known = ", ".join(PREPROCESSORS)
-        raise HashprobeError(f"unknown preprocessor {shown(name)}: choose from {known}")
-    module, _, kind = PREPROCESSORS[name].partition(":")
-    made = getattr(import_module(module), kind)
-    there = [field.name for field in fields(made)]
-    for option in options:
-        if option not in there:
-            raise HashprobeError(
-                f"{name} has no option {shown(option)}: choose from {', '.join(there)}"
-            )
-    preprocessor: Preprocessor = made(**options)
-    return preprocessor
+    made: Preprocessor = made_named("preprocessor", PREPROCESSORS, name, options)
+    return made

@@ -1,12 +1,11 @@
 """Every training against attacks by its name; imports no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_type_hints
 
 from hashprobe.checked import Late, checked, shown
+from hashprobe.defenses.by_name import check_options, class_named, made_named
 from hashprobe.errors import HashprobeError
 
 
@@ -50,12 +49,7 @@ def trainer_class(name: str) -> type[Any]:
         >>> trainer_class("p2s").name
         'p2s'
     """
-    if name not in TRAINERS:
-        known = ", ".join(TRAINERS)
-        raise HashprobeError(f"unknown defence {shown(name)}: choose from {known}")
-    module, _, kind = TRAINERS[name].partition(":")
-    made: type[Any] = getattr(import_module(module), kind)
-    return made
+    return class_named("defence", TRAINERS, name)
 
 
 @checked
@@ -73,11 +67,8 @@ def trainer_named(name: str, **options: Any) -> Trainer:
         >>> trainer_named("p2s", n_t=5).n_t
         5
     """
-    made = trainer_class(name)
-    for option in options:
-        check_option(name, option, [field.name for field in fields(made)])
-    trainer: Trainer = made(**options)
-    return trainer
+    made: Trainer = made_named("defence", TRAINERS, name, options)
+    return made
 
 
 def trainer_of_words(name: str, words: Sequence[str] = ()) -> Trainer:
@@ -94,7 +85,8 @@ def trainer_of_words(name: str, words: Sequence[str] = ()) -> Trainer:
         >>> trainer_of_words("p2s", ["n_t=all", "eps=4/255"]).n_t
         'all'
     """
-    kinds = get_type_hints(trainer_class(name))
+    made = trainer_class(name)
+    kinds = get_type_hints(made)
     options: dict[str, Any] = {}
     for word in words:
         option, there, text = word.partition("=")
@@ -103,19 +95,11 @@ def trainer_of_words(name: str, words: Sequence[str] = ()) -> Trainer:
             raise HashprobeError(
                 f"an option of a defence is NAME=VALUE, such as eps=8/255; got {shown(word)}"
             )
-        check_option(name, option, [field.name for field in fields(trainer_class(name))])
+        check_options(name, made, [option])
         if option in options:
             raise HashprobeError(f"option {option} of {name} is given twice")
         options[option] = value_of(name, option, text.strip(), kinds[option])
     return trainer_named(name, **options)
-
-
-def check_option(name: str, option: str, there: list[str]) -> None:
-    """Refuses an option that a defence does not have."""
-    if option not in there:
-        raise HashprobeError(
-            f"{name} has no option {shown(option)}: choose from {', '.join(there)}"
-        )
 
 
 def value_of(name: str, option: str, text: str, hint: Any) -> Any:
