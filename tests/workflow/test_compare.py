@@ -7,23 +7,27 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from hashprobe.attacks.registry import ATTACKS
+from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
-from hashprobe.types import Budget, Runtime
-from hashprobe.workflow.compare_step import Bench, compare_runs, own_anchors
+from hashprobe.types import Runtime
+from hashprobe.workflow.compare_attacks import Bench, own_anchors
+from hashprobe.workflow.compare_detection import detected
+from hashprobe.workflow.compare_step import compare_runs
 from hashprobe.workflow.comparison import (
     Compared,
     CompareOptions,
     Comparison,
+    Detection,
     Trial,
-    flags_of,
 )
+from hashprobe.workflow.comparison_flags import flags_of
 from hashprobe.workflow.run_io import open_run
 
 
 SHORT = (
-    "--attacks noise --attacks hag --queries 5 --steps 2 --more-steps 3 --restarts 0 --eps 64/255"
+    "--attacks noise --attacks hag --queries 5 --steps 2 --more-steps 3 --restarts 1 --eps 64/255 "
+    "--query-budget 6"
 )
 
 
@@ -37,11 +41,12 @@ def test_runs_go_through_the_same_attacks_and_go_on(hashprobe, encoded, tmp_path
     assert said.code == 0, said.err
     first, second = json.loads(said.out)["runs"]
     names = [trial["name"] for trial in first["attacks"]]
-    assert names == ["noise", "hag", "bit-margin", "bit-margin-more", "away", "away-more"]
+    assert names[:4] == ["noise", "hag", "bit-margin", "bit-margin-more"]
+    assert names[4:] == ["away", "away-more", "mainstay", "query-only"]
     # The same network: every number but that of the transfer is the same.
     assert second["attacks"][:-1] == first["attacks"]
     transfer = second["attacks"][-1]
-    assert transfer["name"] == "transfer" and transfer["map"] == first["attacks"][-1]["map"]
+    assert transfer["name"] == "transfer" and transfer["map"] == first["attacks"][-3]["map"]
     lowest = min(trial["map"]["value"] for trial in first["attacks"])
     assert first["map_worst"]["value"] == lowest < first["map_clean"]["value"]
     shutil.rmtree(encoded / "compare" / "away-64of255-seed0-3-of5")
@@ -75,6 +80,43 @@ def test_the_table_marks_what_is_noise_and_fits_a_page():
     assert "\n~ cannot be told from the highest MAP of its line" in text
     alone = Comparison(runs[:1]).markdown()
     assert "~" not in alone and "- `tMAP@all|ci:" in alone
+
+
+def test_restarts_of_mainstay_keep_the_worst_of_each_query(encoded):
+    given = CompareOptions(eps=16 / 255, queries=6, steps=1, more_steps=1, restarts=2)
+    bench = Bench(open_run(encoded), given, Runtime())
+    worst = bench.mainstay().map.per_query
+    folders = sorted((encoded / "compare").glob("mainstay-16of255-seed*-1-of6"))
+    assert len(folders) == 3
+    runs = []
+    for folder in folders:
+        seed = int(folder.name.split("seed")[1].split("-")[0])
+        options = ATTACKS["mainstay"].options(steps=1)
+        spec = AttackSpec("mainstay", options, bench.budget, seed)
+        runs.append(bench.scored(bench.driven(bench.drawn.goal, spec).codes).per_query)
+    np.testing.assert_array_equal(worst, np.min(runs, 0))
+    assert not np.array_equal(runs[0], runs[1])
+
+
+def test_who_knows_a_detector_gets_through_at_least_as_often(encoded):
+    given = CompareOptions(eps=64 / 255, queries=12, steps=6, more_steps=6)
+    bench = Bench(open_run(encoded), given, Runtime())
+    plain, adaptive = detected(bench, "bit-histogram")
+    assert (plain.attack, adaptive.attack) == ("plain", "adaptive")
+    assert adaptive.through >= plain.through and 0 <= adaptive.found <= 1
+    assert plain.found > 0.05
+
+
+def test_detectors_have_rows_of_their_own():
+    found = tuple(
+        Detection("nearest-code", "Nearest code", attack, share, 1 - share, 0.5)
+        for attack, share in (("plain", 0.75), ("adaptive", 0.25))
+    )
+    runs = (Compared("a", "none", None, 1.0, detections=found), Compared("b", "none", None, 1.0))
+    text = Comparison(runs).markdown()
+    assert "| Nearest code, plain    | 75 / 25 |" in text
+    assert "| Nearest code, adaptive | 25 / 75 |" in text
+    assert "found at 5 % false alarms / through" in text
 
 
 def test_runs_with_few_queries_cannot_be_told_apart():
@@ -130,11 +172,11 @@ def test_flags_of_masking(trials, saturated, huge, said):
     assert all(wanted in one for one, wanted in zip(found, said, strict=True))
 
 
-def test_without_a_choice_every_attack_with_gradients_is_met():
-    budget = Budget(8 / 255)
-    found = {spec.name: spec for _, _, spec in Bench(CompareOptions(), Runtime()).specs(budget)}
+def test_without_a_choice_every_attack_with_gradients_is_met(encoded):
+    bench = Bench(open_run(encoded), CompareOptions(), Runtime())
+    found = {spec.name: spec for _, _, spec in bench.specs()}
     white = {name for name, attack in ATTACKS.items() if attack.access == "white"}
-    assert set(found) == white
+    assert set(found) == white - {"mainstay"}
     assert found["dhta"].options.steps == 200 and found["dhta"].options.step == "scaled"
 
 
@@ -150,6 +192,8 @@ def test_what_cannot_be_compared_is_one_line(hashprobe, encoded, tmp_path):
     assert "top must be at least 1" in hashprobe(f"compare {encoded} --top 0").error
     assert "unknown attack 'x'" in hashprobe(f"compare {encoded} --attacks x").error
     assert "square is not" in hashprobe(f"compare {encoded} --attacks square").error
+    assert "unknown detector 'x'" in hashprobe(f"compare {encoded} --detector x").error
+    assert "query_budget must be" in hashprobe(f"compare {encoded} --query-budget 0").error
     assert "eps must be above 0" in hashprobe(f"compare {encoded} --eps 0").error
     assert "none" in hashprobe(f"compare {tmp_path / 'none'}").error
     with pytest.raises(HashprobeError, match="queries must be from 1 to 200"):

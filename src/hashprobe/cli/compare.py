@@ -20,8 +20,11 @@ class CompareFlags(CompareOptions):
     """Largest change of a pixel value, such as 8/255 or 0.032."""
     attacks: Annotated[tuple[str, ...], Parameter(negative=())] = ()
     """Attacks of the registry that every run meets, by name, as often as there are; by default all
-    that are given gradients, and noise. Bit margin and the way away from the own anchors are always
-    among them."""
+    that are given gradients, and noise. Bit margin, mainstay, the way away from the own anchors and
+    the query-only attack are always among them."""
+    detectors: Annotated[tuple[str, ...], Parameter(name="--detector", negative=())] = ()
+    """A detector (bit-histogram, instability or nearest-code) whose rate of finding attacked
+    queries is measured, too, by adversaries who do not know it and who do; may be repeated."""
     exclude_training: Flag = False
     """Leave the training items that stand in the database out of the search."""
 
@@ -38,9 +41,9 @@ def compare(
     """Put runs through the same attacks and print one table: what a defence is worth.
 
     Every run meets every attack that is given gradients, the default one in a shorter and a longer
-    form, the way away from its own anchor codes, and what was made of the first run's queries
-    (transfer). Flags say what speaks against taking a number for robustness. The same command goes
-    on where it was stopped.
+    form, the way away from its own anchor codes, with gradients and by queries alone, and what was
+    made of the first run's queries (transfer). Flags say what speaks against taking a number for
+    robustness. The same command goes on where it was stopped.
 
     Parameters
     ----------

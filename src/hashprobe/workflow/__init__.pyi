@@ -15,6 +15,7 @@ from .compare_step import compare_runs as compare_runs
 from .comparison import Compared as Compared
 from .comparison import CompareOptions as CompareOptions
 from .comparison import Comparison as Comparison
+from .comparison import Detection as Detection
 from .comparison import Trial as Trial
 from .door import Outcome as Outcome
 from .encode_step import encode_run as encode_run

@@ -1,7 +1,7 @@
 """What a comparison of defended networks is asked for, and its one table; imports no torch."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hashprobe.errors import HashprobeError
@@ -11,8 +11,8 @@ from hashprobe.report.markdown import line
 from hashprobe.types import Budget, check_seed, check_whole
 
 
-SLACK = 0.02
-"""By how much an attack may be weaker than one that should be weaker, before a flag goes up."""
+ALARMS = 0.05
+"""The share of clean queries that a detector may find."""
 UNSURE = "~"
 """Marks a number that cannot be told from the best one."""
 
@@ -41,9 +41,14 @@ class CompareOptions:
     """Further starts of the longer attacks."""
     top: int | None = None
     """List length T of MAP and t-MAP; by default the whole database."""
+    query_budget: int = 300
+    """Pictures that an adversary without gradients shows to the service for each query."""
     attacks: tuple[str, ...] = ()
     """Attacks of the registry that every run meets, by name; by default all that are given
-    gradients, and noise. Bit margin and the way away from the own anchors are always among them."""
+    gradients, and noise. Bit margin, mainstay, the way away from the own anchors and the query-only
+    attack are always among them."""
+    detectors: tuple[str, ...] = ()
+    """Detectors whose rate of finding attacked queries is measured, too, by name."""
     seed: int = 0
     """Seed of queries, target labels and attacks."""
     exclude_training: bool = False
@@ -51,7 +56,7 @@ class CompareOptions:
 
     def __post_init__(self) -> None:
         Budget(self.eps)
-        for name in ("queries", "steps", "more_steps"):
+        for name in ("queries", "steps", "more_steps", "query_budget"):
             check_whole(name, getattr(self, name))
         check_whole("restarts", self.restarts, 0, 1000)
         if self.top is not None:
@@ -90,6 +95,27 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Detection:
+    """What a detector finds of queries that are steered to target codes.
+
+    Example:
+        >>> Detection("nearest-code", "Nearest code", "plain", 0.9, 0.1, 0.97).attack
+        'plain'
+    """
+
+    name: str
+    title: str
+    attack: str
+    """plain (the adversary does not know the detector) or adaptive (its penalty is in the loss)."""
+    found: float
+    """Share of the attacked queries that it finds at 5 % false alarms."""
+    through: float
+    """Share of them that reach their target code and are not found."""
+    auc: float
+    """Area under its ROC curve."""
+
+
+@dataclass(frozen=True)
 class Compared:
     """One run of a comparison.
 
@@ -111,6 +137,7 @@ class Compared:
     """What speaks against taking its numbers for robustness."""
     options: dict[str, Any] = field(default_factory=dict)
     """Of the defence, as it was trained."""
+    detections: tuple[Detection, ...] = ()
 
     @property
     def worst(self) -> Measurement | None:
@@ -129,6 +156,7 @@ class Compared:
             "map_clean": None if self.clean is None else self.clean.to_json(),
             "map_worst": None if worst is None else worst.to_json(),
             "attacks": [trial.to_json() for trial in self.trials],
+            "detectors": [asdict(one) for one in self.detections],
             "flags": list(self.flags),
         }
 
@@ -178,9 +206,12 @@ class Comparison:
             seconds = ["" if one is None or one.tmap is None else short(one.tmap) for one in trials]
             both = (" / ".join(filter(None, pair)) for pair in zip(firsts, seconds, strict=True))
             rows.append([title, *both])
+        rows += detector_rows(self.runs)
         text = aligned(rows)
         if any(cell.startswith(UNSURE) for row in rows for cell in row):
             text += f"\n{UNSURE} cannot be told from the highest MAP of its line (95 %, paired).\n"
+        if any(run.detections for run in self.runs):
+            text += "\nDetectors: found at 5 % false alarms / through to the target unfound.\n"
         flags = [
             f"- {in_markdown(run.run)}: {'; '.join(run.flags)}" for run in self.runs if run.flags
         ]
@@ -192,6 +223,20 @@ class Comparison:
         for part in (flags, [f"- `{signature}`" for signature in signatures]):
             text += "\n" * bool(part) + "".join(f"{said}\n" for said in part)
         return text
+
+
+def detector_rows(runs: Sequence[Compared]) -> list[list[str]]:
+    """Rows of what detectors find: a detector and an attack each."""
+    known = [{(one.title, one.attack): one for one in run.detections} for run in runs]
+    rows = []
+    for title, attack in dict.fromkeys(key for of_run in known for key in of_run):
+        found = [of_run.get((title, attack)) for of_run in known]
+        texts = (
+            "" if one is None else f"{100 * one.found:.0f} / {100 * one.through:.0f}"
+            for one in found
+        )
+        rows.append([f"{title}, {attack}", *texts])
+    return rows
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -233,47 +278,3 @@ def interval(number: Measurement) -> str:
     if number.low is None or number.high is None:
         return short(number)
     return f"{short(number)} [{100 * number.low:.1f}, {100 * number.high:.1f}]"
-
-
-def flags_of(
-    clean: Measurement | None, trials: Sequence[Trial], saturated: float, huge: Measurement | None
-) -> tuple[str, ...]:
-    """What speaks against taking the numbers of a run for robustness.
-
-    Args:
-        clean: MAP without an attack.
-        trials: its attacks.
-        saturated: share of the bits of clean queries whose tanh is beyond 0.999.
-        huge: t-MAP of the longer targeted attack within 64/255 less that of its target codes, which
-            an attack that finds its way brings to 0.
-
-    Returns:
-        Sentences; none where nothing is suspicious.
-
-    Example:
-        >>> flags_of(None, (), 0.95, None)
-        ('95% of the bits are saturated',)
-    """
-    known = {trial.name: trial for trial in trials}
-    found = []
-    white = [t.map.value for t in trials if t.gradients and t.map is not None]
-    blind = [t for t in trials if not t.gradients and t.map is not None]
-    for trial in blind:
-        assert trial.map is not None
-        if white and trial.map.value < min(white) - SLACK:
-            found.append(f"{trial.title} is stronger than every attack with gradients")
-    for short, long in (("away", "away-more"), ("bit-margin", "bit-margin-more")):
-        pair = known.get(short), known.get(long)
-        if pair[0] is None or pair[1] is None:
-            continue
-        for part, sign in (("tmap", 1), ("map", -1)):
-            values = [getattr(one, part) for one in pair]
-            if part == "map" and short != "away":
-                continue
-            if None not in values and sign * (values[0].value - values[1].value) > SLACK:
-                found.append(f"{pair[1].title} is weaker than {pair[0].title}")
-    if saturated > 0.9:
-        found.append(f"{saturated:.0%} of the bits are saturated")
-    if huge is not None and huge.value < -0.1:
-        found.append(f"64/255 does not reach the target codes (t-MAP {100 * huge.value:+.0f})")
-    return tuple(found)
