@@ -85,3 +85,13 @@ def test_fields_of_another_type_or_unknown_ones_are_refused(encoded, tmp_path, s
 def test_no_entry_is_refused(tmp_path, hashprobe):
     answer = hashprobe("leaderboard", "--entries", tmp_path)
     assert answer.code == 2 and "holds no entry: name a run to measure" in answer.err
+
+
+def test_a_hardened_run_says_by_which_defence(encoded, tmp_path, short, hashprobe):
+    hard = tmp_path / "hard"
+    how = "--defence p2s --defence-option steps=1 --epochs 1"
+    assert hashprobe(f"harden {encoded} {how} --out {hard}").code == 0
+    assert hashprobe(f"encode {hard}").code == 0
+    board = leaderboard(tmp_path / "board", [encoded, hard], queries=3)
+    assert {entry.defence for entry in board.entries} == {"none", "p2s"}
+    assert "p2s" in board_markdown(board)

@@ -150,6 +150,10 @@ class FileFlags(StoredFlags):
     second_radius: int | None = None
     """Largest distance at which the second hash matches; by default the usual one of a perceptual
     hash."""
+    hardened: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    """A hardened network that could take the victim's place (hashprobe harden): weights.safetensors
+    with its YAML file, or a run folder. It encodes the pictures of the database anew, and is
+    attacked with its own gradients. May be repeated."""
 
     def files(self) -> AuditFiles:
         """The files."""
@@ -161,6 +165,7 @@ class FileFlags(StoredFlags):
             surrogates=self.surrogate,
             second_hash=self.second_hash,
             second_radius=self.second_radius,
+            hardened=self.hardened,
             convention=self.convention(),
         )
 

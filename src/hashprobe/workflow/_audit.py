@@ -30,6 +30,7 @@ from hashprobe.victims.loading import load_victim
 from hashprobe.victims.preflight import guarded, preflight
 from hashprobe.victims.wrap import as_victim
 from hashprobe.workflow.audit_findings import leak_note, quality_gate, victim_facts
+from hashprobe.workflow.audit_hardened import Hardened, hardened, in_place
 from hashprobe.workflow.audit_labels import steered
 from hashprobe.workflow.audit_ladder import Attacker, Ladder, Plan, climb
 from hashprobe.workflow.audit_numbers import (
@@ -235,6 +236,8 @@ class Work:
         if asked.rerank != "none":
             second = TwoStage.of(subject, subject.floats, asked.top, asked.oversample)
         agreed = self.agreed(subject, radius)
+        gradients = asked.access == "white"
+        hard = hardened(subject, self.files.hardened, radius, threshold, gradients=gradients)
         one = seconds_each(subject, self.attacker(subject).options)
         times = attacks_in_all(subject, plans, asked, self.files)
         say_expected(self.runtime.progress, "attacking", one * times)
@@ -260,7 +263,7 @@ class Work:
         if asked.access == "query" and asked.distances:
             self.notes.append(leak_note(subject))
         eps = best_budget(goals) if goals else max(asked.eps)
-        helps = asked.mitigate and bool(goals)
+        helps = bool(goals)
         return AuditResult(
             options=asked,
             victim=known,
@@ -274,9 +277,11 @@ class Work:
             health=code_health(subject.database) if len(subject.database) > 1 else None,
             goals=tuple(goals),
             edits=edited(subject, radius, self.runtime.progress) if asked.edits else (),
-            remedies=tuple(self.remedies(subject, radius, eps, agreed) if helps else ()),
+            remedies=tuple(self.remedies(subject, radius, eps, agreed, hard) if helps else ()),
             radii=tuple(
-                other_radii(subject, radius, eps, self.files.item, self.attacker) if helps else ()
+                other_radii(subject, radius, eps, self.files.item, self.attacker)
+                if helps and asked.mitigate
+                else ()
             ),
             labels=self.shown_label(subject),
             quality=quality_gate(subject, climbs),
@@ -305,13 +310,21 @@ class Work:
             return None
 
     def remedies(
-        self, subject: Subject, radius: int, eps: float, agreed: Agreed | None
+        self,
+        subject: Subject,
+        radius: int,
+        eps: float,
+        agreed: Agreed | None,
+        hard: list[Hardened],
     ) -> Iterator[RemedyResult]:
-        """What helps: preprocessors, and a second hash."""
+        """What helps: preprocessors, a second hash, hardened networks."""
         item = self.files.item
-        yield from remedies(subject, radius, eps, item, self.attacker)
+        if self.options.mitigate:
+            yield from remedies(subject, radius, eps, item, self.attacker)
         if agreed is not None:
             yield second_hash(agreed, eps, item, self.attacker)
+        for one in hard:
+            yield in_place(one, eps, item, self.attacker)
 
     def listed(self, subject: Subject) -> BlockList | None:
         """The list that an adversary wants to enter, if there is one."""

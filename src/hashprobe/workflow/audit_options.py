@@ -163,6 +163,8 @@ class AuditFiles:
     """Another victim that must agree on a match, as a remedy; None takes phash (pdq for phash)."""
     second_radius: int | None = None
     """Largest distance at which it matches; None takes the usual one of a perceptual hash."""
+    hardened: tuple[str, ...] = ()
+    """Hardened networks that could take the victim's place, as remedies."""
     convention: BitConvention = field(default_factory=BitConvention)
     """How the codes of the database are stored."""
 
@@ -221,6 +223,8 @@ def check_asked(asked: AuditOptions, files: AuditFiles, *, labelled: bool) -> No
         raise HashprobeError("goal show is attacked by gradients: leave out --access query")
     if asked.mitigate and asked.goals is not None and set(named) <= {"show"}:
         raise HashprobeError("--mitigate measures remedies by the goals evade and collide: add one")
+    if files.hardened and asked.goals is not None and set(named) <= {"show"}:
+        raise HashprobeError("--hardened is measured by the goals evade and collide: add one")
     if asked.access == "query" and asked.rerank != "none":
         raise HashprobeError("--rerank is attacked by gradients: leave out --access query")
     if files.second_radius is not None:

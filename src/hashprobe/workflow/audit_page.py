@@ -42,7 +42,7 @@ NOTES = {
     "What helps": (
         "Each remedy is attacked by an adversary who knows it. Clean recall is the share of "
         "untouched queries that still match their own source through it; the database stays as it "
-        "is stored."
+        "is stored, except for a hardened network, which gives it new codes."
     ),
     "Other radii": "Each radius is attacked anew.",
 }

@@ -77,7 +77,7 @@ class EditResult:
 
 @dataclass(frozen=True, eq=False)
 class RemedyResult:
-    """One remedy that needs no training: what it costs, and what an adversary does who knows it."""
+    """One remedy: what it costs, and what an adversary does who knows it."""
 
     name: str
     title: str
@@ -175,7 +175,8 @@ class AuditResult:
     """What was assumed, and what a user should know."""
     samples: tuple[Sample, ...] = ()
     asked: dict[str, Any] = field(default_factory=dict)
-    """What else was asked: files, an item, a label, surrogates, a second hash."""
+    """What else was asked: files, an item, a label, surrogates, a second hash,
+    hardened networks."""
     command: str = ""
     """How to run it again."""
     created: str = ""

@@ -39,7 +39,7 @@ def attacks_in_all(
         subject: what is audited.
         plans: what the adversary wants.
         asked: what is measured.
-        files: surrogates count.
+        files: surrogates and hardened networks count.
     """
     rows = sum(len(plan.rows) for plan in plans)
     white = asked.access == "white"
@@ -50,6 +50,7 @@ def attacks_in_all(
         attacks += 2 * rows
     if asked.mitigate:
         attacks += rows * attacks_of_remedies(steered=white)
+    attacks += rows * len(files.hardened)
     evaded = sum(len(plan.rows) for plan in plans if plan.name == "evade")
     attacks += evaded * len(files.surrogates)
     if subject.labels is not None and white and asked.wants("show"):
