@@ -42,6 +42,19 @@ def test_a_run_is_hardened_into_a_run_of_its_own(hashprobe, encoded, tmp_path):
     assert hashprobe(f"encode {tmp_path / 'hard'}").code == 0
 
 
+def test_a_bound_on_the_loss_is_kept_in_the_card(hashprobe, encoded, tmp_path):
+    out = tmp_path / "hard"
+    words = f"harden {encoded} --epochs 1 --defence-option steps=1 --defence-option most_loss=5"
+    said = hashprobe(f"{words} --seed 9 --out {out}").error
+    seed = Run.open(encoded).config["train"]["seed"]
+    assert said.endswith(f"give --seed {seed}") and not out.exists()
+    assert hashprobe(f"{words} --seed {seed} --out {out}").code == 0
+    kept = read_json(out / "model/model.json")["training"]["kept"]
+    assert kept["kept"] >= kept["start"] - 0.05 and 0 <= kept["share"] <= 1
+    said = hashprobe(f"{DIGITS} --defence p2s --defence-option most_loss=5 --out {tmp_path / 'no'}")
+    assert "compares with the network at the start" in said.error
+
+
 def test_a_training_with_a_defence(hashprobe, tmp_path):
     run = tmp_path / "run"
     said = hashprobe(f"{DIGITS} --out {run} --defence fast --defence-option eps=4/255")

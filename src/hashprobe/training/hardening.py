@@ -61,6 +61,9 @@ class Hardening(Protocol):
     def end_epoch(self, training: "Training", fabric: "Fabric", epoch: int) -> None:
         """Looks at what an epoch has made."""
 
+    def finish(self, training: "Training", fabric: "Fabric") -> None:
+        """Decides on the weights that are kept, after the last step."""
+
     def state(self) -> dict[str, Any]:
         """What a resumed training needs, as tensors and plain numbers."""
         ...

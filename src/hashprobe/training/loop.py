@@ -266,6 +266,8 @@ class Training:
                 self.check_started(fabric)
             elif time.monotonic() - self.saved > options.save_seconds:
                 self.save(fabric, optimiser)
+        if self.hardening is not None:
+            self.hardening.finish(self, fabric)
         self.hasher.to(memory_format=torch.contiguous_format).eval()
         return self.history
 

@@ -87,6 +87,11 @@ none: take label-free or crdat
             f"defence {defence.name} needs labels, and a folder of pictures has none: take "
             "label-free or crdat"
         )
+    if defence.most_loss is not None:
+        raise HashprobeError(
+            "most_loss is a bound on MAP by labels, and a folder of pictures has none: leave it "
+            "out, and compare both networks by hashprobe audit --hardened"
+        )
     hasher = load_victim(source, victim)
     network = weights_of(hasher, source)
     asked = (victim or VictimOptions()).over(beside(Path(source)))

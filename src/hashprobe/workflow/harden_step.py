@@ -53,6 +53,11 @@ def harden_run(
         raise HashprobeError(f"{out} is the run that is hardened: name a new folder as --out")
     network = Network(**section_of(run, "network", Network))
     before = TrainOptions(**section_of(run, "train", TrainOptions))
+    if defence.most_loss is not None and options.seed != before.seed:
+        raise HashprobeError(
+            "most_loss is measured on the items that the network has not seen, which are held out "
+            f"by the seed of its own training: give --seed {before.seed}"
+        )
     if network.frozen:
         # Its features are computed from pixels now, and the whole of it is trained.
         network = replace(network, frozen=False)

@@ -198,6 +198,16 @@ def check_defence(plan: TrainingPlan, labels: Labels) -> None:
         raise HashprobeError(
             f"defence {plan.defence.name} needs labels, and there are none: take label-free"
         )
+    if plan.defence.most_loss is not None and plan.origin is None:
+        raise HashprobeError(
+            "most_loss compares with the network at the start: train one without a defence, then "
+            f"hashprobe harden RUN --defence {plan.defence.name} --defence-option most_loss=..."
+        )
+    if plan.defence.most_loss is not None and (not plan.options.held_out or not labels.any()):
+        raise HashprobeError(
+            "most_loss is a bound on the MAP of held-out items with labels, and there are none: "
+            "train the run with --held-out above 0, or leave it out"
+        )
     if plan.network.frozen:
         raise HashprobeError(
             f"defence {plan.defence.name} moves pixels, and --frozen trains on features that are "
@@ -252,6 +262,7 @@ def train_held(
         "weights": network.weights,
         **({"frozen": True} if network.frozen else {}),
         **({} if plan.defence is None else {"defence": plan.defence.to_json()}),
+        **({} if hardened is None or hardened.kept is None else {"kept": hardened.kept.to_json()}),
         **centres,
     }
     save_checkpoint(path / "model", hasher, replace(card, training=training))

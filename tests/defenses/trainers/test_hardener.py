@@ -7,6 +7,7 @@ from torch.distributions import Bernoulli, kl_divergence
 
 from hashprobe.defenses.trainers import weight_shift
 from hashprobe.defenses.trainers._fast import RESCUE
+from hashprobe.defenses.trainers._p2s import P2s
 from hashprobe.defenses.trainers.base import Aim, Outputs
 from hashprobe.defenses.trainers.bit_losses import bit_cross_entropy
 from hashprobe.defenses.trainers.hardener import hardening
@@ -16,6 +17,7 @@ from hashprobe.training.hardening import Batch
 from hashprobe.training.loop import train
 from hashprobe.training.losses.dph import dph
 from hashprobe.training.options import TrainOptions
+from hashprobe.training.sampling import hold_out
 
 
 OPTIONS = {"epochs": 2, "batch_size": 10, "held_out": 0, "loss": "dph", "pair_weights": "none"}
@@ -134,6 +136,55 @@ def test_the_outer_loss_is_the_published_formula(name, tiny, pictures):
         wanted -= 0.5 * (u * own).mean()
         wanted += 1e-4 * ((u - u.sign()) ** 2).mean() if name == "saat" else 0
     assert float(loss) == pytest.approx(float(wanted), abs=1e-5)
+
+
+def scored(queries, database, query_labels, labels):
+    """MAP of signs by a loop over queries."""
+    found = []
+    for code, own in zip(queries, query_labels, strict=True):
+        order = np.argsort(-(database.astype(int) @ code), kind="stable")
+        hits = (labels[order] & own).any(1)
+        ranks = np.flatnonzero(hits)
+        found.append(np.mean((np.arange(len(ranks)) + 1) / (ranks + 1)))
+    return float(np.mean(found))
+
+
+class Ruin(P2s):
+    """Gives every item the same code."""
+
+    def outer(self, bench, batch, aim, outputs):
+        return ((outputs.clean - 3) ** 2).mean()
+
+
+@pytest.mark.parametrize("most", [0.0, 20.0, 100.0])
+def test_a_bound_on_the_clean_loss_holds_on_held_out_items(most, tiny, pictures):
+    images, labels = pictures(60)
+    hasher = tiny()
+    given = options(epochs=20, batch_size=27, lr=0.02, held_out=6)
+    train(hasher, images, labels, given, measure=scored)
+    first = {key: value.clone() for key, value in hasher.state_dict().items()}
+    made, said = hardening(Ruin(steps=1, most_loss=most)), []
+    made.tell = said.append
+    hard = options(epochs=20, batch_size=27, lr=0.1, held_out=6)
+    train(hasher, images, labels, hard, measure=scored, hardening=made)
+    kept, held = made.kept, hold_out(60, hard)[1]
+    assert kept.start - kept.end > 0.2
+    rest = np.setdiff1d(np.arange(60), held)
+    codes = np.where(hasher(images.float() / 255).detach().numpy() >= 0, 1, -1)
+    now = scored(codes[held], codes[rest], labels[held], labels[rest])
+    assert now == pytest.approx(kept.kept) and now >= kept.start - most / 100
+    assert said == [str(kept)]
+    assert kept.share == 1 if most == 100 else kept.share < 1
+    if most == 0 and kept.share == 0:
+        assert all(torch.equal(first[k], v) for k, v in hasher.state_dict().items())
+
+
+def test_a_bound_needs_held_out_items(tiny, pictures):
+    images, labels = pictures(20)
+    with pytest.raises(HashprobeError, match="held-out items with labels, and there are none"):
+        train(tiny(), images, labels, options(), hardening=quick("p2s", most_loss=5.0))
+    with pytest.raises(HashprobeError, match="most_loss must be 0 to 100; got -1"):
+        quick("saat", most_loss=-1.0)
 
 
 class Killed(Exception):

@@ -12,6 +12,13 @@ from torch import Tensor
 from hashprobe.checked import checked
 from hashprobe.data.queries import Queries
 from hashprobe.defenses.trainers.base import Aim, Bench, Outputs, Trainer
+from hashprobe.defenses.trainers.bounded import (
+    Kept,
+    back_within,
+    check_measured,
+    clean_map,
+    encode_kept,
+)
 from hashprobe.defenses.trainers.registry import trainer_named
 from hashprobe.defenses.trainers.warm import WarmStarts
 from hashprobe.defenses.trainers.weight_shift import shifted
@@ -32,8 +39,6 @@ from hashprobe.victims.features import hash_layer_input
 
 LOOKED = 64
 """Items on which a defence looks at what an epoch has made."""
-CHUNK = 256
-"""Items that are encoded at once for the first code memory."""
 
 
 class Hardener:
@@ -44,6 +49,10 @@ class Hardener:
         self.warm: WarmStarts | None = None
         self.tell: Callable[[str], None] | None = None
         """Who is told what the defence finds wrong."""
+        self.kept: Kept | None = None
+        """How much of the hardening is kept, where its cost has a bound."""
+        self.before, self.first = 0.0, dict[str, Tensor]()
+        """Held-out MAP and weights at the start, where the cost has a bound."""
 
     def to_json(self) -> dict[str, Any]:
         """The name and the options, as they go into files."""
@@ -54,12 +63,12 @@ class Hardener:
         trainer = self.trainer
         check_fits(trainer, training)
         self.bench = Bench(training, fabric.device)
-        with frozen_eval(training.hasher), torch.no_grad():
-            places = torch.arange(len(training.kept), device=fabric.device)
-            for where in torch.split(places, CHUNK):
-                rows = torch.from_numpy(training.kept)[where.cpu()]
-                given = training.inputs(training.images[rows], rows, fabric.device)
-                training.memory[where] = training.codes_of(training.hasher(*given))
+        if trainer.most_loss is None:
+            encode_kept(training, fabric)
+        else:
+            check_measured(training)
+            self.before = clean_map(training, fabric)
+            self.first = {k: v.clone() for k, v in training.hasher.state_dict().items()}
         if trainer.needs_trained:
             self.bench.teacher = copy.deepcopy(training.hasher).requires_grad_(False)
             for module in self.bench.teacher.modules():
@@ -163,6 +172,14 @@ class Hardener:
         line = self.trainer.look(self.bench, self.turned)
         if line is not None and self.tell is not None and fabric.is_global_zero:
             self.tell(f"epoch {epoch + 1}: {line}")
+
+    def finish(self, training: Training, fabric: Fabric) -> None:
+        """Goes back towards the network at the start as far as a bound on the cost asks for."""
+        if (most := self.trainer.most_loss) is None:
+            return
+        self.kept = back_within(training, fabric, self.first, self.before, most / 100)
+        if self.tell is not None and fabric.is_global_zero:
+            self.tell(str(self.kept))
 
     def turned(self, steps: int, length: float | None) -> float:
         """Share of the bits of the first training items that an inner attack turns over."""
