@@ -160,12 +160,12 @@ class Ruin(P2s):
 def test_a_bound_on_the_clean_loss_holds_on_held_out_items(most, tiny, pictures):
     images, labels = pictures(60)
     hasher = tiny()
-    given = options(epochs=20, batch_size=27, lr=0.02, held_out=6)
+    given = options(epochs=8, batch_size=27, lr=0.05, held_out=6)
     train(hasher, images, labels, given, measure=scored)
     first = {key: value.clone() for key, value in hasher.state_dict().items()}
     made, said = hardening(Ruin(steps=1, most_loss=most)), []
     made.tell = said.append
-    hard = options(epochs=20, batch_size=27, lr=0.1, held_out=6)
+    hard = options(epochs=8, batch_size=27, lr=0.1, held_out=6)
     train(hasher, images, labels, hard, measure=scored, hardening=made)
     kept, held = made.kept, hold_out(60, hard)[1]
     assert kept.start - kept.end > 0.2
