@@ -13,6 +13,8 @@ import torch
 from sklearn.datasets import load_digits
 
 import hashprobe as hp
+from hashprobe.attacks import prototypes
+from hashprobe.attacks.generator import Generator
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.codes.packed import paired_hamming
@@ -234,10 +236,14 @@ def test_a_plain_module_is_a_victim_where_nothing_has_to_be_guessed(net, digits,
 
 # Attacks
 
+QUICK = ("steps", "query_budget", "updates")
+"""Options of which few are enough."""
+
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_every_registered_attack(name, victim, digits, goal, database):
-    options = {n: 5 for n in ("steps", "query_budget") if n in vars(ATTACKS[name].options())}
+def test_every_registered_attack(name, victim, digits, goal, database, monkeypatch):
+    monkeypatch.setattr(prototypes, "HIDDEN", 32)  # of what ProS-GAN trains
+    options = {n: 5 for n in QUICK if n in vars(ATTACKS[name].options())}
     images = digits[0][QUERIES]
     moved = hp.attack(victim, images, goal, name, eps=EPS, **options)
     change = (moved.images8[:].int() - torch.from_numpy(images).int()).abs()
@@ -297,6 +303,8 @@ def test_float64_images_are_attacked_on_a_float32_victim(name, given, victim, di
     aim = goal if attack.goal == "targeted" else Goal.untargeted(goal.own_labels, goal.known)
     if "target images" in attack.needs:
         aim = dataclasses.replace(goal, images=Queries(images.flip(-1)))
+    if "generator" in attack.needs:
+        aim = dataclasses.replace(goal, generator=Generator(10, 8))
     moved = attack.run(victim, Queries(images), aim, budget=hp.Budget(EPS), options=options)
     assert moved.dtype == given and moved.shape == images.shape
     change = (moved - images).abs()

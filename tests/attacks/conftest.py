@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
+from hashprobe.attacks.generator import Generator
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.codes.labelled import Codes
@@ -17,7 +19,7 @@ def quick():
 
     def build(name, steps=7):
         options = ATTACKS[name].options()
-        fewer = {n: steps for n in ("steps", "query_budget") if hasattr(options, n)}
+        fewer = {n: steps for n in ("steps", "query_budget", "updates") if hasattr(options, n)}
         return dataclasses.replace(options, **fewer)
 
     return build
@@ -34,6 +36,13 @@ def labels_like(codes):
     return np.eye(4, dtype=bool)[(np.asarray(codes) > 0).sum(1) % 4]
 
 
+def generator():
+    """One of four labels that was not trained."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return Generator(4, 8)
+
+
 @pytest.fixture
 def goal_of():
     """Builds the goal of an attack; target images are the queries turned upside down."""
@@ -48,6 +57,9 @@ def goal_of():
         if "target images" in ATTACKS[name].needs:
             # Something else, and the same in every batch.
             images = Queries(queries.pixels.flip(-2), lengths=queries.lengths)
-        return Goal.targeted(codes, labels=labels, images=images, known=known)
+        made = None
+        if "generator" in ATTACKS[name].needs:
+            made, labels = generator(), labels_like(codes)
+        return Goal.targeted(codes, labels=labels, images=images, known=known, generator=made)
 
     return build

@@ -73,7 +73,7 @@ def test_the_code_is_known_by_its_name(monkeypatch):
     database = Codes.of([[1, 1], [0, 0]], [0, 1])
     labels = np.eye(2, dtype=bool)
 
-    def doubled(database, wanted):
+    def doubled(database, wanted, **_):
         return (wanted * 2 - 1).astype(np.int8)
 
     monkeypatch.setattr("hashprobe.attacks._target_codes.prototype_codes", doubled)

@@ -13,11 +13,12 @@ from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.attacks.search import Search
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
-from hashprobe.crafting.provenance import recipe_of, same_attack, sha256_weights, what_differs
+from hashprobe.crafting.provenance import recipe_of, same_attack, what_differs
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.storage import files
 from hashprobe.types import Budget
+from hashprobe.victims.digest import sha256_weights
 
 from .work import OPTIONS, assert_same, attack, quick
 

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 
 from hashprobe.attacks._dhta import DhtaOptions
+from hashprobe.attacks.generator import Generator
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.codes.labelled import Codes
@@ -59,7 +61,7 @@ class Work:
 def quick(name, steps=5):
     """An attack's default options, with few steps, or queries to the service, where it has any."""
     options = ATTACKS[name].options()
-    fewer = {n: steps for n in ("steps", "query_budget") if hasattr(options, n)}
+    fewer = {n: steps for n in ("steps", "query_budget", "updates") if hasattr(options, n)}
     return dataclasses.replace(options, **fewer)
 
 
@@ -76,6 +78,11 @@ def attack(
         some = np.eye(2, dtype=bool)[np.arange(len(goal.codes)) % 2]
         stored = Codes(PackedCodes.from_signs(goal.codes >= 0), some)
         goal = dataclasses.replace(goal, known=stored, labels=some, own_labels=~some)
+    if known and "generator" in known.needs and goal.generator is None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            made = Generator(goal.labels.shape[1], 8)
+        goal = dataclasses.replace(goal, generator=made)
     spec = AttackSpec.of(name, options, budget=budget, seed=seed)
     runtime = Runtime(**{"batch_size": 2, **more})
     return craft(

@@ -66,7 +66,7 @@ def forms(program, tmp_path):
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_programs_are_encoded_and_attacked_in_every_form(net, program, pictures, goal, tmp_path):
     plain = hp.Victim(net, bits=BITS, size=8)
-    more_data = {"target images", "database"}
+    more_data = {"target images", "database", "generator"}
     names = [name for name in ATTACKS if not more_data & ATTACKS[name].needs]
     wanted = {}
     for name in names:

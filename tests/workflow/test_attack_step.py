@@ -5,8 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from hashprobe.attacks import prototypes
 from hashprobe.attacks._bit_margin import BitMarginOptions
 from hashprobe.attacks._dhta import DhtaOptions
+from hashprobe.attacks._prosgan import ProsganOptions
+from hashprobe.attacks._tha import ThaOptions
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.crafting.attack_result import AttackResult
@@ -15,10 +18,12 @@ from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measures import targeted_mean_average_precision
 from hashprobe.storage.runs import Run
-from hashprobe.types import Budget
+from hashprobe.types import Budget, Runtime
 from hashprobe.workflow.attack_step import attack_run, check_stored
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import load_codes, open_run
+
+from ..crafting.work import Told
 
 
 def test_tied_bits_count_as_plus_one_where_a_run_is_measured(encoded):
@@ -70,3 +75,25 @@ def test_voters_are_left_out_for_votes_alone(encoded):
     protocol = Protocol(queries=3, target_code="best", exclude_voters=True)
     with pytest.raises(HashprobeError, match="target code best has none: leave one of them out"):
         attack_run(encoded, AttackSpec("bit-margin"), protocol=protocol, name="voters")
+
+
+def test_what_prosgan_trains_is_kept_in_the_run(encoded, monkeypatch):
+    """Other queries, and a resumed attack, take the same networks."""
+    monkeypatch.setattr(prototypes, "HIDDEN", 16)
+    options = ProsganOptions(updates=2, batch=4, pictures=20)
+    spec = AttackSpec("prosgan", options, Budget(64 / 255))
+    done = attack_run(encoded, spec, protocol=Protocol(queries=3), name="gan")
+    assert "|code:pairwise-prototype.L2|" in done.achieved.signature
+    kept = {path.name: path.stat().st_mtime_ns for path in (encoded / "trained").iterdir()}
+    assert sorted(name.partition("-")[0] for name in kept) == ["generator", "label"]
+    told = Told()
+    runtime = Runtime(progress=told)
+    attack_run(encoded, spec, protocol=Protocol(queries=4), name="more", runtime=runtime)
+    assert sum("as trained before" in line for line in told.lines) == 2
+    (encoded / "attacks" / "gan" / "queries" / "0.npz").unlink(missing_ok=True)
+    again = attack_run(encoded, spec, protocol=Protocol(queries=3), name="gan")
+    np.testing.assert_array_equal(again.achieved.per_query, done.achieved.per_query)
+    after = {path.name: path.stat().st_mtime_ns for path in (encoded / "trained").iterdir()}
+    assert after == kept
+    attack_run(encoded, AttackSpec("tha", ThaOptions(steps=1)), protocol=Protocol(queries=3))
+    assert any(path.name.startswith("prototypes-") for path in (encoded / "trained").iterdir())

@@ -176,7 +176,9 @@ def test_without_a_choice_every_attack_with_gradients_is_met(encoded):
     bench = Bench(open_run(encoded), CompareOptions(), Runtime())
     found = {spec.name: spec for _, _, spec in bench.specs()}
     white = {name for name, attack in ATTACKS.items() if attack.access == "white"}
-    assert set(found) == white - {"mainstay"}
+    assert set(found) == white - {"mainstay", "prosgan"}
+    asked = Bench(open_run(encoded), CompareOptions(attacks=("prosgan",)), Runtime())
+    assert "prosgan" in {spec.name for _, _, spec in asked.specs()}
     assert found["dhta"].options.steps == 200 and found["dhta"].options.step == "scaled"
 
 

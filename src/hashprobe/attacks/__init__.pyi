@@ -30,6 +30,8 @@ from ._noise import NoiseOptions as NoiseOptions
 from ._noise import noise as noise
 from ._p2p import P2pOptions as P2pOptions
 from ._p2p import p2p as p2p
+from ._prosgan import ProsganOptions as ProsganOptions
+from ._prosgan import prosgan as prosgan
 from ._pta import PtaOptions as PtaOptions
 from ._pta import pta as pta
 from ._pta import pta_untargeted as pta_untargeted
@@ -58,7 +60,14 @@ from .climb import QueryTrace as QueryTrace
 from .code_values import CodeValues as CodeValues
 from .contract import Attack as Attack
 from .contract import AttackFunction as AttackFunction
+from .generator import Discriminator as Discriminator
+from .generator import Generator as Generator
+from .generator_training import generator_loss as generator_loss
+from .generator_training import pairwise_prototype_codes as pairwise_prototype_codes
+from .generator_training import pairwise_prototype_loss as pairwise_prototype_loss
+from .generator_training import train_generator as train_generator
 from .goal import Goal as Goal
+from .importance import importance_codes as importance_codes
 from .label_codes import mean_difference as mean_difference
 from .label_codes import vote_of_all as vote_of_all
 from .label_codes import weighted_centre as weighted_centre
@@ -77,3 +86,4 @@ from .targets import anchor_code as anchor_code
 from .targets import draw_target_codes as draw_target_codes
 from .targets import draw_target_labels as draw_target_labels
 from .targets import vote as vote
+from .trained_parts import TrainedParts as TrainedParts

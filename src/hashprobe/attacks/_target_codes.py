@@ -8,9 +8,11 @@ import numpy as np
 from jaxtyping import Float64, Int8
 
 from hashprobe.attacks.code_values import CodeValues, values_of
+from hashprobe.attacks.importance import importance_codes
 from hashprobe.attacks.label_codes import mean_difference, vote_of_all, weighted_centre
 from hashprobe.attacks.prototypes import prototype_codes
 from hashprobe.attacks.targets import TargetCode
+from hashprobe.attacks.trained_parts import TrainedParts
 from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes
 from hashprobe.errors import HashprobeError
@@ -26,6 +28,8 @@ KNOWLEDGE = MappingProxyType(
         "best": "L2",
         "ascent": "L2",
         "prototype": "L2",
+        "pairwise-prototype": "L2",
+        "importance": "L2",
     }
 )
 """What each target code takes of the database: L0 the codes of n_t items with the label, L2 all
@@ -36,7 +40,12 @@ MOST = 1000
 
 @checked
 def target_codes(
-    database: Codes, labels: Labels, code: TargetCode = "ascent", *, top: int | None = None
+    database: Codes,
+    labels: Labels,
+    code: TargetCode = "ascent",
+    *,
+    top: int | None = None,
+    keep: TrainedParts | None = None,
 ) -> Int8[np.ndarray, "n k"]:
     """A target code for each label, by everything that is known of the database.
 
@@ -46,7 +55,9 @@ def target_codes(
     - `best`: of the database's own codes with the label the one with the highest AP (the anchor of
       SS-TUAA, ICASSP 2024; of more than 1,000 distinct codes the commonest 1,000);
     - `ascent`: single flips that raise the expected AP most, from each of those above on;
-    - `prototype`: what a network from labels to codes gives, see `prototype_codes`.
+    - `prototype`: what a network from labels to codes gives, see `prototype_codes` (THA);
+    - `pairwise-prototype`: the same of ProS-GAN, see `pairwise_prototype_codes`;
+    - `importance`: a code that is found by gradients, see `importance_codes` (TTA-GAN).
 
     All but `ascent` are published. None asks how hard a code is to reach.
 
@@ -55,6 +66,7 @@ def target_codes(
         labels: (Q, C) labels that are wanted, each shared by an item.
         code: which of them; `vote` takes n_t items a query, see `targets`.
         top: length of the list in which AP is counted; None for the whole database.
+        keep: where networks that are trained for a code are kept; None: nowhere.
 
     Returns:
         (Q, K) of -1 and +1.
@@ -74,7 +86,13 @@ def target_codes(
     if code == "weighted":
         return weighted_centre(database, labels)
     if code == "prototype":
-        return prototype_codes(database, labels)
+        return prototype_codes(database, labels, keep=keep)
+    if code == "pairwise-prototype":
+        from hashprobe.attacks.generator_training import pairwise_prototype_codes
+
+        return pairwise_prototype_codes(database, labels, keep=keep)
+    if code == "importance":
+        return importance_codes(database, labels)
     if code not in ("best", "ascent"):
         raise HashprobeError(f"the code {code!r} is drawn for each query: see targets(n_t=)")
     values, kinds, which = values_of(database, labels, top)

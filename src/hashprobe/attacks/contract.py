@@ -33,8 +33,9 @@ files, which stay those of earlier versions."""
 
 Access: TypeAlias = Literal["white", "transfer", "query"]
 """What an attack is given of the victim: its gradients, another network, or its answers."""
-Need: TypeAlias = Literal["gradients", "target images", "database"]
-"""What an attack cannot do without; `database` is the part of it that the adversary knows."""
+Need: TypeAlias = Literal["gradients", "target images", "database", "generator"]
+"""What an attack cannot do without; `database` is the part of it that the adversary knows, a
+`generator` is a network that was trained for the victim."""
 Start: TypeAlias = Literal["random", "clean"]
 """Where a descent begins: at a random point of the budget, or at the clean query."""
 

@@ -52,6 +52,8 @@ class Goal:
     """Several target codes a query, of each of which so many bits are wanted; None: `codes`."""
     known: Codes | None = None
     """What the adversary knows of the database, codes with labels; None: nothing."""
+    generator: Any = None
+    """A network that was trained for the victim, from `train_generator`; or None."""
 
     def __post_init__(self) -> None:
         parts = {

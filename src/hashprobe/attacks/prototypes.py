@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int8
 
 from hashprobe.attacks.label_codes import relevance
+from hashprobe.attacks.trained_parts import TrainedParts
 from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes, labels_of
 from hashprobe.errors import HashprobeError
+from hashprobe.storage.files import sha256_array
 from hashprobe.tensors import Tensor
 from hashprobe.types import Labels, check_seed, check_whole
 
@@ -24,11 +27,18 @@ RATE, BETAS = 1e-4, (0.5, 0.999)
 """Of Adam, as published."""
 BATCH, ITEMS = 32, 1024
 """Label vectors and database items of a step."""
+LabelLoss: TypeAlias = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+"""(network, label vectors, codes of items, which pairs are similar) -> loss."""
 
 
 @checked
 def prototype_codes(
-    database: Codes, labels: Labels, *, steps: int = 300, seed: int = 0
+    database: Codes,
+    labels: Labels,
+    *,
+    steps: int = 300,
+    seed: int = 0,
+    keep: TrainedParts | None = None,
 ) -> Int8[np.ndarray, "n k"]:
     """The code that PrototypeNet gives each label vector (Wang et al., SIGIR 2021, section 3.2).
 
@@ -43,6 +53,7 @@ def prototype_codes(
         labels: (Q, C) labels that are wanted, each shared by an item.
         steps: of Adam.
         seed: of the network's weights and of the draws.
+        keep: where trained networks are kept, so that the same one is not trained twice.
 
     Returns:
         (Q, K) of -1 and +1.
@@ -58,30 +69,95 @@ def prototype_codes(
     """
     import torch
 
-    check_whole("steps", steps)
-    known = labels_of(database)
+    check_wanted(database, labels)
+
+    def loss(net: Any, asked: Tensor, codes: Tensor, similar: Tensor) -> Tensor:
+        return prototype_loss(net(asked), codes, similar)
+
+    net = trained_on_labels(
+        "prototypes", prototype_net, loss, database, steps=steps, seed=seed, keep=keep
+    )
+    with torch.no_grad():
+        outputs = net(torch.from_numpy(labels).float()).numpy()
+    return as_signs(outputs)
+
+
+def check_wanted(database: Codes, labels: Labels) -> None:
+    """Refuses labels that no item of a database shares."""
     if len(labels) and not relevance(database, labels).any(axis=1).all():
         raise HashprobeError("no database item shares a label with one of the targets")
-    # The caller may have switched gradients off, and its generator is its own.
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
-        torch.manual_seed(check_seed(seed))
-        net = prototype_net(known.shape[1], database.bits)
+
+
+def as_signs(outputs: Float[np.ndarray, "n k"]) -> Int8[np.ndarray, "n k"]:
+    """Codes of outputs; 0 is +1."""
+    return np.where(outputs >= 0, 1, -1).astype(np.int8)
+
+
+def kinds_of(labels: Labels) -> Bool[np.ndarray, "u c"]:
+    """The distinct label vectors that are not empty."""
+    kinds: np.ndarray = np.unique(labels, axis=0)
+    return kinds[kinds.any(axis=1)]
+
+
+def trained_on_labels(
+    name: str,
+    build: Callable[[int, int], nn.Module],
+    loss_of: LabelLoss,
+    database: Codes,
+    *,
+    steps: int,
+    seed: int,
+    keep: TrainedParts | None,
+    batch: int = BATCH,
+) -> nn.Module:
+    """A network from label vectors, trained on the codes of a database, or read from where it is
+    kept.
+
+    Args:
+        name: what kind of network it is.
+        build: makes it for C classes and K bits.
+        loss_of: from the network, drawn label vectors, codes of items and which pairs are similar.
+        database: codes with labels.
+        steps: of Adam.
+        seed: of weights and draws.
+        keep: where such networks are kept; None: nowhere.
+        batch: label vectors of a step.
+    """
+    import torch
+
+    check_whole("steps", steps)
+    known = labels_of(database)
+
+    def train(net: nn.Module) -> None:
         optimiser = torch.optim.Adam(net.parameters(), RATE, BETAS)
         rng = np.random.default_rng(seed)
-        kinds = np.unique(known, axis=0)
-        kinds = kinds[kinds.any(axis=1)]
+        kinds = kinds_of(known)
         for _ in range(steps):
-            asked = kinds[rng.integers(len(kinds), size=BATCH)]
+            asked = kinds[rng.integers(len(kinds), size=batch)]
             items = rng.integers(len(known), size=min(ITEMS, len(known)))
             codes = torch.from_numpy(database.packed[items].signs()).float()
             similar = torch.from_numpy(asked.astype(np.float32) @ known[items].T > 0)
-            loss = prototype_loss(net(torch.from_numpy(asked).float()), codes, similar)
+            loss = loss_of(net, torch.from_numpy(asked).float(), codes, similar)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-        with torch.no_grad():
-            outputs = net(torch.from_numpy(labels).float()).numpy()
-    return np.where(outputs >= 0, 1, -1).astype(np.int8)
+
+    # The caller may have switched gradients off, and its generator is its own.
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+        torch.manual_seed(check_seed(seed))
+        net = build(known.shape[1], database.bits)
+        if keep is None:
+            train(net)
+            return net
+        key = {
+            "codes": sha256_array(database.packed.data),
+            "labels": sha256_array(known),
+            "bits": database.bits,
+            "steps": steps,
+            "seed": seed,
+            "batch": [batch, ITEMS],
+        }
+        return keep.get(name, key, net, train)
 
 
 def prototype_net(classes: int, bits: int) -> nn.Module:

@@ -16,8 +16,8 @@ from hashprobe.types import Budget, check_seed
 
 
 MODULES = (
-    "_noise", "_p2p", "_dhta", "_bit_margin", "_reach", "_tha", "_mainstay", "_pta", "_nag",
-    "_feature", "_hag", "_sdha", "_cgat", "_worst_code", "_square", "_nes",
+    "_noise", "_p2p", "_dhta", "_bit_margin", "_reach", "_tha", "_prosgan", "_mainstay", "_pta",
+    "_nag", "_feature", "_hag", "_sdha", "_cgat", "_worst_code", "_square", "_nes",
 )  # fmt: skip
 """The files of the attacks, each with an `ATTACK`, or with `ATTACKS` where a method has a targeted
 and an untargeted form, in the order in which tables show them."""

@@ -26,7 +26,15 @@ from hashprobe.types import Labels, check_whole
 Tie = Literal["plus", "zero"]
 Pool = Literal["differs", "disjoint"]
 TargetCode = Literal[
-    "vote", "vote-all", "mean-difference", "weighted", "best", "ascent", "prototype"
+    "vote",
+    "vote-all",
+    "mean-difference",
+    "weighted",
+    "best",
+    "ascent",
+    "prototype",
+    "pairwise-prototype",
+    "importance",
 ]
 """Which code stands for a target label; see `target_codes`."""
 
@@ -100,7 +108,7 @@ def targets(
         goal,
         own_labels=None if avoid is None else own,
         images=examples(database, goal),
-        known=Codes(database.packed, known),
+        known=Codes(database.packed, known, database.pictures),
     )
 
 

@@ -65,6 +65,8 @@ class Chunk:
             self.most, self.patience = len(self.queries8) + 1, math.inf
         queries = self.queries8.on(device)
         goal = self.goal if "database" in attack.needs else replace(self.goal, known=None)
+        if "generator" not in attack.needs:
+            goal = replace(goal, generator=None)
         if attack.goal == "untargeted":
             own = goal.own_labels if goal.known is not None else None
             goal = Goal.untargeted(own, goal.known)

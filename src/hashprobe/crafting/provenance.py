@@ -1,7 +1,6 @@
 """How an attack was made, as JSON: what decides whether finished queries may be kept."""
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ import torch
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.data.queries import Queries
-from hashprobe.errors import HashprobeError
 from hashprobe.storage.differences import Difference, differences
 from hashprobe.storage.files import jsonable, sha256_array
 from hashprobe.types import Precision
 from hashprobe.victims.base import Hasher
+from hashprobe.victims.digest import sha256_weights
 
 
 BEHAVIOUR = "behaviour"
@@ -37,6 +36,7 @@ NOUNS = {
     "known_labels": "the labels of the database that the adversary knows",
     "own_labels": "the labels of the queries",
     "search_items": "the items that queries are to leave or to enter",
+    "generator": "the generator that was trained for the victim",
     "hasher": "the victim's weights",
     "contract": "the victim's input contract",
 }
@@ -58,13 +58,15 @@ def recipe_of(
         "lengths": queries.lengths,
         "target_lengths": None if goal.images is None else goal.images.lengths,
     }
+    recipe: dict[str, Any] = {**spec.to_json(), "precision": precision}
+    if goal.generator is not None and "generator" in spec.attack.needs:
+        recipe["generator"] = sha256_weights(goal.generator)
     if goal.search is not None:
         parts |= {"search_database": goal.search.database.data, "search_items": goal.search.items}
     if goal.known is not None and "database" in spec.attack.needs:
         parts |= {"known_codes": goal.known.packed.data, "known_labels": goal.known.labels}
         parts["own_labels"] = goal.own_labels
     given = {name: part for name, part in parts.items() if part is not None}
-    recipe: dict[str, Any] = {**spec.to_json(), "precision": precision}
     recipe |= {name: sha256_array(as_array(part)) for name, part in given.items()}
     recipe |= {} if goal.search is None else {"search": goal.search.to_json()}
     recipe |= {} if goal.enough is None else {"enough": goal.enough}
@@ -110,45 +112,3 @@ def behave_alike(there: Any, here: Any) -> bool:
     if one.shape != other.shape:
         return False
     return bool(np.abs(one - other).max() <= ALIKE * np.abs(one).mean())
-
-
-def sha256_weights(victim: Hasher) -> str:
-    """The SHA-256 of a victim's weights and buffers, whatever device they are on."""
-    digest = hashlib.sha256()
-    for name, value in sorted(victim.state_dict().items()):
-        for place, one in parts_of(value, name):
-            if isinstance(one, torch.Tensor):
-                update(digest, place, one)
-            else:
-                digest.update(f"{place} {one!r}".encode())
-    return digest.hexdigest()
-
-
-def parts_of(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The tensors and constants of one entry of a state dict, which holds others if quantised.
-
-    Raises:
-        HashprobeError: an entry of another type.
-    """
-    if isinstance(value, tuple | list):
-        for place, each in enumerate(value):
-            yield from parts_of(each, f"{name}.{place}")
-    elif isinstance(value, torch.Tensor):
-        if value.is_quantized:
-            yield f"{name}.dtype", value.dtype
-            value = value.dequantize()
-        yield name, value
-    elif value is None or isinstance(value, bool | int | float | str | bytes | torch.dtype):
-        yield name, value
-    else:
-        raise HashprobeError(
-            f"entry {name} of the victim's state is a {type(value).__name__}, not a tensor: let "
-            "get_extra_state return tensors or numbers, so that results can be kept under it"
-        )
-
-
-def update(digest: Any, name: str, tensor: torch.Tensor) -> None:
-    """Adds a tensor to a digest."""
-    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")

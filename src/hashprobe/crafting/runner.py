@@ -210,6 +210,11 @@ def check_work(victim: Hasher, queries: Queries, goal: Goal, spec: AttackSpec) -
             )
     check_target_images(queries, goal, spec)
     check_known(victim, goal, spec)
+    if "generator" in spec.attack.needs and goal.generator is None:
+        raise HashprobeError(
+            f"attack {spec.name} needs a generator that was trained for the victim: give the goal "
+            "one, generator=hashprobe.attacks.train_generator(...)"
+        )
     twice, times = Counter(queries.ids).most_common(1)[0]
     if times > 1:
         raise HashprobeError(f"query id {twice} appears more than once: ids name files")

@@ -33,6 +33,7 @@ OWN_PARTS = frozenset(
         "report.html",
         "run.json",
         "settings.json",
+        "trained",
         "training.pt",
     ]
 )

@@ -119,7 +119,8 @@ def transfer_runs(
     """
     if len(runs) < 2:
         raise HashprobeError(f"a transfer needs two runs or more; got {len(runs)}")
-    if spec.attack.goal != "targeted" or "target images" in spec.attack.needs:
+    others = {"target images", "generator"} & spec.attack.needs
+    if spec.attack.goal != "targeted" or others:
         raise HashprobeError(f"a transfer takes an attack to target codes; {spec.name} is another")
     spec = replace(spec, seed=protocol.seed)
     victims = [open_run(path) for path in runs]

@@ -17,7 +17,6 @@ from hashprobe.codes.index.base import Searched
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes, bytes_of
 from hashprobe.codes.readers.registry import read_codes
-from hashprobe.crafting.provenance import sha256_weights
 from hashprobe.data.arrays import as_bytes, as_pixels, by_size
 from hashprobe.data.edits import edited_copies
 from hashprobe.data.fitting import fit_image
@@ -31,6 +30,7 @@ from hashprobe.storage.files import fingerprint, jsonable
 from hashprobe.text import without_password
 from hashprobe.types import Labels, Runtime
 from hashprobe.victims.base import Hasher
+from hashprobe.victims.digest import sha256_weights
 from hashprobe.victims.encoding import as_given, device_of, encode
 from hashprobe.workflow.encode_step import few_workers, whole
 from hashprobe.workflow.served_table import served_table

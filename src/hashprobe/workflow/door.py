@@ -22,6 +22,7 @@ from hashprobe.evaluation.relevance import check_labelled
 from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.text import nearest
 from hashprobe.types import Budget, Runtime
+from hashprobe.victims.base import Hasher
 from hashprobe.victims.wrap import as_victim
 from hashprobe.workflow.quick_report import write_quick_report
 from hashprobe.workflow.results import RESULT
@@ -86,14 +87,30 @@ def attack(
     goal = Goal.untargeted() if goal is None else goal
     if goal.images is not None and "target images" not in spec.attack.needs:
         goal = replace(goal, images=None)
+    hasher = as_victim(victim, asked.pixels)
+    if "generator" in spec.attack.needs and goal.generator is None:
+        goal = with_generator(hasher, goal, spec, runtime)
     return craft(
-        as_victim(victim, asked.pixels),
+        hasher,
         asked,
         goal,
         spec,
         runtime=runtime,
         out=None if out is None else Path(out),
     )
+
+
+def with_generator(victim: Hasher, goal: Goal, spec: AttackSpec, runtime: Runtime) -> Goal:
+    """The goal with a generator that is trained on the database that it knows."""
+    from hashprobe.attacks.generator_training import train_generator
+
+    if goal.known is None:
+        raise HashprobeError(
+            f"attack {spec.name} trains a generator on a database with labels and pictures: make a "
+            "goal by targets(database, avoid=labels)"
+        )
+    given = {"budget": spec.budget, "options": spec.options, "seed": spec.seed}
+    return replace(goal, generator=train_generator(victim, goal.known, runtime=runtime, **given))
 
 
 def options_of(attack: str | Callable[..., Any], keywords: dict[str, Any]) -> Any:

@@ -8,10 +8,16 @@ from hashprobe.attacks._target_codes import target_codes
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import draw_target_codes, draw_target_labels
+from hashprobe.attacks.trained_parts import TrainedParts
 from hashprobe.codes.labelled import Codes
 from hashprobe.errors import HashprobeError
+from hashprobe.progress import Progress
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import Encoded, EncodedRun
+
+
+TRAINED = "trained"
+"""The folder of a run that holds them."""
 
 
 def draw_queries(available: int, protocol: Protocol) -> np.ndarray:
@@ -78,15 +84,33 @@ def draw_goal(victim: EncodedRun, rows: np.ndarray, spec: AttackSpec, protocol: 
             "none: leave one of them out"
         )
     if spec.attack.goal == "targeted" and code != "vote":
-        codes = target_codes(items, chosen, code, top=protocol.top)  # type: ignore[arg-type]
+        codes = target_codes(
+            items,
+            chosen,
+            code,  # type: ignore[arg-type]
+            top=protocol.top,
+            keep=trained_parts(victim),
+        )
         goal = replace(goal, codes=codes)
     return replace(goal, own_labels=labels, known=items)
 
 
 def known_items(database: Encoded, protocol: Protocol) -> Codes:
     """What of the database the adversary knows: all, or a random sample of it."""
-    if protocol.knows is None or protocol.knows >= len(database.codes):
+    rows = known_rows(database, protocol)
+    if len(rows) == len(database.codes):
         return Codes(database.codes, database.labels)
-    rng = np.random.default_rng([protocol.seed, 1])
-    rows = np.sort(rng.choice(len(database.codes), protocol.knows, replace=False))
     return Codes(database.codes[rows], database.labels[rows])
+
+
+def known_rows(database: Encoded, protocol: Protocol) -> np.ndarray:
+    """The rows of the database that the adversary knows."""
+    if protocol.knows is None or protocol.knows >= len(database.codes):
+        return np.arange(len(database.codes))
+    rng = np.random.default_rng([protocol.seed, 1])
+    return np.sort(rng.choice(len(database.codes), protocol.knows, replace=False))
+
+
+def trained_parts(victim: EncodedRun, progress: Progress | None = None) -> TrainedParts:
+    """Where a run keeps the networks that attacks on it trained."""
+    return TrainedParts(victim.run.path / TRAINED, progress)

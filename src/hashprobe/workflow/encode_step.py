@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.provenance import sha256_weights
 from hashprobe.data.clip_sources import ClipArraySource
 from hashprobe.data.loader import Batch, decode, stream
 from hashprobe.data.queries import Queries
@@ -25,6 +24,7 @@ from hashprobe.storage.lock import hold
 from hashprobe.storage.runs import Run
 from hashprobe.types import Precision, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
+from hashprobe.victims.digest import sha256_weights
 from hashprobe.victims.encoding import device_of, encode
 from hashprobe.victims.memory import keep_freed_memory
 from hashprobe.victims.precision import in_precision

@@ -38,8 +38,9 @@ class Protocol:
     """Fewest database items that a target label must have."""
     target_code: TargetCode | None = None
     """Which code stands for a target label: vote (of n_t codes), vote-all, mean-difference,
-    weighted, best, ascent or prototype; by default the attack's own, vote for most. All but vote
-    know codes and labels of the whole database, and signatures say so."""
+    weighted, best, ascent, prototype (THA), pairwise-prototype (ProS-GAN) or importance (TTA-GAN);
+    by default the attack's own, vote for most. All but vote know codes and labels of the whole
+    database, and signatures say so."""
     knows: int | None = None
     """Database items that the adversary knows with their labels, drawn at random (target codes
     other than vote, and attacks that need a database); by default all."""

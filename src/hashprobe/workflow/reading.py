@@ -4,22 +4,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
 
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
+from hashprobe.codes.labelled import Codes
 from hashprobe.data.loader import decode
 from hashprobe.data.queries import Queries
 from hashprobe.data.sources import Split
+from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.storage.lock import SCRATCH
 from hashprobe.types import Runtime
-from hashprobe.workflow.drawing import draw_goal
+from hashprobe.workflow.drawing import draw_goal, known_rows, trained_parts
 from hashprobe.workflow.exclusions import exclusion_of
 from hashprobe.workflow.protocol import Protocol
-from hashprobe.workflow.run_io import EncodedRun
+from hashprobe.workflow.run_io import EncodedRun, pick_device
 
 
 CLEAN_BYTES = 1 << 28
@@ -72,6 +75,36 @@ def draw(rows: np.ndarray, spec: AttackSpec, protocol: Protocol, reader: Reader)
         assert goal.members is not None
         first = victim.database.positions[goal.members[:, 0]]
         goal = replace(goal, images=reader.read(victim.data.database, first))
+    if "generator" in spec.attack.needs:
+        goal = replace(goal, generator=generator_for(reader, goal, spec, protocol))
     ids = victim.query.positions[rows]
     clean = reader.read(victim.data.query, ids)
     return Drawn(rows, replace(clean, ids=tuple(int(i) for i in ids)), goal, left_out)
+
+
+def generator_for(reader: Reader, goal: Goal, spec: AttackSpec, protocol: Protocol) -> Any:
+    """The generator of an attack, trained on pictures of the run's database, or read if kept."""
+    from hashprobe.attacks.generator_training import train_generator
+
+    victim, runtime = reader.victim, reader.runtime
+    assert goal.known is not None
+    if victim.hasher.contract.frames:
+        raise HashprobeError(f"attack {spec.name} is for pictures: {victim.run.path} has clips")
+    rows = known_rows(victim.database, protocol)
+    rng = np.random.default_rng([protocol.seed, 2])
+    rows = np.sort(rng.permutation(rows)[: spec.options.pictures])
+    pixels = reader.read(victim.data.database, victim.database.positions[rows]).pixels
+    some = victim.database.labelled
+    assert some.labels is not None
+    victim.hasher.to(pick_device(runtime.device))
+    return train_generator(
+        victim.hasher,
+        goal.known,
+        budget=spec.budget,
+        options=spec.options,
+        pictured=Codes(some.packed[rows], some.labels[rows], pixels),
+        code=protocol.code_of(spec.options),  # type: ignore[arg-type]
+        seed=protocol.seed,
+        runtime=runtime,
+        keep=trained_parts(victim, runtime.progress),
+    )

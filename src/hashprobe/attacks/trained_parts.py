@@ -1,0 +1,104 @@
+"""Networks that attacks train for a victim, kept in a folder so that they are trained once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hashprobe.errors import HashprobeError
+from hashprobe.progress import Progress, Silent
+from hashprobe.storage.files import fingerprint, write_bytes
+
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TrainedParts:
+    """A folder of trained networks, each under everything that decides on it.
+
+    Args:
+        folder: made when something is kept; it may be one that cannot be written to, and then
+            nothing is kept.
+        progress: is told what was read, and what was trained anew because its file is damaged.
+
+    Example:
+        >>> import tempfile, torch
+        >>> parts = TrainedParts(Path(tempfile.mkdtemp()))
+        >>> trained = []
+        >>> for _ in range(2):
+        ...     net = parts.get("net", {"seed": 0}, torch.nn.Linear(2, 2), trained.append)
+        >>> len(trained)
+        1
+    """
+
+    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
+        self.folder, self.progress = folder, progress or Silent()
+
+    def get(
+        self, name: str, key: Mapping[str, Any], net: nn.Module, train: Callable[[nn.Module], Any]
+    ) -> nn.Module:
+        """A network with its trained weights, read if they are kept, else trained and kept.
+
+        Args:
+            name: what kind of network it is; the file's name begins with it.
+            key: everything that decides on the weights, as JSON can hold it.
+            net: made, and not trained.
+            train: trains it in place.
+
+        Returns:
+            `net`, or a copy of it with the weights that are kept.
+        """
+        known = fingerprint({"name": name, **key})
+        file = self.folder / f"{name}-{known[:16]}.safetensors"
+        if file.is_file():
+            try:
+                kept = read_into(deepcopy(net), file, known)
+            except HashprobeError as error:
+                self.progress.log(f"{error}: trained anew")
+            else:
+                self.progress.log(f"{name}: as trained before, from {file}")
+                return kept
+        train(net)
+        try:
+            write_bytes(file, packed(net, known))
+        except HashprobeError as error:
+            self.progress.log(f"{name} is not kept: {error}")
+        return net
+
+
+def packed(net: nn.Module, known: str) -> bytes:
+    """The weights as a safetensors file with the key and a checksum."""
+    from safetensors.torch import save
+
+    from hashprobe.victims.digest import sha256_weights
+
+    state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    return save(state, {"key": known, "sha256": sha256_weights(net)})
+
+
+def read_into(net: nn.Module, file: Path, known: str) -> nn.Module:
+    """The network with the weights of a file.
+
+    Raises:
+        HashprobeError: the file is damaged, of another key, or of another network.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from hashprobe.victims.digest import sha256_weights
+    from hashprobe.victims.weights import match_weights
+
+    try:
+        with safe_open(str(file), "pt") as opened:
+            said = opened.metadata() or {}
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise HashprobeError(f"{file} is damaged ({str(error).splitlines()[0]})") from error
+    if said.get("key") != known:
+        raise HashprobeError(f"{file} is damaged (it is of something else)")
+    match_weights(net, state, str(file))
+    if sha256_weights(net) != said.get("sha256"):
+        raise HashprobeError(f"{file} is damaged (its checksum is another)")
+    return net
