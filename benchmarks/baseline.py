@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from hashprobe.attacks._dhta import PAPER_VALUES, DhtaOptions
 from hashprobe.evaluation.measurement import Measurement
+from hashprobe.workflow.step_tuning import SIZES, strongest
 
 
-SCALED = (1.0, 0.1, 0.3, 3.0)
+SCALED = SIZES
 """Step sizes that are tried, as multiples of the released step's length at 224 pixels."""
 RELEASED = (1.0, 3.0)
 """Step sizes that are tried, as multiples of the released step itself."""
@@ -42,4 +43,4 @@ def baselines(released: DhtaOptions, size: int) -> list[Baseline]:
 
 def tuned(choices: list[Baseline], on_others: Callable[[Baseline], Measurement]) -> Baseline:
     """The choice with the highest t-MAP on other queries; of equal ones the first."""
-    return max(choices, key=lambda choice: on_others(choice).value)
+    return strongest(choices, lambda choice: on_others(choice).value)

@@ -2,8 +2,9 @@
 
     python benchmarks/orderings.py RUN [RUN ...] [--eps 2 8] [--queries 100] [--seed 0]
 
-`hashprobe leaderboard RUN` comes first: nothing is attacked here. Differences are paired. A claim
-holds where its interval lies on its side of 0, and does not hold where it lies on the other.
+`hashprobe leaderboard RUN` comes first: nothing is attacked here. Baselines have the step size that
+was chosen on other queries. Differences are paired. A claim holds where its interval lies on its
+side of 0, and does not hold where it lies on the other.
 """
 
 import argparse
@@ -15,7 +16,8 @@ from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.evaluation.measurement import Measurement, paired_difference
 from hashprobe.evaluation.measures import score_average_precision
 from hashprobe.evaluation.ranking import Ranking
-from hashprobe.workflow._leaderboard import PROTOCOLS
+from hashprobe.types import Budget
+from hashprobe.workflow import board_protocol
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import EncodedRun, open_run
 
@@ -38,18 +40,23 @@ def measured(
     run: EncodedRun, attack: str, eps: int, asked: argparse.Namespace
 ) -> dict[str, Measurement]:
     """MAP and t-MAP of a kept attack, query by query."""
-    folder = (
-        run.run.path / "attacks" / f"board-{attack}-{eps}of255-{asked.queries}-seed{asked.seed}"
+    protocol = Protocol(
+        queries=asked.queries, seed=asked.seed, top=board_protocol.protocol_of(run).top
     )
-    kept = AttackResult.load(folder)
+    if attack in board_protocol.OWN:
+        settings = [board_protocol.own(attack)]
+    else:  # tuned, if that is not what was released
+        tuned = board_protocol.first_tried(attack, Budget(eps / 255))
+        settings = [tuned, board_protocol.released(attack)]
+    names = [board_protocol.row_folder(each, eps, protocol) for each in settings]
+    folders = [run.run.path / "attacks" / name for name in names]
+    kept = AttackResult.load(next((each for each in folders if each.is_dir()), folders[-1]))
     place = {int(position): row for row, position in enumerate(run.query.positions)}
     own = run.query.labels[np.array([place[int(each)] for each in kept.query_ids])]
-    top = PROTOCOLS.get(run.data.name, (None, ()))[0]
-    options = Protocol(top=top).measures()
     found = {}
     for name, labels in (("MAP", own), ("t-MAP", kept.target_labels)):
         ranking = Ranking(kept.codes, run.database.codes, labels, run.database.labels)
-        found[name] = score_average_precision(name, ranking, options, "uint8")
+        found[name] = score_average_precision(name, ranking, protocol.measures(), "uint8")
     return found
 
 

@@ -1,6 +1,7 @@
 """Target codes: what each is worth, and what of it is reached, on an encoded run.
 
     python benchmarks/target_codes.py RUN [--queries 100] [--seed 0] [--eps 4 8] [--top 1000]
+        [--rows bit-margin bit-margin:mean-difference reach] [--precision bfloat16]
 
 Every row attacks the same queries to the same labels; differences are paired with the default, the
 bit-margin attack at the vote of nine codes.
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.evaluation.measurement import paired_difference
-from hashprobe.types import Budget
+from hashprobe.types import Budget, Runtime
 from hashprobe.workflow.attack_step import attack_run
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import open_run
@@ -36,20 +37,26 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eps", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--top", type=int, default=None)
+    rows = {":".join(filter(None, row)): row for row in ROWS}
+    parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows))
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     asked = parser.parse_args()
+    runtime = Runtime(precision=asked.precision)
     run = open_run(asked.run)
     print("| eps | attack | target code | ceiling | t-MAP | less the default | seconds a query |")
     print("|---|---|---|---|---|---|---|")
     for eps in asked.eps:
         base = None
-        for attack, code in ROWS:
+        for attack, code in (rows[name] for name in asked.rows):
             protocol = Protocol(
                 queries=asked.queries, seed=asked.seed, top=asked.top, target_code=code
             )
             begin = time.perf_counter()
-            name = f"codes-{attack}-{code}-{eps}-{asked.seed}"
+            name = f"codes-{attack}-{code}-{eps}-{asked.queries}-{asked.seed}"
             spec = AttackSpec(attack, budget=Budget(eps / 255))
-            done = attack_run(run, spec, protocol=protocol, name=name, overwrite=True)
+            done = attack_run(
+                run, spec, protocol=protocol, name=name, runtime=runtime, overwrite=True
+            )
             seconds = (time.perf_counter() - begin) / asked.queries
             base = base or done.achieved
             # Levels of knowledge differ, which the table says: the pairs are of the same queries.

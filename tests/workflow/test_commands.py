@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hashprobe.storage.runs import Run
-from hashprobe.workflow.commands import attack_command, commands_of, flags
+from hashprobe.workflow.commands import attack_command, commands_of, flags, made_by
 from hashprobe.workflow.results import finished_attacks
 
 
@@ -56,3 +56,25 @@ def test_other_budgets_precisions_and_names(finished):
 def test_an_attack_that_is_not_registered_names_all_its_options(finished):
     line = attack_command(Path("r"), changed(finished[2], attack="my.attack", options={"n": 3}))
     assert line.startswith("hashprobe attack my.attack r ") and "--n 3" in line
+
+
+def test_the_command_of_a_training_names_no_folder_of_the_machine(audit):
+    run = Run.open(audit[0])
+    config = {**run.config, "data": {**run.config["data"], "root": "/home/me/pictures/cats"}}
+    line = made_by(replace(run, config=config), lambda path: Path(path).name)
+    assert line.startswith("hashprobe train digits --root cats") and "/home" not in line
+    assert line.endswith("--out digits")
+
+
+def test_a_hardened_run_is_said_to_be_hardened(audit):
+    run = Run.open(audit[0])
+    defence = {"name": "saat", "steps": 3, "weight": 1.0}
+    config = {**run.config, "defence": defence}
+    words = shlex.split(made_by(replace(run, config=config)))
+    assert words[:3] == ["hashprobe", "train", "digits"]
+    assert words[-4:] == ["--defence", "saat", "--defence-option", "steps=3"]
+    config |= {"hardened": {"run": "/home/me/plain", "weights": "0" * 64}}
+    config["train"] = {**config["train"], "epochs": 2, "lr": 0.001}
+    words = shlex.split(made_by(replace(run, config=config)))
+    assert words[:3] == ["hashprobe", "harden", "plain"] and words[-2:] == ["--out", "digits"]
+    assert words[words.index("--epochs") + 1] == "2" and words[words.index("--lr") + 1] == "0.001"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hashprobe.report.escape import in_markdown
 from hashprobe.report.markdown import table
+from hashprobe.text import visible
 
 
 RULES = (
     "One entry is one victim: its weights have the checksum that the entry names. One protocol a "
     "data set: queries and targets of seed 0, every attack at the same l-infinity budgets, judged "
     "after 8 bits by the hard sign.",
-    "Every iterative baseline gets the same passes per query. Settings are those of the releases "
-    "otherwise; nothing is tuned.",
+    "Every iterative attack gets at most 100 steps a query, a forward and a backward pass each. "
+    "Published attacks have two rows: *released* are the settings of the release, cut to that "
+    "length; *tuned* has the step size that is the best of four on other queries of the same "
+    "victim; *both* where these are the same. hashprobe's own attacks have their defaults.",
     "t-MAP is shown with its floor (untouched queries) and its ceiling (the target code itself), "
     "and with what the adversary knows: L0 nine codes of the label, L1 a sample, L2 the whole "
     "database. Numbers of different levels are not compared.",
@@ -36,16 +40,25 @@ class Board:
 
     @property
     def data(self) -> tuple[str, ...]:
-        """The data sets, in the order of their first entries."""
-        return tuple(dict.fromkeys(entry.data for entry in self.entries))
+        """The titles of the data sets, in the order of their first entries.
 
-    def on(self, data: str) -> list[Any]:
-        """Entries on a data set: the highest worst case at the largest budget first."""
+        Entries whose data have one name and other content stand apart, with a checksum.
+        """
+        return tuple(dict.fromkeys(map(self.title, self.entries)))
+
+    def title(self, entry: Any) -> str:
+        """What the data of an entry are called on the page."""
+        same = {each.data_sha256 for each in self.entries if each.data == entry.data}
+        own = f", data {entry.data_sha256[:8]}" if len(same) > 1 else ""
+        return f"{entry.data}{own}"
+
+    def on(self, title: str) -> list[Any]:
+        """Entries under a title: the highest worst case of the suite first."""
 
         def strength(entry: Any) -> float:
             return -min((suite.map_worst.value for suite in entry.suites), default=0.0)
 
-        return sorted((entry for entry in self.entries if entry.data == data), key=strength)
+        return sorted((each for each in self.entries if self.title(each) == title), key=strength)
 
 
 def board_markdown(board: Board) -> str:
@@ -70,52 +83,89 @@ def board_markdown(board: Board) -> str:
         "",
         *(f"- {rule}" for rule in RULES),
     ]
-    for data in board.data:
-        entries = board.on(data)
-        lines += ["", f"## {in_markdown(data)}", ""]
+    for title in board.data:
+        entries = board.on(title)
+        lines += ["", f"## {in_markdown(title)}", ""]
         lines += table(VICTIM_HEAD, victim_rows(entries, in_markdown))
         for entry in entries:
             lines += ["", f"### {in_markdown(entry.victim)}", ""]
             lines += table(ATTACK_HEAD, attack_rows(entry, in_markdown))
             lines += ["", in_markdown(source(entry))]
+            lines += [""] * bool(commands(entry))
+            lines += [f"- {word}: {as_code(line)}" for word, line in commands(entry)]
     return "\n".join(lines) + "\n"
+
+
+def as_code(line: str) -> str:
+    """A line as code in Markdown, whatever it holds."""
+    flat = " ".join(visible(line).split())
+    mark = "`" * (1 + max(map(len, re.findall("`+", flat)), default=0))
+    space = " " * (len(mark) > 1)
+    return f"{mark}{space}{flat}{space}{mark}"
 
 
 def source(entry: Any) -> str:
     """Where an entry comes from."""
-    made = f"Weights {entry.weights_sha256[:16]}, hashprobe {entry.version}, by {entry.by}."
+    made = (
+        f"Weights {entry.weights_sha256[:16]}, hashprobe {entry.version}, by {entry.by}; "
+        f"{entry.queries} queries, step sizes chosen on {entry.tuning} others, gradients in "
+        f"{entry.precision}; {entry.machine}."
+    )
     return f"{made} {entry.note}".strip()
 
 
+def commands(entry: Any) -> list[tuple[str, str]]:
+    """The commands behind an entry, each with a word for what it did."""
+    both = (("trained", entry.trained), ("measured", entry.measured))
+    return [(word, line) for word, line in both if line]
+
+
 VICTIM_HEAD = (
-    "victim", "network", "loss", "defence", "bits", "queries", "MAP untouched", "eps",
-    "MAP, worst case of the suite", "queries that stand", "flags",
+    "victim", "eps", "MAP, worst case of the suite", "queries that stand", "flags", "MAP untouched",
+    "highest t-MAP", "lowest MAP", "defence", "loss", "network", "bits", "queries",
 )  # fmt: skip
 ATTACK_HEAD = (
-    "eps", "attack", "knows", "t-MAP", "floor", "ceiling", "MAP", "passes", "s/query", "RMS x 1000",
+    "attack", "eps", "setting", "t-MAP", "MAP", "floor", "ceiling", "knows", "step size", "passes",
+    "s/query", "RMS x 1000",
 )  # fmt: skip
 
 
 def victim_rows(entries: Sequence[Any], shown: Callable[[str], str] = str) -> list[list[str]]:
-    """Cells of the table of victims: clean and worst MAP, flags; `shown` escapes words."""
+    """Cells of the table of victims, one row a victim and budget; `shown` escapes words."""
     rows = []
     for entry in entries:
-        first = [entry.victim, entry.network, entry.loss, entry.defence]
-        names = [shown(each) for each in first]
-        counts = [str(entry.bits), str(entry.queries), percent(entry.map_clean)]
+        about = [*map(shown, (entry.defence, entry.loss, entry.network))]
+        about += [str(entry.bits), str(entry.queries)]
         for suite in entry.suites:
-            flags = shown(", ".join(suite.flags) or "none")
-            worst = [shown(suite.eps), percent(suite.map_worst), str(suite.standing), flags]
-            rows.append([*names, *counts, *worst])
+            first = [shown(entry.victim), shown(suite.eps), percent(suite.map_worst)]
+            first += [str(suite.standing), shown(", ".join(suite.flags) or "none")]
+            there = [row for row in entry.rows if row.eps == suite.eps]
+            moved = strongest_attacks(there, shown)
+            rows.append([*first, percent(entry.map_clean), *moved, *about])
     return rows
 
 
+def strongest_attacks(rows: Sequence[Any], shown: Callable[[str], str]) -> list[str]:
+    """Cells of the attack with the highest t-MAP and of that with the lowest MAP of some rows."""
+    values = [(row.tmap.value, row.attack) for row in rows if row.tmap is not None]
+    highest = max(values, key=lambda each: each[0], default=None)
+    lowest = min(
+        ((row.map_attacked.value, row.attack) for row in rows),
+        key=lambda each: each[0],
+        default=None,
+    )
+    ends = (highest, lowest)
+    return ["" if end is None else f"{100 * end[0]:.1f} {shown(end[1])}" for end in ends]
+
+
 def attack_rows(entry: Any, shown: Callable[[str], str] = str) -> list[list[str]]:
-    """Cells of the table of attacks, one row an attack and budget; `shown` escapes words."""
+    """Cells of the table of attacks, one row a setting and budget; `shown` escapes words."""
     return [
         [
-            *map(shown, (row.eps, row.attack, row.knowledge)),
-            *(percent(part) for part in (row.tmap, row.floor, row.ceiling, row.map_attacked)),
+            *map(shown, (row.attack, row.eps, row.setting)),
+            *(percent(part) for part in (row.tmap, row.map_attacked, row.floor, row.ceiling)),
+            shown(row.knowledge),
+            "" if row.step_size is None else f"{row.step_size:g}",
             f"{row.passes:g}",
             f"{row.seconds:.3f}",
             "" if row.rmse is None else f"{1000 * row.rmse:.1f}",
@@ -148,19 +198,21 @@ def board_html(board: Board) -> str:
 
     tables = [
         {
-            "title": data,
-            "victims": {"head": VICTIM_HEAD, "rows": victim_rows(board.on(data))},
+            "title": title,
+            "victims": {"head": VICTIM_HEAD, "rows": victim_rows(board.on(title))},
             "entries": [
                 {
                     "name": each.victim,
                     "head": ATTACK_HEAD,
                     "rows": attack_rows(each),
                     "source": source(each),
+                    "commands": commands(each),
                 }
-                for each in board.on(data)
+                for each in board.on(title)
             ],
         }
-        for data in board.data
+        for title in board.data
     ]
-    page: str = template("report", "leaderboard.html.jinja").render(tables=tables, rules=RULES)
+    plain = [rule.replace("*", "") for rule in RULES]
+    page: str = template("report", "leaderboard.html.jinja").render(tables=tables, rules=plain)
     return page

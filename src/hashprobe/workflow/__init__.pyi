@@ -1,5 +1,4 @@
 from ._audit import audit as audit
-from ._leaderboard import Entry as Entry
 from ._leaderboard import leaderboard as leaderboard
 from ._transfer import TransferMatrix as TransferMatrix
 from ._transfer import transfer_runs as transfer_runs
@@ -8,6 +7,7 @@ from .audit_options import AuditFiles as AuditFiles
 from .audit_options import AuditOptions as AuditOptions
 from .audit_options import Limit as Limit
 from .audit_result import AuditResult as AuditResult
+from .board_entry import Entry as Entry
 from .code_check import CodeCheck as CodeCheck
 from .code_check import Remedy as Remedy
 from .code_check import check_codes as check_codes

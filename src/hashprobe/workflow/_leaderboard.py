@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,129 +13,46 @@ from hashprobe.attacks.registry import AttackSpec, attack_named
 from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
+from hashprobe.evaluation.outcome import Evaluation
 from hashprobe.report.board_page import Board, board_html, board_markdown
 from hashprobe.storage.environment import environment
-from hashprobe.storage.files import read_bytes, sha256_file, write_bytes
-from hashprobe.storage.plain_yaml import parse_yaml
-from hashprobe.storage.records import as_record
-from hashprobe.types import Budget, Runtime
+from hashprobe.storage.files import sha256_file, write_bytes
+from hashprobe.storage.schema import AttackRecord
+from hashprobe.types import Budget, Runtime, check_whole
 from hashprobe.victims.checkpoint import WEIGHTS
+from hashprobe.workflow import board_protocol
 from hashprobe.workflow.attack_step import attack_run
+from hashprobe.workflow.board_entry import (
+    FORMAT,
+    BoardRow,
+    BoardSuite,
+    Entry,
+    Number,
+    Tried,
+    file_name,
+    read_entries,
+    read_entry,
+    write_entry,
+)
+from hashprobe.workflow.board_protocol import (
+    Setting,
+    first_tried,
+    own,
+    protocol_of,
+    released,
+    row_folder,
+    step_size,
+)
+from hashprobe.workflow.commands import flags, made_by
+from hashprobe.workflow.drawing import draw_queries
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import EncodedRun, open_run
+from hashprobe.workflow.step_tuning import Tuner, other_rows
 from hashprobe.workflow.suite import SuiteResult, suite_run
 
 
-FORMAT = 1
-"""Of an entry."""
-STEPS = 100
-"""Passes per query that every iterative baseline gets, whatever its release takes."""
-ATTACKS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("noise", {}),
-    ("p2p", {"steps": STEPS, "step": "scaled"}),
-    ("dhta", {"steps": STEPS, "step": "scaled"}),
-    ("tha", {"steps": STEPS}),
-    ("mainstay-targeted", {"steps": STEPS}),
-    ("sdha-targeted", {"steps": STEPS}),
-    ("pta", {"steps": STEPS}),
-    ("feature", {"steps": STEPS}),
-    ("bit-margin", {"steps": STEPS}),
-    ("reach", {"steps": STEPS}),
-    ("hag", {"steps": STEPS}),
-    ("sdha", {"steps": STEPS}),
-    ("cgat", {"steps": STEPS}),
-    ("mainstay", {"steps": STEPS}),
-    ("pta-untargeted", {"steps": STEPS}),
-    ("worst-code", {"steps": STEPS}),
-)
-"""What every victim meets, at an equal budget of passes."""
-PROTOCOLS: dict[str, tuple[int | None, tuple[int, ...]]] = {"cifar10-2": (1000, (2, 8))}
-"""List length and budgets in 255ths by data set; other data: the whole list, 4/255."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A mean with its interval."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
-class BoardRow:
-    """One attack at one budget."""
-
-    attack: str
-    eps: str
-    """Such as 8/255."""
-    map_attacked: Number
-    """MAP by own labels."""
-    seconds: float
-    """For each query."""
-    passes: float
-    """Forward and backward passes for each query."""
-    knowledge: str = ""
-    """Which target code, and what of the database it takes."""
-    tmap: Number | None = None
-    ceiling: Number | None = None
-    floor: Number | None = None
-    rmse: float | None = None
-    """Root mean squared change of a value, of [0, 1]."""
-
-
-@dataclass(frozen=True)
-class BoardSuite:
-    """The suite at one budget."""
-
-    eps: str
-    map_worst: Number
-    standing: int
-    """Queries that no attack felled."""
-    flags: list[str] = field(default_factory=list)
-    """Those that are raised."""
-    seconds: float = 0.0
-    """Of its attacks."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One victim on the leaderboard, as its YAML file holds it.
-
-    Example:
-        >>> [name for name in Entry.__dataclass_fields__][:3]
-        ['format', 'victim', 'data']
-    """
-
-    format: int
-    victim: str
-    """What it is called."""
-    data: str
-    """The data set and its split."""
-    data_sha256: str
-    bits: int
-    network: str
-    loss: str
-    weights_sha256: str
-    """Of the weights' file, so that an entry is of one victim."""
-    version: str
-    """Of hashprobe."""
-    machine: str
-    queries: int
-    seed: int
-    map_clean: Number
-    signature: str
-    """Of MAP."""
-    rows: list[BoardRow]
-    suites: list[BoardSuite] = field(default_factory=list)
-    defence: str = "none"
-    by: str = "hashprobe"
-    """Who measured it."""
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if self.format != FORMAT:
-            raise HashprobeError(f"format must be {FORMAT}; got {self.format}")
+QUERIES, TUNING = 100, 10
+"""Queries of the protocol that are measured, and others on which step sizes are chosen."""
 
 
 @checked
@@ -143,7 +61,8 @@ def leaderboard(
     runs: Sequence[Path] = (),
     *,
     out: Path | None = None,
-    queries: int = 100,
+    queries: int = QUERIES,
+    tuning: int = TUNING,
     seed: int = 0,
     runtime: Runtime = Runtime(),
 ) -> Board:
@@ -157,14 +76,17 @@ def leaderboard(
         runs: encoded runs to measure.
         out: folder for leaderboard.md and sortable.html; None for that above the entries.
         queries: drawn for each victim; 100 by the protocol, and the pages say how many.
+        tuning: other queries of each victim, on which the step sizes of baselines are chosen; 10
+            by the protocol.
         seed: of queries and targets; 0 by the protocol.
-        runtime: device, precision, batch size, who is told.
+        runtime: device, precision, batch size, executor, who is told.
 
     Returns:
         All entries, in the order of the pages.
 
     Raises:
-        HashprobeError: a run that is not encoded, an entry that is damaged, or no entry at all.
+        HashprobeError: a run that is not encoded or does not fit the protocol of its data, too few
+            queries, an entry that is damaged, or no entry at all.
 
     Example:
         >>> import tempfile
@@ -173,8 +95,10 @@ def leaderboard(
         ...
         hashprobe.errors.HashprobeError: ... holds no entry: name a run to measure, or ...
     """
-    for path in runs:
-        entry = measured(open_run(path), queries, seed, runtime)
+    # What does not fit is refused before anything is measured.
+    cases = [Case.of(open_run(path), queries, tuning, seed, runtime) for path in runs]
+    for case in cases:
+        entry = measured(case)
         file = entries / f"{file_name(entry)}.yaml"
         if file.is_file():
             before = read_entry(file)
@@ -189,117 +113,140 @@ def leaderboard(
     return board
 
 
-def read_entries(folder: Path) -> list[Entry]:
-    """Every entry of a folder, checked."""
-    found = [read_entry(path) for path in sorted(folder.glob("*.yaml"))]
-    if not found:
-        raise HashprobeError(
-            f"{folder} holds no entry: name a run to measure, or the folder of the entries"
-        )
-    return found
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A run, and by which queries it is measured."""
+
+    run: EncodedRun
+    protocol: Protocol
+    tuner: Tuner
+    runtime: Runtime
+
+    @classmethod
+    def of(cls, run: EncodedRun, queries: int, tuning: int, seed: int, runtime: Runtime) -> Case:
+        """The case of a run; small data give all queries that are not kept for tuning."""
+        check_whole("tuning", tuning)
+        available = len(run.query)
+        if tuning >= available:
+            raise HashprobeError(
+                f"tuning must be from 1 to {available - 1}, fewer than the queries of "
+                f"{run.run.path}; got {tuning}"
+            )
+        asked = min(queries, available - tuning)
+        protocol = Protocol(queries=asked, seed=seed, top=protocol_of(run).top)
+        others = other_rows(available, draw_queries(available, protocol), tuning, seed)
+        return cls(run, protocol, Tuner(run, protocol, others, runtime), runtime)
 
 
-def read_entry(path: Path) -> Entry:
-    """One entry, checked."""
-    content = parse_yaml(read_bytes(path), str(path))
-    try:
-        entry: Entry = as_record(content, Entry, closed=True)
-    except HashprobeError as error:
-        raise HashprobeError(f"{path} is no entry of the leaderboard: {error}") from error
-    return entry
-
-
-def write_entry(path: Path, entry: Entry) -> None:
-    """Writes an entry; what is empty is left out."""
-    import yaml  # type: ignore[import-untyped]
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = without_nothing(asdict(entry))
-    write_bytes(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
-
-
-def without_nothing(value: Any) -> Any:
-    """The same without entries that are None."""
-    if isinstance(value, dict):
-        return {k: without_nothing(v) for k, v in value.items() if v is not None}
-    return [without_nothing(each) for each in value] if isinstance(value, list) else value
-
-
-def file_name(entry: Entry) -> str:
-    """Of data, victim and weights, so that no entry replaces that of another victim."""
-    words = f"{entry.data}-{entry.victim}-{entry.weights_sha256[:8]}"
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in words)
-
-
-def measured(run: EncodedRun, queries: int, seed: int, runtime: Runtime) -> Entry:
+def measured(case: Case) -> Entry:
     """A run's entry: every attack and the suite at every budget of its protocol."""
-    top, budgets = PROTOCOLS.get(run.data.name, (None, (4,)))
-    protocol = Protocol(queries=min(queries, len(run.query)), seed=seed, top=top)
+    run, protocol, runtime = case.run, case.protocol, case.runtime
     rows, suites = [], []
     clean: Measurement | None = None
-    for eps in budgets:
-        for name, options in ATTACKS:
-            spec = AttackSpec(name, attack_named(name).options(**options), Budget(eps / 255))
-            folder = f"board-{name}-{eps}of255-{protocol.queries}-seed{seed}"
-            # What an earlier version of an attack left there is attacked anew.
-            done = attack_run(
-                run, spec, protocol=protocol, name=folder, runtime=runtime, overwrite=True
-            )
-            clean = done.map_clean
-            rows.append(row_of(run, name, eps, folder, done, protocol.knowledge(spec.options)))
+    for eps in protocol_of(run).eps:
+        for attack in (*board_protocol.OWN, *board_protocol.BASELINES):
+            for row, done in rows_of(case, attack, eps):
+                rows.append(row)
+                clean = done.map_clean
         found = suite_run(
             run.run.path, budget=Budget(eps / 255), protocol=protocol, runtime=runtime
         )
         suites.append(suite_of(found, eps))
     assert clean is not None
     config = run.run.config
-    network, training = config.get("network", {}), config.get("train", {})
     here = environment()
     return Entry(
         format=FORMAT,
         victim=run.run.path.name,
-        data=run.data.name,
+        data=protocol_of(run).title,
         data_sha256=run.data.checksum,
         bits=run.hasher.bits,
-        network=str(network.get("backbone", "?")),
-        loss=str(training.get("loss", "?")),
+        network=str(config.get("network", {}).get("backbone", "?")),
+        loss=str(config.get("train", {}).get("loss", "?")),
         weights_sha256=sha256_file(run.run.path / "model" / WEIGHTS),
         version=version("hashprobe"),
         machine=f"{here['platform']}, {here['cpus']} cores",
         queries=protocol.queries,
-        seed=seed,
+        seed=protocol.seed,
         map_clean=number(clean),
         signature=clean.signature,
         rows=rows,
         suites=suites,
         defence=str((config.get("defence") or {}).get("name", "none")),
+        tuning=len(case.tuner.rows),
+        precision=str(runtime.precision),
+        trained=made_by(run.run, board_protocol.last_two),
+        measured=measured_by(case),
     )
 
 
-def row_of(
-    run: EncodedRun, name: str, eps: int, folder: str, done: Any, knowledge: str | None
-) -> BoardRow:
-    """One attack's numbers."""
-    from hashprobe.storage.schema import AttackRecord
+def measured_by(case: Case) -> str:
+    """The command behind an entry."""
+    given = {
+        "queries": case.protocol.queries,
+        "tuning": len(case.tuner.rows),
+        "seed": case.protocol.seed,
+        "precision": case.runtime.precision,
+    }
+    usual = {"queries": QUERIES, "tuning": TUNING, "seed": 0, "precision": "float32"}
+    words = ["hashprobe", "leaderboard", case.run.run.path.name, "--entries", "leaderboard"]
+    return shlex.join([*words, *flags(given, usual)])
 
+
+def rows_of(case: Case, attack: str, eps: int) -> list[tuple[BoardRow, Evaluation]]:
+    """The rows of one attack at one budget; one where the tuned setting is the released one."""
+    if attack in board_protocol.OWN:
+        return [row_of(case, own(attack), eps)]
+    setting, tried = tuned(case, first_tried(attack, Budget(eps / 255)), eps)
+    row, done = row_of(case, released(attack), eps)
+    if setting.options == released(attack).options:
+        return [(replace(row, setting="both", tried=tried), done)]
+    best, seen = row_of(case, setting, eps)
+    return [(row, done), (replace(best, tried=tried), seen)]
+
+
+def tuned(case: Case, first: Setting, eps: int) -> tuple[Setting, list[Tried]]:
+    """A baseline with the step size that is the strongest on other queries, and what was tried."""
+    spec = AttackSpec(first.attack, first.options, Budget(eps / 255), case.protocol.seed)
+    folder = f"{row_folder(first, eps, case.protocol)}-{len(case.tuner.rows)}"
+    best, found = case.tuner.best(spec, folder)
+    tried = [Tried(short(each.options.step_size), short(value)) for each, value in found]
+    return replace(first, options=best.options), tried
+
+
+def row_of(case: Case, setting: Setting, eps: int) -> tuple[BoardRow, Evaluation]:
+    """One attack, measured and kept in the run."""
+    run, protocol, name = case.run, case.protocol, setting.attack
+    spec = AttackSpec(name, setting.options, Budget(eps / 255))
+    folder = row_folder(setting, eps, protocol)
+    # What an earlier version of an attack left there is attacked anew.
+    done = attack_run(
+        run, spec, protocol=protocol, name=folder, runtime=case.runtime, overwrite=True
+    )
     cost = AttackRecord.read(run.run.path / "attacks" / folder).cost  # type: ignore[union-attr]
-    targeted = attack_named(name).goal == "targeted"
     assert cost is not None
+    targeted = attack_named(name).goal == "targeted"
     # PTA and the attacks away from a label need the database though they aim at no code.
-    level = knowledge or ("database.L2" if "database" in attack_named(name).needs else "")
-    seen = done.perceptibility
-    return BoardRow(
+    level = protocol.knowledge(spec.options)
+    level = level or ("database.L2" if "database" in attack_named(name).needs else "")
+    seen, queries = done.perceptibility, protocol.queries
+    usual = vars(attack_named(name).options())
+    row = BoardRow(
         attack=name,
         eps=f"{eps}/255",
         map_attacked=number(done.map_attacked),
-        seconds=round(cost.seconds / len(done.map_attacked.per_query), 4),
+        seconds=round(cost.seconds / queries, 4),
         passes=round(cost.forwards + cost.backwards, 1),
+        setting=setting.name,
+        step_size=short(step_size(spec.options, spec.budget)),
+        options={k: v for k, v in vars(spec.options).items() if v != usual[k]},
         knowledge=level or ("vote.L0" if targeted else ""),
         tmap=number(done.achieved) if targeted else None,
         ceiling=number(done.ceiling) if targeted else None,
         floor=number(done.floor) if targeted else None,
         rmse=None if seen is None else round(float(seen.rmse), 6),
     )
+    return row, done
 
 
 def suite_of(found: SuiteResult, eps: int) -> BoardSuite:
@@ -310,7 +257,12 @@ def suite_of(found: SuiteResult, eps: int) -> BoardSuite:
     return BoardSuite(f"{eps}/255", worst, found.standing, flags, seconds)
 
 
-def number(found: Measurement) -> Number:
-    """A measurement with four digits."""
+def short(value: Any) -> Any:
+    """A number with four significant digits; None stays None."""
+    return None if value is None else float(f"{float(value):.4g}")
+
+
+def number(found: Any) -> Number:
+    """A measurement with four digits after the point."""
     low, high = (None if end is None else round(float(end), 4) for end in (found.low, found.high))
     return Number(round(float(found.value), 4), low, high)

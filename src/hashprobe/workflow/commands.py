@@ -1,16 +1,18 @@
 """The commands that lead to a run, from what it keeps of its options."""
 
 import shlex
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from hashprobe.attacks.registry import ATTACKS
 from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.defenses.trainers.registry import trainer_class
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
 from hashprobe.workflow.attack_step import default_name
+from hashprobe.workflow.hardening_options import HardenOptions
 from hashprobe.workflow.network import Network
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.results import Finished
@@ -53,6 +55,44 @@ def train_command(path: Path, config: Mapping[str, Any]) -> str:
     train = {"pair_weights": "none", **config["train"]}
     words += flags(train, asdict(TrainOptions()))
     return shlex.join([*words, "--out", str(path)])
+
+
+def made_by(run: Run, shown: Callable[[str], str] = str) -> str:
+    """The command that trained or hardened the network of a run, with names in place of folders.
+
+    Args:
+        run: a trained run.
+        shown: what absolute paths are written as.
+    """
+    config = {
+        section: {
+            name: shown(value) if isinstance(value, str) and Path(value).is_absolute() else value
+            for name, value in options.items()
+        }
+        for section, options in run.config.items()
+    }
+    words = defence_words(config.get("defence"))
+    if "hardened" not in config:
+        line = train_command(Path(run.path.name), config)
+        return shlex.join([*shlex.split(line), *words])
+    usual = asdict(HardenOptions()) | {
+        name: getattr(TrainOptions(), name) for name in ("schedule", "augment", "precision")
+    }
+    words += flags({name: config["train"].get(name) for name in usual}, usual)
+    source = Path(run.config["hardened"]["run"]).name
+    return shlex.join(["hashprobe", "harden", source, *words, "--out", run.path.name])
+
+
+def defence_words(defence: Mapping[str, Any] | None) -> list[str]:
+    """A defence and its options that are not the defaults, as the command line takes them."""
+    if not defence:
+        return []
+    usual = {one.name: one.default for one in fields(trainer_class(defence["name"]))}
+    words = ["--defence", defence["name"]]
+    for name, value in defence.items():
+        if name != "name" and value != usual.get(name):
+            words += ["--defence-option", f"{name}={value}"]
+    return words
 
 
 def attack_command(path: Path, finished: Finished) -> str:
