@@ -2,7 +2,7 @@
 
 python benchmarks/scale.py                   # small, in a minute
 python benchmarks/scale.py --full            # to 100 million codes: 2 GB of disk, which are freed
-python benchmarks/scale.py --only measures   # or executor, postgres
+python benchmarks/scale.py --only measures   # or equality, executor, postgres
 """
 
 import json
@@ -22,11 +22,14 @@ from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.codes.index import FlatIndex, PostgresIndex
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.crafting.executor import RayExecutor
+from hashprobe.crafting.executor import Executor, InProcess, RayExecutor
 from hashprobe.crafting.runner import craft
 from hashprobe.data.queries import Queries
 from hashprobe.evaluation.code_shards import CodeShards
+from hashprobe.evaluation.codefile import load_code_file, score_codes
 from hashprobe.evaluation.measure_options import MeasureOptions
+from hashprobe.evaluation.measurement import Measurement
+from hashprobe.evaluation.ranking import Normaliser, Ties
 from hashprobe.evaluation.sharded import score_shards
 from hashprobe.types import Budget, Runtime
 from hashprobe.victims.wrap import Victim
@@ -37,7 +40,7 @@ FILE = 10_000_000
 """Codes of one file."""
 
 
-def make_codes(folder: Path, items: int, queries: int) -> None:
+def make_codes(folder: Path, items: int, queries: int, file: int = FILE) -> None:
     """A folder of shards: codes scattered about the centres of their classes, a tenth of the bits
     turned over."""
     rng = np.random.default_rng(0)
@@ -49,8 +52,8 @@ def make_codes(folder: Path, items: int, queries: int) -> None:
         return centres[labels] ^ (noise[0] & noise[1] & noise[2]), labels
 
     folder.mkdir()
-    for start in range(0, items, FILE):
-        count = min(FILE, items - start)
+    for start in range(0, items, file):
+        count = min(file, items - start)
         kept = {
             "codes": np.lib.format.open_memmap(
                 folder / f"{start:012d}.codes.npy", "w+", np.uint8, (count, BITS // 8)
@@ -131,6 +134,55 @@ def measures(results: Results, form: str) -> None:
                     }
                 )
     results.table("Measures over shards", rows)
+
+
+CHOICES: tuple[tuple[Normaliser, Ties], ...] = (
+    ("hits", "stable"), ("hits", "best"), ("hits", "worst"), ("min", "stable"),
+    ("min", "expected"), ("min", "best"), ("min", "worst"), ("relevant", "stable"),
+    ("relevant", "expected"), ("relevant", "best"), ("relevant", "worst"),
+)  # fmt: skip
+"""Every normaliser with every order of equal distances that it allows."""
+
+
+def equality(results: Results, form: str) -> None:
+    """Measures over shards, here and by two workers, against those over one file with all codes."""
+    items, queries = {"tiny": (3000, 5), "short": (10**5, 50), "full": (10**6, 1000)}[form]
+    rows = []
+    with tempfile.TemporaryDirectory() as work:
+        folder, whole = Path(work) / "codes", Path(work) / "codes.npz"
+        make_codes(folder, items, queries, file=items // 3)
+        shards, target = CodeShards.open(folder), np.arange(queries) % CLASSES
+        asked = dict(np.load(folder / "queries.npz")) | {"target_labels": target}
+        np.savez(folder / "queries.npz", **asked)
+        files = {"database_codes": shards.database.files, "database_labels": shards.labels}
+        stored = {name: np.concatenate(list(map(np.load, of))) for name, of in files.items()}
+        np.savez(whole, **asked, **stored)
+        shards, file = CodeShards.open(folder), load_code_file(whole)
+        places: dict[str, Executor] = {"in process": InProcess(), "Ray": RayExecutor(workers=2)}
+        for normaliser, ties in CHOICES:
+            for top in (None, TOP):
+                options = MeasureOptions(top, normaliser, ties)
+                wanted = score_codes(file, top=top, normaliser=normaliser, ties=ties)
+                row: dict[str, Any] = {"normaliser": normaliser, "ties": ties, "list": top or "all"}
+                row |= {name: one.value for name, one in wanted.items()}
+                for name, place in places.items() if form != "tiny" else ():
+                    found = score_shards(shards, options, executor=place)
+                    row[f"largest difference, {name}"] = f"{difference(found, wanted):.1e}"
+                rows.append(row)
+    results.table("Shards against one file", rows)
+
+
+def difference(found: dict[str, Measurement], wanted: dict[str, Measurement]) -> float:
+    """The largest difference of any query in any measure; bounds and signatures must be there."""
+    assert found.keys() == wanted.keys()
+    apart = 0.0
+    for name, one in wanted.items():
+        two = found[name]
+        assert two.signature == one.signature
+        ends = [(two.value, one.value), (two.low, one.low), (two.high, one.high)]
+        apart = max(apart, *(abs(a - b) for a, b in ends if a is not None and b is not None))
+        apart = max(apart, float(np.nanmax(np.abs(two.per_query - one.per_query))))
+    return apart
 
 
 def problem(count: int) -> tuple[Any, ...]:
@@ -248,7 +300,7 @@ def postgres(results: Results, form: str) -> None:
     results.table("Codes in Postgres", rows)
 
 
-PARTS = {"measures": measures, "executor": executor, "postgres": postgres}
+PARTS = {"measures": measures, "equality": equality, "executor": executor, "postgres": postgres}
 
 
 def main() -> None:

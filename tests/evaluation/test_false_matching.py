@@ -5,7 +5,7 @@ from hashprobe.codes.packed import PackedCodes, hamming
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation import ranking
 from hashprobe.evaluation.bootstrap import Bootstrap
-from hashprobe.evaluation.false_matching import drawn_sums, false_matches
+from hashprobe.evaluation.false_matching import Influence, drawn_sums, false_matches
 from hashprobe.evaluation.instances import Sources
 
 
@@ -43,16 +43,23 @@ def test_the_curve_is_the_share_of_pairs_at_every_radius(monkeypatch):
     assert found.queries_curve[4] == any_.mean()
 
 
+def every(influence):
+    """The influence of each source."""
+    values = np.tile(influence.common, (influence.sources, 1))
+    values[influence.named] = influence.values
+    return values
+
+
 def test_influences_are_what_leaving_pictures_out_gives(monkeypatch):
     monkeypatch.setattr(ranking, "CHUNK_ITEMS", 7)
     case = drawn(11, 33)
     found, pairs = false_matches(*case), naive_pairs(*case)
-    _, _, sources = found.numbered
     names = np.unique(np.concatenate(case[2].pair))
-    influence = found.influence(3, 6)
+    influence = every(found.influence(3, 6))
+    assert found.numbered.total == len(names)
     # The derivative of the weighted rate by the weight of one source.
     small = 1e-6
-    for place, name in enumerate(names[:sources]):
+    for place, name in enumerate(names):
         for column, radius in enumerate(range(3, 7)):
             weights = [(1 + small) ** ((s == name) + (t == name)) for _, s, t in pairs]
             near = [d <= radius for d, _, _ in pairs]
@@ -124,7 +131,8 @@ def test_equal_codes_may_already_be_too_many():
 
 
 def test_drawn_sums_depend_on_the_seed_alone(monkeypatch):
-    influence = np.random.default_rng(0).random((50, 2))
+    values, named = np.random.default_rng(0).random((50, 2)), np.arange(50)
+    influence = Influence(named, values, np.zeros(2), 50)
     whole = drawn_sums(influence, Bootstrap(resamples=20))
     monkeypatch.setattr("hashprobe.evaluation.false_matching.WEIGHTS", 300)
     np.testing.assert_allclose(drawn_sums(influence, Bootstrap(resamples=20)), whole)

@@ -8,9 +8,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from hashprobe.codes import sharded_codes
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation import code_shards, sharded
+from hashprobe.evaluation import sharded
 from hashprobe.evaluation.code_shards import CodeShards
 from hashprobe.evaluation.codefile import load_code_file, score_codes
 from hashprobe.evaluation.measure_options import MeasureOptions
@@ -46,7 +47,7 @@ ORDERS = [
 @pytest.mark.parametrize("multi", [False, True])
 def test_it_equals_the_measures_over_the_whole(multi, tmp_path, monkeypatch):
     shards, whole = made(tmp_path / "a", items=397, multi=multi)
-    monkeypatch.setattr(code_shards, "SLICE", 101)
+    monkeypatch.setattr(sharded_codes, "SLICE", 101)
     for normaliser, ties in ORDERS:
         for top in (None, 1, 60):
             given = {"top": top, "normaliser": normaliser, "ties": ties}
@@ -87,7 +88,7 @@ def test_long_lists_look_harmonic_numbers_up_one_by_one(tmp_path, monkeypatch):
 
 def test_memory_does_not_grow_with_the_database(tmp_path, monkeypatch):
     peaks = []
-    monkeypatch.setattr(code_shards, "SLICE", 20_000)
+    monkeypatch.setattr(sharded_codes, "SLICE", 20_000)
     for items in (40_000, 160_000):
         shards, _ = made(tmp_path / str(items), items=items, queries=2, bits=64, files=1)
         score_shards(shards)  # the kernel is compiled
@@ -172,7 +173,7 @@ def sent(thing):
 
 def test_it_does_not_matter_who_computes_the_parts_and_in_which_order(tmp_path, monkeypatch):
     shards, _ = made(tmp_path / "a")
-    monkeypatch.setattr(code_shards, "SLICE", 101)
+    monkeypatch.setattr(sharded_codes, "SLICE", 101)
     one, two = score_shards(shards), score_shards(shards, executor=Elsewhere())
     for name, here in one.items():
         assert here.to_json() == two[name].to_json()

@@ -11,8 +11,9 @@ from jaxtyping import Float64, Int64
 
 from hashprobe.checked import checked
 from hashprobe.codes.index.base import Searched
-from hashprobe.codes.index.flat import FlatIndex
+from hashprobe.codes.index.sharded_index import searched
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.sharded_codes import AnyCodes
 from hashprobe.errors import HashprobeError
 
 
@@ -38,7 +39,7 @@ class Search:
         (array([[0, 1]]), array([[0, 8]]))
     """
 
-    database: PackedCodes
+    database: AnyCodes
     """N codes of K bits, which the service searches."""
     items: Int64[np.ndarray, "q m"]
     """Database positions of the items that each query is to leave or to enter; -1 for none. A query
@@ -79,11 +80,7 @@ class Search:
     @cached_property
     def index(self) -> Searched:
         """The database, ready to be searched."""
-        if self.served is not None:
-            return self.served
-        index = FlatIndex(self.database.bits)
-        index.add(self.database)
-        return index
+        return searched(self.database) if self.served is None else self.served
 
     def take(self, rows: Any) -> Search:
         """The same service for some of the queries: rows are a list or an index array."""

@@ -216,8 +216,9 @@ def audit(
         A folder of pictures, at any depth.
     database
         What is searched: a file of codes (.npy, .npz, faiss, CSV or JSONL of hexadecimal hashes),
-        an address of Postgres, a folder of pictures, or copies, for edited copies of the queries;
-        by default the queries themselves.
+        a folder of files NAME.codes.npy (packed uint8), of which a part is in memory at a time, an
+        address of Postgres, a folder of pictures, or copies, for edited copies of the queries; by
+        default the queries themselves.
     out
         Folder for the results; finished work is kept there.
     fail_above

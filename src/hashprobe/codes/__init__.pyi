@@ -14,3 +14,4 @@ from .packed import paired_hamming as paired_hamming
 from .readers.base import Columns as Columns
 from .readers.base import StoredCodes as StoredCodes
 from .readers.registry import read_codes as read_codes
+from .sharded_codes import ShardedCodes as ShardedCodes

@@ -8,6 +8,7 @@ import torch
 
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
+from hashprobe.codes.sharded_codes import digest_of
 from hashprobe.data.queries import Queries
 from hashprobe.storage.differences import Difference, differences
 from hashprobe.storage.files import jsonable, sha256_array
@@ -62,13 +63,15 @@ def recipe_of(
     if goal.generator is not None and "generator" in spec.attack.needs:
         recipe["generator"] = sha256_weights(goal.generator)
     if goal.search is not None:
-        parts |= {"search_database": goal.search.database.data, "search_items": goal.search.items}
+        parts["search_items"] = goal.search.items
     if goal.known is not None and "database" in spec.attack.needs:
         parts |= {"known_codes": goal.known.packed.data, "known_labels": goal.known.labels}
         parts["own_labels"] = goal.own_labels
     given = {name: part for name, part in parts.items() if part is not None}
     recipe |= {name: sha256_array(as_array(part)) for name, part in given.items()}
-    recipe |= {} if goal.search is None else {"search": goal.search.to_json()}
+    if goal.search is not None:
+        recipe |= {"search": goal.search.to_json()}
+        recipe |= {"search_database": digest_of(goal.search.database)}
     recipe |= {} if goal.enough is None else {"enough": goal.enough}
     recipe |= {"bits": victim.bits, "hasher": sha256_weights(victim)}
     recipe |= {"contract": jsonable(victim.contract.to_json())}

@@ -303,7 +303,7 @@ def by_distance(
 
 def same_source(sources: Sources, rows: slice) -> Bool[np.ndarray, "q n"]:
     """Which items show the picture of each query."""
-    same: np.ndarray = sources.queries[rows, None] == sources.items[None]
+    same: np.ndarray = sources.queries[rows, None] == sources.items[:][None]
     return same
 
 

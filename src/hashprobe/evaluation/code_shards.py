@@ -10,7 +10,8 @@ import numpy as np
 
 from hashprobe.checked import checked
 from hashprobe.codes.labels import AnyLabels, as_classes
-from hashprobe.codes.packed import PackedCodes, bytes_of
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.sharded_codes import ENDING, ShardedCodes, Slice
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.codefile import read_bits, read_codes
 from hashprobe.storage.files import read_npz
@@ -19,23 +20,6 @@ from hashprobe.storage.mapped import mapped_array
 
 QUERIES = "queries.npz"
 """The file of a folder that holds the queries."""
-SLICE = 1 << 22
-"""Items of the database that are in memory at once."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Consecutive items of one file.
-
-    Example:
-        >>> Slice(0, 10, 30).stop
-        30
-    """
-
-    file: int
-    """The place of the file."""
-    start: int
-    stop: int
 
 
 @checked
@@ -64,10 +48,10 @@ class CodeShards:
     """Classes (Q,), or multi-hot (Q, C)."""
     target_labels: AnyLabels | None
     """The same of the targets; None without any."""
-    files: tuple[tuple[Path, Path], ...]
-    """Codes and labels, in the order of the database."""
-    sizes: tuple[int, ...]
-    """Items of each pair of files."""
+    database: ShardedCodes
+    """N codes of K bits."""
+    labels: tuple[Path, ...]
+    """The labels of each file of them."""
 
     @classmethod
     @checked
@@ -95,24 +79,18 @@ class CodeShards:
                 raise HashprobeError(
                     f"{folder / QUERIES}: {len(labels)} {key} for {len(queries)} query codes"
                 )
-        names = sorted(path.name.removesuffix(CODES) for path in folder.glob(f"*{CODES}"))
-        if not names:
-            raise HashprobeError(
-                f"{folder} holds no database: files NAME{CODES} and NAME.labels.npy"
-            )
-        files = tuple((folder / f"{n}{CODES}", folder / f"{n}.labels.npy") for n in names)
-        wide = [labels.shape[1:] for labels in asked.values()]
-        sizes = tuple(checked_size(*pair, queries.bits, wide[0]) for pair in files)
-        return cls(queries, asked["query_labels"], asked.get("target_labels"), files, sizes)
+        database = ShardedCodes.open(folder, queries.bits)
+        wide = asked["query_labels"].shape[1:]
+        files = zip(database.files, database.sizes, strict=True)
+        beside = tuple(labels_beside(path, size, wide) for path, size in files)
+        return cls(queries, asked["query_labels"], asked.get("target_labels"), database, beside)
 
     def __len__(self) -> int:
-        return sum(self.sizes)
+        return len(self.database)
 
     def slices(self) -> Iterator[Slice]:
-        """Parts of the database in its order, each of at most `SLICE` items."""
-        for file, size in enumerate(self.sizes):
-            for start in range(0, size, SLICE):
-                yield Slice(file, start, min(start + SLICE, size))
+        """Parts of the database in its order, of a few million items at most."""
+        return self.database.slices()
 
     def read(self, part: Slice) -> tuple[PackedCodes, AnyLabels]:
         """Codes and labels of a part.
@@ -120,17 +98,14 @@ class CodeShards:
         Raises:
             HashprobeError: bits beyond K, or labels that are no classes.
         """
-        codes, labels = (
-            mapped_array(path)[part.start : part.stop] for path in self.files[part.file]
-        )
+        path = self.labels[part.file]
         try:
-            found = PackedCodes(np.array(codes), self.query_codes.bits)
-            return found, labels_in(np.array(labels))
+            labels = labels_in(np.array(mapped_array(path)[part.start : part.stop]))
         except HashprobeError as error:
-            raise HashprobeError(f"{self.files[part.file][0]}: {error}") from error
+            raise HashprobeError(f"{path}: {error}") from error
+        return self.database.read(part), labels
 
 
-CODES = ".codes.npy"
 LABELS = ("query_labels", "target_labels")
 
 
@@ -148,18 +123,14 @@ def labels_in(array: np.ndarray) -> AnyLabels:
     return found
 
 
-def checked_size(codes: Path, labels: Path, bits: int, wide: tuple[int, ...]) -> int:
-    """The items of a pair of files whose headers fit the queries."""
-    one, two = mapped_array(codes), mapped_array(labels)
-    if one.dtype != np.uint8 or one.ndim != 2 or one.shape[1] != bytes_of(bits):
+def labels_beside(codes: Path, size: int, wide: tuple[int, ...]) -> Path:
+    """The file of labels of a file of codes; refuses one that does not fit the queries."""
+    labels = codes.with_name(codes.name.removesuffix(ENDING) + ".labels.npy")
+    found = mapped_array(labels)
+    if len(found) != size:
+        raise HashprobeError(f"{codes} has {size} codes, {labels.name} {len(found)} labels")
+    if found.shape[1:] != wide and not (found.ndim == 2 and found.shape[1] == 1):
         raise HashprobeError(
-            f"{codes} must be packed codes of {bits} bits, uint8 (N, {bytes_of(bits)}); got "
-            f"{one.dtype} {one.shape}"
+            f"{labels} has shape {found.shape}: the queries have {wide or 'classes'}"
         )
-    if len(one) == 0 or len(one) != len(two):
-        raise HashprobeError(f"{codes} has {len(one)} codes, {labels.name} {len(two)} labels")
-    if two.shape[1:] != wide and not (two.ndim == 2 and two.shape[1] == 1):
-        raise HashprobeError(
-            f"{labels} has shape {two.shape}: the queries have {wide or 'classes'}"
-        )
-    return len(one)
+    return labels

@@ -15,6 +15,7 @@ Clopper and Pearson alone missed it in 37 % to 82 %.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ from jaxtyping import Float64, Int64
 
 from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.sharded_codes import AnyCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.bootstrap import BOOTSTRAP, LEAST, Bootstrap, clopper_pearson
-from hashprobe.evaluation.instances import Sources, Survey, check_radius, survey_of
+from hashprobe.evaluation.few_sources import Numbered
+from hashprobe.evaluation.instances import Sources, Survey, check_radius, survey
 from hashprobe.evaluation.measurement import Measurement, sign, with_method
 from hashprobe.evaluation.ranking import Ranking
 from hashprobe.evaluation.threshold import SEEN, Threshold
@@ -36,6 +39,29 @@ METHOD = "picture"
 """What signatures call the interval."""
 WEIGHTS = 1 << 22
 """Random weights drawn at once."""
+SINGLE = 1 << 20
+"""Most sources of which every one gets a random number of its own."""
+COUNTED = 1 << 18
+"""Items whose false matches are counted at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """What each source adds to a rate at some radii, for each unit of its weight above 1.
+
+    Example:
+        >>> Influence(np.array([2]), np.array([[0.5]]), np.array([-0.1]), 6).sources
+        6
+    """
+
+    named: Int64[np.ndarray, " m"]
+    """Rising numbers of the sources that differ from the others."""
+    values: Float64[np.ndarray, "m w"]
+    """g of these."""
+    common: Float64[np.ndarray, " w"]
+    """g of each of the others."""
+    sources: int
+    """How many there are in all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +79,12 @@ class FalseMatches:
 
     survey: Survey
     """Counts by distance and source."""
-    ranking: Ranking = field(repr=False)
-    """Queries and database, in which an item of the query's source is relevant."""
+    codes: PackedCodes
+    """Q query codes."""
+    database: AnyCodes
+    """N codes."""
+    sources: Sources = field(repr=False)
+    """Which of them show one picture."""
     parts: dict[str, object]
     """The parts that end every signature."""
     bootstrap: Bootstrap = BOOTSTRAP
@@ -97,7 +127,7 @@ class FalseMatches:
         Raises:
             HashprobeError: the radius does not fit.
         """
-        check_radius(radius, self.ranking.query_codes.bits)
+        check_radius(radius, self.codes.bits)
         low, high = self.bounds(radius, radius)
         items = self.survey.other.sum(axis=1)
         counted = self.within[:, radius]
@@ -117,7 +147,7 @@ class FalseMatches:
         Raises:
             HashprobeError: the radius does not fit.
         """
-        check_radius(radius, self.ranking.query_codes.bits)
+        check_radius(radius, self.codes.bits)
         values = (self.within[:, radius] > 0).astype(np.float64)
         signature = sign(f"false-match-queries@r{radius}", **self.parts)
         return Measurement.of(values, signature, self.bootstrap)
@@ -146,7 +176,7 @@ class FalseMatches:
         """
         if not 0 < wanted < 1:
             raise HashprobeError(f"a false-match rate must be above 0 and below 1; got {wanted}")
-        curve, last = self.curve, self.ranking.query_codes.bits
+        curve, last = self.curve, self.codes.bits
         radius = int(np.searchsorted(curve, wanted, side="right")) - 1
         # No rate is surely above the wanted one that fewer than 10 pairs tell of.
         far = max(wanted * FACTOR, (wanted * self.pairs + SEEN) / self.pairs)
@@ -163,15 +193,13 @@ class FalseMatches:
             fit = np.flatnonzero(bounds <= wanted)
             ends.append(int(fit[-1]) + near if len(fit) else -1)
         chosen, sure, possible = (None if end < 0 else end for end in ends)
-        rate, pictures = float(curve[max(radius, 0)]), self.numbered[2]
+        rate, pictures = float(curve[max(radius, 0)]), self.numbered.total
         return Threshold(chosen, sure, possible, wanted, rate, self.pairs, pictures)
 
-    @property
-    def numbered(self) -> tuple[Int64[np.ndarray, " q"], Int64[np.ndarray, " n"], int]:
-        """Sources of queries and items as numbers without gaps, and how many there are."""
-        asked, held = self.ranking.query_labels, self.ranking.database_labels
-        known, numbers = np.unique(np.concatenate([asked, held]), return_inverse=True)
-        return numbers[: len(asked)], numbers[len(asked) :], len(known)
+    @cached_property
+    def numbered(self) -> Numbered:
+        """Sources of queries and items as numbers without gaps."""
+        return Numbered(self.sources.queries, self.sources.items)
 
     def to_json(self) -> dict[str, Any]:
         """What goes into a file: both curves over the radius 0..K, and the number of pairs."""
@@ -182,7 +210,7 @@ class FalseMatches:
         self, first: int, last: int
     ) -> tuple[Float64[np.ndarray, " w"], Float64[np.ndarray, " w"]]:
         """Bounds of the rates at the radii from first to last; NaN with too few sources."""
-        if self.numbered[2] < LEAST:
+        if self.numbered.total < LEAST:
             return (np.full(last - first + 1, np.nan),) * 2
         influence = self.influence(first, last)
         rates = self.curve[first : last + 1]
@@ -201,55 +229,64 @@ class FalseMatches:
         """p exp(t s / p) with Student's t for as many pictures as the smaller side has."""
         from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-        asked, held, _ = self.numbered
-        fewer = min(len(np.unique(asked)), len(np.unique(held)))
+        fewer = min(len(np.unique(self.sources.queries)), self.numbered.held)
         reach = stdtrit(max(1, fewer - 1), 1 - tail) * spread
         exponent = np.divide(reach, rates, out=np.zeros_like(rates), where=rates > 0)
         upper: np.ndarray = rates * np.exp(exponent.clip(max=50))
         return upper
 
-    def influence(self, first: int, last: int) -> Float64[np.ndarray, "s w"]:
-        """g of each source at the radii from first to last."""
-        asked, held, sources = self.numbered
-        window = last - first + 1
-        counts = np.zeros((sources, window))
-        np.add.at(counts, asked, self.within[:, first : last + 1])
-        np.add.at(counts, held, self.item_counts(first, last))
-        taking_part = np.zeros(sources)
-        np.add.at(taking_part, asked, self.survey.other.sum(axis=1))
-        same = np.bincount(asked, minlength=sources)
-        np.add.at(taking_part, held, len(asked) - same[held])
-        rates = self.curve[first : last + 1]
-        centred: np.ndarray = (counts - taking_part[:, None] * rates) / self.pairs
-        return centred
+    def influence(self, first: int, last: int) -> Influence:
+        """g of each source at the radii from first to last.
 
-    def item_counts(self, first: int, last: int) -> Int64[np.ndarray, "n w"]:
-        """(N, W) queries of other sources within each radius of each item."""
-        window, size = last - first + 1, len(self.ranking.database_codes)
-        counts = np.zeros((size, window), np.int64)
-        for _, parts in self.ranking.each(lambda rows: self.close(rows, first, last)):
-            start = 0
-            for width, cells in parts:
-                some = np.bincount(cells, minlength=width * window)
-                counts[start : start + width] += some.reshape(width, window)
-                start += width
-        totals: np.ndarray = np.cumsum(counts, axis=1)
-        return totals
+        Sources of one item without a false match, and of no query, have all the same.
+        """
+        numbered, rates = self.numbered, self.curve[first : last + 1]
+        items, within = self.item_counts(first, last)
+        of_items, asked = numbered.of_items(items), numbered.asked
+        named = np.unique(np.concatenate([numbered.named, of_items]))
+        counts, taking_part = np.zeros((len(named), len(rates))), np.zeros(len(named))
+        np.add.at(counts, np.searchsorted(named, of_items), within)
+        at = np.searchsorted(named, asked)
+        np.add.at(counts, at, self.within[:, first : last + 1])
+        np.add.at(taking_part, at, self.survey.other.sum(axis=1))
+        same = np.bincount(at, minlength=len(named))
+        taking_part += numbered.sizes(named) * (len(asked) - same)
+        values = (counts - taking_part[:, None] * rates) / self.pairs
+        return Influence(named, values, -len(asked) * rates / self.pairs, numbered.total)
 
-    def close(self, rows: slice, first: int, last: int) -> list[tuple[int, np.ndarray]]:
-        """Of each chunk its width, and item and distance of the false matches as one number."""
-        window, found = last - first + 1, []
-        for near, own, _ in self.ranking.chunks(rows):
-            row, column = np.nonzero((near <= last) & ~own)
-            past = np.maximum(near[row, column].astype(np.int64) - first, 0)
-            found.append((near.shape[1], column * window + past))
-        return found
+    def item_counts(
+        self, first: int, last: int
+    ) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, "m w"]]:
+        """Items with queries of other sources within the last radius; how many within each."""
+        window, places, totals = last - first + 1, [], []
+        for start, ranking in self.sources.rankings(self.codes, self.database, COUNTED):
+            counts = np.zeros((len(ranking.database_codes), window), np.int64)
+            for _, parts in ranking.each(partial(close, ranking, first=first, last=last)):
+                begin = 0
+                for width, cells in parts:
+                    some = np.bincount(cells, minlength=width * window)
+                    counts[begin : begin + width] += some.reshape(width, window)
+                    begin += width
+            there = np.flatnonzero(counts.any(axis=1))
+            places.append(there + start)
+            totals.append(np.cumsum(counts[there], axis=1))
+        return np.concatenate(places), np.concatenate(totals)
+
+
+def close(ranking: Ranking, rows: slice, first: int, last: int) -> list[tuple[int, np.ndarray]]:
+    """Of each chunk its width, and item and distance of the false matches as one number."""
+    window, found = last - first + 1, []
+    for near, own, _ in ranking.chunks(rows):
+        row, column = np.nonzero((near <= last) & ~own)
+        past = np.maximum(near[row, column].astype(np.int64) - first, 0)
+        found.append((near.shape[1], column * window + past))
+    return found
 
 
 @checked
 def false_matches(
     codes: PackedCodes,
-    database: PackedCodes,
+    database: AnyCodes,
     sources: Sources,
     *,
     bootstrap: Bootstrap = BOOTSTRAP,
@@ -273,26 +310,32 @@ def false_matches(
         >>> false_matches(codes[:1], codes, Sources.of([0], [0, 1, 2])).curve[:2]
         array([0. , 0.5])
     """
-    ranking = sources.ranking(codes, database)
-    found = survey_of(ranking)
+    found = survey(codes, database, sources)
     if not found.other.any():
         raise HashprobeError(
             "all queries and items show one source: there is no pair that could match falsely"
         )
     parts = {"src": sources.found, "q": len(codes), "db": len(database), "bits": codes.bits}
-    return FalseMatches(found, ranking, dict(parts), bootstrap)
+    return FalseMatches(found, codes, database, sources, dict(parts), bootstrap)
 
 
-def drawn_sums(
-    influence: Float64[np.ndarray, "s w"], bootstrap: Bootstrap
-) -> Float64[np.ndarray, "r w"]:
-    """Sums of the influences by random weights of mean 1, less those by equal weights."""
-    random, parts = np.random.default_rng(bootstrap.seed), []
-    sources = len(influence)
-    step = max(1, WEIGHTS // sources)
+def drawn_sums(influence: Influence, bootstrap: Bootstrap) -> Float64[np.ndarray, "r w"]:
+    """Sums of the influences by random weights of mean 1, less those by equal weights.
+
+    The weights less 1 add up to 0, so what all sources have in common adds nothing. Of many sources
+    only the weights of those that differ are drawn, and the sum of the others.
+    """
+    random, sources, parts = np.random.default_rng(bootstrap.seed), influence.sources, []
+    apart, drawn = influence.values - influence.common, len(influence.named)
+    many = sources > SINGLE
+    step = max(1, WEIGHTS // max(1, drawn if many else sources))
     for start in range(0, bootstrap.resamples, step):
         draws = min(step, bootstrap.resamples - start)
-        weights = random.standard_exponential((draws, sources))
-        weights *= sources / weights.sum(axis=1, keepdims=True)
-        parts.append((weights - 1) @ influence)
+        weights = random.standard_exponential((draws, drawn if many else sources))
+        sums = weights.sum(axis=1, keepdims=True)
+        if many:
+            sums += random.standard_gamma(sources - drawn, (draws, 1))
+        else:
+            weights = weights[:, influence.named]
+        parts.append((weights * (sources / sums) - 1) @ apart)
     return np.concatenate(parts)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from hashprobe.checked import checked
-from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.sharded_codes import AnyCodes, parts_of
 from hashprobe.errors import HashprobeError
 
 
@@ -21,6 +21,10 @@ WORK = 1 << 36
 """Most items x bits x bits that are multiplied; of larger databases items at equal steps count."""
 EXACT = 1 << 24
 """Most items whose bits float32 counts exactly."""
+BLOCK = 1 << 24
+"""Bits that are unpacked at once."""
+COMPARED = 1 << 22
+"""Codes that are looked through for equal ones at once."""
 SHOWN = 10
 """Most pairs of bits that are named."""
 
@@ -31,6 +35,7 @@ class CodeHealth:
     """How evenly and how independently the bits of a database's codes are used.
 
     Example:
+        >>> from hashprobe.codes import PackedCodes
         >>> health = code_health(PackedCodes.from_signs(np.ones((4, 8))))
         >>> health.constant_bits, health.effective_entropy, health.duplicates
         (8, 0.0, 4)
@@ -97,7 +102,7 @@ class CodeHealth:
 
 
 @checked
-def code_health(codes: PackedCodes) -> CodeHealth:
+def code_health(codes: AnyCodes) -> CodeHealth:
     """Constant and correlated bits, effective bits, and equal codes of a database.
 
     Args:
@@ -107,6 +112,7 @@ def code_health(codes: PackedCodes) -> CodeHealth:
         HashprobeError: fewer than two codes.
 
     Example:
+        >>> from hashprobe.codes import PackedCodes
         >>> random = np.random.default_rng(0).random((2000, 64)) > 0.5
         >>> health = code_health(PackedCodes.from_signs(random))
         >>> round(health.effective_entropy), round(health.effective_distance), health.findings
@@ -118,13 +124,11 @@ def code_health(codes: PackedCodes) -> CodeHealth:
     ones = bit_shares(codes)
     rarer = np.minimum(ones, 1 - ones)
     most = min(EXACT, max(2, WORK // bits**2))
-    some = codes if size <= most else codes[np.linspace(0, size - 1, most).astype(np.int64)]
-    signs = some.signs().astype(np.float32)
-    products = (signs.T @ signs).astype(np.float64)
-    mean, variance = distance_moments(signs, products)
-    pairs = correlations(signs, products)
+    moments = bit_moments(codes, most)
+    mean, variance = distance_moments(moments)
+    pairs = correlations(moments)
     strong = [pair for pair in pairs if abs(pair[2]) >= CORRELATED]
-    _, counts = np.unique(keys_of(codes), return_counts=True)
+    distinct, duplicates = equal_codes(codes)
     share = mean / bits
     return CodeHealth(
         size,
@@ -138,42 +142,65 @@ def code_health(codes: PackedCodes) -> CodeHealth:
         float(entropy(ones).sum()),
         share * (1 - share) * bits**2 / variance if variance > 0 else 0.0,
         mean,
-        len(counts),
-        int(counts[counts > 1].sum()),
-        len(some),
+        distinct,
+        duplicates,
+        moments.size,
     )
 
 
-def bit_shares(codes: PackedCodes) -> Float64[np.ndarray, " k"]:
+def bit_shares(codes: AnyCodes) -> Float64[np.ndarray, " k"]:
     """Share of +1 of each bit, some codes at a time."""
-    total, step = np.zeros(codes.bits, np.int64), max(1, (1 << 24) // codes.bits)
-    for start in range(0, len(codes), step):
-        rows = codes.data[start : start + step]
-        total += np.unpackbits(rows, axis=1, count=codes.bits).sum(axis=0, dtype=np.int64)
+    total, step = np.zeros(codes.bits, np.int64), max(1, BLOCK // codes.bits)
+    for _, part in parts_of(codes, step):
+        total += np.unpackbits(part.data, axis=1, count=codes.bits).sum(axis=0, dtype=np.int64)
     shares: np.ndarray = total / len(codes)
     return shares
 
 
-def distance_moments(signs: np.ndarray, products: np.ndarray) -> tuple[float, float]:
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums of the bits of some codes, as -1 and +1, and of the products of two of them."""
+
+    size: int
+    """How many codes."""
+    sums: Float64[np.ndarray, " k"]
+    products: Float64[np.ndarray, "k k"]
+
+
+def bit_moments(codes: AnyCodes, most: int) -> Moments:
+    """Moments of codes, or of so many of them at equal steps."""
+    size, bits = len(codes), codes.bits
+    taken = None if size <= most else np.linspace(0, size - 1, most).astype(np.int64)
+    sums, products = np.zeros(bits), np.zeros((bits, bits))
+    for start, part in parts_of(codes, max(1, BLOCK // bits)):
+        if taken is not None:
+            low, high = np.searchsorted(taken, (start, start + len(part)))
+            part = part[taken[low:high] - start]
+        signs = part.signs().astype(np.float32)
+        sums += signs.sum(axis=0, dtype=np.float64)
+        products += signs.T @ signs  # whole numbers, which are exact
+    return Moments(min(size, most), sums, products)
+
+
+def distance_moments(moments: Moments) -> tuple[float, float]:
     """Mean and variance of the distances of all pairs of different codes, without the pairs.
 
     D = (K - a . b) / 2, and the sums over pairs of a . b and of its square are those of the bits:
     |sum of the codes|^2 and the squared norm of the products of the bits.
     """
-    size, bits = signs.shape
+    size, bits, total = moments.size, len(moments.sums), moments.sums
     pairs = size * (size - 1)
-    total = signs.sum(axis=0, dtype=np.float64)
     first = (float(total @ total) - size * bits) / pairs
-    second = (float((products**2).sum()) - size * bits**2) / pairs
+    second = (float((moments.products**2).sum()) - size * bits**2) / pairs
     return (bits - first) / 2, max(0.0, second - first**2) / 4
 
 
-def correlations(signs: np.ndarray, products: np.ndarray) -> list[tuple[int, int, float]]:
+def correlations(moments: Moments) -> list[tuple[int, int, float]]:
     """Pairs of bits with their coefficient, the strongest first: all strong ones, or ten."""
-    mean = signs.mean(axis=0, dtype=np.float64)
+    mean = moments.sums / moments.size
     deviation = np.sqrt(np.maximum(0, 1 - mean**2))
     varying = np.flatnonzero(deviation > 0)
-    covariance = products / len(signs) - np.outer(mean, mean)
+    covariance = moments.products / moments.size - np.outer(mean, mean)
     by = np.outer(deviation, deviation)
     table = np.divide(covariance, by, out=np.zeros_like(covariance), where=by > 0)
     row, column = np.triu_indices(len(mean), 1)
@@ -185,16 +212,30 @@ def correlations(signs: np.ndarray, products: np.ndarray) -> list[tuple[int, int
     return [(int(row[i]), int(column[i]), float(values[i])) for i in order]
 
 
+def equal_codes(codes: AnyCodes) -> tuple[int, int]:
+    """Different codes, and items whose code another item has; the codes are read in several passes.
+
+    Each pass counts the codes of which a checksum is the same, so that few are in memory at once.
+    """
+    passes, distinct, duplicates = -(-len(codes) // COMPARED), 0, 0
+    weights = np.random.default_rng(0).integers(0, 1 << 32, -(-codes.bits // 8), np.uint64)
+    for number in range(passes):
+        held = []
+        for _, part in parts_of(codes, COMPARED):
+            data = part.data
+            if passes > 1:
+                data = data[(data @ weights >> np.uint64(8)) % np.uint64(passes) == number]
+            held.append(data)
+        keys = np.ascontiguousarray(np.concatenate(held)).view([("", f"V{data.shape[1]}")])
+        _, counts = np.unique(keys.ravel(), return_counts=True)
+        distinct += len(counts)
+        duplicates += int(counts[counts > 1].sum())
+    return distinct, duplicates
+
+
 def entropy(shares: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
     """Bits of information in a bit that is +1 with some probability."""
     inside = shares.clip(1e-300, 1)
     outside = (1 - shares).clip(1e-300, 1)
     values: np.ndarray = -(shares * np.log2(inside) + (1 - shares) * np.log2(outside))
     return values
-
-
-def keys_of(codes: PackedCodes) -> np.ndarray:
-    """Each code as one value that can be compared."""
-    data = np.ascontiguousarray(codes.data)
-    keys: np.ndarray = data.view([("", f"V{data.shape[1]}")]).ravel()
-    return keys

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int64
 
 from hashprobe.checked import checked, shown
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.sharded_codes import AnyCodes, parts_of
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.few_sources import FewSources
 from hashprobe.evaluation.ranking import Ranking
 
 
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 NEVER = -1
 """What stands for the distance of a query whose source has no item in the database."""
 
@@ -37,13 +42,14 @@ class Sources:
 
     queries: Int64[np.ndarray, " q"]
     """(Q,) source of each query."""
-    items: Int64[np.ndarray, " n"]
-    """(N,) source of each database item."""
+    items: Int64[np.ndarray, " n"] | FewSources
+    """(N,) source of each database item; of a database in files only those that are not alone."""
     found: str = "given"
     """How the sources are known, for signatures: `given`, `alone` or `hash` with its radius."""
 
     def __post_init__(self) -> None:
-        for name, numbers in (("queries", self.queries), ("items", self.items)):
+        items = self.items.numbers if isinstance(self.items, FewSources) else self.items
+        for name, numbers in (("queries", self.queries), ("items", items)):
             if numbers.size and numbers.min() < 0:
                 raise HashprobeError(f"sources of {name} must not be negative; got {numbers.min()}")
 
@@ -89,8 +95,16 @@ class Sources:
         return cls(np.arange(items, items + queries), np.arange(items), "alone")
 
     @classmethod
+    def alone_in(cls, queries: int, database: AnyCodes) -> Sources:
+        """The same as `alone` for the items of a database; of one in files no array is made."""
+        if isinstance(database, PackedCodes):
+            return cls.alone(queries, len(database))
+        none, size = np.zeros(0, np.int64), len(database)
+        return cls(np.arange(size, size + queries), FewSources(size, 0, none, none), "alone")
+
+    @classmethod
     @checked
-    def by_hash(cls, queries: PackedCodes, items: PackedCodes, radius: int) -> Sources:
+    def by_hash(cls, queries: PackedCodes, items: AnyCodes, radius: int) -> Sources:
         """Sources by the hash itself: items within a radius of a query show the same picture.
 
         Pictures that are linked through others belong together. With such sources no match within
@@ -107,40 +121,69 @@ class Sources:
         Example:
             >>> codes = PackedCodes.from_signs(np.array([[0] * 8, [0] * 7 + [1], [1] * 8]))
             >>> Sources.by_hash(codes[:1], codes, 2).items
-            array([0, 0, 1])
+            array([0, 0, 3])
         """
         from scipy.sparse import coo_matrix  # type: ignore[import-untyped]
         from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
         check_radius(radius, queries.bits)
-        ranking = Ranking(queries, items, *cls.alone(len(queries), len(items)).pair)
         edges = []
-        for rows, parts in ranking.each(lambda rows: pairs_within(ranking, rows, radius)):
-            edges += [(row + rows.start, column) for row, column in parts]
+        for start, ranking in cls.alone_in(len(queries), items).rankings(queries, items):
+            for rows, parts in ranking.each(partial(pairs_within, ranking, radius=radius)):
+                edges += [(row + rows.start, column + start) for row, column in parts]
         row = np.concatenate([part for part, _ in edges])
-        column = np.concatenate([part for _, part in edges]) + len(queries)
-        size = len(queries) + len(items)
-        graph = coo_matrix((np.ones(len(row), bool), (row, column)), shape=(size, size))
-        joined = connected_components(graph, directed=False)[1].astype(np.int64)
-        return cls(joined[: len(queries)], joined[len(queries) :], f"hash@r{radius}")
+        linked, column = np.unique(np.concatenate([part for _, part in edges]), return_inverse=True)
+        size = len(queries) + len(linked)
+        ends = (row, column + len(queries))
+        graph = coo_matrix((np.ones(len(row), bool), ends), shape=(size, size))
+        count, joined = connected_components(graph, directed=False)
+        joined = joined.astype(np.int64)
+        few = FewSources(len(items), int(count), linked, joined[len(queries) :])
+        held = few[:] if isinstance(items, PackedCodes) else few
+        return cls(joined[: len(queries)], held, f"hash@r{radius}")
 
     @property
     def pair(self) -> tuple[Int64[np.ndarray, " q"], Int64[np.ndarray, " n"]]:
         """Both sides, as `Ranking` takes classes."""
-        return self.queries, self.items
+        return self.queries, self.items[:]
 
     @property
     def known(self) -> np.ndarray:
         """(Q,) whether the database holds an item of the query's source."""
-        held: np.ndarray = np.isin(self.queries, self.items)
+        held: np.ndarray = np.isin(self.queries, self.named_items[0])
         return held
+
+    @property
+    def named_items(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sources, and positions, of all items of which a query may have the source."""
+        if isinstance(self.items, FewSources):
+            return self.items.numbers, self.items.positions
+        return self.items, np.arange(len(self.items))
+
+    @property
+    def own(self) -> list[Int64[np.ndarray, " m"]]:
+        """Rising positions of the items of each query's own source."""
+        numbers, positions = self.named_items
+        order = np.argsort(numbers, kind="stable")
+        low, high = (np.searchsorted(numbers[order], self.queries, side) for side in SIDES)
+        return [positions[order[a:b]] for a, b in zip(low, high, strict=True)]
 
     def take(self, rows: Any) -> Sources:
         """The same for some of the queries."""
         return Sources(self.queries[rows], self.items, self.found)
 
-    def ranking(self, queries: PackedCodes, database: PackedCodes) -> Ranking:
-        """Codes in which an item of the query's source is relevant.
+    def rankings(
+        self, queries: PackedCodes, database: AnyCodes, most: int | None = None
+    ) -> Iterator[tuple[int, Ranking]]:
+        """Parts of a database in which an item of the query's source is relevant.
+
+        Args:
+            queries: Q codes.
+            database: N codes.
+            most: items of a part; None for all that are in memory together.
+
+        Yields:
+            The place of the first item, and the queries with the part.
 
         Raises:
             HashprobeError: not one source for each code, or codes that do not fit each other.
@@ -151,7 +194,9 @@ class Sources:
         ):
             if len(sources) != len(codes):
                 raise HashprobeError(f"{len(sources)} {name} sources for {len(codes)} codes")
-        return Ranking(queries, database, self.queries, self.items)
+        for start, part in parts_of(database, most):
+            items = self.items[start : start + len(part)]
+            yield start, Ranking(queries, part, self.queries, items)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,17 +235,14 @@ class Survey:
         return values
 
 
-def survey(queries: PackedCodes, database: PackedCodes, sources: Sources) -> Survey:
+def survey(queries: PackedCodes, database: AnyCodes, sources: Sources) -> Survey:
     """Counts the database by distance and source for each query, exactly and in bounded memory."""
-    return survey_of(sources.ranking(queries, database))
-
-
-def survey_of(ranking: Ranking) -> Survey:
-    """The same for a ranking in which an item of the query's source is relevant."""
-    shape = len(ranking.query_codes), ranking.query_codes.bits + 1
+    shape = len(queries), queries.bits + 1
     own, other = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for rows, counts in ranking.each(ranking.counts, counted=True):
-        own[rows], other[rows] = counts.relevant, counts.total - counts.relevant
+    for _, ranking in sources.rankings(queries, database):
+        for rows, counts in ranking.each(ranking.counts, counted=True):
+            own[rows] += counts.relevant
+            other[rows] += counts.total - counts.relevant
     return Survey(own, other)
 
 

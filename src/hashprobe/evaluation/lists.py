@@ -7,14 +7,16 @@ position; vector databases call it rescoring.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from hashprobe.checked import checked, shown
-from hashprobe.codes.index.flat import FlatIndex
+from hashprobe.codes.index.sharded_index import searched
 from hashprobe.codes.packed import PackedCodes, as_numpy
+from hashprobe.codes.sharded_codes import AnyCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
 from hashprobe.evaluation.instances import Sources, survey
@@ -27,7 +29,7 @@ RERANK_ENTRIES = 1 << 22
 
 
 @checked
-def nearest_items(queries: PackedCodes, database: PackedCodes, k: int) -> Int64[np.ndarray, "q k"]:
+def nearest_items(queries: PackedCodes, database: AnyCodes, k: int) -> Int64[np.ndarray, "q k"]:
     """Database positions of the k nearest items, by (distance, position).
 
     Args:
@@ -43,9 +45,7 @@ def nearest_items(queries: PackedCodes, database: PackedCodes, k: int) -> Int64[
         >>> nearest_items(codes[:1], codes, 2)
         array([[0, 2]])
     """
-    index = FlatIndex(database.bits)
-    index.add(database)
-    return index.search(queries, k)[1]
+    return searched(database).search(queries, k)[1]
 
 
 @checked
@@ -177,7 +177,7 @@ def list_overlap(
 @checked
 def source_rank(
     codes: PackedCodes,
-    database: PackedCodes,
+    database: AnyCodes,
     sources: Sources,
     *,
     rounding: str | None = None,
@@ -207,33 +207,40 @@ def source_rank(
     """
     if not sources.known.any():
         raise HashprobeError("the database holds no item of any query's source: there is no rank")
-    ranking = sources.ranking(codes, database)
     nearest = survey(codes, database, sources).nearest_own
-    places = np.full(len(codes), np.nan)
-    for rows, block in ranking.each(lambda rows: places_of(ranking, rows, nearest[rows])):
-        places[rows] = block
+    known = nearest >= 0
+    places, found = np.ones(len(codes)), ~known
+    for _, ranking in sources.rankings(codes, database):
+        work = partial(add_places, ranking, nearest=nearest, places=places, found=found)
+        for _ in ranking.each(work):
+            pass
+    places[~known] = np.nan
     parts = {"src": sources.found, "q": len(codes), "db": len(database), "bits": codes.bits}
     signature = sign("rank", ties="stable", **parts, round=rounding)
     return Measurement.of(places, signature, bootstrap, (1.0, float(len(database))))
 
 
-def places_of(
-    ranking: Ranking, rows: slice, nearest: Int64[np.ndarray, " q"]
-) -> Float64[np.ndarray, " q"]:
-    """Place of the first item of its source for each query of a block; NaN where there is none."""
-    known = nearest >= 0
-    places, found = np.ones(len(nearest)), ~known
-    limit = np.maximum(nearest, 0)[:, None]
+def add_places(
+    ranking: Ranking,
+    rows: slice,
+    nearest: Int64[np.ndarray, " q"],
+    places: Float64[np.ndarray, " q"],
+    found: Bool[np.ndarray, " q"],
+) -> None:
+    """Adds the items of a part of the database before the first item of the source of each query.
+
+    `found` says of which queries an earlier part has held that item.
+    """
+    limit = np.maximum(nearest[rows], 0)[:, None]
     for near, own, _ in ranking.chunks(rows):
-        places += (near < limit).sum(axis=1)
+        places[rows] += (near < limit).sum(axis=1)
         equal = near == limit
         first = equal & own
         there = first.any(axis=1)
         end = np.where(there, first.argmax(axis=1), near.shape[1])
         before = (equal & (np.arange(near.shape[1]) < end[:, None])).sum(axis=1)
-        places += np.where(found, 0, before)
-        found |= there
-    return np.where(known, places, np.nan)
+        places[rows] += np.where(found[rows], 0, before)
+        found[rows] |= there
 
 
 def check_lists(lists: Int64[np.ndarray, "q k"], queries: int, items: int) -> None:

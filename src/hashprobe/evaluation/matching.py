@@ -12,6 +12,7 @@ import numpy as np
 
 from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes, paired_hamming
+from hashprobe.codes.sharded_codes import AnyCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.bootstrap import BOOTSTRAP, Bootstrap
 from hashprobe.evaluation.instances import Sources, check_radius, survey
@@ -21,7 +22,7 @@ from hashprobe.evaluation.measurement import Measurement, sign
 @checked
 def match_rate(
     codes: PackedCodes,
-    database: PackedCodes,
+    database: AnyCodes,
     sources: Sources,
     radius: int,
     *,
@@ -62,7 +63,7 @@ def match_rate(
 def evasion_rate(
     clean: PackedCodes,
     attacked: PackedCodes,
-    database: PackedCodes,
+    database: AnyCodes,
     sources: Sources,
     radius: int,
     *,
@@ -159,7 +160,7 @@ def collision_rate(
 @checked
 def hit_rate(
     codes: PackedCodes,
-    listed: PackedCodes,
+    listed: AnyCodes,
     radius: int,
     *,
     rounding: str | None = None,
@@ -186,14 +187,14 @@ def hit_rate(
         0.6666666666666666
     """
     check_radius(radius, codes.bits)
-    found = survey(codes, listed, Sources.alone(len(codes), len(listed)))
+    found = survey(codes, listed, Sources.alone_in(len(codes), listed))
     values = (found.nearest <= radius).astype(np.float64)
     parts = {"q": len(codes), "list": len(listed), "bits": codes.bits, "round": rounding}
     return Measurement.of(values, sign(f"hit@r{radius}", **parts), bootstrap)
 
 
 def sizes(
-    codes: PackedCodes, database: PackedCodes, sources: Sources, rounding: str | None
+    codes: PackedCodes, database: AnyCodes, sources: Sources, rounding: str | None
 ) -> dict[str, object]:
     """The parts that end a signature."""
     numbers = {"q": len(codes), "db": len(database), "bits": codes.bits}

@@ -17,10 +17,11 @@ from jaxtyping import Float64, Int64
 
 from hashprobe.checked import checked
 from hashprobe.codes.labels import AnyLabels
+from hashprobe.codes.sharded_codes import Slice
 from hashprobe.crafting.executor import Executor, InProcess
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.average import average_of_counts, harmonic, normalised
-from hashprobe.evaluation.code_shards import CodeShards, Slice
+from hashprobe.evaluation.code_shards import CodeShards
 from hashprobe.evaluation.codefile import PRECISION_LENGTH
 from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.measurement import Measurement, sign

@@ -11,6 +11,7 @@ import torch
 
 from hashprobe.attacks.registry import attack_named
 from hashprobe.checked import checked
+from hashprobe.codes.sharded_codes import in_memory
 from hashprobe.data.arrays import as_pixels
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
@@ -99,8 +100,9 @@ def audit(
         queries: a folder of pictures, or pixels, (N, 3, H, W) or a list of (3, H, W), uint8 or
             floating in [0, 1]; `Queries` may have labels, beside a database of `Codes` with labels,
             or none. Otherwise labels come from `files.labels`.
-        database: a file of codes, an address of Postgres, a folder of pictures, `Codes`, or
-            `copies` for edited copies of the queries; None takes the queries themselves.
+        database: a file of codes, a folder of files `NAME.codes.npy`, which stay there, an address
+            of Postgres, a folder of pictures, `Codes`, or `copies` for edited copies of the
+            queries; None takes the queries themselves.
         options: what is measured; or its fields as keywords.
         files: labels and groups, a list to enter, an item to collide with, surrogates.
         sources: which queries and items show the same picture; None takes the column group of
@@ -333,7 +335,7 @@ class Work:
             return None
         how = DatabaseOptions(self.runtime, self.files.convention)
         codes = read_database(subject.victim, given, how).codes
-        return BlockList(codes, without_password(str(given)))
+        return BlockList(in_memory(codes), without_password(str(given)))
 
     def transfers(
         self, subject: Subject, first: Ladder, surrogates: list[Hasher]

@@ -7,6 +7,7 @@ from hashprobe.attacks.registry import AttackSpec
 from hashprobe.attacks.targets import targets
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.sharded_codes import in_memory
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import AttackCodes, Evaluation
 from hashprobe.evaluation.scoring import evaluate_attack
@@ -43,7 +44,7 @@ def steered(
         rows = np.flatnonzero(~own[:, target])
         if not len(rows):
             raise HashprobeError(f"every query has the label {label!r:.80}: there is none to steer")
-    database = Codes(subject.database, held)
+    database = Codes(in_memory(subject.database), held)
     goal = targets(
         database, avoid=own[rows], n_t=n_t, target=target, seed=attacker.seed, ids=rows.tolist()
     )

@@ -4,6 +4,7 @@ import numpy as np
 
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.evaluation.false_matching import FalseMatches, false_matches
+from hashprobe.evaluation.few_sources import Numbered
 from hashprobe.evaluation.instances import Sources, survey
 from hashprobe.evaluation.lists import list_overlap, list_recall, nearest_items, source_rank
 from hashprobe.evaluation.matching import match_rate
@@ -27,7 +28,7 @@ def false_rates(subject: Subject) -> FalseMatches | None:
 
 def has_others(sources: Sources) -> bool:
     """Whether any query and item show different pictures."""
-    return len(np.unique(np.concatenate([sources.queries, sources.items]))) > 1
+    return Numbered(sources.queries, sources.items).total > 1
 
 
 def matching(subject: Subject, radius: int) -> Measurement | None:

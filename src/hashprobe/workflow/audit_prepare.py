@@ -9,6 +9,7 @@ import numpy as np
 
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.sharded_codes import in_memory
 from hashprobe.data.item_table import ItemTable, read_table
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.false_matching import false_matches
@@ -22,10 +23,12 @@ from hashprobe.workflow.audit_subject import (
     COPIES,
     Database,
     DatabaseOptions,
+    Places,
     Shown,
     Subject,
     copies_of,
     encoded,
+    is_sharded,
     labels_by_id,
     read_database,
     sources_of,
@@ -100,7 +103,7 @@ class Preparation:
         if isinstance(given, Codes) and given.labels is not None:
             item = given.labels
         elif base.sources is not None:  # the queries themselves, or copies of them
-            item = query[base.sources.items]
+            item = query[base.sources.items[:]]
         else:
             return {}
         classes = max(query.shape[1], item.shape[1])
@@ -118,11 +121,12 @@ class Preparation:
         elif table.labels is not None and subject.labels is None:
             self.notes.append(f"the labels of {file} are not those of all queries and items")
         for what, ids in (("queries", subject.queries.names), ("items", subject.items)):
-            lacking = [each for each in ids if each not in known]
-            if lacking and not (made and what == "items"):
+            first = next((each for each in ids if each not in known), None)
+            if first is not None and not (made and what == "items"):
+                lacking = sum(each not in known for each in ids)
                 self.notes.append(
-                    f"{len(lacking):,} of {len(ids):,} {what} have no row in {file}, for example "
-                    f"{lacking[0]!r:.80}: they count as known by their ids alone"
+                    f"{lacking:,} of {len(ids):,} {what} have no row in {file}, for example "
+                    f"{first!r:.80}: they count as known by their ids alone"
                 )
 
     def database_of(self, victim: Hasher, shown: Shown, given: Any) -> Database:
@@ -138,13 +142,13 @@ class Preparation:
         if base.pictures is not None:
             pictures = base.pictures
             return lambda victim: encoded(victim, pictures)
-        if isinstance(given, str | Path) and Path(given).is_dir():
-            return lambda victim: self.database_of(victim, shown, given).codes
+        if isinstance(given, str | Path) and Path(given).is_dir() and not is_sharded(given):
+            return lambda victim: in_memory(self.database_of(victim, shown, given).codes)
         return None
 
     def check_agreement(self, subject: Subject) -> None:
         """Compares the codes of queries with those that are stored under the same id."""
-        if not subject.queries.paths:
+        if not subject.queries.paths or isinstance(subject.items, Places):
             return
         place = {name: row for row, name in enumerate(subject.items)}
         rows = [row for row, name in enumerate(subject.queries.names) if name in place][:AGREED]

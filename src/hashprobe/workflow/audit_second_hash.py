@@ -11,6 +11,7 @@ from hashprobe.attacks._bit_margin import HEAVY, radius_loss
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.codes.packed import PackedCodes, hamming, paired_hamming
+from hashprobe.codes.sharded_codes import in_memory
 from hashprobe.data.queries import Queries
 from hashprobe.defenses.both import BothHashes, match_both
 from hashprobe.errors import HashprobeError
@@ -126,7 +127,7 @@ class Agreed:
         both = BothHashes(subject.victim, second).eval()
         # The codes that are stored count, even where a picture would be encoded differently.
         made = both.parts(subject.again(both))[1]
-        database = side_by_side(subject.database, made)
+        database = side_by_side(in_memory(subject.database), made)
         return cls(subject, both, database, (radii[0], other))
 
     @cached_property

@@ -17,6 +17,7 @@ from hashprobe.codes.index.base import Searched
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes, bytes_of
 from hashprobe.codes.readers.registry import read_codes
+from hashprobe.codes.sharded_codes import AnyCodes, ShardedCodes
 from hashprobe.data.arrays import as_bytes, as_pixels, by_size
 from hashprobe.data.edits import edited_copies
 from hashprobe.data.fitting import fit_image
@@ -25,6 +26,7 @@ from hashprobe.data.picture_folder import picture_folder
 from hashprobe.data.queries import Queries
 from hashprobe.data.sources import BadImage, Split
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.few_sources import FewSources
 from hashprobe.evaluation.instances import Sources
 from hashprobe.storage.files import fingerprint, jsonable
 from hashprobe.text import without_password
@@ -69,8 +71,8 @@ class Subject:
     queries: Shown
     clean: PackedCodes
     """Codes of the queries."""
-    database: PackedCodes
-    items: tuple[str, ...]
+    database: AnyCodes
+    items: Sequence[str]
     """Ids of the database items."""
     sources: Sources
     """Which queries and items show the same picture."""
@@ -99,11 +101,7 @@ class Subject:
     @cached_property
     def own(self) -> list[np.ndarray]:
         """Database positions of the items of each query's own source."""
-        items, order = self.sources.items, np.argsort(self.sources.items, kind="stable")
-        ordered = items[order]
-        low = np.searchsorted(ordered, self.sources.queries, "left")
-        high = np.searchsorted(ordered, self.sources.queries, "right")
-        return [order[a:b] for a, b in zip(low, high, strict=True)]
+        return self.sources.own
 
     def at(self, radius: int) -> "Subject":
         """The same with sources as the hash itself finds them, where nobody says any."""
@@ -175,6 +173,33 @@ def spread(total: int, count: int) -> list[int]:
     return places
 
 
+class Places(Sequence[str]):
+    """Ids of items that have none, their places from 0, without holding them.
+
+    Args:
+        size: how many there are.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, place: Any) -> Any:
+        return str(range(self.size)[place])
+
+    def __contains__(self, name: object) -> bool:
+        text = str(name)
+        return text.isdecimal() and text == str(int(text)) and int(text) < self.size
+
+    def index(self, name: str, *_: Any) -> int:
+        """The place of an id."""
+        if name not in self:
+            raise ValueError(name)
+        return int(name)
+
+
 COPIES = "copies"
 """The name of a database that the program makes: edited copies of the queries."""
 
@@ -183,8 +208,8 @@ COPIES = "copies"
 class Database:
     """Codes that are searched, with the ids of their items."""
 
-    codes: PackedCodes
-    ids: tuple[str, ...]
+    codes: AnyCodes
+    ids: Sequence[str]
     pictures: Sequence[Tensor] | None = None
     """As the victim is given them, where they are at hand."""
     sources: Sources | None = None
@@ -211,10 +236,14 @@ class DatabaseOptions:
 
 
 def read_database(victim: Hasher, given: Any, how: DatabaseOptions) -> Database:
-    """A database from codes, a file of codes, an address or a folder of pictures."""
+    """A database from codes, files of codes, an address or a folder of pictures."""
     if isinstance(given, Codes):
         ids = tuple(str(place) for place in range(len(given)))
         return Database(given.packed, ids, pictures_of(victim, given.pictures))
+    if is_sharded(given):
+        sharded = ShardedCodes.open(given, victim.bits, how.convention)
+        how.runtime.progress.log(f"{given}: {len(sharded):,} codes, which stay in their files")
+        return Database(sharded, Places(len(sharded)))
     if isinstance(given, str | Path) and Path(given).is_dir():
         found = encoded_folder(victim, Path(given), how)
         if how.pictures:
@@ -231,6 +260,13 @@ def read_database(victim: Hasher, given: Any, how: DatabaseOptions) -> Database:
     if served is not None:
         how.runtime.progress.log(f"searches are answered by {served.table.shown}")
     return Database(codes, tuple(stored.ids), floats=stored.floats, served=served)
+
+
+def is_sharded(given: Any) -> bool:
+    """Whether a database is a folder of files of codes, which stay there."""
+    return (
+        isinstance(given, str | Path) and Path(given).is_dir() and ShardedCodes.there(Path(given))
+    )
 
 
 def copies_of(victim: Hasher, queries: Shown, runtime: Runtime) -> Database:
@@ -301,26 +337,39 @@ def behaviour_of(victim: Hasher, split: Split) -> Any:
 
 def sources_of(table: ItemTable | None, queries: Shown, base: Database) -> Sources:
     """Which queries and items show one picture: by a table's groups, equal paths, or unknown."""
-    names = queries.names
+    names, group = queries.names, dict[str, str]()
     if table is not None and table.groups is not None:
-        group = {i: ("group", g) for i, g in zip(table.ids, table.groups, strict=True)}
-        # Copies belong to the group of their query; equal ids without a row are one picture.
-        items = base.ids if base.sources is None else [names[s] for s in base.sources.items]
-        every = [group.get(each, ("id", each)) for each in (*names, *items)]
-        place = {each: at for at, each in enumerate(dict.fromkeys(every))}
-        numbers = [place[each] for each in every]
-        return Sources.of(numbers[: len(names)], numbers[len(names) :])
-    if base.sources is not None:
+        group = dict(zip(table.ids, table.groups, strict=True))
+    elif base.sources is not None:
         return base.sources
-    if queries.paths and set(names) & set(base.ids):
+
+    def known(name: str) -> tuple[str, str]:
+        return ("group", group[name]) if name in group else ("id", name)
+
+    ids = base.ids if isinstance(base.ids, Places) else set(base.ids)
+    if not group and not (queries.paths and any(name in ids for name in names)):
+        return Sources.alone_in(len(names), base.codes)
+    if not group and not isinstance(base.ids, Places):
         return Sources.of(list(names), list(base.ids))
-    return Sources.alone(len(names), len(base.ids))
+    own = {each: at for at, each in enumerate(dict.fromkeys(map(known, names)))}
+    asked = np.array([own[known(name)] for name in names], np.int64)
+    if isinstance(base.ids, Places):
+        first, numbers = len(own), dict[int, int]()
+        for place in sorted({base.ids.index(each) for each in (*group, *names) if each in ids}):
+            numbers[place] = own.setdefault(known(str(place)), first + place)
+        listed = (np.array(list(part), np.int64) for part in (numbers, numbers.values()))
+        return Sources(asked, FewSources(len(base.ids), first, *listed))
+    # Copies belong to the group of their query; equal ids without a row are one picture.
+    made = base.sources
+    items = base.ids if made is None else [names[s] for s in made.items[:]]
+    held = [own.setdefault(known(each), len(own)) for each in items]
+    return Sources(asked, np.array(held, np.int64))
 
 
 def labels_by_id(table: ItemTable | None, ids: Sequence[str]) -> Labels | None:
     """Labels of items by the table; None where it has none, or lacks some of the ids."""
-    if table is None or table.labels is None:
-        return None
+    if table is None or table.labels is None or isinstance(ids, Places):
+        return None  # labels of items in files are not held
     place = {name: row for row, name in enumerate(table.ids)}
     if any(each not in place for each in ids):
         return None

@@ -11,6 +11,7 @@ from torch import Tensor
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.codes.sharded_codes import in_memory
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.instances import Sources
@@ -181,8 +182,8 @@ class TwoStage:
 
     def items(self, codes: PackedCodes, floats: Vectors) -> np.ndarray:
         """The lists of some queries."""
-        vectors = (floats, self.held)
-        return two_stage_items(codes, self.subject.database, vectors, self.top, self.oversample)
+        vectors, database = (floats, self.held), in_memory(self.subject.database)
+        return two_stage_items(codes, database, vectors, self.top, self.oversample)
 
     def measures(
         self, climbs: list[Ladder], attacker: Attacker, eps: float

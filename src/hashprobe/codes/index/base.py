@@ -113,13 +113,13 @@ def exact_search(database: PackedCodes, queries: PackedCodes, k: int) -> Found:
     return distances, positions
 
 
-def check_length(index: Index, codes: PackedCodes) -> None:
+def check_length(index: Searched, codes: PackedCodes) -> None:
     """Refuses codes of another length than the index's."""
     if codes.bits != index.bits:
         raise HashprobeError(f"this index holds codes of {index.bits} bits; got {codes.bits} bits")
 
 
-def check_search(index: Index, queries: PackedCodes, k: int) -> None:
+def check_search(index: Searched, queries: PackedCodes, k: int) -> None:
     """Refuses a search without codes, without queries, or for more codes than there are."""
     check_length(index, queries)
     if len(index) == 0:
