@@ -8,6 +8,7 @@ and kept beside that of the pixels, a step of unit l2 length along the gradient,
     python benchmarks/attack_engine.py --full --runs runs/small runs/vgg11   # hours
 """
 
+import copy
 import tempfile
 import time
 from collections.abc import Callable
@@ -192,6 +193,13 @@ class Bench:
         lengths = None if pixels.lengths is None else torch.from_numpy(pixels.lengths)
         self.queries = Queries(pixels.images, tuple(int(i) for i in ids), lengths)
 
+    def first(self, count: int) -> "Bench":
+        """The same with its first queries alone."""
+        some = copy.copy(self)
+        rows = list(range(min(count, len(self.queries))))
+        some.queries, some.goal = self.queries.take(rows), self.goal.take(rows)
+        return some
+
     def tmap(self, codes: PackedCodes) -> Measurement:
         """t-MAP, with that of every query."""
         labels = self.goal.labels, self.database.labels
@@ -343,6 +351,7 @@ def main() -> None:
         runs={"nargs": "*", "type": Path, "default": [], "help": "run folders of victims"},
         queries={"type": int, "default": 100, "help": "queries of these runs in the tables"},
         others={"type": int, "default": OTHERS, "help": "queries that a peer is tuned on"},
+        keep={"type": Path, "help": "folder of finished rows of the peer's table, to go on from"},
         only={"choices": ("rates", "224", "peer", "official"), "help": "one of the tables"},
     )
     results, eps = Results("attack engine"), [8.0] if given.tiny else [2.0, 8.0]
@@ -363,7 +372,7 @@ def main() -> None:
             most = 1 if given.tiny else None
             pairs, repeats = list(zip(victims, others, strict=True)), 1 if given.tiny else 3
             tried = list(islice(choices(), most))
-            against_peer(results, pairs, eps, precisions(), repeats, tried)
+            against_peer(results, pairs, eps, precisions(), repeats, tried, given.keep)
         if given.only in (None, "official"):
             options = DhtaOptions(steps=3) if given.tiny else DhtaOptions()
             repeats = 1 if given.tiny else 100 if given.full else 30

@@ -5,11 +5,13 @@ on the margins of the bits, momentum and sign steps that fall to 0, and are roun
 end. Loss, momentum and first step are those that are best on queries that are not in the table.
 """
 
+import json
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,11 @@ import torch
 from common import Results, cpu_once, interval
 from torch import Tensor
 
-from hashprobe.attacks.registry import AttackSpec
+from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.queries import Queries
 from hashprobe.evaluation.measurement import Measurement, paired_difference
+from hashprobe.storage.files import fingerprint
 from hashprobe.types import Budget, Precision
 from hashprobe.victims.encoding import encode
 
@@ -29,6 +32,8 @@ STEPS = (50, 100)
 """Steps of the rows of the table; the choice is made with the first."""
 BATCH = 100
 """Queries in the network at once."""
+FIRST, LAST = 10, 4
+"""Other queries on which all choices are tried, and how many are then tried on all of them."""
 INNER = float("inf")
 """The hinge that never ends: the inner product with the code."""
 
@@ -98,8 +103,13 @@ def judged(bench: Any, moved: Tensor) -> Measurement:
 
 
 def best_of(others: Any, eps: float, tried: list[Pgd]) -> Pgd:
-    """The one with the highest t-MAP on other queries; of equal ones the first."""
-    return max(tried, key=lambda how: found(others, eps, how).value)
+    """The one with the highest t-MAP on other queries; of equal ones the first.
+
+    All are tried on the first of these queries, and the best of them on all.
+    """
+    ranked = sorted(tried, key=lambda how: -found(others.first(FIRST), eps, how).value)
+    last = ranked[:LAST]
+    return max(last, key=lambda how: found(others, eps, how).value)
 
 
 def against_peer(
@@ -109,8 +119,11 @@ def against_peer(
     precisions: tuple[Precision, ...],
     repeats: int,
     tried: list[Pgd],
+    keep: Path | None = None,
 ) -> None:
     """t-MAP and processor time a query of the default attack and of the peer, in turns.
+
+    What is finished of a victim and a budget is kept, and not measured again by a later call.
 
     Args:
         results: where rows go.
@@ -119,17 +132,35 @@ def against_peer(
         precisions: of the default attack; the peer computes in float32.
         repeats: how often both are timed; the median counts.
         tried: what the peer is chosen among.
+        keep: folder for finished rows; None keeps none.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for victim, others in pairs:
         victim.hasher.eval().requires_grad_(False)
         others.hasher.eval().requires_grad_(False)
         for size in eps:
+            asked = [
+                str(victim.path.resolve()),
+                size,
+                precisions,
+                repeats,
+                ATTACKS["bit-margin"].version,
+            ]
+            asked += [len(victim.queries), len(others.queries), victim.top, [h.name for h in tried]]
+            path = None if keep is None else keep / f"{fingerprint({'asked': asked})[:16]}.json"
+            if path is not None and path.exists():
+                rows += json.loads(path.read_text())
+                continue
             best = best_of(others, size / 255, tried)
             ways = [replace(best, steps=steps) for steps in STEPS]
-            rows += rows_of(victim, size, ways, precisions, repeats)
+            found_here = rows_of(victim, size, ways, precisions, repeats)
+            rows += found_here
+            print(f"{victim.path.name} at {size:g}/255: {found_here}\n", flush=True)
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(found_here))
     torch.set_num_threads(threads)
     results.table(
         "Against batched PGD in float32, tuned on other queries: t-MAP in per cent after 8 bits, "

@@ -1,5 +1,7 @@
 """Whatever an attack returns is judged outside of it: in its budget, in 8 bits, in float32."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hashprobe.attacks._bit_margin import BitMarginOptions, bit_margin
 from hashprobe.attacks._noise import NoiseOptions
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.judge import judge
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
@@ -16,7 +19,7 @@ from hashprobe.types import Budget
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import encode
 
-from .work import BUDGET, OPTIONS, assert_same, attack, quick
+from .work import BUDGET, OPTIONS, Work, assert_same, attack, quick
 
 
 IDS = [31, 4, 7, 100, 12]
@@ -236,3 +239,51 @@ def test_grey_levels_are_judged_once_and_others_twice(off, clip_work):
     exact = torch.equal(out.images[:], out.images8[:].float() / 255)
     assert (exact, len(counted)) == ((True, 2) if off < 1e-6 else (False, 3))
     assert len(seen) == (0 if off < 1e-6 else 1)
+
+
+def rows_through(victim, monkeypatch):
+    """Rows that go through a victim itself, one list entry a pass; copies in bfloat16 do not."""
+    seen, own = [], type(victim).forward
+
+    def counted(self, images, *more):
+        if self is victim:
+            seen.append(len(images))
+        return own(self, images, *more)
+
+    monkeypatch.setattr(type(victim), "forward", counted)
+    return seen
+
+
+def easy(work):
+    """The same with target codes that a step reaches: those of brighter pictures."""
+    brighter = (work.queries.pixels.float() / 255 + 8 / 255).clamp(0, 1)
+    return work.but(codes=encode(work.victim, Queries(brighter)).signs().astype(np.int8))
+
+
+def test_a_picture_is_judged_once(work, monkeypatch):
+    """What bfloat16 takes for reached is confirmed in float32, and that is its judgement."""
+    work = easy(work)
+    options, wide = BitMarginOptions(steps=40), Budget(64 / 255)
+    with monkeypatch.context() as patch:  # as it was: nothing is remembered
+        patch.setattr("hashprobe.optim.problem.remember", lambda *_: None)
+        before = rows_through(work.victim, patch)
+        plain = attack(work, "bit-margin", options, precision="bfloat16", budget=wide)
+    known = work.but()
+    known = Work(known.victim, known.queries, replace(known.goal, own_codes=plain.clean_codes))
+    after = rows_through(work.victim, monkeypatch)
+    judged = attack(known, "bit-margin", options, precision="bfloat16", budget=wide)
+    reached = int((plain.codes.signs() == plain.target_codes).all(1).sum())
+    assert reached == len(work.queries)
+    # One pass less for the clean query, and one less for the confirmed picture.
+    assert sum(before) - sum(after) == 2 * len(work.queries)
+    assert_same(plain, judged)
+
+
+def test_codes_that_are_no_signs_are_never_taken_from_logits(work):
+    class Own(type(work.victim)):
+        def codes(self, *given):
+            return PackedCodes.from_logits(-self(*given))
+
+    work.victim.__class__ = Own
+    out = attack(easy(work), "bit-margin", BitMarginOptions(steps=40), precision="bfloat16")
+    assert (out.codes.data == encode(work.victim, Queries(out.images8[:] / 255)).data).all()

@@ -14,6 +14,7 @@ from torchvision.io import ImageReadMode, decode_image, decode_jpeg
 from hashprobe.data import decoding
 from hashprobe.data.damage import Undecodable
 from hashprobe.data.decoding import decode_picture, upright
+from hashprobe.data.jpeg_header import plain_size
 
 
 def chunk(kind, data):
@@ -291,3 +292,87 @@ def test_the_decoder_is_that_of_torchvision(tmp_path, monkeypatch):
         with monkeypatch.context() as patched:
             patched.setattr(decoding, "find_spec", lambda name: None)
             assert torch.equal(decoding.jpeg_decoder.__wrapped__()(data), wanted)
+
+
+# Headers of JPEG that are read without Pillow
+
+
+def jpeg(mode="RGB", size=(13, 9), **options):
+    """A JPEG of random values."""
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    values = np.random.default_rng(bands).integers(0, 256, (size[1], size[0], bands), np.uint8)
+    out = BytesIO()
+    Image.fromarray(values.squeeze(), mode).save(out, "JPEG", **options)
+    return out.getvalue()
+
+
+PLAIN = {
+    "colours": jpeg(),
+    "grey": jpeg("L"),
+    "progressive": jpeg(progressive=True),
+    "whole colours": jpeg(subsampling=0, quality=95),
+    "half colours": jpeg(subsampling=1),
+    "profile": jpeg(icc_profile=b"a profile"),
+    "comment": jpeg(comment=b"a comment"),
+    "restarts": jpeg(size=(64, 64), restart_marker_blocks=1),
+}
+
+
+def orientation_of(number):
+    exif = Image.Exif()
+    exif[decoding.ORIENTATION] = number
+    return exif
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_jpeg_is_decoded_without_pillow(name, decode, monkeypatch):
+    """The pixels are those of Pillow and of the way through Pillow, bit by bit."""
+    data = PLAIN[name]
+    with Image.open(BytesIO(data)) as image:
+        assert plain_size(data) == image.size
+        wanted = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", lambda *_, **__: pytest.fail("Pillow was asked"))
+        quick = decode(data)
+    monkeypatch.setattr(decoding, "plain_size", lambda _: None)
+    assert torch.equal(quick, wanted) and torch.equal(quick, decode(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        jpeg(exif=orientation_of(6)),
+        jpeg("CMYK"),
+        b"",
+        b"\xff\xd8",
+        jpeg()[:30],
+        jpeg().replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"),
+        jpeg().replace(b"\xff\xc0", b"\xff\xc1", 1),
+        jpeg()[:2] + b"\xff\xe0\x00\x00" + jpeg()[2:],
+        jpeg()[:2] + b"\x00" + jpeg()[2:],
+        random_png(8, 2),
+    ],
+)
+def test_what_is_not_plain_takes_pillow(data):
+    assert plain_size(data) is None
+
+
+def test_damage_behind_a_plain_header_is_named_as_before(decode, monkeypatch):
+    data = jpeg(size=(64, 64))
+    for cut in (data[: len(data) // 2], data[:-2], data.replace(b"\xff\xda", b"\xff\xd9", 1)):
+        said = []
+        for way in (plain_size, lambda _: None):
+            monkeypatch.setattr(decoding, "plain_size", way)
+            try:
+                said.append(decode(cut).sum().item())
+            except Undecodable as error:
+                said.append(str(error))
+        assert said[0] == said[1]
+
+
+def test_a_claim_of_too_many_pixels_is_refused_by_either_way(decode):
+    at = (data := jpeg()).index(b"\xff\xc0") + 5
+    large = data[:at] + struct.pack(">HH", 65000, 65000) + data[at + 4 :]
+    assert plain_size(large) == (65000, 65000)
+    with pytest.raises(Undecodable, match="pixels; at most"):
+        decode(large)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.perceptibility import Perceptibility, compare_pixels, ssim
+from hashprobe.evaluation.perceptibility import Perceptibility, compare_pixels, compare_twins, ssim
 
 
 def pictures(n=3, h=20, w=17, seed=0):
@@ -174,3 +174,20 @@ def test_it_prints_its_numbers():
     text = "RMSE 8.10e-03, largest change 8/255, PSNR 41.8 dB, SSIM 0.9712"
     assert str(images) == text
     assert str(replace(images, rmse_frames=0.02)) == text + ", RMSE of changed frames 2.00e-02"
+
+
+def test_twins_that_are_equal_are_compared_once(monkeypatch):
+    """8-bit pictures and the same as floats have the same numbers; others have their own."""
+    rng = np.random.default_rng(5)
+    clean, moved = rng.integers(0, 256, (2, 3, 3, 12, 12), dtype=np.uint8)
+    same = moved.astype(np.float32) / 255
+    other = np.clip(same + 0.001, 0, 1).astype(np.float32)
+    calls = []
+    monkeypatch.setattr(
+        "hashprobe.evaluation.perceptibility.ssim", lambda x, y: calls.append(0) or ssim(x, y)
+    )
+    rounded, exact, away = compare_twins(clean, (moved, same, other))
+    assert len(calls) == 2
+    assert rounded == exact == compare_pixels(clean, moved)
+    assert away == compare_pixels(clean, other) != exact
+    assert exact.rmse == pytest.approx(compare_pixels(clean, same).rmse, rel=1e-7)

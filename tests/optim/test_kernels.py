@@ -49,6 +49,7 @@ def test_kernels_move_pixels_as_torch_does(
         )
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr("hashprobe.optim.descend.LOADED", 0)
     called = []
     original = Pool.moved_by_kernel
     monkeypatch.setattr(
@@ -59,6 +60,20 @@ def test_kernels_move_pixels_as_torch_does(
     monkeypatch.setattr(Pool, "moved_by_kernel", lambda self, gradient: False)
     assert torch.equal(fused, run())
     assert (fused != queries.pixels).any()
+
+
+def test_little_work_does_not_load_kernels(conv, random_images, random_signs, monkeypatch):
+    """They are loaded once as much has moved without them as loading them costs."""
+    rule, called, original = UpdateRule(objective, FALLING, 5), [], Pool.moved_by_kernel
+    images = random_images(7).float()
+    monkeypatch.setattr(
+        Pool, "moved_by_kernel", lambda self, g: called.append(original(self, g)) or called[-1]
+    )
+    monkeypatch.setattr(Pool, "moved", 0)
+    monkeypatch.setattr("hashprobe.optim.descend.LOADED", 2 * images.numel())
+    targets = random_signs(7, 16).float()
+    solve(conv().float(), Queries(images), targets, rule, budget=Budget(0.1))
+    assert called == [False, False, True, True, True]
 
 
 def test_a_gradient_that_is_not_finite_is_refused(conv, random_images, random_signs):

@@ -9,7 +9,7 @@ from jaxtyping import Int8, Int64
 from hashprobe.attacks.search import Search
 from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes
-from hashprobe.codes.packed import as_numpy
+from hashprobe.codes.packed import PackedCodes, as_numpy
 from hashprobe.data.queries import Queries, picked
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, TargetSets
@@ -42,6 +42,9 @@ class Goal:
     """The service that a query-only adversary asks, and what each query is to reach there."""
     own_labels: Labels | None = None
     """(Q, C) labels of the queries themselves, multi-hot; None where they are not known."""
+    own_codes: PackedCodes | None = None
+    """Codes of the clean queries themselves, as the victim is judged, where they are known: they
+    are not computed again."""
     enough: int | None = None
     """How many bits of a target code are enough, where a search matches within a radius; None: all.
     The default attack chooses them; other attacks steer all bits."""
@@ -63,6 +66,7 @@ class Goal:
             "target images": self.images,
             "pictures to begin with": self.start,
             "own labels": self.own_labels,
+            "own codes": self.own_codes,
             "sets of target codes": self.all_of,
             "goals of a search": self.search,
         }
@@ -178,7 +182,7 @@ class Goal:
         return self.codes is not None
 
     def __len__(self) -> int:
-        parts = (self.codes, self.labels, self.own_labels, self.images, self.search)
+        parts = (self.codes, self.labels, self.own_labels, self.own_codes, self.images, self.search)
         return next((len(part) for part in parts if part is not None), 0)
 
     def take(self, rows: Any) -> "Goal":
@@ -191,7 +195,8 @@ class Goal:
         images = None if self.images is None else self.images.take(rows)
         start = None if self.start is None else self.start.take(rows)
         search = None if self.search is None else self.search.take(rows)
-        return replace(self, **some, images=images, start=start, search=search)
+        own = None if self.own_codes is None else self.own_codes[np.asarray(rows, np.int64)]
+        return replace(self, **some, images=images, start=start, search=search, own_codes=own)
 
     @checked
     def codes_for(self, pixels: Images, bits: int, *, every: bool = False) -> TargetSets:

@@ -189,7 +189,7 @@ class AttackResult:
             queries: what is known of each.
             query_ids: their ids, in the same order.
             recipe: how they were made.
-            folder: where their pixels are, if `queries` has them no longer.
+            folder: where their files are; pixels that `queries` has no longer stay there.
             more: `spec`, `clean` and `own_labels`.
 
         Raises:
@@ -198,7 +198,7 @@ class AttackResult:
         part = rows_of(queries, query_ids, folder)
         images: Images | LazyPixels = torch.from_numpy(part.pop("image"))
         images8: Images8 | LazyPixels = torch.from_numpy(part.pop("image8"))
-        if folder is not None:
+        if folder is not None and not queries[0].image8.size:
             shape = queries[0].image8.shape[1:]  # of files, whose pixels are not held here
             images = LazyPixels(folder, "image", query_ids, shape, recipe)
             images8 = LazyPixels(folder, "image8", query_ids, shape, recipe)

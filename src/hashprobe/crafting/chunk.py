@@ -20,6 +20,7 @@ from hashprobe.types import Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import device_of
 from hashprobe.victims.passes import PassCounter
+from hashprobe.victims.seen import remembering
 
 
 PATIENCE = 20.0
@@ -59,6 +60,11 @@ class Chunk:
 
     def attack(self, runtime: Runtime) -> None:
         """Attacks the queries."""
+        with remembering():
+            self.attack_all(runtime)
+
+    def attack_all(self, runtime: Runtime) -> None:
+        """Runs the attack; what it does not hand over early is judged at its end."""
         device, attack, spec = device_of(self.victim), self.spec.attack, self.spec
         self.most = min(JUDGED, runtime.batch_size or JUDGED)
         if runtime.deterministic:  # judged together at the end, in their order

@@ -3,6 +3,7 @@
 import numpy as np
 
 from hashprobe.attacks.goal import Goal
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.query_files import QueryRecord
 from hashprobe.data.queries import Queries
 from hashprobe.optim.box import project, round_to_bytes
@@ -11,6 +12,7 @@ from hashprobe.types import Budget
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.encoding import encode, encode_both
 from hashprobe.victims.passes import attend
+from hashprobe.victims.seen import recall
 
 
 LEVEL_SLACK = 1e-6
@@ -26,7 +28,8 @@ def judge(
         victim: left as it was.
         queries8: the clean queries, uint8.
         moved: what the attack returned for them, on the device of the victim.
-        goal: their target labels and codes, which are kept with the result.
+        goal: their target labels and codes, which are kept with the result; clean queries whose own
+            codes it has are not encoded again.
         budget: how far a pixel may move.
 
     Returns:
@@ -43,7 +46,7 @@ def judge(
     adversarial8 = round_to_bytes(adversarial, clean8, budget, contract, lengths)
     with attend([]):
         shown = adversarial8.float() / 255
-        clean_code, code = encode_both(victim, clean, shown)
+        clean_code, code = codes_of_both(victim, clean, shown, goal.own_codes)
         # An attack that rounds by itself leaves nothing to round.
         if (adversarial - shown).abs().amax() <= LEVEL_SLACK:
             adversarial, code_float = shown, code
@@ -67,3 +70,23 @@ def judge(
         )
         for i, (image, image8) in enumerate(pixels)
     ]
+
+
+def codes_of_both(
+    victim: Hasher, clean: Queries, shown: Images, known: PackedCodes | None
+) -> tuple[PackedCodes, PackedCodes]:
+    """Codes of queries and of what became of them; of images, none that is known already."""
+    if clean.clips:
+        return encode_both(victim, clean, shown)
+    before = encode(victim, clean) if known is None else known
+    # What an attack has confirmed are signs of logits; a victim may have codes of another kind.
+    signs = type(victim).codes is Hasher.codes
+    found = recall(shown) if signs else [None] * len(shown)
+    after = np.zeros_like(before.data)
+    left = [row for row, code in enumerate(found) if code is None]
+    for row, code in enumerate(found):
+        if code is not None:
+            after[row] = code
+    if left:
+        after[left] = encode(victim, Queries(shown[left])).data
+    return before, PackedCodes(after, before.bits)

@@ -28,8 +28,14 @@ WAITING_BYTES = 256 << 20
 """Pixels of queries that wait in memory for the others of their shard."""
 
 
+HELD_BYTES = 64 << 20
+"""Pixels of finished queries up to which they stay in memory beside their files."""
+
+
 class Kept:
     """Finished queries in memory, or in a file each.
+
+    Pixels of few queries stay in memory, too, so that what measures them reads no files.
 
     Args:
         ids: of all queries, in order.
@@ -40,6 +46,7 @@ class Kept:
     def __init__(self, ids: tuple[int, ...], recipe: Mapping[str, Any], out: Path | None) -> None:
         self.ids, self.recipe, self.out = ids, dict(recipe), out
         self.done: dict[int, QueryRecord] = {}
+        self.room = HELD_BYTES
         self.size: int | None = None
         """Queries of a shard; None where each has a file of its own."""
 
@@ -55,7 +62,7 @@ class Kept:
             except HashprobeError:
                 continue
             repair_png(self.out, query_id, one)
-            self.done[query_id] = without_pixels(one)
+            self.take(query_id, one)
 
     def pending(self) -> list[int]:
         """The places of the queries that are not finished."""
@@ -71,8 +78,16 @@ class Kept:
         for query_id, one in finished.items():
             if self.out is not None:
                 write_query(self.out, self.recipe, query_id, one)
-                one = without_pixels(one)
-            self.done[query_id] = one
+            self.take(query_id, one)
+
+    def take(self, query_id: int, one: QueryRecord) -> None:
+        """Takes one finished query; from some size on pixels stay in their files alone."""
+        before = self.room
+        if self.out is not None:
+            self.room -= one.image.nbytes + one.image8.nbytes
+        self.done[query_id] = one if self.room >= 0 else without_pixels(one)
+        if self.room < 0 <= before:
+            self.done = {row: without_pixels(each) for row, each in self.done.items()}
 
     def close(self) -> None:
         """Writes what waits in memory."""

@@ -8,7 +8,7 @@ import re
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from importlib.util import find_spec
 from io import BytesIO
@@ -28,6 +28,7 @@ from hashprobe.data.damage import (
     gif_colours,
     png_colours,
 )
+from hashprobe.data.jpeg_header import plain_size
 
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
@@ -68,6 +69,10 @@ def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
         hashprobe.data.damage.Undecodable: no such file
     """
     data = content(path)
+    size = plain_size(data)
+    if size is not None and size[0] * size[1] <= MAX_PIXELS:
+        with suppress(Exception):  # what is wrong with it is said below
+            return jpeg_pixels(data)
     with reasons():
         from PIL import Image
 
@@ -108,7 +113,7 @@ def reasons() -> Iterator[None]:
 
     try:
         with warnings.catch_warnings():
-            # Pillow warns below its own limit, torchvision 0.29 announces a successor.
+            # Pillow warns below its own limit.
             warnings.simplefilter("ignore")
             yield
     except Undecodable:
@@ -164,7 +169,12 @@ def jpeg_decoder() -> Callable[[Tensor], Tensor]:
         pass
     from torchvision.io import ImageReadMode, decode_jpeg
 
-    return partial(decode_jpeg, mode=ImageReadMode.RGB)
+    def by_package(data: Tensor) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # version 0.29 announces a successor
+            return decode_jpeg(data, mode=ImageReadMode.RGB)
+
+    return by_package
 
 
 def rgb(image: Any, data: bytes) -> UInt8[np.ndarray, "h w 3"]:

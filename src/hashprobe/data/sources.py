@@ -258,13 +258,13 @@ class Split:
         """
         if known is None or not isinstance(self.source, FileSource):
             return [self.source.fingerprint(i) for i in range(len(self))]
-        found = []
-        for position, name in enumerate(self.source.paths):
-            path = os.path.join(self.source.root, name)
+        # Strings and not paths: there may be millions of files.
+        root = os.path.join(self.source.root, "")
+        paths = [root + name for name in self.source.paths]
+        for path in paths:
             if path not in known:
-                known[path] = self.source.fingerprint(position)
-            found.append(known[path])
-        return found
+                known[path] = file_digest(path)
+        return [known[path] for path in paths]
 
 
 def join(first: Split, second: Split) -> Split:

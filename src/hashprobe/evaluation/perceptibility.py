@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -115,35 +115,96 @@ def compare_pixels(
         >>> print(round(result.rmse, 3), round(result.linf_255, 1), round(result.psnr, 2))
         0.2 51.0 13.98
     """
+    return compare_twins(images, (attacked,), lengths)[0]
+
+
+def compare_twins(
+    images: Pixels, twins: Sequence[Pixels], lengths: Int64[np.ndarray, " n"] | None = None
+) -> list[Perceptibility]:
+    """`compare_pixels` with several attacked twins: all are read together, and equal ones of a
+    block are compared once.
+
+    Two twins are equal where they are the same in float32: 8-bit pixels and 1/255 of them are.
+    """
     check_pixels(images, "images")
-    check_pixels(attacked, "attacked images")
-    if tuple(images.shape) != tuple(attacked.shape):
-        seen = f"{tuple(images.shape)}, attacked ones {tuple(attacked.shape)}"
-        raise HashprobeError(f"images have shape {seen}")
-    clips = len(images.shape) == 5
-    frames = images.shape[1] if clips else 1
-    own = np.full(images.shape[0], frames) if lengths is None else lengths
-    squares, similarities, moved = np.zeros((3, images.shape[0]))
-    largest = 0.0
+    totals = []
+    for twin in twins:
+        check_pixels(twin, "attacked images")
+        if tuple(images.shape) != tuple(twin.shape):
+            seen = f"{tuple(images.shape)}, attacked ones {tuple(twin.shape)}"
+            raise HashprobeError(f"images have shape {seen}")
+        totals.append(Totals(tuple(images.shape), lengths))
     for rows in blocks(images.shape):
-        x, y = as_unit(images[rows], "images"), as_unit(attacked[rows], "attacked images")
-        shown = np.arange(frames) < own[rows, None]
-        x, y = (part.reshape(-1, *part.shape[-3:])[shown.ravel()] for part in (x, y))
-        whose, change = np.flatnonzero(shown.ravel()) // frames, np.abs(y - x)
-        squares[rows] = np.bincount(whose, (change**2).mean(axis=(1, 2, 3)))
-        similarities[rows] = np.bincount(whose, ssim(x, y)) / own[rows]
-        moved[rows] = np.bincount(whose, change.max(axis=(1, 2, 3)) > ROUNDING)
-        largest = max(largest, float(change.max()))
-    changed = (squares / own)[moved > 0]
-    # Unchanged frames add only rounding to the sum.
-    per_frame = np.sqrt(squares / np.maximum(moved, 1)) * (moved > 0)
-    return Perceptibility(
-        float(np.sqrt(squares / own).mean()),
-        255 * largest,
-        float(-10 * np.log10(changed).mean()) if changed.size else float("inf"),
-        float(similarities.mean()),
-        float(per_frame.mean()) if clips else None,
+        x = as_unit(images[rows], "images")
+        done: list[tuple[Any, Block]] = []
+        for twin, total in zip(twins, totals, strict=True):
+            y = as_unit(twin[rows], "attacked images")
+            same = (block for before, block in done if np.array_equal(before, y.astype(np.float32)))
+            block = next(same, None) or compare_block(x, y, total.own[rows])
+            done.append((y.astype(np.float32), block))
+            total.add(rows, block)
+    return [total.result() for total in totals]
+
+
+class Block(NamedTuple):
+    """How some images, or clips, differ from their twins; one number each but for the last."""
+
+    squares: Float64[np.ndarray, " n"]
+    """Sum over frames of the mean squared difference."""
+    similarities: Float64[np.ndarray, " n"]
+    """Sum over frames of SSIM."""
+    moved: Float64[np.ndarray, " n"]
+    """Frames that changed."""
+    largest: float
+
+
+def compare_block(
+    x: Float64[np.ndarray, "n *t c h w"],
+    y: Float64[np.ndarray, "n *t c h w"],
+    own: Int64[np.ndarray, " n"],
+) -> Block:
+    """Compares images, or the own frames of clips, with their twins."""
+    frames = x.shape[1] if x.ndim == 5 else 1
+    shown = np.arange(frames) < own[:, None]
+    x, y = (part.reshape(-1, *part.shape[-3:])[shown.ravel()] for part in (x, y))
+    whose, change = np.flatnonzero(shown.ravel()) // frames, np.abs(y - x)
+    return Block(
+        np.bincount(whose, (change**2).mean(axis=(1, 2, 3))),
+        np.bincount(whose, ssim(x, y)),
+        np.bincount(whose, change.max(axis=(1, 2, 3)) > ROUNDING),
+        float(change.max()),
     )
+
+
+class Totals:
+    """What is known of one twin of all images so far."""
+
+    def __init__(self, shape: tuple[int, ...], lengths: Int64[np.ndarray, " n"] | None) -> None:
+        self.clips, count = len(shape) == 5, shape[0]
+        frames = shape[1] if self.clips else 1
+        self.own = np.full(count, frames) if lengths is None else lengths
+        self.squares, self.similarities, self.moved = np.zeros((3, count))
+        self.largest = 0.0
+
+    def add(self, rows: slice, block: Block) -> None:
+        """Takes some images."""
+        self.squares[rows], self.moved[rows] = block.squares, block.moved
+        self.similarities[rows] = block.similarities / self.own[rows]
+        self.largest = max(self.largest, block.largest)
+
+    def result(self) -> Perceptibility:
+        """The numbers over all images."""
+        squares, own, moved = self.squares, self.own, self.moved
+        changed = (squares / own)[moved > 0]
+        # Unchanged frames add only rounding to the sum.
+        per_frame = np.sqrt(squares / np.maximum(moved, 1)) * (moved > 0)
+        return Perceptibility(
+            float(np.sqrt(squares / own).mean()),
+            255 * self.largest,
+            float(-10 * np.log10(changed).mean()) if changed.size else float("inf"),
+            float(self.similarities.mean()),
+            float(per_frame.mean()) if self.clips else None,
+        )
 
 
 def ssim(

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from hashprobe.victims.passes import attend
 
 BLOCK_BYTES = 1 << 18
 """Pixels that are moved together on a CPU: they stay in its cache between two operations."""
+LOADED = 1 << 27
+"""Values whose moves take as long without kernels as loading them does: half a second."""
 
 
 def descend(
@@ -102,6 +105,9 @@ class Pool:
         rule: how it moves.
         size: most queries at once.
     """
+
+    moved: ClassVar[int] = 0
+    """Values that this process has moved without kernels, which take time to load."""
 
     def __init__(self, problem: Problem, targets: TargetSets, rule: UpdateRule, size: int) -> None:
         self.problem, self.targets, self.rule = problem, targets, rule
@@ -227,6 +233,9 @@ class Pool:
         known = signs or (isinstance(step, UnitL2Step) and not momentum)
         known = known and not ("squares" in self.room or "clean" in self.room)
         if not known or not self.box.plain or self.box.shared:
+            return False
+        if Pool.moved < LOADED:
+            Pool.moved += gradient.numel()
             return False
         from hashprobe.optim import kernels
 

@@ -8,8 +8,10 @@ from hashprobe.data.queries import Queries
 from hashprobe.optim.box import Box, snapped
 from hashprobe.tensors import Clips, Frames, Images, Logits
 from hashprobe.victims.base import Hasher, dtype_of
+from hashprobe.victims.encoding import judging
 from hashprobe.victims.memory import fitting, saved_bytes
 from hashprobe.victims.passes import attend, note
+from hashprobe.victims.seen import remember
 
 
 Rows = Int64[Tensor, " m"]
@@ -59,9 +61,12 @@ class Problem:
         return logits
 
     def exact(self, rows: Rows, pixels: Images) -> Logits:
-        """The same in float32, with nothing that was computed before."""
-        with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-            logits: Tensor = self.judge(*self.given(rows, self.paste(rows, pixels)))
+        """The same as the victim is judged, with nothing that was computed before."""
+        whole = self.paste(rows, pixels)
+        with judging(self.judge, pixels.device):
+            logits: Tensor = self.judge(*self.given(rows, whole))
+        if whole.ndim == 4:  # the runner need not ask again
+            remember(whole, logits)
         return logits
 
     def given(self, rows: Rows, queries: Images) -> tuple[Tensor, ...]:

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int8, Int64
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from hashprobe.errors import HashprobeError
@@ -27,6 +26,12 @@ from hashprobe.training.saved_state import key_of, read_state, write_state
 from hashprobe.training.schedule import build_optimiser, rate
 from hashprobe.types import Labels
 from hashprobe.victims.base import Hasher, lay_channels_last
+
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+else:
+    Fabric = Any  # a second to load: only where a training begins
 
 
 Signs = Int8[np.ndarray, "n k"]

@@ -4,16 +4,21 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch.multiprocessing import get_context
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.environment import cores
 from hashprobe.training.options import TrainOptions
+
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+else:
+    Fabric = Any  # a second to load: only where a training begins
 
 
 # Notes about precision and ranks are noise; warnings are still shown. The level is set on import,
@@ -34,6 +39,8 @@ def open_fabric(options: TrainOptions) -> Fabric:
             f"got {options.devices}"
         )
     precision: Any = "bf16-mixed" if options.precision == "bfloat16" else "32-true"
+    from lightning_fabric import Fabric
+
     try:
         return Fabric(
             accelerator=options.accelerator,

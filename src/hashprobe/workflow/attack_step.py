@@ -14,11 +14,12 @@ from hashprobe.data.codec import check_h264
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.outcome import AfterCodec, AttackCodes, Evaluation
-from hashprobe.evaluation.perceptibility import compare_pixels
+from hashprobe.evaluation.perceptibility import compare_twins
 from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.evaluation.spread import between_runs
 from hashprobe.storage.files import remove
 from hashprobe.storage.lock import hold, refuse_held
+from hashprobe.storage.runs import Run
 from hashprobe.storage.schema import AttackRecord, Cost
 from hashprobe.types import Budget, Runtime, check_whole
 from hashprobe.victims.base import Hasher, lay_channels_last
@@ -26,6 +27,7 @@ from hashprobe.victims.encoding import device_of, encode
 from hashprobe.victims.memory import keep_freed_memory
 from hashprobe.workflow.after_codec import Film, film
 from hashprobe.workflow.drawing import draw_queries
+from hashprobe.workflow.encode_step import SplitEvent
 from hashprobe.workflow.expected import attack_seconds, say_expected
 from hashprobe.workflow.protocol import Protocol as Protocol
 from hashprobe.workflow.reading import Drawn, Reader, draw
@@ -115,12 +117,15 @@ def attack_run(
             remove(folder / RESULT)
         hasher.to(device)
         lay_channels_last(hasher)
-        check_stored(hasher, clean, victim.query.codes[rows], victim.run.path)
+        stored = victim.query.codes[rows]
+        equal = check_stored(hasher, clean, stored, victim.run.path)
+        known = stored if equal and in_float32(victim.run) else None
         finished = 0 if overwrite else finished_in(folder, clean.ids)
         seconds = attack_seconds(hasher, clean, spec.options, finished)
         say_expected(progress, f"{spec.name}, if it takes all of its steps,", seconds)
+        goal = replace(drawn.goal, own_codes=known)
         attacked = craft(
-            hasher, clean, drawn.goal, spec, runtime=runtime, out=folder, overwrite=overwrite
+            hasher, clean, goal, spec, runtime=runtime, out=folder, overwrite=overwrite
         )
         seen_after = None
         if clean.lengths is not None:
@@ -168,8 +173,20 @@ def repeat(
     )
 
 
-def check_stored(hasher: Hasher, clean: Queries, codes: PackedCodes, path: Path) -> None:
-    """Refuses a network that gives other codes for some queries than those that are stored."""
+def in_float32(run: Run) -> bool:
+    """Whether the codes of a run's queries were computed in float32, as codes are judged."""
+    made_in = [
+        e["precision"] for e in run.events("encoded split", SplitEvent) if e["role"] == "query"
+    ]
+    return made_in[-1:] == ["float32"]
+
+
+def check_stored(hasher: Hasher, clean: Queries, codes: PackedCodes, path: Path) -> bool:
+    """Refuses a network that gives other codes for some queries than those that are stored.
+
+    Returns:
+        Whether no bit differs.
+    """
     some = min(PROBED, len(clean))
     here = encode(hasher, clean.take(slice(some)).on(device_of(hasher)))
     wrong, bits = int(paired_hamming(here, codes[:some]).sum()), some * here.bits
@@ -178,6 +195,7 @@ def check_stored(hasher: Hasher, clean: Queries, codes: PackedCodes, path: Path)
             f"the codes of {path} are not those that its network gives here: {wrong} of {bits} "
             f"bits of {some} queries differ: remove {path / 'codes'} and run hashprobe encode again"
         )
+    return wrong == 0
 
 
 def another_batch(runtime: Runtime, clean: Queries, number: int) -> Runtime:
@@ -242,6 +260,7 @@ def measure(
     assert attacked.clean is not None and attacked.target_codes is not None
     clean, lengths = attacked.clean.pixels, attacked.clean.lengths
     frames = None if lengths is None else lengths.numpy()
+    rounded, exact = compare_twins(clean, (attacked.images8, attacked.images), frames)
     return evaluate_attack(
         AttackCodes(
             query=victim.query.codes[drawn.rows],
@@ -254,8 +273,8 @@ def measure(
         query_labels=victim.query.labels[drawn.rows],
         target_labels=attacked.target_labels,
         options=protocol.measures(),
-        perceptibility=compare_pixels(clean, attacked.images8, frames),
-        perceptibility_float=compare_pixels(clean, attacked.images, frames),
+        perceptibility=rounded,
+        perceptibility_float=exact,
         exclusion=drawn.left_out,
         knowledge=protocol.knowledge(None if attacked.spec is None else attacked.spec.options),
     )

@@ -17,7 +17,7 @@ from hashprobe.data.arrays import as_queries
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.outcome import AttackCodes, Evaluation
-from hashprobe.evaluation.perceptibility import compare_pixels
+from hashprobe.evaluation.perceptibility import compare_twins
 from hashprobe.evaluation.relevance import check_labelled
 from hashprobe.evaluation.scoring import evaluate_attack
 from hashprobe.text import nearest
@@ -264,7 +264,6 @@ def how_visible(attacked: AttackResult) -> dict[str, Any]:
     if clean is None:
         return {}
     lengths = None if clean.lengths is None else clean.lengths.numpy()
-    return {
-        "perceptibility": compare_pixels(clean.pixels, attacked.images8, lengths),
-        "perceptibility_float": compare_pixels(clean.pixels, attacked.images, lengths),
-    }
+    twins = (attacked.images8, attacked.images)
+    names = ("perceptibility", "perceptibility_float")
+    return dict(zip(names, compare_twins(clean.pixels, twins, lengths), strict=True))

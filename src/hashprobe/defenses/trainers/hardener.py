@@ -2,11 +2,10 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from hashprobe.checked import checked
@@ -35,6 +34,12 @@ from hashprobe.training.loop import Training
 from hashprobe.types import Budget
 from hashprobe.victims.base import frozen_eval
 from hashprobe.victims.features import hash_layer_input
+
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+else:
+    Fabric = Any  # a second to load: only where a training begins
 
 
 LOOKED = 64
