@@ -172,7 +172,8 @@ def jpeg_decoder() -> Callable[[Tensor], Tensor]:
     def by_package(data: Tensor) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # version 0.29 announces a successor
-            return decode_jpeg(data, mode=ImageReadMode.RGB)
+            pixels: Tensor = decode_jpeg(data, mode=ImageReadMode.RGB)
+        return pixels
 
     return by_package
 
