@@ -23,7 +23,25 @@ def test_what_was_kept_comes_back(work, tmp_path):
     assert torch.equal(back.images8[3], out.images8[:][3]) and len(back.images[5:]) == 0
 
 
-def test_what_is_in_memory_is_saved_as_crafting_would_have(work, clip_work, tmp_path):
+@pytest.fixture
+def in_files(monkeypatch):
+    """Pixels of finished queries are kept in their files alone."""
+    monkeypatch.setattr("hashprobe.crafting.kept.HELD_BYTES", 0)
+
+
+def test_pixels_stay_in_memory_until_they_are_many(work, tmp_path, monkeypatch):
+    few = attack(work, out=tmp_path / "few")
+    assert isinstance(few.images, torch.Tensor)
+    most = few.images.nbytes + few.images8.nbytes
+    for room, held in ((most, torch.Tensor), (most - 1, LazyPixels)):
+        monkeypatch.setattr("hashprobe.crafting.kept.HELD_BYTES", room)
+        out = attack(work, out=tmp_path / str(room))
+        assert isinstance(out.images, held) and isinstance(out.images8, held)
+        assert_same(few, out)
+        assert isinstance(attack(work, out=tmp_path / str(room)).images, held)  # resumed
+
+
+def test_what_is_in_memory_is_saved_as_crafting_would_have(work, clip_work, tmp_path, in_files):
     for name, one in (("images", work), ("clips", clip_work)):
         kept = attack(one, options=quick("dhta"), out=tmp_path / name / "kept")
         held = attack(one, options=quick("dhta"))
@@ -68,7 +86,7 @@ def test_parts_of_different_length_are_refused(work, as_for_users):
         dataclasses.replace(out, forwards=out.forwards[:2])
 
 
-def test_pixels_of_an_attack_that_was_replaced_are_not_taken_for_its_own(work, tmp_path):
+def test_pixels_of_an_attack_that_was_replaced_are_not_taken_for_its_own(work, tmp_path, in_files):
     first = attack(work, out=tmp_path)
     attack(work, out=tmp_path, seed=9, overwrite=True)
     with pytest.raises(HashprobeError, match="belongs to another attack"):

@@ -249,6 +249,7 @@ def test_target_images_that_do_not_fit(work, as_for_users):
 def test_memory_does_not_grow_with_the_queries(conv, tmp_path, monkeypatch):
     """Pixels of finished queries leave the memory; what stays is a few hundred bytes a query."""
     monkeypatch.setattr("hashprobe.crafting.runner.CHUNK_BYTES", 10 * 4 * 3 * 64 * 64)
+    monkeypatch.setattr("hashprobe.crafting.kept.HELD_BYTES", 10 * 5 * 3 * 64 * 64)
     rng = np.random.default_rng(0)
     peaks = []
     for count in (20, 70):

@@ -82,11 +82,11 @@ class Kept:
 
     def take(self, query_id: int, one: QueryRecord) -> None:
         """Takes one finished query; from some size on pixels stay in their files alone."""
-        before = self.room
+        held = self.room >= 0
         if self.out is not None:
             self.room -= one.image.nbytes + one.image8.nbytes
-        self.done[query_id] = one if self.room >= 0 else without_pixels(one)
-        if self.room < 0 <= before:
+        self.done[query_id] = one if held else without_pixels(one)
+        if held and self.room < 0:
             self.done = {row: without_pixels(each) for row, each in self.done.items()}
 
     def close(self) -> None:
