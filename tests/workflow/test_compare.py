@@ -69,10 +69,11 @@ def test_the_table_marks_what_is_noise_and_fits_a_page():
 
     runs = (run("runs/a|b", high, low), run("runs/near", near, high, "64/255"))
     text = Comparison((*runs, Compared("runs/bare", "p2s", None, None))).markdown()
-    table = text.splitlines()[:7]
+    table = text.splitlines()[:8]
     assert len({len(line) for line in table}) == 1 and len(table[0]) < 100
     cells = {line.split("|")[1].strip(): line.split("|")[2:] for line in table[2:]}
     clean, worst, hag = (cells[name] for name in ("MAP clean", "MAP worst", "HAG"))
+    assert cells["by query"] == worst  # there is one attack
     # 0.05 points are less than chance, 40 are not; t-MAP is not marked.
     assert clean[0].startswith(" 60.") and clean[1].startswith(" ~60.")
     assert "~" not in "".join(worst + hag) and " / " in hag[0] and not hag[2].strip()
@@ -105,6 +106,16 @@ def test_who_knows_a_detector_gets_through_at_least_as_often(encoded):
     assert (plain.attack, adaptive.attack) == ("plain", "adaptive")
     assert adaptive.through >= plain.through and 0 <= adaptive.found <= 1
     assert plain.found > 0.05
+
+
+def test_the_worst_of_each_query_is_below_the_worst_attack():
+    rng = np.random.default_rng(0)
+    one, two = rng.uniform(size=(2, 40))
+    trials = [Trial(n, n, Measurement.of(v, "MAP@all|v:0.1")) for n, v in (("a", one), ("b", two))]
+    found = Compared("runs/a", "none", None, 1.0, tuple(trials))
+    np.testing.assert_array_equal(found.worst_by_query.per_query, np.minimum(one, two))
+    assert found.worst_by_query.value < found.worst.value
+    assert found.to_json()["map_worst_by_query"]["signature"].startswith("worst ")
 
 
 def test_detectors_have_rows_of_their_own():

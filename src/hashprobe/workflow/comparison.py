@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.report.escape import in_markdown
@@ -145,9 +147,18 @@ class Compared:
         known = [trial.map for trial in self.trials if trial.map is not None]
         return min(known, key=lambda one: one.value) if known else None
 
+    @property
+    def worst_by_query(self) -> Measurement | None:
+        """MAP with each query under the attack that leaves it the lowest AP."""
+        known = [trial.map for trial in self.trials if trial.map is not None]
+        if not known:
+            return None
+        lowest = np.min([one.per_query for one in known], axis=0)
+        return Measurement.of(lowest, f"worst {known[0].signature}")
+
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
-        worst = self.worst
+        worst, by_query = self.worst, self.worst_by_query
         return {
             "run": self.run,
             "defence": self.defence,
@@ -155,6 +166,7 @@ class Compared:
             "seconds": self.seconds,
             "map_clean": None if self.clean is None else self.clean.to_json(),
             "map_worst": None if worst is None else worst.to_json(),
+            "map_worst_by_query": None if by_query is None else by_query.to_json(),
             "attacks": [trial.to_json() for trial in self.trials],
             "detectors": [asdict(one) for one in self.detections],
             "flags": list(self.flags),
@@ -173,6 +185,7 @@ class Comparison:
         | training, s | 12     |
         | MAP clean   |        |
         | MAP worst   |        |
+        | by query    |        |
         <BLANKLINE>
     """
 
@@ -199,6 +212,7 @@ class Comparison:
             ["training, s", *("" if r.seconds is None else f"{r.seconds:.0f}" for r in self.runs)],
             ["MAP clean", *cells([run.clean for run in self.runs], interval)],
             ["MAP worst", *cells([run.worst for run in self.runs], interval)],
+            ["by query", *cells([run.worst_by_query for run in self.runs], interval)],
         ]
         for name, title in titles:
             trials = [of_run.get(name) for of_run in known]
