@@ -72,7 +72,7 @@ def test_a_network_that_was_not_changed_has_the_numbers_of_the_audit(pictures):
     assert row.match.value == found.match.value == 1
     assert found.to_json()["options"]["hardened"] == ["made_networks:first"]
     assert found.to_json()["remedies"][0]["remedy"] == "hardened"
-    assert "hardened network made_networks:first within 4" in found.markdown()
+    assert r"hardened network made\_networks:first within 4" in found.markdown()
 
 
 def test_another_network_is_attacked_and_judged_with_a_database_of_its_own(pictures, tmp_path):
