@@ -19,8 +19,8 @@ RULES = (
     "Every iterative attack gets at most 100 steps a query, a forward and a backward pass each. "
     "Published attacks have two rows: *released* are the settings of the release, cut to that "
     "length; *tuned* has the step size that is the best of four on other queries of the same "
-    "victim; *both* where these are the same. hashprobe's own attacks have their defaults. Step "
-    "sizes are in each attack's own unit.",
+    "victim; *both* where these are the same. hashprobe's own attacks keep their default "
+    "step size. Step sizes are in each attack's own unit.",
     "RMS is the root mean squared change of a pixel value of [0, 1]; passes and seconds are those "
     "of one query.",
     "t-MAP is shown with its floor (untouched queries) and its ceiling (the target code itself), "
