@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from hashprobe.attacks.registry import attack_named
+from hashprobe.attacks.registry import AttackSpec, attack_named
 from hashprobe.crafting.executor import InProcess
 from hashprobe.errors import HashprobeError
 from hashprobe.report.board_page import board_html, board_markdown
@@ -53,21 +53,31 @@ def test_a_baseline_has_its_released_step_and_the_best_of_other_queries(encoded,
     own, *rows = entry_of(tmp_path / "entries")["rows"]
     assert (own["attack"], own["setting"]) == ("bit-margin", "default") and not own["tried"]
     usual = attack_named("mainstay").options().step_size
-    tried = {each["step_size"]: each["value"] for each in rows[-1]["tried"]}
+    tried = {each["step_size"]: (each["value"], -each["bits"]) for each in rows[-1]["tried"]}
     assert list(tried) == [pytest.approx(usual, rel=1e-3), pytest.approx(8 * usual, rel=1e-3)]
-    # Away from a label: the step with the lower MAP.
+    # Away from a label: the step with the lower MAP, or that which changes more bits.
     assert tried[rows[-1]["step_size"]] == min(tried.values())
     assert [row["setting"] for row in rows] == ["released", "tuned"]
     assert rows[0]["step_size"] == pytest.approx(usual, rel=1e-3)
 
 
 def test_one_row_says_that_the_released_step_is_the_best(encoded, tmp_path, short, monkeypatch):
-    monkeypatch.setattr(step_tuning.Tuner, "value", lambda self, spec, name: 0.5)
+    monkeypatch.setattr(step_tuning.Tuner, "measured", lambda self, spec, name: (0.5, 3.0))
     monkeypatch.setattr(board_protocol, "STEPS", 100)  # as released
     monkeypatch.setattr(board_protocol, "OWN", ())
     leaderboard(tmp_path / "entries", [encoded], queries=1, tuning=1)
     (row,) = entry_of(tmp_path / "entries")["rows"]
     assert row["setting"] == "both" and len(row["tried"]) == 2
+
+
+def test_bits_decide_where_values_are_equal():
+    def best(attack, *trials):
+        found = [step_tuning.Trial(AttackSpec(attack), *each) for each in trials]
+        return trials[found.index(step_tuning.strongest(found, lambda each: each.strength))]
+
+    assert best("dhta", (0.4, 3.0), (0.5, 9.0), (0.5, 2.0)) == (0.5, 2.0)  # fewest wrong
+    assert best("hag", (0.4, 9.0), (0.3, 2.0), (0.3, 5.0)) == (0.3, 5.0)  # most changed
+    assert best("hag", (0.3, 5.0), (0.2, 1.0)) == (0.2, 1.0)
 
 
 def test_steps_are_chosen_on_queries_that_are_not_measured():

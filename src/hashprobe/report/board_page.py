@@ -19,7 +19,10 @@ RULES = (
     "Every iterative attack gets at most 100 steps a query, a forward and a backward pass each. "
     "Published attacks have two rows: *released* are the settings of the release, cut to that "
     "length; *tuned* has the step size that is the best of four on other queries of the same "
-    "victim; *both* where these are the same. hashprobe's own attacks have their defaults.",
+    "victim; *both* where these are the same. hashprobe's own attacks keep their default "
+    "step size. Step sizes are in each attack's own unit.",
+    "RMS is the root mean squared change of a pixel value of [0, 1]; passes and seconds are those "
+    "of one query.",
     "t-MAP is shown with its floor (untouched queries) and its ceiling (the target code itself), "
     "and with what the adversary knows: L0 nine codes of the label, L1 a sample, L2 the whole "
     "database. Numbers of different levels are not compared.",
@@ -165,7 +168,7 @@ def attack_rows(entry: Any, shown: Callable[[str], str] = str) -> list[list[str]
             *map(shown, (row.attack, row.eps, row.setting)),
             *(percent(part) for part in (row.tmap, row.map_attacked, row.floor, row.ceiling)),
             shown(row.knowledge),
-            "" if row.step_size is None else f"{row.step_size:g}",
+            "" if row.step_size is None else f"{row.step_size:.3g}",
             f"{row.passes:g}",
             f"{row.seconds:.3f}",
             "" if row.rmse is None else f"{1000 * row.rmse:.1f}",

@@ -210,7 +210,10 @@ def tuned(case: Case, first: Setting, eps: int) -> tuple[Setting, list[Tried]]:
     spec = AttackSpec(first.attack, first.options, Budget(eps / 255), case.protocol.seed)
     folder = f"{row_folder(first, eps, case.protocol)}-{len(case.tuner.rows)}"
     best, found = case.tuner.best(spec, folder)
-    tried = [Tried(short(each.options.step_size), short(value)) for each, value in found]
+    tried = [
+        Tried(short(each.spec.options.step_size), short(each.value), short(each.bits))
+        for each in found
+    ]
     return replace(first, options=best.options), tried
 
 

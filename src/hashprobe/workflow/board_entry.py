@@ -32,6 +32,8 @@ class Tried:
     step_size: float
     value: float
     """t-MAP of a targeted attack, MAP by own labels of one without a target."""
+    bits: float | None = None
+    """Bits still wrong for a query, or changed; it decides where values are equal."""
 
 
 @dataclass(frozen=True)

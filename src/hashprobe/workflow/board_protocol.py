@@ -16,7 +16,7 @@ from hashprobe.workflow.run_io import EncodedRun
 STEPS = 100
 """Passes per query that every iterative attack gets, whatever its release takes."""
 OWN: tuple[str, ...] = ("noise", "bit-margin", "reach", "worst-code")
-"""hashprobe's own attacks, with their defaults: nothing of them is tuned."""
+"""hashprobe's own attacks, with their default step size: nothing of them is tuned."""
 BASELINES: tuple[str, ...] = (
     "p2p", "dhta", "tha", "mainstay-targeted", "sdha-targeted", "pta", "feature",
     "hag", "sdha", "cgat", "mainstay", "pta-untargeted",

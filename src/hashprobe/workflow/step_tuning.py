@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hashprobe.attacks.registry import AttackSpec
+from hashprobe.codes.packed import paired_hamming
 from hashprobe.crafting.runner import craft
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.lock import hold
@@ -27,7 +28,7 @@ SIZES = (1.0, 0.1, 0.3, 3.0)
 Choice = TypeVar("Choice")
 
 
-def strongest(choices: Sequence[Choice], strength: Callable[[Choice], float]) -> Choice:
+def strongest(choices: Sequence[Choice], strength: Callable[[Choice], Any]) -> Choice:
     """The choice with the highest strength; of equal ones the first.
 
     Example:
@@ -47,6 +48,24 @@ def other_rows(available: int, taken: np.ndarray, count: int, seed: int) -> np.n
     return np.sort(np.random.default_rng([seed, 2]).choice(free, count, replace=False))
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What an attack with one step size did on the queries for tuning."""
+
+    spec: AttackSpec
+    value: float
+    """t-MAP; MAP by own labels of an attack without a target."""
+    bits: float
+    """Bits that are still wrong for a query; that were changed, of an attack without a target."""
+
+    @property
+    def strength(self) -> tuple[float, float]:
+        """By value, and where it is equal by bits: few queries are often all reached, or none."""
+        if self.spec.attack.goal == "targeted":
+            return self.value, -self.bits
+        return -self.value, self.bits
+
+
 @dataclass(frozen=True, eq=False)
 class Tuner:
     """Tries step sizes on some queries of a run."""
@@ -57,17 +76,17 @@ class Tuner:
     """Of the encoded queries."""
     runtime: Runtime
 
-    def sizes(self, spec: AttackSpec, name: str) -> list[tuple[AttackSpec, float]]:
-        """An attack with every step size, and its t-MAP, or its MAP where it has no target."""
-        found = []
+    def best(self, spec: AttackSpec, name: str) -> tuple[AttackSpec, list[Trial]]:
+        """The attack with its strongest step size, and everything that was tried."""
+        trials = []
         for times in SIZES:
             size = times * spec.options.step_size
             tried = replace(spec, options=replace(spec.options, step_size=size))
-            found.append((tried, self.value(tried, f"{name}-x{times:g}")))
-        return found
+            trials.append(Trial(tried, *self.measured(tried, f"{name}-x{times:g}")))
+        return strongest(trials, lambda each: each.strength).spec, trials
 
-    def value(self, spec: AttackSpec, name: str) -> float:
-        """t-MAP or MAP of an attack; what is finished is kept in tuning/NAME of the run."""
+    def measured(self, spec: AttackSpec, name: str) -> tuple[float, float]:
+        """Value and bits of a `Trial`; what is finished is kept in tuning/NAME of the run."""
         run, hasher = self.run, self.run.hasher.to(pick_device(self.runtime.device))
         lay_channels_last(hasher)
         with hold(run.run.path), ExitStack() as scratch:
@@ -77,13 +96,7 @@ class Tuner:
                 hasher, drawn.clean, drawn.goal, spec, runtime=self.runtime, out=out, overwrite=True
             )
             seen = measure(done, run, drawn, self.protocol)
-        found: Any = seen.achieved if spec.attack.goal == "targeted" else seen.map_attacked
-        return float(found.value)
-
-    def best(
-        self, spec: AttackSpec, name: str
-    ) -> tuple[AttackSpec, list[tuple[AttackSpec, float]]]:
-        """The attack with its strongest step size, and everything that was tried."""
-        tried = self.sizes(spec, name)
-        side = 1 if spec.attack.goal == "targeted" else -1
-        return strongest(tried, lambda each: side * each[1])[0], tried
+        if spec.attack.goal == "targeted":
+            return float(seen.achieved.value), float(seen.wrong.value)  # type: ignore[union-attr]
+        moved = paired_hamming(done.codes, run.query.codes[self.rows])
+        return float(seen.map_attacked.value), float(moved.mean())  # type: ignore[union-attr]
