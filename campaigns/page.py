@@ -16,6 +16,7 @@ TITLES = {
     "kills": "Kills",
     "disk": "Disks and outputs",
     "pairs": "Two commands on one folder",
+    "workers": "Lost workers",
 }
 
 

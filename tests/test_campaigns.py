@@ -1,6 +1,5 @@
 """The campaigns in their short form, and the judge that they rely on."""
 
-import importlib
 import json
 import os
 import signal
@@ -14,18 +13,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "campaigns"
-
-
-@pytest.fixture
-def campaign(monkeypatch):
-    """Imports a file of the campaigns as their own commands do."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = set(sys.modules)
-
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(FOLDER)):
-            del sys.modules[name]
 
 
 def test_a_few_cases_of_every_campaign_end_well(tmp_path):
