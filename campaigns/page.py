@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common import FAULTS, GOOD
+from cases import FAULTS, GOOD
 
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "reliability.md"

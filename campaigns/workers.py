@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import Case, Results, arguments, scratch
+from cases import Case
+from common import Results, arguments, scratch
 from plans import differences
 
 from hashprobe.attacks.goal import Goal

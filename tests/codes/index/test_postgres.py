@@ -10,7 +10,8 @@ from hashprobe.codes.convention import BitConvention
 from hashprobe.codes.index import connection
 from hashprobe.codes.index import postgres as module
 from hashprobe.codes.index.fake import FakeIndex
-from hashprobe.codes.index.postgres import PostgresIndex, check_name
+from hashprobe.codes.index.postgres import PostgresIndex
+from hashprobe.codes.index.table_sql import check_name
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.workflow.served_table import served_table
