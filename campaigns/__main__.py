@@ -1,4 +1,5 @@
-"""Runs all campaigns one after the other: inputs, kills, disk steps and pairs.
+"""Runs all campaigns one after the other: inputs, kills, disk steps, pairs and, in the long form,
+lost workers.
 
 `python campaigns` is the long form, `python campaigns --short` takes half a minute. Exits with 1 if
 a goal of any of them is missed.
@@ -12,6 +13,7 @@ import disk
 import inputs
 import kills
 import pairs
+import workers
 from common import parser, scratch
 from plans import States
 from stage import build, warm
@@ -59,6 +61,13 @@ def main() -> int:
                 failed |= disk.run(own, states, where, stage, SHORT_PLANS if options.short else ())
             else:
                 failed |= pairs.run(own, states, where, SHORT_PAIRS if options.short else ())
+        if not options.short:
+            own = argparse.Namespace(**vars(options))
+            own.count = options.count or workers.COUNT
+            own.json = folder_of_json / "workers.json" if folder_of_json else None
+            print(f"\nworkers: {own.count} cases", flush=True)
+            (folder / "workers").mkdir()
+            failed |= workers.run(own, folder / "workers")
     return failed
 
 

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from common import Case, Ended, Results, arguments, judge, numbered, scratch
+from cases import Case, Ended, judge, numbered
+from common import Results, arguments, scratch
 from plans import Prepared, States, begin, differences, finish, leftovers, plans, prepare, verdict
 from stage import Stage, build, warm
 

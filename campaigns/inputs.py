@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from common import Case, Pool, Results, arguments, numbered, scratch
+from cases import Case, numbered
+from common import Results, arguments, scratch
 from families import (
     archives,
     audits,
@@ -31,6 +32,7 @@ from families import (
 from families import (
     options as flags,
 )
+from forks import Pool
 from stage import Stage, build, warm
 
 

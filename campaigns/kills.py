@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import Case, Results, arguments, judge, scratch
+from cases import Case, judge
+from common import Results, arguments, scratch
 from plans import Prepared, States, begin, differences, finish, leftovers, plans, prepare, verdict
 from stage import warm
 

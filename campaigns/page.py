@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common import FAULTS, GOOD
+from cases import FAULTS, GOOD
 
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "reliability.md"
@@ -16,6 +16,7 @@ TITLES = {
     "kills": "Kills",
     "disk": "Disks and outputs",
     "pairs": "Two commands on one folder",
+    "workers": "Lost workers",
 }
 
 

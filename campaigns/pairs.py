@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import Case, Results, arguments, judge, scratch
+from cases import Case, judge
+from common import Results, arguments, scratch
 from plans import (
     ATTACK,
     DIGITS,

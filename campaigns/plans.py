@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Case, Ended, Running, end_group, poll, start, words_of
+from cases import Case, Ended, words_of
+from forks import Running, end_group, poll, start
 
 
 DIGITS = words_of(

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Case, poll, start, words_of
+from cases import Case, words_of
+from forks import poll, start
 from PIL import Image
 
 

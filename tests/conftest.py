@@ -2,11 +2,13 @@
 
 import contextlib
 import fcntl
+import importlib
 import io
 import os
 import pickle
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ TRAINING = (
     "--size 8 --bits 16 --epochs 4 --batch-size 25 --optimiser adamw --lr 3e-3 --augment none"
 )
 ATTACK = "--eps 64/255 --queries 6 --seed 1"
+CAMPAIGNS = Path(__file__).parents[1] / "campaigns"
 
 
 @dataclass(frozen=True)
@@ -328,6 +331,18 @@ def postgres():
             for index in OPEN:
                 index.close()
             watch.kill()
+
+
+@pytest.fixture
+def campaign(monkeypatch):
+    """Imports a file of the campaigns as their own commands do."""
+    monkeypatch.syspath_prepend(str(CAMPAIGNS))
+    before = set(sys.modules)
+
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(CAMPAIGNS)):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -204,8 +204,14 @@ def test_short_forms_on_a_run(benchmark, monkeypatch, tmp_path, name, encoded):
 def test_the_short_form_of_scale(benchmark, monkeypatch, tmp_path):
     found = short_form(benchmark, monkeypatch, tmp_path, "scale", "--only", "measures")
     assert [len(rows) for rows in found.values()] == [3]
+    (rows,) = short_form(benchmark, monkeypatch, tmp_path, "scale", "--only", "equality").values()
+    assert len(rows) == 22 and all(
+        float(row["largest difference, in process"]) < 1e-12 for row in rows
+    )
     found = short_form(benchmark, monkeypatch, tmp_path, "scale_model")
     assert len(found) == 3
+    (rows,) = short_form(benchmark, monkeypatch, tmp_path, "query_memory").values()
+    assert [row["queries"] for row in rows] == [20, 40]
 
 
 def test_the_short_form_of_videos(benchmark, monkeypatch, tmp_path):

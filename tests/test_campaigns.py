@@ -1,6 +1,5 @@
 """The campaigns in their short form, and the judge that they rely on."""
 
-import importlib
 import json
 import os
 import signal
@@ -14,18 +13,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "campaigns"
-
-
-@pytest.fixture
-def campaign(monkeypatch):
-    """Imports a file of the campaigns as their own commands do."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = set(sys.modules)
-
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(FOLDER)):
-            del sys.modules[name]
 
 
 def test_a_few_cases_of_every_campaign_end_well(tmp_path):
@@ -77,9 +64,9 @@ def end(code=0, err="", out="", late=False):
     ],
 )
 def test_the_judge_sees_every_fault(campaign, wanted, ended, outcome):
-    common = campaign("common")
-    case = common.Case("x", wanted=wanted, names=("a.png",))
-    assert common.judge(case, common.Ended(**ended))[0] == outcome
+    cases = campaign("cases")
+    case = cases.Case("x", wanted=wanted, names=("a.png",))
+    assert cases.judge(case, cases.Ended(**ended))[0] == outcome
 
 
 @pytest.mark.parametrize(
@@ -93,9 +80,8 @@ def test_the_judge_sees_every_fault(campaign, wanted, ended, outcome):
     ],
 )
 def test_a_case_runs_in_a_process_of_its_own(campaign, tmp_path, call, outcome):
-    common = campaign("common")
-    pool = common.Pool(tmp_path, jobs=1, limit=0.5)
-    [(_, found, _, _)] = pool.judged([common.Case("x", call=call)])
+    pool = campaign("forks").Pool(tmp_path, jobs=1, limit=0.5)
+    [(_, found, _, _)] = pool.judged([campaign("cases").Case("x", call=call)])
     assert found == outcome
     assert not list((tmp_path / "cases").iterdir())
 
@@ -114,7 +100,7 @@ def test_a_changed_file_and_a_changed_date_are_told_apart(campaign, tmp_path):
 
 def test_the_page_takes_the_numbers(campaign):
     page = campaign("page")
-    names = ("cases", *campaign("common").GOOD, *campaign("common").FAULTS)
+    names = ("cases", *campaign("cases").GOOD, *campaign("cases").FAULTS)
     row = {"kind": "all", **dict.fromkeys(names, 0), "cases": 7}
     content = {"campaign": "kills", "seed": 3, "seconds": 60, "jobs": 2, "machine": "a machine"}
     fault = {"again": "python x", "outcome": "hang", "input": "<b>|", "seen": "nothing"}

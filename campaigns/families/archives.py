@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Case, Ended, Wanted
+from cases import Case, Ended, Wanted
 from stage import Stage, good_codes
 
 from families.mangle import mangled

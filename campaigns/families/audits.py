@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from common import Case, Wanted
+from cases import Case, Wanted
 from stage import Stage
 
 from families.mangle import mangled

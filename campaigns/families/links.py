@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from common import Case, Ended, Wanted
+from cases import Case, Ended, Wanted
 from stage import NAMES, Stage, attack_words, train_words
 
 from families.folders import link, pipe, plug

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
-from common import Case, Ended
+from cases import Case, Ended
 from stage import Stage, attack_words, train_words
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Case, Wanted
+from cases import Case, Wanted
 from stage import Stage
 from torch import Tensor, nn
 

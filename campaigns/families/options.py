@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Case, Wanted
+from cases import Case, Wanted
 from stage import Stage, attack_words, train_words
 
 from hashprobe.attacks.registry import ATTACKS

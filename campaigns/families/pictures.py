@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from common import Case, Ended, Wanted
+from cases import Case, Ended, Wanted
 from stage import Stage, encoded, picture, train_words
 
 from families.mangle import mangled

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from common import Case, Wanted
+from cases import Case, Wanted
 from stage import Stage
 
 from families.archives import PLANTED, unplanted

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Case, Ended, Wanted
+from cases import Case, Ended, Wanted
 from stage import NAMES, Stage, attack_words, train_words
 
 from families.archives import npy, odd_arrays, packed, unplanted

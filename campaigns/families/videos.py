@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from common import Case, Wanted
+from cases import Case, Wanted
 from stage import SPLIT, Stage, write_clip
 
 from families.mangle import mangled

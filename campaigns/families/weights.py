@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Case, Wanted
+from cases import Case, Wanted
 from stage import Stage, train_words
 
 from families.archives import Planted, unplanted

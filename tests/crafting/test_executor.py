@@ -106,6 +106,14 @@ def test_an_attack_on_a_cluster_gives_the_same_files(ray_cluster, tmp_path):
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
 
 
+def test_a_worker_that_is_killed_in_an_attack_changes_no_file(ray_cluster, campaign, tmp_path):
+    workers = campaign("workers")
+    assert workers.kill(tmp_path, 1, seed=0, wait=0.5, steps=20) == [""]
+    first = next((tmp_path / "there-0" / "queries").iterdir())
+    first.unlink()
+    assert first.name in workers.differences(tmp_path / "there-0", tmp_path / "here")
+
+
 def test_commands_on_a_cluster_print_the_same(ray_cluster, encoded, hashprobe):
     queries, database = (encoded / "codes" / f"{name}.npz" for name in ("query", "database"))
     before = queries.read_bytes(), database.read_bytes()

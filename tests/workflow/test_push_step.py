@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import hashprobe as hp
 from hashprobe.codes.convention import BitConvention
@@ -120,3 +121,44 @@ def test_an_audit_by_queries_asks_the_server(convention, postgres, tmp_path, mon
     two = hp.audit(*words, address + "&codes=code", **given).to_json()
     assert set(asked) == {5} and len(asked) > 3
     assert one["goals"] == two["goals"]
+
+
+@pytest.mark.parametrize("given", ["address", "environment"])
+def test_a_password_is_in_no_file_and_no_line(given, run, hashprobe, postgres, monkeypatch):
+    address = new_address("secret")
+    if given == "address":
+        address = re.sub("://([^:@/]*)(:[^@/]*)?@", r"://\1:s3cret@", address)
+        assert "s3cret" in address
+    else:
+        monkeypatch.setenv("PGPASSWORD", "s3cret")
+    pictures = run / "pictures"
+    pictures.mkdir()
+    for place in range(3):
+        pixels = np.random.default_rng(place).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{place}.png")
+    quick = [
+        "--radius",
+        "2",
+        "--eps",
+        "8/255",
+        "--steps",
+        "2",
+        "--no-exact",
+        "--no-edits",
+        "--count",
+        "2",
+    ]
+    said = [
+        hashprobe("push", run, address, "--overwrite"),
+        hashprobe("push", run, address),
+        hashprobe("push", run, address.replace("/secret", "/no/such")),
+        hashprobe(
+            "audit", "--victim", run, "--queries", pictures, "--out", run / "audit",
+            "--database", f"{address}&codes=code", *quick,
+        ),
+    ]  # fmt: skip
+    assert [one.code for one in said] == [0, 2, 2, 0], said
+    texts = [one.out + one.err for one in said]
+    files = [path.read_bytes() for path in run.rglob("*") if path.is_file()]
+    assert len(files) > 10 and not any("s3cret" in text for text in texts)
+    assert not any(b"s3cret" in content for content in files)

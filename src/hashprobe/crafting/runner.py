@@ -35,6 +35,8 @@ from hashprobe.victims.preflight import guarded, preflight
 
 CHUNK_BYTES = 64 << 20
 """Pixels of the queries that are on the device together, in float32."""
+TOGETHER = 1024
+"""Most queries that are on the device together, however small they are."""
 
 
 @checked
@@ -167,7 +169,8 @@ def batches(pending: list[int], queries: Queries, runtime: Runtime) -> Iterator[
             if missing.intersection(rows):
                 yield rows
         return
-    size = max(runtime.batch_size or 1, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
+    fit = min(TOGETHER, CHUNK_BYTES // (4 * queries.pixels[0].numel()))
+    size = max(runtime.batch_size or 1, fit)
     if runtime.executor is not None:  # every worker gets some
         size = min(size, -(-len(pending) // runtime.executor.width) or 1)
     for start in range(0, len(pending), size):

@@ -10,7 +10,8 @@ from typing import Any
 
 from hashprobe.checked import checked
 from hashprobe.codes.index.connection import Server
-from hashprobe.codes.index.postgres import PostgresIndex, check_name, quoted, table_address
+from hashprobe.codes.index.postgres import PostgresIndex
+from hashprobe.codes.index.table_sql import THERE, check_name, quoted, table_address, value_of
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.codes.readers.postgres_codes import Address
 from hashprobe.codes.readers.registry import read_codes
@@ -129,11 +130,7 @@ postgresql://USER@HOST/DATABASE/TABLE?codes=COLUMN&id=COLUMN; got no table
 def check_free(where: Address, options: PushOptions) -> None:
     """Refuses a table that is there already, before anything is sent."""
     server = Server(where, read_only=True)
-    found = server.run(
-        lambda connection: connection.execute(
-            "SELECT to_regclass(%s)", (quoted(where),)
-        ).fetchone()[0]
-    )
+    found = server.run(lambda connection: value_of(connection, THERE, quoted(where)))
     server.close()
     if found is not None and not options.overwrite:
         raise HashprobeError(f"{where.shown} is there already: choose another, or --overwrite")

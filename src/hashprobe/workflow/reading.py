@@ -25,7 +25,7 @@ from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import EncodedRun, pick_device
 
 
-CLEAN_BYTES = 1 << 28
+CLEAN_BYTES = 1 << 26
 """Clean queries larger than this are held in a file while they are attacked."""
 
 

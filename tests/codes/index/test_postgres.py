@@ -1,6 +1,7 @@
 """The table beyond the contract: other people's tables, lost connections, partitions, the graph."""
 
 import pickle
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hashprobe.codes.convention import BitConvention
 from hashprobe.codes.index import connection
 from hashprobe.codes.index import postgres as module
 from hashprobe.codes.index.fake import FakeIndex
-from hashprobe.codes.index.postgres import PostgresIndex, check_name
+from hashprobe.codes.index.postgres import PostgresIndex
+from hashprobe.codes.index.table_sql import check_name
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
 from hashprobe.workflow.served_table import served_table
@@ -90,6 +92,28 @@ def test_a_load_that_is_cut_off_is_repeated_whole(admin, monkeypatch):
         index.add(CODES)
     assert "\n" not in str(caught.value) and len(index) == 40
     assert admin.execute(f'SELECT count(*) FROM "{table}"').fetchone() == (40,)
+
+
+def test_a_search_that_is_cut_off_is_repeated(admin, monkeypatch):
+    """The server ends the connection while a statement runs: twice, then each time."""
+    index, real, asked, cut_off = ServedIndex(12), PostgresIndex.ask, [], {2, 4}
+    index.add(CODES)
+    monkeypatch.setattr(module, "TOGETHER", 2)
+
+    def ask(self, connection, texts, k, exact):
+        asked.append(texts)
+        if len(asked) in cut_off:
+            Timer(0.05, kill, (admin, self)).start()
+            connection.execute("SELECT pg_sleep(30)")
+        return real(self, connection, texts, k, exact)
+
+    monkeypatch.setattr(PostgresIndex, "ask", ask)
+    assert as_in_memory(index)  # five queries: three searches, of which two are repeated
+    assert len(asked) == 5 and asked[1] == asked[2] and asked[3] == asked[4]
+    cut_off.update(range(100))
+    with pytest.raises(HashprobeError, match="no connection in 3 tries") as caught:
+        index.search(CODES[:2], 3)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_commit_whose_answer_was_lost_is_not_repeated(admin):

@@ -16,15 +16,27 @@ import numpy as np
 from hashprobe.checked import checked
 from hashprobe.codes.index.base import Found, check_length, check_search
 from hashprobe.codes.index.connection import Server
+from hashprobe.codes.index.table_sql import (
+    COMMENT,
+    END,
+    HEAD,
+    THERE,
+    binary_rows,
+    bit_strings,
+    check_name,
+    composed,
+    identifier,
+    quoted,
+    table_address,
+    value_of,
+)
 from hashprobe.codes.npz import load_codes, save_codes
-from hashprobe.codes.packed import PackedCodes, bytes_of, check_bits
-from hashprobe.codes.readers.postgres_codes import Address, address_of, read_table_codes
+from hashprobe.codes.packed import PackedCodes, check_bits
+from hashprobe.codes.readers.postgres_codes import Address, read_table_codes
 from hashprobe.errors import HashprobeError
 from hashprobe.types import check_whole
 
 
-HEAD, END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
-"""What begins and ends binary rows."""
 BATCH = 100_000
 """Rows that are sent at once."""
 TOGETHER = 32
@@ -99,9 +111,7 @@ class PostgresIndex:
     def create(self, connection: Any) -> None:
         """Makes the table if there is none of that name."""
         name = self.names()
-        if connection.execute("SELECT to_regclass(%s)", (quoted(self.server.address),)).fetchone()[
-            0
-        ]:
+        if value_of(connection, THERE, quoted(self.server.address)):
             return
         check_name(self.server.address.table[-1], LONGEST)
         by = "PARTITION BY RANGE ({id})" if self.partition else ""
@@ -171,8 +181,7 @@ class PostgresIndex:
         start = self.size
 
         def work(connection: Any) -> None:
-            text = "SELECT count(*) FROM {table}"
-            there = connection.execute(composed(text, **self.names())).fetchone()[0]
+            there = value_of(connection, composed("SELECT count(*) FROM {table}", **self.names()))
             if there == start + len(codes):
                 return  # the connection was lost after the end of the first try
             if there != start:
@@ -343,20 +352,14 @@ class PostgresIndex:
             HashprobeError: a table of that name that may not be replaced, or no server.
         """
         new = replace(self.server.address, table=table)
-        old, kind = (
-            quoted(self.server.address),
-            "SELECT obj_description(to_regclass(%s), 'pg_class')",
-        )
+        old = quoted(self.server.address)
 
         def work(connection: Any) -> None:
-            there, known = (
-                connection.execute("SELECT to_regclass(%s)", (name,)).fetchone()[0]
-                for name in (quoted(new), old)
-            )
+            there, known = (value_of(connection, THERE, name) for name in (quoted(new), old))
             if known is None and there is not None:
                 return  # the connection was lost after the end of the first try
             if there is not None:
-                ours = connection.execute(kind, (quoted(new),)).fetchone()[0] == OURS
+                ours = value_of(connection, COMMENT, quoted(new)) == OURS
                 if not overwrite or not ours:
                     words = (
                         "give --overwrite" if ours else "hashprobe did not push it: choose another"
@@ -377,8 +380,7 @@ class PostgresIndex:
         """
 
         def work(connection: Any) -> None:
-            kind = "SELECT obj_description(to_regclass(%s), 'pg_class')"
-            if connection.execute(kind, (quoted(self.server.address),)).fetchone()[0] != OURS:
+            if value_of(connection, COMMENT, quoted(self.server.address)) != OURS:
                 raise HashprobeError(f"{self.shown}: hashprobe did not make this table")
             connection.execute(composed("DROP TABLE {table}", **self.names()))
 
@@ -396,68 +398,3 @@ class PostgresIndex:
 
     def __len__(self) -> int:
         return int(self.size)
-
-
-def table_address(text: str | Address) -> Address:
-    """An address whose column of codes is `code` where it does not say it."""
-    if isinstance(text, Address):
-        return text
-    if "codes=" not in text.partition("?")[2]:
-        text += ("&" if "?" in text else "?") + "codes=code"
-    return address_of(text)
-
-
-def quoted(address: Address) -> str:
-    """The name of a table as SQL."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in address.table)
-
-
-def identifier(names: tuple[str, ...]) -> Any:
-    """A quoted name."""
-    from psycopg import sql
-
-    return sql.Identifier(*names)
-
-
-def composed(text: str, **parts: Any) -> Any:
-    """A statement; parts are identifiers, and values that are quoted."""
-    from psycopg import sql
-
-    made = {k: v if isinstance(v, sql.Composable) else sql.Literal(v) for k, v in parts.items()}
-    return sql.SQL(text).format(**made)
-
-
-def bit_strings(codes: PackedCodes) -> list[str]:
-    """Codes as Postgres reads bit strings."""
-    digits = np.unpackbits(codes.data, axis=1, count=codes.bits) + ord("0")
-    return [row.tobytes().decode() for row in digits.astype(np.uint8)]
-
-
-def binary_rows(codes: PackedCodes, start: int, items: Sequence[str] | None = None) -> bytes:
-    """Rows of id, code and, with `items`, a text, in the binary format of COPY."""
-    width = bytes_of(codes.bits)
-    kind = [("fields", ">i2"), ("eight", ">i4"), ("id", ">i8"), ("size", ">i4"), ("bits", ">i4")]
-    rows = np.zeros(len(codes), np.dtype([*kind, ("code", np.uint8, (width,))]))
-    rows["fields"], rows["eight"], rows["size"] = 2 if items is None else 3, 8, 4 + width
-    rows["id"] = np.arange(start, start + len(codes))
-    rows["bits"], rows["code"] = codes.bits, codes.data
-    if items is None:
-        return rows.tobytes()
-    whole, step, parts = rows.tobytes(), rows.dtype.itemsize, []
-    for place, item in enumerate(items):
-        text = item.replace("\0", "").encode("utf-8", "replace")
-        parts += [whole[place * step : (place + 1) * step], len(text).to_bytes(4, "big"), text]
-    return b"".join(parts)
-
-
-def check_name(name: str, most: int) -> None:
-    """Refuses a name of a table that Postgres would cut, with what is put behind it.
-
-    Raises:
-        HashprobeError: a longer name, counted in bytes.
-    """
-    size = len(name.encode())
-    if size > most:
-        raise HashprobeError(
-            f"the name of a table has at most {most} bytes of UTF-8; {name!r:.80} has {size}"
-        )
