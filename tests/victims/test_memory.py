@@ -55,3 +55,15 @@ def test_a_network_is_measured_once_for_each_shape(conv, random_images, monkeypa
     assert measured == [(1, 3, 8, 8), (1, 3, 16, 16)]
     measured_bytes(conv(), random_images(1))
     assert len(measured) == 3
+
+
+def test_a_small_network_takes_as_many_rows_as_its_caches_hold():
+    cpu, weights = torch.device("cpu"), 4 << 20
+    room = memory.CACHE_BYTES - weights
+    for each in (room // 40, room // 8):
+        rows = fitting(each, cpu, weights)
+        assert rows * each <= room < (rows + 1) * each
+    # Fewer than eight, or none, are not worth it; tiny ones stay at the most of a CPU.
+    for each in (room // 7, 2 * room):
+        assert fitting(each, cpu, weights) == fitting(each, cpu)
+    assert fitting(1, cpu, weights) == memory.CPU_ROWS[1]

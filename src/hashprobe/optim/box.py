@@ -1,5 +1,6 @@
 """Where an adversarial query may lie: the l-infinity ball of the budget, cut to valid pixels."""
 
+import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -86,8 +87,11 @@ class Box:
 
     def rows(self, rows: Int64[Tensor, " m"] | slice) -> "Box":
         """The box of some of the images; of a slice, without a copy."""
-        whole = None if self.whole is None else (self.whole[0][rows], self.whole[1][rows])
-        return replace(self, low=self.low[rows], high=self.high[rows], whole=whole)
+        some = copy.copy(self)  # several times a step: what is checked already is taken as it is
+        some.__dict__.update(low=self.low[rows], high=self.high[rows])
+        if self.whole is not None:
+            some.__dict__["whole"] = self.whole[0][rows], self.whole[1][rows]
+        return some
 
     def within(self, clean: Images, open: Frames) -> "Box":
         """The box with no room in frames that may not change."""

@@ -222,8 +222,10 @@ class Pool:
                 if not self.box.plain:
                     move = self.box.unit * move
                 pixels = self.room["pixels"][part].add_(move, alpha=self.box.scale)
-                self.box.rows(part).clip(pixels)
-                self.show(part)
+                box = self.box.rows(part)
+                box.clip(pixels)
+                if "shown" in self.room:
+                    box.show(pixels, self.room["shown"][part])
         self.steps.add_(1)
 
     def moved_by_kernel(self, gradient: Images) -> bool:

@@ -91,7 +91,8 @@ class Problem:
             each = saved_bytes(
                 self.victim, self.start[longest], through=lambda one: self.forward(longest, one)
             )
-        return fitting(each, self.start.device)
+        weights = sum(weight.nbytes for weight in self.victim.parameters())
+        return fitting(each, self.start.device, weights if self.start.ndim == 4 else None)
 
 
 class FrameSubset(Problem):

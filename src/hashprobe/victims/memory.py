@@ -25,6 +25,9 @@ KEPT_BYTES = 1 << 30
 # Activations beyond a cache's reach slow a CPU down; a GPU wants as many rows as fit.
 CPU_BYTES = 256 << 20
 CPU_ROWS, GPU_ROWS = (4, 128), (8, 512)
+CACHE_BYTES, CACHE_ROWS = 24 << 20, 8
+"""Weights and activations that stay in the caches of a CPU between two layers, and the fewest rows
+for which that is worth while: `small` takes 8 % less time so at 32 pixels, and 20 % at 64."""
 
 
 def saved_bytes(
@@ -105,17 +108,22 @@ def assume_memory() -> Iterator[None]:
         _assumed.reset(before)
 
 
-def fitting(each: int, device: torch.device) -> int:
+def fitting(each: int, device: torch.device, weights: int | None = None) -> int:
     """Rows whose activations fit: in reach of a CPU's caches, or in a GPU's free memory.
 
     Args:
         each: bytes of one.
         device: where they will be.
+        weights: bytes of the network, where rows may be as few as its layers hand on in the caches.
 
     Example:
-        >>> fitting(16 << 20, torch.device("cpu"))
-        16
+        >>> cpu = torch.device("cpu")
+        >>> fitting(16 << 20, cpu), fitting(1 << 20, cpu), fitting(1 << 20, cpu, weights=4 << 20)
+        (16, 128, 20)
     """
+    cached = 0 if weights is None or device.type != "cpu" else (CACHE_BYTES - weights) // each
+    if cached >= CACHE_ROWS:
+        return min(cached, CPU_ROWS[1])
     if _assumed.get():
         free, (least, most) = CPU_BYTES, CPU_ROWS
     elif device.type == "cuda":
