@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hashprobe.attacks._nag import DRAW_STREAM, NagOptions, nag, warped
+from hashprobe.attacks._nag import DRAW_STREAM, NEAR_STREAM, NagOptions, nag, warped
 from hashprobe.data.queries import seed_of
 from hashprobe.errors import HashprobeError
 
@@ -32,6 +32,41 @@ def test_nag_takes_sign_steps_on_both_l1_losses(weight):
     assert (NagOptions().steps, NagOptions().weight, NagOptions().n_t) == (64, 1.0, 1)
 
 
+def gradient_of_both(case, x, noise):
+    """By x of l1(tanh f(x), b) + l1(tanh f(x + n), b)."""
+    total = np.zeros(INPUTS)
+    for seen in (x, x + noise):
+        inside = (seen >= 0) & (seen <= 1)
+        shown = np.clip(seen, 0, 1)
+        u = np.tanh(case.logits(shown))
+        total += inside * case.to_pixels(shown, case.w.T @ (np.sign(u - case.b) * (1 - u**2)))
+    return total
+
+
+def test_variance_tunes_each_step_by_gradients_nearby():
+    """v = mean of the gradients at neighbours less that at the iterate; the step follows g + v."""
+    case, iterations = Case(), 3
+    delta, kept, v = np.zeros(INPUTS), np.zeros(INPUTS), np.zeros(INPUTS)
+    for done in range(iterations):
+        draw = np.random.default_rng(seed_of(4, 0, DRAW_STREAM + done))
+        noise = EPS * draw.uniform(-1, 1, (3, SIDE, SIDE)).reshape(-1)
+        g = gradient_of_both(case, case.x + delta, noise)
+        step = g + v
+        kept = kept + step / np.abs(step).mean()
+        around = np.random.default_rng(seed_of(4, 0, NEAR_STREAM + done))
+        near = []
+        for _ in range(2):
+            r = 0.7 * EPS * around.uniform(-1, 1, (3, SIDE, SIDE)).reshape(-1)
+            near.append(gradient_of_both(case, np.clip(case.x + delta + r, 0, 1), noise))
+        v = np.mean(near, axis=0) - g
+        delta = projected(case, delta - EPS / iterations * np.sign(kept), "pixel")
+    options = NagOptions(steps=18, variance=2, nearness=0.7, momentum=1.0)
+    ours = case.attacked(nag, options, seed=4)
+    np.testing.assert_allclose(ours, case.x + delta, rtol=0, atol=1e-14)
+    plain = case.attacked(nag, NagOptions(steps=6, momentum=1.0), seed=4)
+    assert np.abs(ours - plain).max() > EPS / 10
+
+
 @pytest.mark.parametrize("transform", ["noise", "resize", "rotate"])
 def test_transforms_depend_on_the_seed_alone(transform):
     case = Case()
@@ -56,6 +91,9 @@ def test_a_warp_moves_pixels_where_they_belong():
     [
         ({"steps": 1}, "steps must be at least 2; got 1"),
         ({"weight": -1.0}, "weight must be 0 or above; got -1.0"),
+        ({"variance": -1}, "variance must be at least 0; got -1"),
+        ({"variance": 20, "steps": 41}, "steps must be at least 42; got 41"),
+        ({"variance": 2, "nearness": 0.0}, "nearness must be above 0; got 0"),
         ({"momentum": float("nan")}, "momentum must be 0 or above; got nan"),
     ],
 )

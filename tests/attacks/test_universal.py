@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hashprobe.attacks._universal import perturbed, universal_perturbation
+from hashprobe.attacks._universal_patch import Patch, universal_patch
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Budget
@@ -62,3 +63,72 @@ def test_what_does_not_fit_is_refused(conv, random_images):
         universal_perturbation(*given, epochs=0)
     with pytest.raises(HashprobeError):
         universal_perturbation(*given[:2], np.ones((3, 16), np.int8))
+
+
+def test_a_patch_takes_the_steps_of_the_loss_inside_its_square():
+    case, rng, side = Case(), np.random.default_rng(0), 2
+    clean = rng.uniform(0.2, 0.8, (3, 3, SIDE, SIDE))
+    codes = rng.choice([-1, 1], (3, BITS)).astype(np.int8)
+    patch, kept = np.full((3, side, side), 0.5), np.zeros((3, side, side))
+    for _ in range(2):
+        g = np.zeros_like(patch)
+        for x, b in zip(clean, codes, strict=True):
+            shown = x.copy()
+            shown[:, -side:, -side:] = patch
+            shown = shown.reshape(-1)
+            slope = softplus_slope(case.logits(shown), b, 0.1)
+            all_of = case.to_pixels(shown, case.w.T @ slope).reshape(3, SIDE, SIDE)
+            g += all_of[:, -side:, -side:] / 3
+        kept = kept + g / np.abs(g).mean()
+        patch = np.clip(patch - 0.3 * np.sign(kept), 0, 1)
+    queries = Queries(torch.from_numpy(clean))
+    ours = universal_patch(case.victim, queries, codes, share=0.25, epochs=2, step=0.3)
+    np.testing.assert_allclose(ours.pixels.numpy(), patch, atol=1e-14)
+    assert ours.share == 0.25 and ours.place == "fixed"
+
+
+@pytest.mark.parametrize("place", ["fixed", "random"])
+def test_a_patch_steers_pictures_that_it_has_not_seen(place, conv):
+    victim, generator = conv(), torch.Generator().manual_seed(3)
+    images = (255 * torch.rand(60, 3, 8, 8, generator=generator)).round() / 255
+    code, seen = np.ones((40, 16), np.int8), Queries(images[:40])
+    patch = universal_patch(victim, seen, code, share=0.4, place=place, step=0.1)
+    others = Queries(images[40:], tuple(range(100, 120)))
+    moved = patch.on(others)
+    changed = (moved != others.pixels).any(1)
+    side = patch.pixels.shape[-1]
+    assert (changed.sum((1, 2)) <= side**2).all() and side**2 / 64 == patch.share
+    corners = {tuple(int(i) for i in each.nonzero().amin(0)) for each in changed}
+    assert (len(corners) > 3) == (place == "random")
+    assert torch.equal((255 * moved).round() / 255, moved)
+    # A picture's place is its own, whatever is beside it.
+    assert torch.equal(patch.on(others.take([5]))[0], moved[5])
+    with torch.no_grad():
+        before, after = ((victim.eval()(x) >= 0).float().mean() for x in (images[40:], moved))
+    # Wherever it stands is harder: of these eight pixels a side little is left.
+    assert after > before + 0.1 or place == "random"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"share": 0.0}, "share must be above 0 and at most 1; got 0"),
+        ({"share": 1.5}, "share must be above 0 and at most 1; got 1.5"),
+        ({"step": float("nan")}, "step must be above 0 and at most 1; got nan"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"seed": -1}, "seed must be a whole number"),
+    ],
+)
+def test_malformed_options_of_a_patch_are_refused(wrong, message, conv, random_images):
+    with pytest.raises(HashprobeError, match=message):
+        universal_patch(conv(), Queries(random_images(2)), np.ones((2, 16), np.int8), **wrong)
+
+
+def test_a_patch_is_for_pictures_of_one_size(conv, random_images, clips8, lengths):
+    patch = Patch(torch.ones(3, 2, 2, dtype=torch.float64), (8, 8))
+    with pytest.raises(HashprobeError, match=r"pictures of \(8, 8\) pixels; got \(2, 3, 8, 6\)"):
+        patch.on(Queries(random_images(2, 8, 6)))
+    clips = Queries(clips8.double() / 255, lengths=lengths)
+    with pytest.raises(HashprobeError, match="a universal patch is for pictures"):
+        universal_patch(conv(), clips, np.ones((5, 16), np.int8))

@@ -54,6 +54,8 @@ from ._tha import ThaOptions as ThaOptions
 from ._tha import tha as tha
 from ._universal import perturbed as perturbed
 from ._universal import universal_perturbation as universal_perturbation
+from ._universal_patch import Patch as Patch
+from ._universal_patch import universal_patch as universal_patch
 from ._worst_code import WorstCodeOptions as WorstCodeOptions
 from ._worst_code import worst_code as worst_code
 from .climb import QueryTrace as QueryTrace

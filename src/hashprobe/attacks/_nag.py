@@ -1,12 +1,13 @@
 """NAG: an attack that is to work on other networks (Xiao and Wang, CVPR 2021), by noisy inputs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
 
-from hashprobe.attacks.contract import Attack, Hasher, check_descent
+from hashprobe.attacks.contract import LATER, Attack, Hasher, check_descent
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.targets import Tie
 from hashprobe.checked import checked
@@ -21,6 +22,8 @@ TOGETHER = 64
 """Queries in the network at once where nothing says how many."""
 DRAW_STREAM = NOISE_STREAM + 2**21
 """Which random numbers draw the transforms; every iteration has a stream of its own."""
+NEAR_STREAM = NOISE_STREAM + 2**22
+"""Which random numbers draw the neighbours whose gradients tune a step."""
 
 
 @checked
@@ -47,14 +50,22 @@ class NagOptions:
     (input diversity, Xie et al., CVPR 2019, as TTA-GAN has it); rotate: by up to 10 degrees."""
     momentum: float = 0.0
     """What is kept of earlier gradients, each divided by its mean size; 1 is MI-FGSM."""
+    variance: int = field(default=0, metadata=LATER)
+    """Neighbours whose gradients tune each step (VMI-FGSM, Wang and He, CVPR 2021, who take 20);
+    each costs two passes an iteration."""
+    nearness: float = field(default=1.5, metadata=LATER)
+    """How far a neighbour is at most, in units of eps; beta of that paper."""
     tie: Tie = field(default="plus", kw_only=True)
     """A tied bit is +1."""
     n_t: int = field(default=1, kw_only=True)
     """How many database codes vote on the target code; NAG steers to a single one."""
 
     def __post_init__(self) -> None:
-        check_whole("steps", self.steps, 2)
+        check_whole("variance", self.variance, 0)
+        check_whole("steps", self.steps, self.passes)
         check_whole("n_t", self.n_t)
+        if not 0 < self.nearness < float("inf"):
+            raise HashprobeError(f"nearness must be above 0; got {self.nearness}")
         check_descent(self.steps, 1.0 if self.step_size is None else self.step_size, None)
         if self.transform not in get_args(Transform):
             raise HashprobeError(
@@ -63,6 +74,11 @@ class NagOptions:
         for name in ("weight", "momentum"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise HashprobeError(f"{name} must be 0 or above; got {getattr(self, name)}")
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of an iteration."""
+        return 2 * (1 + self.variance)
 
 
 @checked
@@ -102,6 +118,10 @@ def nag(
     is less the network's own. Starts at the clean query; the last iterate is returned. The paper's
     budget is 32/255. Deviation: pixels stay within the budget, which is also what 32 steps of 1/255
     make of it.
+
+    With `variance` N a step follows g + v, where v is the mean gradient at N neighbours of the last
+    iterate, U(-beta eps, beta eps) away, less the gradient at that iterate itself; v is 0 at first
+    (Wang and He, CVPR 2021, equations 7 and 8, with `momentum` 1 there).
 
     Args:
         victim: the surrogate; left as it was. What is crafted on it is shown to other victims.
@@ -180,17 +200,17 @@ class Climber:
 
         clean, contract = self.queries.pixels, self.victim.contract
         unit = unit_of(self.budget, contract, clean)
-        iterations = self.options.steps // 2
+        iterations = self.options.steps // self.options.passes
         step = self.options.step_size
         length = self.budget.eps / iterations if step is None else step
-        x, kept = clean.clone(), torch.zeros_like(clean)
+        x, kept, tuned = clean.clone(), torch.zeros_like(clean), torch.zeros_like(clean)
         for done in range(iterations):
-            given = x.detach().requires_grad_()
             with attend(rows):
-                loss = l1_loss(self.logits(given), self.codes)
-                other = l1_loss(self.logits(self.transformed(given, done)), self.codes)
-                loss = loss + self.options.weight * other
-                (gradient,) = torch.autograd.grad(loss.sum(), given)
+                here = self.gradient(x, done)
+                gradient = here + tuned
+                if self.options.variance and done + 1 < iterations:
+                    near = [self.gradient(each, done) for each in self.neighbours(x, done)]
+                    tuned = torch.stack(near).mean(0) - here
             check_finite(gradient, "gradient", torch.full((1,), done))
             if self.budget.shared:
                 gradient = gradient.sum(1, keepdim=True).expand_as(gradient)
@@ -199,6 +219,33 @@ class Climber:
                 x - length * unit * kept.sign(), clean, self.budget, contract, self.queries.lengths
             )
         return x
+
+    def gradient(self, pixels: Images, done: int) -> Images:
+        """The gradient of both losses at some pixels, with the transform of an iteration."""
+        import torch
+
+        given = pixels.detach().requires_grad_()
+        loss = l1_loss(self.logits(given), self.codes)
+        other = l1_loss(self.logits(self.transformed(given, done)), self.codes)
+        (found,) = torch.autograd.grad((loss + self.options.weight * other).sum(), given)
+        return found
+
+    def neighbours(self, pixels: Images, done: int) -> Iterator[Images]:
+        """Pixels near some others, in [0, 1]; of a clip every frame moves alike."""
+        import torch
+
+        from hashprobe.optim.box import unit_of
+
+        reach = self.options.nearness * self.budget.eps
+        unit = unit_of(self.budget, self.victim.contract, pixels)
+        draws = [
+            np.random.default_rng(seed_of(self.seed, query_id, NEAR_STREAM + done))
+            for query_id in self.queries.ids
+        ]
+        for _ in range(self.options.variance):
+            drawn = [each.uniform(-1, 1, pixels.shape[-3:]) for each in draws]
+            moved = reach * unit * torch.from_numpy(np.stack(drawn)).to(pixels)
+            yield (pixels + (moved if pixels.ndim == 4 else moved.unsqueeze(1))).clamp(0, 1)
 
     def logits(self, pixels: Images) -> Logits:
         """Outputs of pictures that are moved."""

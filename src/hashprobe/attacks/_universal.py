@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int8
 
@@ -59,6 +62,51 @@ def universal_perturbation(
         >>> tuple(delta.shape), bool(delta.abs().max() <= 10 / 255 + 1e-6)
         ((3, 32, 32), True)
     """
+    if queries.pixels.ndim != 4 or budget.space != "pixel":
+        raise HashprobeError("a universal perturbation is for pictures, with eps in pixels")
+    eps = budget.eps
+    change = Shared(lambda clean, delta, _: (clean + delta).clamp(0, 1), eps / 10, -eps, eps)
+    lesson = Lesson(epochs, batch_size, momentum, seed)
+    return learnt(victim, queries, codes, change, queries.pixels[0] * 0, lesson)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A change that many queries share."""
+
+    show: Callable[[Images, Tensor, np.random.Generator], Images]
+    """What pictures become by it; it may draw places."""
+    step: float
+    """Length of a sign step."""
+    low: float
+    high: float
+    """Between which its values stay."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How long a change is learnt."""
+
+    epochs: int
+    batch_size: int
+    momentum: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_whole("epochs", self.epochs)
+        check_whole("batch_size", self.batch_size)
+        check_seed(self.seed)
+
+
+def learnt(
+    victim: Hasher,
+    queries: Queries,
+    codes: Int8[np.ndarray, "q k"],
+    change: Shared,
+    start: Tensor,
+    lesson: Lesson,
+) -> Tensor:
+    """A change after momentum sign steps on the mean bit-margin loss of batches."""
     import torch
 
     from hashprobe.optim.descend import mean_size
@@ -67,30 +115,24 @@ def universal_perturbation(
     from hashprobe.victims.checks import check_images, check_targets
 
     check_images(queries.pixels)
-    if queries.pixels.ndim != 4 or budget.space != "pixel":
-        raise HashprobeError("a universal perturbation is for pictures, with eps in pixels")
-    check_whole("epochs", epochs)
-    check_whole("batch_size", batch_size)
     wanted = torch.from_numpy(codes).to(queries.pixels)
     check_targets(wanted, len(queries), victim.bits)
-    order = np.random.default_rng(check_seed(seed))
+    order = np.random.default_rng(lesson.seed)
+    parts = -(-len(queries) // lesson.batch_size)
     with frozen_eval(victim), torch.inference_mode(False), torch.enable_grad():
         clean, wanted = queries.pixels.clone(), wanted.clone()
-        delta = torch.zeros_like(clean[0])
-        kept = torch.zeros_like(delta)
-        for _ in range(epochs):
-            for rows in np.array_split(
-                order.permutation(len(queries)), -(-len(queries) // batch_size)
-            ):
-                given = delta.detach().requires_grad_()
-                shown = (clean[rows] + given).clamp(0, 1)
-                logits = victim(in_own_dtype(victim, shown))
-                loss = bit_margin_loss(logits.to(shown), wanted[rows], SOFT).mean()
+        made = start.clone()
+        kept = torch.zeros_like(made)
+        for _ in range(lesson.epochs):
+            for rows in np.array_split(order.permutation(len(queries)), parts):
+                given = made.detach().requires_grad_()
+                logits = victim(in_own_dtype(victim, change.show(clean[rows], given, order)))
+                loss = bit_margin_loss(logits.to(clean), wanted[rows], SOFT).mean()
                 (gradient,) = torch.autograd.grad(loss, given)
                 check_finite(gradient, "gradient", torch.zeros(1, dtype=torch.long))
-                kept = momentum * kept + gradient / mean_size(gradient[None])[0][0]
-                delta = (delta - budget.eps / 10 * kept.sign()).clamp(-budget.eps, budget.eps)
-    return delta.detach()
+                kept = lesson.momentum * kept + gradient / mean_size(gradient[None])[0][0]
+                made = (made - change.step * kept.sign()).clamp(change.low, change.high)
+    return made.detach()
 
 
 @checked

@@ -14,11 +14,11 @@ from hashprobe.types import Budget, InputContract
 
 
 SIZES: dict[str, dict[str, int]] = {
-    "small": {"width": 32, "blocks": 1, "label_width": 32, "judge": 32},
-    "published": {"width": 64, "blocks": 3, "label_width": 128, "judge": 64},
+    "small": {"width": 16, "blocks": 1, "label_width": 32, "doublings": 2, "judge": 16},
+    "published": {"width": 64, "blocks": 3, "label_width": 128, "doublings": 4, "judge": 64},
 }
 """Filters of the first layer, residual blocks on each side of the middle, filters of the first map
-of a label, filters of the discriminator's first layer."""
+of a label, layers that double its sides, filters of the discriminator's first layer."""
 LEAST = 8
 """Pictures are padded to a multiple of 4, and to this at least: two layers halve their sides."""
 HALVINGS = 5
@@ -92,15 +92,16 @@ class Generator(nn.Module):
         self.classes, self.budget = classes, budget
         self.contract = contract or InputContract()
         self.semantic = label_features(classes)
-        # Four layers double the sides of the map: 14 at first for pictures of 224 pixels.
-        self.start, self.corner = start, -(-side // 16)
+        # 14 at first for pictures of 224 pixels, as published; 8 for those of 32.
+        doublings = plan["doublings"]
+        self.start, self.corner = start, -(-side // 2**doublings)
         self.unfold = nn.Sequential(
             nn.Linear(prototypes.SEMANTIC, start * self.corner**2), nn.ReLU()
         )
         ups: list[nn.Module] = []
-        for level in range(4):
+        for level in range(doublings):
             ups += doubling(start >> level, start >> (level + 1))
-        self.label_map = nn.Sequential(*ups, plain(start >> 4, 3))
+        self.label_map = nn.Sequential(*ups, plain(start >> doublings, 3))
         layers: list[nn.Module] = [
             nn.Conv2d(6, width, 7, padding=3),
             nn.InstanceNorm2d(width),
