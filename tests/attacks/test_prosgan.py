@@ -51,10 +51,11 @@ def test_the_loss_of_the_generator_by_hand():
     rng = np.random.default_rng(3)
     z, b = rng.normal(size=(2, 4)), rng.choice([-1.0, 1.0], (2, 4))
     clean, moved = rng.random((2, 2, 3, 2, 2))
-    alike = sum(math.tanh(z[i, k]) * b[i, k] for i in range(2) for k in range(4)) / 8
+    alike = sum(math.tanh(0.7 * z[i, k]) * b[i, k] for i in range(2) for k in range(4)) / 8
     change = [(2 * m - 1) - (2 * c - 1) for m, c in zip(moved.ravel(), clean.ravel(), strict=True)]
     wanted = 5 * (1 - alike) + 100 * sum(d * d for d in change) / len(change)
-    found = generator_loss(*(torch.from_numpy(each) for each in (z, b, moved, clean)))
+    given = (torch.from_numpy(each) for each in (z, b, moved, clean))
+    found = generator_loss(*given, alpha=0.7)
     assert found.item() == pytest.approx(wanted, abs=1e-12)
 
 
@@ -184,6 +185,7 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path):
         ({"pictures": 0}, "pictures must be at least 1"),
         ({"rate": 0.0}, "rate must be above 0; got 0"),
         ({"rate": float("nan")}, "rate must be above 0; got nan"),
+        ({"alpha": 0.0}, "alpha must be above 0; got 0"),
         ({"rec": -1.0}, "rec must be 0 or above; got -1"),
         ({"hamming": float("inf")}, "hamming must be 0 or above; got inf"),
         ({"size": "large"}, "size must be small or published; got 'large'|size"),

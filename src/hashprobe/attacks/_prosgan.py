@@ -45,6 +45,9 @@ class ProsganOptions:
     in any case; without this it is trained as published, without a bound."""
     hamming: float = 5.0
     """Weight of 1 - the mean of u b."""
+    alpha: float = 0.2
+    """Slope of u = tanh(alpha z) in training, as DHTA's schedule begins; the paper takes 1, where
+    bits that are far from turning have next to no gradient."""
     rec: float | None = None
     """Weight of the mean squared change, of pixels in [-1, 1]; none: 0 within a budget, which
     bounds the change, else 100 as published (50 on larger data)."""
@@ -62,8 +65,9 @@ class ProsganOptions:
             check_whole(name, getattr(self, name))
         if self.size not in get_args(Size):
             raise HashprobeError(f"size must be small or published; got {self.size!r}")
-        if not 0 < self.rate < float("inf"):
-            raise HashprobeError(f"rate must be above 0; got {self.rate}")
+        for name in ("rate", "alpha"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise HashprobeError(f"{name} must be above 0; got {getattr(self, name)}")
         for name in ("hamming", "rec", "adversarial"):
             if not 0 <= (getattr(self, name) or 0.0) < float("inf"):
                 raise HashprobeError(f"{name} must be 0 or above; got {getattr(self, name)}")
@@ -97,8 +101,8 @@ def prosgan(
     The generator is trained before, by `train_generator`: on the command line and by `hp.attack`
     by itself, where the goal knows a database with pictures. Deviations: within a budget its last
     layer gives the change in units of eps and the size of the change has no weight, where the
-    release paints the whole picture without a bound and holds the change down by a weight; a
-    training of thousands of steps in place of hundreds of thousands.
+    release paints the whole picture without a bound and holds the change down by a weight; tanh of
+    a smaller slope in training; a training of thousands of steps in place of hundreds of thousands.
 
     Args:
         victim: left as it was; it is not asked.

@@ -12,6 +12,7 @@ from hashprobe.attacks.contract import Hasher
 from hashprobe.attacks.generator import SIZES, Discriminator, Generator, LabelNet
 from hashprobe.attacks.prototypes import (
     BETAS,
+    LabelNetKind,
     as_signs,
     check_wanted,
     kinds_of,
@@ -85,16 +86,8 @@ def label_net(
         prototypes, guessed = net(asked)
         return pairwise_prototype_loss(prototypes, codes, similar, guessed, asked)
 
-    net = trained_on_labels(
-        CLASSIFIED,
-        LabelNet,
-        loss,
-        database,
-        steps=steps,
-        seed=seed,
-        keep=keep,
-        batch=LABELS_OF_A_STEP,
-    )
+    kind = LabelNetKind(CLASSIFIED, LabelNet, loss, LABELS_OF_A_STEP)
+    net = trained_on_labels(kind, database, steps, seed, keep)
     assert isinstance(net, LabelNet)
     return net
 
@@ -151,18 +144,20 @@ def generator_loss(
     *,
     hamming: float = 5.0,
     rec: float = 100.0,
+    alpha: float = 1.0,
 ) -> Float[Tensor, ""]:
     """hamming (1 - mean u b) + rec times the mean squared change (ProS-GAN, section 3.4).
 
     Without what the discriminator says of the pictures.
 
     Args:
-        logits: z of the adversarial pictures, u = tanh(z).
+        logits: z of the adversarial pictures, u = tanh(alpha z).
         targets: b, -1 and +1.
         moved: adversarial pictures in [0, 1]; the change is that of pixels in [-1, 1].
         clean: the same before.
         hamming: weight.
         rec: weight.
+        alpha: slope of tanh.
 
     Returns:
         The loss.
@@ -172,7 +167,7 @@ def generator_loss(
         >>> generator_loss(torch.zeros(1, 2), torch.ones(1, 2), x + 0.05, x)
         tensor(6.)
     """
-    alike = (logits.tanh() * targets).mean()
+    alike = ((alpha * logits).tanh() * targets).mean()
     return hamming * (1 - alike) + rec * (2 * (moved - clean)).square().mean()
 
 
@@ -316,7 +311,8 @@ class Lesson:
         """What the generator minimises beside the discriminator's part."""
         logits = self.victim(in_own_dtype(self.victim, moved)).to(moved)
         codes = torch.from_numpy(self.codes[asked]).to(moved)
-        weights = {"hamming": self.options.hamming, "rec": self.options.distortion}
+        options = self.options
+        weights = {"hamming": options.hamming, "rec": options.distortion, "alpha": options.alpha}
         return generator_loss(logits, codes, moved, clean, **weights)
 
 

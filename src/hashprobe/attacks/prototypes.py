@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -74,9 +75,8 @@ def prototype_codes(
     def loss(net: Any, asked: Tensor, codes: Tensor, similar: Tensor) -> Tensor:
         return prototype_loss(net(asked), codes, similar)
 
-    net = trained_on_labels(
-        "prototypes", prototype_net, loss, database, steps=steps, seed=seed, keep=keep
-    )
+    kind = LabelNetKind("prototypes", prototype_net, loss)
+    net = trained_on_labels(kind, database, steps, seed, keep)
     with torch.no_grad():
         outputs = net(torch.from_numpy(labels).float()).numpy()
     return as_signs(outputs)
@@ -99,30 +99,23 @@ def kinds_of(labels: Labels) -> Bool[np.ndarray, "u c"]:
     return kinds[kinds.any(axis=1)]
 
 
-def trained_on_labels(
-    name: str,
-    build: Callable[[int, int], nn.Module],
-    loss_of: LabelLoss,
-    database: Codes,
-    *,
-    steps: int,
-    seed: int,
-    keep: TrainedParts | None,
-    batch: int = BATCH,
-) -> nn.Module:
-    """A network from label vectors, trained on the codes of a database, or read from where it is
-    kept.
+@dataclass(frozen=True)
+class LabelNetKind:
+    """A kind of network from label vectors, and how it is trained."""
 
-    Args:
-        name: what kind of network it is.
-        build: makes it for C classes and K bits.
-        loss_of: from the network, drawn label vectors, codes of items and which pairs are similar.
-        database: codes with labels.
-        steps: of Adam.
-        seed: of weights and draws.
-        keep: where such networks are kept; None: nowhere.
-        batch: label vectors of a step.
-    """
+    name: str
+    """What it is kept under."""
+    build: Callable[[int, int], nn.Module]
+    """Makes it for C classes and K bits."""
+    loss: LabelLoss
+    batch: int = BATCH
+    """Label vectors of a step."""
+
+
+def trained_on_labels(
+    kind: LabelNetKind, database: Codes, steps: int, seed: int, keep: TrainedParts | None
+) -> nn.Module:
+    """A network that is trained on the codes of a database, or read from where it is kept."""
     import torch
 
     check_whole("steps", steps)
@@ -133,11 +126,11 @@ def trained_on_labels(
         rng = np.random.default_rng(seed)
         kinds = kinds_of(known)
         for _ in range(steps):
-            asked = kinds[rng.integers(len(kinds), size=batch)]
+            asked = kinds[rng.integers(len(kinds), size=kind.batch)]
             items = rng.integers(len(known), size=min(ITEMS, len(known)))
             codes = torch.from_numpy(database.packed[items].signs()).float()
             similar = torch.from_numpy(asked.astype(np.float32) @ known[items].T > 0)
-            loss = loss_of(net, torch.from_numpy(asked).float(), codes, similar)
+            loss = kind.loss(net, torch.from_numpy(asked).float(), codes, similar)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -145,7 +138,7 @@ def trained_on_labels(
     # The caller may have switched gradients off, and its generator is its own.
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(check_seed(seed))
-        net = build(known.shape[1], database.bits)
+        net = kind.build(known.shape[1], database.bits)
         if keep is None:
             train(net)
             return net
@@ -155,9 +148,9 @@ def trained_on_labels(
             "bits": database.bits,
             "steps": steps,
             "seed": seed,
-            "batch": [batch, ITEMS],
+            "batch": [kind.batch, ITEMS],
         }
-        return keep.get(name, key, net, train)
+        return keep.get(kind.name, key, net, train)
 
 
 def prototype_net(classes: int, bits: int) -> nn.Module:
