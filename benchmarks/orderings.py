@@ -1,10 +1,12 @@
 """Orderings that papers claim, on the attacks of the leaderboard that are kept in a run.
 
     python benchmarks/orderings.py RUN [RUN ...] [--eps 2 8] [--queries 100] [--seed 0]
+    python benchmarks/orderings.py RUN [RUN ...] --folders ONE OTHER
 
 `hashprobe leaderboard RUN` comes first: nothing is attacked here. Baselines have the step size that
 was chosen on other queries. Differences are paired. A claim holds where its interval lies on its
-side of 0, and does not hold where it lies on the other.
+side of 0, and does not hold where it lies on the other. Two folders below attacks/ are compared as
+they are: is the one above the other in t-MAP?
 """
 
 import argparse
@@ -50,7 +52,12 @@ def measured(
         settings = [tuned, board_protocol.released(attack)]
     names = [board_protocol.row_folder(each, eps, protocol) for each in settings]
     folders = [run.run.path / "attacks" / name for name in names]
-    kept = AttackResult.load(next((each for each in folders if each.is_dir()), folders[-1]))
+    return scored(run, next((each for each in folders if each.is_dir()), folders[-1]), protocol)
+
+
+def scored(run: EncodedRun, folder: Path, protocol: Protocol) -> dict[str, Measurement]:
+    """MAP and t-MAP of what a folder keeps, query by query."""
+    kept = AttackResult.load(folder)
     place = {int(position): row for row, position in enumerate(run.query.positions)}
     own = run.query.labels[np.array([place[int(each)] for each in kept.query_ids])]
     found = {}
@@ -66,26 +73,36 @@ def main() -> None:
     parser.add_argument("--eps", type=int, nargs="+", default=[2, 8])
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folders", nargs=2, metavar=("ONE", "OTHER"))
     asked = parser.parse_args()
     print("| victim | eps | claim | measure | the one | the other | difference | claim |")
     print("|---|---|---|---|---|---|---|---|")
     for path in asked.runs:
         run = open_run(path)
+        if asked.folders:
+            protocol = Protocol(top=board_protocol.protocol_of(run).top)
+            both = [
+                scored(run, run.run.path / "attacks" / each, protocol)["t-MAP"]
+                for each in asked.folders
+            ]
+            claim = f"{asked.folders[0]} above {asked.folders[1]}"
+            print(f"| {path.name} | | {claim} | t-MAP | {said(*both, 1)} |", flush=True)
+            continue
         for eps in asked.eps:
             for one, other, measure, side, claim in CLAIMS:
-                first, second = (measured(run, each, eps, asked)[measure] for each in (one, other))
-                less = paired_difference(first, second)
-                ends = sorted((side * less.low, side * less.high))
-                verdict = "holds" if ends[0] > 0 else "does not hold" if ends[1] < 0 else "open"
-                numbers = " | ".join(f"{100 * each.value:.1f}" for each in (first, second))
-                interval = (
-                    f"{100 * less.value:+.1f} [{100 * less.low:+.1f}, {100 * less.high:+.1f}]"
-                )
-                print(
-                    f"| {path.name} | {eps}/255 | {claim} | {measure} | {numbers} | {interval} | "
-                    f"{verdict} |",
-                    flush=True,
-                )
+                both = [measured(run, each, eps, asked)[measure] for each in (one, other)]
+                line = f"| {path.name} | {eps}/255 | {claim} | {measure} | {said(*both, side)} |"
+                print(line, flush=True)
+
+
+def said(first: Measurement, second: Measurement, side: int) -> str:
+    """Both numbers, their difference and the verdict, as cells."""
+    less = paired_difference(first, second)
+    ends = sorted((side * less.low, side * less.high))
+    verdict = "holds" if ends[0] > 0 else "does not hold" if ends[1] < 0 else "open"
+    numbers = " | ".join(f"{100 * each.value:.1f}" for each in (first, second))
+    interval = f"{100 * less.value:+.1f} [{100 * less.low:+.1f}, {100 * less.high:+.1f}]"
+    return f"{numbers} | {interval} | {verdict}"
 
 
 if __name__ == "__main__":

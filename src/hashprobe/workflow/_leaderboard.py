@@ -229,9 +229,6 @@ def row_of(case: Case, setting: Setting, eps: int) -> tuple[BoardRow, Evaluation
     cost = AttackRecord.read(run.run.path / "attacks" / folder).cost  # type: ignore[union-attr]
     assert cost is not None
     targeted = attack_named(name).goal == "targeted"
-    # PTA and the attacks away from a label need the database though they aim at no code.
-    level = protocol.knowledge(spec.options)
-    level = level or ("database.L2" if "database" in attack_named(name).needs else "")
     seen, queries = done.perceptibility, protocol.queries
     usual = vars(attack_named(name).options())
     row = BoardRow(
@@ -243,7 +240,7 @@ def row_of(case: Case, setting: Setting, eps: int) -> tuple[BoardRow, Evaluation
         setting=setting.name,
         step_size=short(step_size(spec.options, spec.budget)),
         options={k: v for k, v in vars(spec.options).items() if v != usual[k]},
-        knowledge=level or ("vote.L0" if targeted else ""),
+        knowledge=protocol.level(spec.attack, spec.options),
         tmap=number(done.achieved) if targeted else None,
         ceiling=number(done.ceiling) if targeted else None,
         floor=number(done.floor) if targeted else None,

@@ -111,6 +111,8 @@ def attack_run(
         clean = drawn.clean
         both = spec.budget.both_readings(hasher.contract.std)
         progress.log(f"{spec.name} at {both}; {len(clean)} queries -> {folder}")
+        level = protocol.level(spec.attack, spec.options)
+        progress.log(f"known of the database: {level or 'nothing'}")
         if overwrite:
             set_aside(folder, spec, protocol)
             # Numbers of what is being replaced must not outlive it.

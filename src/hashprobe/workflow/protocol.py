@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from hashprobe.attacks.contract import Attack
 from hashprobe.attacks.targets import TargetCode
 from hashprobe.data.crf import CRF, check_crf
 from hashprobe.errors import HashprobeError
@@ -106,6 +107,29 @@ class Protocol:
             'ascent.L2'
         """
         code = self.code_of(options)
-        if code == "vote":
-            return None
-        return f"{code}.{'L2' if self.knows is None else f'L1-{self.knows}'}"
+        return None if code == "vote" else f"{code}.{self.sample}"
+
+    def level(self, attack: Attack, options: Any) -> str:
+        """What an attack takes of the database; nothing for one that knows none of it.
+
+        L0: the codes of n_t items that vote; L1-N: N labelled items; L2: all codes with labels.
+
+        Example:
+            >>> from hashprobe.attacks import ATTACKS
+            >>> [Protocol(knows=40).level(ATTACKS[name], ATTACKS[name].options())
+            ...  for name in ("dhta", "tha", "pta", "prosgan")]
+            ['vote.L0', 'prototype.L1-40', 'database.L1-40', 'pairwise-prototype.L1-40+pictures']
+        """
+        targeted = attack.goal == "targeted"
+        code = self.knowledge(options) if targeted else None
+        if code is not None:
+            return code + "+pictures" * ("generator" in attack.needs)
+        # PTA and the attacks away from a label need the database though they aim at no code.
+        if "database" in attack.needs:
+            return f"database.{self.sample}"
+        return "vote.L0" if targeted else ""
+
+    @property
+    def sample(self) -> str:
+        """How much of the database is known where a vote is not enough."""
+        return "L2" if self.knows is None else f"L1-{self.knows}"
