@@ -208,6 +208,8 @@ def test_what_does_not_fit_is_refused(conv, known, random_images, clip_hasher):
         attacked(labels=labels)
     with pytest.raises(HashprobeError, match="needs target labels and a generator"):
         attacked(generator=Generator(2, 8))
+    with pytest.raises(HashprobeError, match="needs target labels and a generator"):
+        attacked(labels=labels, generator=torch.nn.Linear(2, 2))
     with pytest.raises(HashprobeError, match=r"trained for 8/255.*the attack has 96/255"):
         attacked(labels=labels, generator=Generator(2, 8, budget=Budget(8 / 255)))
     with pytest.raises(HashprobeError, match=r"over 2 classes .* a generator of 3 classes"):

@@ -135,6 +135,7 @@ def prosgan(
 
     import torch
 
+    from hashprobe.attacks.generator import Generator
     from hashprobe.optim.box import project
     from hashprobe.optim.frames import check_frame_rule
     from hashprobe.victims.checks import check_images
@@ -142,7 +143,7 @@ def prosgan(
     check_images(queries.pixels)
     check_frame_rule(budget, queries.pixels)
     made, labels = goal.generator, goal.labels
-    if made is None or labels is None:
+    if not isinstance(made, Generator) or labels is None:
         raise HashprobeError(
             "attack prosgan needs target labels and a generator: make a goal by targets(database "
             "with pictures, avoid=labels), or one with generator=train_generator(...)"

@@ -30,7 +30,6 @@ from hashprobe.types import Budget, Labels, Runtime, check_seed
 from hashprobe.victims.base import frozen_eval, in_own_dtype
 from hashprobe.victims.digest import sha256_weights
 from hashprobe.victims.encoding import device_of
-from hashprobe.victims.passes import attend
 
 
 LABELS_OF_A_STEP = 64
@@ -203,7 +202,7 @@ def train_generator(
         keep: where trained networks are kept.
 
     Returns:
-        The generator, on the victim's device; give it to a goal.
+        The generator, on the CPU; give it to a goal.
 
     Raises:
         HashprobeError: clips, or a database without labels or pictures.
@@ -243,7 +242,7 @@ def train_generator(
         lesson = Lesson(victim, pixels, labels_of(some)[rows], kinds, codes, options)
         if keep is None:
             lesson.teach(made.to(device), rng, runtime)
-            return made
+            return made.cpu()
         key = {
             "victim": sha256_weights(victim),
             "contract": jsonable(victim.contract.to_json()),
@@ -260,7 +259,7 @@ def train_generator(
             "generator", key, made, lambda net: lesson.teach(net.to(device), rng, runtime)
         )
     assert isinstance(kept, Generator)
-    return kept.to(device)
+    return kept.cpu()
 
 
 class Lesson:
@@ -286,7 +285,7 @@ class Lesson:
         adams = [torch.optim.Adam(net.parameters(), options.rate, BETAS) for net in (made, judge)]
         steps = options.updates
         bar = runtime.progress.bar("training the generator")
-        with frozen_eval(self.victim), bar as tick, attend(()):
+        with frozen_eval(self.victim), bar as tick:
             for done in range(steps):
                 for group in adams[0].param_groups + adams[1].param_groups:
                     group["lr"] = options.rate * min(1, 2 - 2 * done / steps)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from hashprobe.attacks.generator import Generator
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.checked import checked
@@ -213,7 +214,7 @@ def check_work(victim: Hasher, queries: Queries, goal: Goal, spec: AttackSpec) -
             )
     check_target_images(queries, goal, spec)
     check_known(victim, goal, spec)
-    if "generator" in spec.attack.needs and goal.generator is None:
+    if "generator" in spec.attack.needs and not isinstance(goal.generator, Generator):
         raise HashprobeError(
             f"attack {spec.name} needs a generator that was trained for the victim: give the goal "
             "one, generator=hashprobe.attacks.train_generator(...)"

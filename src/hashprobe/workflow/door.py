@@ -90,6 +90,8 @@ def attack(
     hasher = as_victim(victim, asked.pixels)
     if "generator" in spec.attack.needs and goal.generator is None:
         goal = with_generator(hasher, goal, spec, runtime)
+    if goal.known is not None:  # pictures of a database are not sent to workers
+        goal = replace(goal, known=Codes(goal.known.packed, goal.known.labels))
     return craft(
         hasher,
         asked,
