@@ -19,7 +19,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measures import targeted_mean_average_precision
 from hashprobe.storage.runs import Run
 from hashprobe.types import Budget, Runtime
-from hashprobe.workflow.attack_step import attack_run, check_stored
+from hashprobe.workflow.attack_step import attack_run, check_stored, in_float32
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import load_codes, open_run
 
@@ -46,10 +46,23 @@ def test_stored_codes_that_the_network_does_not_give_are_refused(encoded):
     run = open_run(encoded)
     pixels = decode(run.data.query.take(np.arange(20)), run.hasher.contract)
     queries = Queries(pixels.images)
-    check_stored(run.hasher, queries, run.query.codes[np.arange(20)], encoded)
+    assert check_stored(run.hasher, queries, run.query.codes[np.arange(20)], encoded)
+    turned = run.query.codes.data[:20].copy()
+    turned[3, 0] ^= 1  # one bit near 0: no mistake, but no longer what is known for certain
+    near = dataclasses.replace(run.query.codes, data=turned)
+    assert not check_stored(run.hasher, queries, near, encoded)
     other = dataclasses.replace(run.query.codes, data=run.query.codes.data[::-1].copy())
     with pytest.raises(HashprobeError, match=r"of 256 bits of 16 queries differ.*encode again"):
         check_stored(run.hasher, queries, other[np.arange(20)], encoded)
+
+
+def test_codes_are_as_they_are_judged_where_they_were_computed_in_float32(encoded):
+    run = Run.open(encoded)
+    assert in_float32(run)
+    run.log("encoded split", role="database", precision="bfloat16")
+    assert in_float32(run)
+    run.log("encoded split", role="query", precision="bfloat16")
+    assert not in_float32(run)
 
 
 def test_target_codes_by_name_are_named_in_folder_and_signature(encoded):
