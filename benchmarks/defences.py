@@ -1,0 +1,85 @@
+"""Two trainings against attacks over several seeds, the queries of all seeds together.
+
+    python benchmarks/defences.py --runs none-{seed} p2s-{seed} saat-{seed} --seeds 0 1 2
+
+The first run of a seed is the undefended one. Each seed goes through `hashprobe compare` with its
+own queries; what that keeps in the runs is not attacked again. The difference is that of the last
+two runs, query by query.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from common import Results, interval
+
+from hashprobe.evaluation.measurement import Measurement
+from hashprobe.types import Runtime
+from hashprobe.workflow.compare_step import compare_runs
+from hashprobe.workflow.comparison import Compared, CompareOptions
+
+
+def measured(run: Compared) -> dict[str, Measurement]:
+    """Every MAP and t-MAP of a run by its title."""
+    found = {"MAP clean": run.clean, "MAP, each query at its worst": run.worst_by_query}
+    for trial in run.trials:
+        found[trial.title if trial.tmap is None else f"{trial.title}: MAP"] = trial.map
+        found[f"{trial.title}: t-MAP"] = trial.tmap
+    return {title: value for title, value in found.items() if value is not None}
+
+
+def together(parts: list[Measurement]) -> Measurement:
+    """The mean over the queries of all seeds."""
+    values = np.concatenate([part.per_query for part in parts])
+    return Measurement.of(values, parts[0].signature)
+
+
+def cell(parts: list[Measurement]) -> str:
+    """The mean with its interval, and each seed by itself."""
+    value = together(parts)
+    ends = "" if value.low is None else f" [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+    return f"{100 * value.value:.1f}{ends} ({' / '.join(f'{100 * p.value:.1f}' for p in parts)})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", nargs="+", required=True, help="folders, with {seed} in each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--queries", type=int, default=50)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--more-steps", type=int, default=50)
+    parser.add_argument("--query-budget", type=int, default=300)
+    parser.add_argument("--eps", type=float, default=8, help="in 255ths")
+    parser.add_argument("--top", type=int)
+    parser.add_argument("--json", type=Path, help="where the numbers go as JSON")
+    asked = parser.parse_args()
+    seeds: list[list[dict[str, Measurement]]] = []
+    for seed in asked.seeds:
+        options = CompareOptions(
+            eps=asked.eps / 255, queries=asked.queries, steps=asked.steps, restarts=1, seed=seed,
+            more_steps=asked.more_steps, query_budget=asked.query_budget, top=asked.top,
+            exclude_training=True, attacks=("hag",),
+        )  # fmt: skip
+        runs = [Path(name.format(seed=seed)) for name in asked.runs]
+        seeds.append([measured(run) for run in compare_runs(runs, options, Runtime()).runs])
+    names = [Path(name.format(seed="")).name.strip("-") for name in asked.runs]
+    rows = []
+    for title in dict.fromkeys(title for run in reversed(seeds[0]) for title in run):
+        row = {"": title}
+        for place, name in enumerate(names):
+            if title in seeds[0][place]:
+                row[name] = cell([of_seed[place][title] for of_seed in seeds])
+        if len(names) > 1 and title in seeds[0][-2]:
+            pairs = [(of_seed[-2][title], of_seed[-1][title]) for of_seed in seeds]
+            one, other = (together([pair[at] for pair in pairs]) for at in (0, 1))
+            row[f"{names[-2]} less {names[-1]}"] = interval(one - other)
+            by_seed = (100 * (first.value - second.value) for first, second in pairs)
+            row["by seed"] = ", ".join(f"{value:.1f}" for value in by_seed)
+        rows.append(row)
+    results = Results("defences")
+    results.table("MAP and t-MAP in per cent, all seeds together", rows)
+    results.write(asked.json)
+
+
+if __name__ == "__main__":
+    main()
