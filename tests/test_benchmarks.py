@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -199,6 +201,29 @@ def test_short_forms_on_a_run(benchmark, monkeypatch, tmp_path, name, encoded):
     if name == "attack_engine":
         (peer,) = (rows for title, rows in found.items() if "PGD" in title)
         assert all(row["default, ms"] > 0 for row in peer)
+
+
+def test_seeds_of_a_comparison_are_put_together(benchmark, monkeypatch, tmp_path, encoded):
+    for seed in (0, 1):
+        for name in ("one", "other"):
+            shutil.copytree(encoded, tmp_path / f"{name}-{seed}")
+    out = tmp_path / "out.json"
+    runs = [str(tmp_path / f"{name}-{{seed}}") for name in ("one", "other")]
+    small = ["--queries", "8", "--steps", "2", "--more-steps", "3", "--query-budget", "20"]
+    words = ["--runs", *runs, "--seeds", "0", "1", *small, "--json", str(out)]
+    monkeypatch.setattr("sys.argv", ["defences.py", *words])
+    benchmark("defences").main()
+    (rows,) = json.loads(out.read_text())["sections"].values()
+    found = {row.pop(""): row for row in rows}
+    clean = found["MAP clean"]
+    # Two copies of one run: nothing lies between them, and the mean is that of both seeds.
+    assert clean["one"] == clean["other"] and clean["by seed"] == "0.0, 0.0"
+    assert clean["one less other"].startswith("+0.0 [")
+    mean, first, second = map(float, re.sub(r"\[.*?\]|[(/)]", "", clean["one"]).split())
+    assert mean == pytest.approx((first + second) / 2, abs=0.1)
+    assert {"HAG", "MAP, each query at its worst", "Bit margin, 3 steps: t-MAP"} <= {
+        title.removesuffix(": MAP") for title in found
+    }
 
 
 def test_the_short_form_of_scale(benchmark, monkeypatch, tmp_path):
