@@ -2,8 +2,6 @@
 
 import importlib
 import json
-import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from hashprobe.evaluation.measurement import Measurement
 from hashprobe.types import Budget
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.image import ImageHasher
+from hashprobe.workflow.comparison import Compared, Comparison, Trial
 
 
 @pytest.fixture
@@ -203,27 +202,35 @@ def test_short_forms_on_a_run(benchmark, monkeypatch, tmp_path, name, encoded):
         assert all(row["default, ms"] > 0 for row in peer)
 
 
-def test_seeds_of_a_comparison_are_put_together(benchmark, monkeypatch, tmp_path, encoded):
-    for seed in (0, 1):
-        for name in ("one", "other"):
-            shutil.copytree(encoded, tmp_path / f"{name}-{seed}")
+def test_seeds_of_a_comparison_are_put_together(benchmark, monkeypatch, tmp_path):
+    defences, rng, given = benchmark("defences"), np.random.default_rng(0), []
+    values = rng.uniform(size=(2, 2, 40))  # AP of 40 queries, by seed and run
+
+    def compared(runs, options, runtime):
+        given.append([str(run) for run in runs])
+        found = []
+        for run, some in zip(runs, values[options.seed], strict=True):
+            clean = Measurement.of(some, "MAP@all|v:0.1")
+            trial = Trial("hag", "HAG", Measurement.of(some / 2, "MAP@all|v:0.1"))
+            found.append(Compared(str(run), "none", clean, 1.0, (trial,)))
+        return Comparison(tuple(found), options)
+
+    monkeypatch.setattr(defences, "compare_runs", compared)
     out = tmp_path / "out.json"
-    runs = [str(tmp_path / f"{name}-{{seed}}") for name in ("one", "other")]
-    small = ["--queries", "8", "--steps", "2", "--more-steps", "3", "--query-budget", "20"]
-    words = ["--runs", *runs, "--seeds", "0", "1", *small, "--json", str(out)]
+    words = ["--runs", "one-{seed}", "other-{seed}", "--seeds", "0", "1", "--json", str(out)]
     monkeypatch.setattr("sys.argv", ["defences.py", *words])
-    benchmark("defences").main()
+    defences.main()
+    assert given == [["one-0", "other-0"], ["one-1", "other-1"]]
     (rows,) = json.loads(out.read_text())["sections"].values()
-    found = {row.pop(""): row for row in rows}
-    clean = found["MAP clean"]
-    # Two copies of one run: nothing lies between them, and the mean is that of both seeds.
-    assert clean["one"] == clean["other"] and clean["by seed"] == "0.0, 0.0"
-    assert clean["one less other"].startswith("+0.0 [")
-    mean, first, second = map(float, re.sub(r"\[.*?\]|[(/)]", "", clean["one"]).split())
-    assert mean == pytest.approx((first + second) / 2, abs=0.1)
-    assert {"HAG", "MAP, each query at its worst", "Bit margin, 3 steps: t-MAP"} <= {
-        title.removesuffix(": MAP") for title in found
-    }
+    clean, worst, hag = rows
+    assert (worst[""], hag[""]) == ("MAP, each query at its worst", "HAG")
+    whole, by_seed = 100 * values[:, 0].mean(), 100 * values[:, 0].mean(axis=1)
+    assert clean["one"].startswith(f"{whole:.1f} [")
+    assert clean["one"].endswith(f"({by_seed[0]:.1f} / {by_seed[1]:.1f})")
+    assert hag["one"].startswith(f"{whole / 2:.1f} [")
+    less = 100 * (values[:, 0] - values[:, 1])
+    assert clean["one less other"].startswith(f"{less.mean():+.1f} [")
+    assert clean["by seed"] == ", ".join(f"{part.mean():.1f}" for part in less)
 
 
 def test_the_short_form_of_scale(benchmark, monkeypatch, tmp_path):

@@ -21,9 +21,10 @@ else:
     Fabric = Any  # a second to load: only where a training begins
 
 
-# Notes about precision and ranks are noise; warnings are still shown. The level is set on import,
-# so that it holds in spawned processes too.
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+# Notes about precision and ranks are noise; warnings are still shown. A spawned process imports
+# lightning-fabric before this module; `open_fabric` imports it after, which resets the level.
+NOTES = logging.getLogger("lightning_fabric")
+NOTES.setLevel(logging.WARNING)
 
 
 def open_fabric(options: TrainOptions) -> Fabric:
@@ -41,6 +42,7 @@ def open_fabric(options: TrainOptions) -> Fabric:
     precision: Any = "bf16-mixed" if options.precision == "bfloat16" else "32-true"
     from lightning_fabric import Fabric
 
+    NOTES.setLevel(logging.WARNING)
     try:
         return Fabric(
             accelerator=options.accelerator,
