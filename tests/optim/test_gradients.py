@@ -5,7 +5,10 @@ from hashprobe.attacks._feature import FeatureOptions, feature
 from hashprobe.attacks.goal import Goal
 from hashprobe.data.queries import Queries
 from hashprobe.errors import HashprobeError
+from hashprobe.optim.attempts import solve
 from hashprobe.optim.gradients import outputs_of
+from hashprobe.optim.rule import UpdateRule
+from hashprobe.optim.steps import SignStep
 from hashprobe.types import Budget, InputContract, Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.clip import FramewiseHasher
@@ -54,6 +57,26 @@ def test_a_sum_of_finite_values_may_overflow(linear, random_signs, downhill):
     targets = random_signs(1, 8, dtype=torch.float32)
     moved = downhill(victim, GREY, targets, budget=Budget(0.1), steps=1, alpha=1e-38)
     assert moved.isfinite().all()
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_an_objective_is_handed_whole_numbers_by_a_victim_of_half_precision(half, linear):
+    """Some attacks hand over the number of a query; 4,097 is 4,096 in both types."""
+    seen = []
+
+    class Half(linear):
+        def forward(self, images):
+            return super().forward(images).to(half)
+
+    def objective(z, given, step):
+        seen.append((z.dtype, int(given)))
+        return z.sum(1)
+
+    rule = UpdateRule(objective, SignStep.steady(1 / 255), steps=1, compared="anything")
+    solve(
+        Half(torch.ones(8, 48)), Queries(GREY), torch.tensor([[4097.0]]), rule, budget=Budget(0.1)
+    )
+    assert seen == [(torch.float32, 4097)]
 
 
 def test_a_victim_without_gradient_or_with_other_bits(linear, random_signs, downhill):

@@ -118,7 +118,9 @@ def gradient_of(
             logits = forward(given)
         outputs = features_of(seen, len(targets)).to(given.dtype)
     else:
-        logits = outputs = forward(given)
+        logits = forward(given)
+        # Half precision would round what targets hold beside codes, such as numbers of rows.
+        outputs = logits.to(torch.promote_types(logits.dtype, torch.float32))
     free = rule.compared == "anything"
     if outputs.shape != (len(targets), victim.bits if free else targets.shape[-1]):
         raise HashprobeError(
@@ -131,7 +133,7 @@ def gradient_of(
         )
     loss = rule.objective(outputs, targets.to(outputs.dtype), step)
     # Backward passes are counted at the logits: a gradient of 0 must reach them, too.
-    unused = 0.0 if logits is outputs else 0.0 * logits.sum()
+    unused = 0.0 * logits.sum() if what == "features" else 0.0
     (gradient,) = torch.autograd.grad(loss.sum() + unused, given)
     check_finite(outputs, what, step)
     return outputs.detach(), gradient
