@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hashprobe.attacks._bit_margin import BitMarginOptions
+from hashprobe.attacks._pta import PtaOptions
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Budget
@@ -41,6 +42,13 @@ def test_every_source_meets_every_target(three):
     assert found.achieved[3][0].value == pytest.approx(alone.achieved.value, abs=0.1)
     assert "| crafted on | one | two | three |" in str(found)
     assert json.loads(json.dumps(found.to_json()))["sources"][3] == "all others"
+
+
+def test_an_attack_that_needs_a_database_takes_no_ensemble(three):
+    spec = AttackSpec("pta", PtaOptions(steps=1, items=2, others=1), Budget(32 / 255))
+    found = transfer_runs(three, spec, protocol=Protocol(queries=2))
+    assert found.sources == found.targets == ("one", "two", "three")
+    assert "all others" not in str(found)
 
 
 def test_what_cannot_be_compared_is_refused(three, hashprobe):

@@ -20,7 +20,8 @@ def transfer(
     """Craft on each victim, show the pictures to all others, and print the matrix.
 
     Each source is steered to its own codes of the target label, each target is measured on its own
-    database. From three runs on the ensemble of all others is a source, too.
+    database. From three runs on the ensemble of all others is a source, too, but not of attacks
+    that need a database (pta, reach, sdha-targeted).
 
     Parameters
     ----------

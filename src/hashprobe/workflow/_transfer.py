@@ -95,6 +95,8 @@ def transfer_runs(
 ) -> TransferMatrix:
     """Attacks each victim and shows the pictures to all others; from three on, ensembles, too.
 
+    Attacks that need a database (`pta`, `reach`, `sdha-targeted`) take no ensembles.
+
     Queries and target labels are the same for all. Each source is steered to its own target codes
     of the label, and each target is measured on its own database. On the diagonal the attack sees
     the network that it is judged by.
@@ -177,7 +179,8 @@ class Transfer:
             shown = self.crafted(each.hasher, self.goals[at])
             achieved.append([self.judged(there, shown) for there in range(len(names))])
         sources = names
-        if len(names) > 2:
+        # What needs a database of codes has none for the codes of several victims side by side.
+        if len(names) > 2 and "database" not in self.spec.attack.needs:
             sources = (*names, ALL_OTHERS)
             achieved.append([self.by_others(there) for there in range(len(names))])
         lift = [
