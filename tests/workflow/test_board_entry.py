@@ -68,6 +68,9 @@ def test_fields_of_another_type_or_unknown_ones_are_refused(entry, tmp_path):
         ({"rows": [row | {"map_attacked": 0.5}]}, "map_attacked must be an object; got 0.5"),
         ({"rows": "none"}, "rows must be a list"),
         ({"map_clean": {"value": "high"}}, "map_clean.value must be a number; got 'high'"),
+        ({"map_clean": {"value": 1.2}}, "map_clean: value must be from 0 to 1; got 1.2"),
+        ({"rows": [row | {"tmap": {"value": 0.5, "low": float("nan")}}]}, r"tmap: low must be"),
+        ({"queries": 0}, "queries must be"),
     ):
         path.write_text(yaml.safe_dump(whole | change))
         with pytest.raises(HashprobeError, match=message):

@@ -10,6 +10,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_bytes, write_bytes
 from hashprobe.storage.plain_yaml import parse_yaml
 from hashprobe.storage.records import as_record
+from hashprobe.types import check_whole
 
 
 FORMAT = 1
@@ -18,11 +19,16 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Number:
-    """A mean with its interval."""
+    """A mean with its interval, from 0 to 1."""
 
     value: float
     low: float | None = None
     high: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, part in vars(self).items():
+            if part is not None and not 0 <= part <= 1:
+                raise HashprobeError(f"{name} must be from 0 to 1; got {part}")
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,8 @@ class Entry:
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise HashprobeError(f"format must be {FORMAT}; got {self.format}")
+        for name in ("bits", "queries"):
+            check_whole(name, getattr(self, name))
 
 
 def read_entries(folder: Path) -> list[Entry]:
