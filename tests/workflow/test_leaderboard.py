@@ -65,9 +65,15 @@ def test_one_row_says_that_the_released_step_is_the_best(encoded, tmp_path, shor
     monkeypatch.setattr(step_tuning.Tuner, "measured", lambda self, spec, name: (0.5, 3.0))
     monkeypatch.setattr(board_protocol, "STEPS", 100)  # as released
     monkeypatch.setattr(board_protocol, "OWN", ())
+    earlier = encoded / "attacks" / "board-mainstay-tuned-4of255-1-seed0"
+    earlier.mkdir(parents=True)  # of a call that found another step better
     leaderboard(tmp_path / "entries", [encoded], queries=1, tuning=1)
     (row,) = entry_of(tmp_path / "entries")["rows"]
     assert row["setting"] == "both" and len(row["tried"]) == 2
+    assert (
+        not earlier.exists()
+        and (earlier.parent / "board-mainstay-released-4of255-1-seed0").exists()
+    )
 
 
 def test_bits_decide_where_values_are_equal():

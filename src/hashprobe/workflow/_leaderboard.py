@@ -46,6 +46,7 @@ from hashprobe.workflow.board_protocol import (
 from hashprobe.workflow.commands import flags, made_by
 from hashprobe.workflow.drawing import draw_queries
 from hashprobe.workflow.protocol import Protocol
+from hashprobe.workflow.replaced import drop
 from hashprobe.workflow.run_io import EncodedRun, open_run
 from hashprobe.workflow.step_tuning import Tuner, other_rows
 from hashprobe.workflow.suite import SuiteResult, suite_run
@@ -200,6 +201,8 @@ def rows_of(case: Case, attack: str, eps: int) -> list[tuple[BoardRow, Evaluatio
     setting, tried = tuned(case, first_tried(attack, Budget(eps / 255)), eps)
     row, done = row_of(case, released(attack), eps)
     if setting.options == released(attack).options:
+        # What an earlier call chose otherwise would be taken for the tuned attack.
+        drop(case.run.run.path / "attacks" / row_folder(setting, eps, case.protocol))
         return [(replace(row, setting="both", tried=tried), done)]
     best, seen = row_of(case, setting, eps)
     return [(row, done), (replace(best, tried=tried), seen)]
