@@ -6,7 +6,7 @@
 `hashprobe leaderboard RUN` comes first: nothing is attacked here. Baselines have the step size that
 was chosen on other queries. Differences are paired. A claim holds where its interval lies on its
 side of 0, and does not hold where it lies on the other. Two folders below attacks/ are compared as
-they are: is the one above the other in t-MAP?
+they are: is the one above the other in t-MAP? They must be of the same queries and target labels.
 """
 
 import argparse
@@ -52,12 +52,22 @@ def measured(
         settings = [tuned, board_protocol.released(attack)]
     names = [board_protocol.row_folder(each, eps, protocol) for each in settings]
     folders = [run.run.path / "attacks" / name for name in names]
-    return scored(run, next((each for each in folders if each.is_dir()), folders[-1]), protocol)
+    folder = next((each for each in folders if each.is_dir()), folders[-1])
+    return scored(run, AttackResult.load(folder), protocol)
 
 
-def scored(run: EncodedRun, folder: Path, protocol: Protocol) -> dict[str, Measurement]:
-    """MAP and t-MAP of what a folder keeps, query by query."""
-    kept = AttackResult.load(folder)
+def paired(run: EncodedRun, folders: list[str]) -> list[AttackResult]:
+    """Two kept attacks; refuses those of other queries or target labels."""
+    both = [AttackResult.load(run.run.path / "attacks" / each) for each in folders]
+    for part in ("query_ids", "target_labels"):
+        one, other = (getattr(each, part) for each in both)
+        if not np.array_equal(one, other):
+            raise SystemExit(f"{' and '.join(folders)} have other {part}: nothing is paired")
+    return both
+
+
+def scored(run: EncodedRun, kept: AttackResult, protocol: Protocol) -> dict[str, Measurement]:
+    """MAP and t-MAP of a kept attack, query by query."""
     place = {int(position): row for row, position in enumerate(run.query.positions)}
     own = run.query.labels[np.array([place[int(each)] for each in kept.query_ids])]
     found = {}
@@ -75,16 +85,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folders", nargs=2, metavar=("ONE", "OTHER"))
     asked = parser.parse_args()
-    print("| victim | eps | claim | measure | the one | the other | difference | claim |")
+    print("| victim | eps | claim | measure | the one | the other | difference | verdict |")
     print("|---|---|---|---|---|---|---|---|")
     for path in asked.runs:
         run = open_run(path)
         if asked.folders:
             protocol = Protocol(top=board_protocol.protocol_of(run).top)
-            both = [
-                scored(run, run.run.path / "attacks" / each, protocol)["t-MAP"]
-                for each in asked.folders
-            ]
+            both = [scored(run, each, protocol)["t-MAP"] for each in paired(run, asked.folders)]
             claim = f"{asked.folders[0]} above {asked.folders[1]}"
             print(f"| {path.name} | | {claim} | t-MAP | {said(*both, 1)} |", flush=True)
             continue

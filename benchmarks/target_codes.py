@@ -3,8 +3,8 @@
     python benchmarks/target_codes.py RUN [--queries 100] [--seed 0] [--eps 4 8] [--top 1000]
         [--rows bit-margin bit-margin:mean-difference reach] [--precision bfloat16]
 
-Every row attacks the same queries to the same labels; differences are paired with the default, the
-bit-margin attack at the vote of nine codes.
+Every row attacks the same queries to the same labels. Differences are paired with the first row: by
+default the bit-margin attack at the vote of nine codes.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     asked = parser.parse_args()
     runtime = Runtime(precision=asked.precision)
     run = open_run(asked.run)
-    print("| eps | attack | target code | ceiling | t-MAP | less the default | seconds a query |")
+    print("| eps | attack | target code | ceiling | t-MAP | less the first | seconds a query |")
     print("|---|---|---|---|---|---|---|")
     for eps in asked.eps:
         base = None

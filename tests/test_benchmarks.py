@@ -4,6 +4,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -264,3 +265,21 @@ def test_the_peer_lowers_wrong_bits_within_the_budget(benchmark):
         margins = [(torch.from_numpy(codes) * hasher(x.float() / 255)) for x in (images8, moved)]
         assert (margins[1].mean(1) > margins[0].mean(1)).all()
     assert len({how.name for how in pgd.choices()}) == 24
+
+
+def test_an_ordering_is_of_the_same_queries_and_labels(benchmark, monkeypatch):
+    orderings = benchmark("orderings")
+    kept = {
+        name: SimpleNamespace(query_ids=np.array(ids), target_labels=np.eye(3)[labels])
+        for name, ids, labels in (
+            ("a", [1, 2], [0, 1]),
+            ("b", [1, 3], [0, 1]),
+            ("c", [1, 2], [0, 2]),
+        )
+    }
+    monkeypatch.setattr(orderings.AttackResult, "load", lambda folder: kept[folder.name])
+    run = SimpleNamespace(run=SimpleNamespace(path=Path("runs/one")))
+    assert orderings.paired(run, ["a", "a"]) == [kept["a"]] * 2
+    for other, part in (("b", "query_ids"), ("c", "target_labels")):
+        with pytest.raises(SystemExit, match=f"a and {other} have other {part}"):
+            orderings.paired(run, ["a", other])
