@@ -92,6 +92,11 @@ def test_data_of_one_name_and_other_content_stand_apart(entry):
     assert board_markdown(board).count("\n## ") == 2
 
 
+def test_another_seed_is_said(entry):
+    assert "7 queries, step" in board_markdown(Board((entry,)))
+    assert "7 queries of seed 4, step" in board_markdown(Board((replace(entry, seed=4),)))
+
+
 def test_the_committed_pages_are_what_the_entries_give():
     board = Board(tuple(read_entries(KEPT / "leaderboard")))
     assert (KEPT / "leaderboard.md").read_text() == board_markdown(board)

@@ -14,8 +14,8 @@ from hashprobe.text import visible
 
 RULES = (
     "One entry is one victim: its weights have the checksum that the entry names. One protocol a "
-    "data set: queries and targets of seed 0, every attack at the same l-infinity budgets, judged "
-    "after 8 bits by the hard sign.",
+    "data set: queries and targets of seed 0 where nothing else is said, every attack at the same "
+    "l-infinity budgets, judged after 8 bits by the hard sign.",
     "Every iterative attack gets at most 100 steps a query, a forward and a backward pass each. "
     "Published attacks have two rows: *released* are the settings of the release, cut to that "
     "length; *tuned* has the step size that is the best of four on other queries of the same "
@@ -24,8 +24,9 @@ RULES = (
     "RMS is the root mean squared change of a pixel value of [0, 1]; passes and seconds are those "
     "of one query.",
     "t-MAP is shown with its floor (untouched queries) and its ceiling (the target code itself), "
-    "and with what the adversary knows: L0 nine codes of the label, L1 a sample, L2 the whole "
-    "database. Numbers of different levels are not compared.",
+    "and with what the adversary knows: L0 one or nine codes of the label, L1 a sample, L2 the "
+    "whole database. Compare attacks of one level only; the highest t-MAP of a victim is over all "
+    "levels.",
     "The suite's worst case decides between victims. A victim with a flag is not called robust.",
 )
 
@@ -109,9 +110,10 @@ def as_code(line: str) -> str:
 
 def source(entry: Any) -> str:
     """Where an entry comes from."""
+    asked = f"{entry.queries} queries" + f" of seed {entry.seed}" * (entry.seed != 0)
     made = (
         f"Weights {entry.weights_sha256[:16]}, hashprobe {entry.version}, by {entry.by}; "
-        f"{entry.queries} queries, step sizes chosen on {entry.tuning} others, gradients in "
+        f"{asked}, step sizes chosen on {entry.tuning} others, gradients in "
         f"{entry.precision}; {entry.machine}."
     )
     return f"{made} {entry.note}".strip()
