@@ -219,5 +219,8 @@ def test_what_does_not_fit_is_refused(conv, known, random_images, clip_hasher):
         train_generator(victim, bare, options=QUICK)
     with pytest.raises(HashprobeError, match="has no labels"):
         train_generator(victim, Codes(known.packed), options=QUICK, pictured=known)
+    short = Codes.of(known.packed.signs()[:, :8], known.labels, pictures=known.pictures)
+    with pytest.raises(HashprobeError, match="codes of 8 bits, the victim of 16"):
+        train_generator(victim, short, options=QUICK)
     with pytest.raises(HashprobeError, match="are clips"):
         train_generator(clip_hasher(), known, options=QUICK)

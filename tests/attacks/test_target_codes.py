@@ -71,6 +71,11 @@ def test_goals_take_a_code_by_name(database):
     assert (goal.labels == vote.labels).all() and (goal.members == vote.members).all()
 
 
+@pytest.mark.parametrize("code", ["best", "ascent", "vote-all"])
+def test_no_labels_have_no_codes(database, code):
+    assert target_codes(database, np.zeros((0, CLASSES), bool), code).shape == (0, BITS)
+
+
 def test_what_is_no_code_of_a_label_is_refused(database):
     with pytest.raises(HashprobeError, match="'vote' is drawn for each query"):
         target_codes(database, LABELS, "vote")

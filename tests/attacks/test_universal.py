@@ -61,8 +61,21 @@ def test_what_does_not_fit_is_refused(conv, random_images):
         universal_perturbation(*given, budget=Budget(0.1, "normalised"))
     with pytest.raises(HashprobeError, match="epochs must be at least 1"):
         universal_perturbation(*given, epochs=0)
+    with pytest.raises(HashprobeError, match="momentum must be 0 or above; got nan"):
+        universal_perturbation(*given, momentum=float("nan"))
+    with pytest.raises(HashprobeError, match="frames and shared are for clips"):
+        universal_perturbation(*given, budget=Budget(0.1, frames=1))
     with pytest.raises(HashprobeError):
         universal_perturbation(*given[:2], np.ones((3, 16), np.int8))
+    nothing = given[0], Queries(random_images(2)[:0]), np.ones((0, 16), np.int8)
+    for learn in (universal_perturbation, universal_patch):
+        with pytest.raises(HashprobeError, match="no queries to learn from"):
+            learn(*nothing)
+
+
+def test_a_perturbation_is_for_pictures_of_one_size(as_for_users):
+    with pytest.raises(HashprobeError, match=r"one size; got \(8, 8\) and \(4, 4\)"):
+        perturbed(torch.zeros(1, 3, 8, 8), torch.zeros(3, 4, 4))
 
 
 def test_a_patch_takes_the_steps_of_the_loss_inside_its_square():

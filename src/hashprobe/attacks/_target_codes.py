@@ -96,6 +96,8 @@ def target_codes(
     if code not in ("best", "ascent"):
         raise HashprobeError(f"the code {code!r} is drawn for each query: see targets(n_t=)")
     values, kinds, which = values_of(database, labels, top)
+    if not len(kinds):
+        return np.empty((0, database.bits), np.int8)
     found = [best_stored(each) for each in values]
     if code == "ascent":
         starts = [vote_of_all(database, kinds), weighted_centre(database, kinds), np.stack(found)]

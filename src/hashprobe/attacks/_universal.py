@@ -52,7 +52,7 @@ def universal_perturbation(
         (3, H, W) in [-eps, eps], on the device of the queries.
 
     Raises:
-        HashprobeError: clips, another budget space, or codes that do not fit.
+        HashprobeError: clips, no queries, another budget space, or codes that do not fit.
 
     Example:
         >>> import torch
@@ -62,8 +62,12 @@ def universal_perturbation(
         >>> tuple(delta.shape), bool(delta.abs().max() <= 10 / 255 + 1e-6)
         ((3, 32, 32), True)
     """
+    from hashprobe.optim.frames import check_frame_rule
+
     if queries.pixels.ndim != 4 or budget.space != "pixel":
         raise HashprobeError("a universal perturbation is for pictures, with eps in pixels")
+    check_frame_rule(budget, queries.pixels)
+    check_queries(queries)
     eps = budget.eps
     change = Shared(lambda clean, delta, _: (clean + delta).clamp(0, 1), eps / 10, -eps, eps)
     lesson = Lesson(epochs, batch_size, momentum, seed)
@@ -96,6 +100,14 @@ class Lesson:
         check_whole("epochs", self.epochs)
         check_whole("batch_size", self.batch_size)
         check_seed(self.seed)
+        if not 0 <= self.momentum < float("inf"):
+            raise HashprobeError(f"momentum must be 0 or above; got {self.momentum}")
+
+
+def check_queries(queries: Queries) -> None:
+    """Refuses to learn from nothing."""
+    if not len(queries):
+        raise HashprobeError("there are no queries to learn from: give one or more")
 
 
 def learnt(
@@ -146,9 +158,15 @@ def perturbed(images: Images, delta: Float[Tensor, "3 h w"]) -> Images:
     Returns:
         The same shape, whole 255ths in [0, 1].
 
+    Raises:
+        HashprobeError: pictures of another size.
+
     Example:
         >>> import torch
         >>> perturbed(torch.full((1, 3, 1, 1), 0.2), torch.full((3, 1, 1), 2.6 / 255)).mean() * 255
         tensor(53.)
     """
+    if images.shape[-3:] != delta.shape:
+        sides = " and ".join(str(tuple(each.shape[-2:])) for each in (images, delta))
+        raise HashprobeError(f"pictures and perturbation must have one size; got {sides}")
     return ((255 * images).round() + (255 * delta).trunc()).clamp(0, 255) / 255

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float, Int8
 
-from hashprobe.attacks._universal import Lesson, Shared, learnt
+from hashprobe.attacks._universal import Lesson, Shared, check_queries, learnt
 from hashprobe.attacks.contract import Hasher
 from hashprobe.checked import checked
 from hashprobe.data.queries import START_STREAM, Queries, seed_of
@@ -118,7 +118,7 @@ def universal_patch(
         seed: of the order and of random places.
 
     Raises:
-        HashprobeError: clips, a share or a step out of range, or codes that do not fit.
+        HashprobeError: clips, no queries, a share or a step out of range, or codes that do not fit.
 
     Example:
         >>> import torch
@@ -132,6 +132,7 @@ def universal_patch(
 
     if queries.pixels.ndim != 4:
         raise HashprobeError("a universal patch is for pictures")
+    check_queries(queries)
     for name, value in (("share", share), ("step", step)):
         if not 0 < value <= 1:
             raise HashprobeError(f"{name} must be above 0 and at most 1; got {value}")

@@ -205,7 +205,7 @@ def train_generator(
         The generator, on the CPU; give it to a goal.
 
     Raises:
-        HashprobeError: clips, or a database without labels or pictures.
+        HashprobeError: clips, or a database without labels or pictures, or of other bits.
 
     Example:
         >>> from hashprobe.victims import ImageHasher
@@ -224,6 +224,11 @@ def train_generator(
         )
     if len(some.pictures.shape) != 4 or victim.contract.frames:
         raise HashprobeError("a generator is trained on pictures; this victim or these are clips")
+    if database.bits != victim.bits:
+        raise HashprobeError(
+            f"the database has codes of {database.bits} bits, the victim of {victim.bits}: encode "
+            "the database with this victim"
+        )
     rng = np.random.default_rng([check_seed(seed), 5])
     rows = np.sort(rng.permutation(len(some))[: options.pictures])
     pixels = as_pixels(some.pictures[rows])
