@@ -212,6 +212,12 @@ def check_work(victim: Hasher, queries: Queries, goal: Goal, spec: AttackSpec) -
             raise HashprobeError(
                 f"{len(goal)} target codes for {len(queries)} images: give one per image"
             )
+    own = goal.own_codes
+    if own is not None and (len(own), own.bits) != (len(queries), victim.bits):
+        raise HashprobeError(
+            f"a goal's own codes are those of the clean queries, {len(queries)} of {victim.bits} "
+            f"bits; got {len(own)} of {own.bits}"
+        )
     check_target_images(queries, goal, spec)
     check_known(victim, goal, spec)
     if "generator" in spec.attack.needs and not isinstance(goal.generator, Generator):
