@@ -153,6 +153,8 @@ def test_codes_in_files_are_read_like_codes_in_memory(tmp_path, pictures, small)
     for k in (1, 70, 307):
         found = zip(ShardedIndex(stored).search(queries, k), index.search(queries, k), strict=True)
         assert all(np.array_equal(a, b) for a, b in found)
+    with pytest.raises(HashprobeError, match="a code must have 1 to 4096 bits; got 0"):
+        ShardedCodes.open(shards, 0)
     theirs = ShardedCodes.open(shards, BITS, BitConvention(inverted=True))
     assert (theirs[:].signs() == -held.signs()).all()
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from hashprobe.checked import checked
 from hashprobe.codes.convention import BitConvention
-from hashprobe.codes.packed import PackedCodes, Rows, bytes_of
+from hashprobe.codes.packed import PackedCodes, Rows, bytes_of, check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import sha256_array
 from hashprobe.storage.mapped import mapped_array
@@ -81,7 +81,7 @@ class ShardedCodes:
             convention: how the bits are stored; None: as here.
 
         Raises:
-            HashprobeError: no such files, or files of other arrays.
+            HashprobeError: no such files, files of other arrays, or bits out of range.
 
         Example:
             >>> ShardedCodes.open("no/such/folder", 8)
@@ -89,6 +89,7 @@ class ShardedCodes:
             ...
             hashprobe.errors.HashprobeError: no/such/folder holds no database: files NAME.codes.npy
         """
+        check_bits(bits)
         files = tuple(sorted(Path(folder).glob(f"*{ENDING}"), key=lambda path: path.name))
         if not files:
             raise HashprobeError(f"{folder} holds no database: files NAME{ENDING}")
