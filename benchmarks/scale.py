@@ -174,13 +174,18 @@ def equality(results: Results, form: str) -> None:
 
 
 def difference(found: dict[str, Measurement], wanted: dict[str, Measurement]) -> float:
-    """The largest difference of any query in any measure; bounds and signatures must be there."""
+    """The largest difference of any query in any measure.
+
+    Both must have the same signatures, the same bounds and the same empty queries.
+    """
     assert found.keys() == wanted.keys()
     apart = 0.0
     for name, one in wanted.items():
         two = found[name]
         assert two.signature == one.signature
         ends = [(two.value, one.value), (two.low, one.low), (two.high, one.high)]
+        assert all((a is None) == (b is None) for a, b in ends)
+        assert (np.isnan(two.per_query) == np.isnan(one.per_query)).all()
         apart = max(apart, *(abs(a - b) for a, b in ends if a is not None and b is not None))
         apart = max(apart, float(np.nanmax(np.abs(two.per_query - one.per_query))))
     return apart

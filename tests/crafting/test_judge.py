@@ -287,3 +287,19 @@ def test_codes_that_are_no_signs_are_never_taken_from_logits(work):
     work.victim.__class__ = Own
     out = attack(easy(work), "bit-margin", BitMarginOptions(steps=40), precision="bfloat16")
     assert (out.codes.data == encode(work.victim, Queries(out.images8[:] / 255)).data).all()
+
+
+def test_codes_of_another_network_are_never_taken_for_those_of_the_victim(work, conv):
+    """A function may steer by a network of its own, which confirms its own codes."""
+    other = conv(seed=1, dtype=torch.float32)
+    easier = easy(work.but(victim=other))
+
+    def by_another(victim, queries, goal, **more):
+        return bit_margin(other, queries, goal, **more)
+
+    options, wide = BitMarginOptions(steps=40), Budget(64 / 255)
+    work = work.but(codes=easier.goal.codes)
+    out = attack(work, by_another, options, precision="bfloat16", budget=wide)
+    moved = Queries(out.images8[:].float() / 255)
+    assert (encode(other, moved).signs() == out.target_codes).all(1).any()
+    assert (out.codes.data == encode(work.victim, moved).data).all()

@@ -15,6 +15,7 @@ from hashprobe.attacks._dhta import dhta
 from hashprobe.attacks._noise import NoiseOptions
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
+from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.kept import Kept
 from hashprobe.crafting.runner import craft
@@ -188,6 +189,10 @@ def test_input_that_does_not_fit(work, conv, as_for_users):
     ):
         with pytest.raises(HashprobeError, match=message):
             attack(work, **changed)
+    for own, seen in (((5, 24), "5 of 24"), ((6, 16), "6 of 16"), ((3, 16), "3 of 16")):
+        goal = Goal(own_codes=PackedCodes.from_signs(np.ones(own)))
+        with pytest.raises(HashprobeError, match=f"clean queries, 5 of 16 bits; got {seen}$"):
+            attack(dataclasses.replace(work, goal=goal), **NOISE)
     with pytest.raises(HashprobeError, match="attack dhta needs target codes: make a goal"):
         attack(dataclasses.replace(work, goal=Goal.untargeted()))
 

@@ -123,6 +123,7 @@ def test_damaged_folders_are_one_line(tmp_path, as_for_users):
         ("1.labels.npy", -1 - labels, "must not be negative"),
         ("1.labels.npy", np.eye(4)[labels], r"the queries have classes"),
         ("1.labels.npy", np.array(["a"] * 332), "must be numbers or booleans"),
+        ("1.labels.npy", np.array(3), "holds one number, not a label for each code"),
     ):
         good = (folder / name).read_bytes()
         np.save(folder / name, value)
@@ -150,6 +151,22 @@ def test_damaged_folders_are_one_line(tmp_path, as_for_users):
     np.savez(folder / "queries.npz", **queries)
     with pytest.raises(HashprobeError, match=r"holds no database: files NAME\.codes\.npy"):
         CodeShards.open(folder)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_target_that_no_item_has_is_the_error_of_one_file(multi, tmp_path):
+    made(tmp_path / "a", multi=multi)
+    queries, whole = (dict(np.load(tmp_path / name)) for name in ("a/queries.npz", "a.npz"))
+    wanted = queries["target_labels"]
+    wanted[3] = np.zeros(4, bool) if multi else 77
+    words = "query 3 has no target label" if multi else "unknown target label 77 of query 3"
+    np.savez(tmp_path / "a" / "queries.npz", **{**queries, "target_labels": wanted})
+    np.savez(tmp_path / "a.npz", **{**whole, "target_labels": wanted})
+    with pytest.raises(HashprobeError, match=words) as one:
+        load_code_file(tmp_path / "a.npz")
+    with pytest.raises(HashprobeError, match=words) as two:
+        score_shards(CodeShards.open(tmp_path / "a"))
+    assert str(one.value).endswith(str(two.value))
 
 
 class Elsewhere:

@@ -1,12 +1,16 @@
 """Several processes: what each says reaches the caller, and together they do one training."""
 
+import logging
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from hashprobe.errors import HashprobeError
 from hashprobe.training.loop import Examples, Extras, Listeners, Training, train
 from hashprobe.training.options import TrainOptions
-from hashprobe.training.processes import Relay
+from hashprobe.training.processes import Relay, open_fabric
 from hashprobe.victims.image import ImageHasher
 
 
@@ -93,3 +97,23 @@ def test_too_few_items_for_the_devices_are_refused(pictures, as_for_users, devic
     work = Training(network(), examples, TrainOptions(), Extras(), Listeners())
     with pytest.raises(HashprobeError, match="3 training items are too few for 2 devices"):
         work.run(Two())
+
+
+def test_notes_of_the_library_are_not_shown_whenever_it_is_loaded(capfd):
+    library = logging.getLogger("lightning_fabric")
+    before = library.level, library.propagate
+    shown = logging.StreamHandler(sys.stderr)
+    library.addHandler(shown)
+    try:
+        library.setLevel(logging.INFO)  # as loading it does
+        open_fabric(TrainOptions(precision="bfloat16", accelerator="cpu"))
+    finally:
+        library.removeHandler(shown)
+        library.level, library.propagate = before
+    assert capfd.readouterr().err == ""
+
+
+def test_hardening_loads_it_where_a_training_begins():
+    code = "import sys, hashprobe.defenses.trainers.hardener as _; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert "hashprobe.training.loop" in loaded.split() and "lightning_fabric" not in loaded.split()

@@ -138,8 +138,14 @@ def test_few_sources_are_numbered_as_an_array_is():
 def test_codes_in_files_are_read_like_codes_in_memory(tmp_path, pictures, small):
     shards, whole = database(tmp_path, pictures)
     stored, held = ShardedCodes.open(shards, BITS), PackedCodes(np.load(whole)["codes"], BITS)
-    for rows in (slice(80, 100), np.array([306, 0, 90, 89]), slice(0, 0), np.zeros(0, np.int64)):
+    mask = np.arange(307) % 3 == 0
+    several = (slice(80, 100), slice(-9, None), slice(99, 80, -2), slice(0, 0), mask, 90, -1)
+    for rows in (*several, np.array([306, 0, 90, -1, 89]), np.zeros(0, np.int64)):
         assert stored[rows] == held[rows]
+    for rows in (307, np.array([3, -308]), mask[1:]):
+        for codes in (stored, held):
+            with pytest.raises(IndexError):
+                codes[rows]
     assert digest_of(stored) == digest_of(held) and len(stored) == len(held) == 307
     index = FlatIndex(BITS)
     index.add(held)
@@ -147,6 +153,8 @@ def test_codes_in_files_are_read_like_codes_in_memory(tmp_path, pictures, small)
     for k in (1, 70, 307):
         found = zip(ShardedIndex(stored).search(queries, k), index.search(queries, k), strict=True)
         assert all(np.array_equal(a, b) for a, b in found)
+    with pytest.raises(HashprobeError, match="a code must have 1 to 4096 bits; got 0"):
+        ShardedCodes.open(shards, 0)
     theirs = ShardedCodes.open(shards, BITS, BitConvention(inverted=True))
     assert (theirs[:].signs() == -held.signs()).all()
 

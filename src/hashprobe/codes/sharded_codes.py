@@ -13,7 +13,7 @@ import numpy as np
 
 from hashprobe.checked import checked
 from hashprobe.codes.convention import BitConvention
-from hashprobe.codes.packed import PackedCodes, bytes_of
+from hashprobe.codes.packed import PackedCodes, Rows, bytes_of, check_bits
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import sha256_array
 from hashprobe.storage.mapped import mapped_array
@@ -81,7 +81,7 @@ class ShardedCodes:
             convention: how the bits are stored; None: as here.
 
         Raises:
-            HashprobeError: no such files, or files of other arrays.
+            HashprobeError: no such files, files of other arrays, or bits out of range.
 
         Example:
             >>> ShardedCodes.open("no/such/folder", 8)
@@ -89,6 +89,7 @@ class ShardedCodes:
             ...
             hashprobe.errors.HashprobeError: no/such/folder holds no database: files NAME.codes.npy
         """
+        check_bits(bits)
         files = tuple(sorted(Path(folder).glob(f"*{ENDING}"), key=lambda path: path.name))
         if not files:
             raise HashprobeError(f"{folder} holds no database: files NAME{ENDING}")
@@ -128,8 +129,12 @@ class ShardedCodes:
         except HashprobeError as error:
             raise HashprobeError(f"{path}: {error}") from error
 
-    def __getitem__(self, rows: slice | np.ndarray) -> PackedCodes:
-        places = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
+    def __getitem__(self, rows: Rows) -> PackedCodes:
+        places, size = self.places(rows), len(self)
+        beyond = places[(places < -size) | (places >= size)]
+        if beyond.size:
+            raise IndexError(f"index {beyond[0]} is out of bounds for {size} codes")
+        places = np.where(places < 0, places + size, places)
         data = np.zeros((len(places), bytes_of(self.bits)), np.uint8)
         ends = np.cumsum(self.sizes)
         file = np.searchsorted(ends, places, side="right")
@@ -137,6 +142,17 @@ class ShardedCodes:
             here = file == one
             data[here] = self.packed(one, places[here] - (ends[one] - self.sizes[one])).data
         return PackedCodes(data, self.bits)
+
+    def places(self, rows: Rows) -> np.ndarray:
+        """Positions of codes, which may be counted from the end."""
+        if isinstance(rows, slice):
+            return np.arange(*rows.indices(len(self)))
+        some = np.atleast_1d(np.asarray(rows))
+        if some.dtype != np.bool_:
+            return some.astype(np.int64)
+        if some.shape != (len(self),):
+            raise IndexError(f"a mask of shape {some.shape} for {len(self)} codes")
+        return np.flatnonzero(some)
 
     @cached_property
     def digest(self) -> str:

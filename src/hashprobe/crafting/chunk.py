@@ -60,7 +60,7 @@ class Chunk:
 
     def attack(self, runtime: Runtime) -> None:
         """Attacks the queries."""
-        with remembering():
+        with remembering(self.victim):
             self.attack_all(runtime)
 
     def attack_all(self, runtime: Runtime) -> None:

@@ -81,7 +81,7 @@ def codes_of_both(
     before = encode(victim, clean) if known is None else known
     # What an attack has confirmed are signs of logits; a victim may have codes of another kind.
     signs = type(victim).codes is Hasher.codes
-    found = recall(shown) if signs else [None] * len(shown)
+    found = recall(victim, shown) if signs else [None] * len(shown)
     after = np.zeros_like(before.data)
     left = [row for row, code in enumerate(found) if code is None]
     for row, code in enumerate(found):

@@ -54,15 +54,15 @@ def craft(
     """Attacks queries and says what a search engine would be sent.
 
     Whatever the attack returns is projected onto the budget and [0, 1], rounded to 8 bits within
-    the budget, and encoded again in float32 by the hard sign: an attack never decides that it
-    won. With `out`, finished queries are soon on the disk, one file and one PNG each, and their
-    pixels leave the memory; the same call with the same folder goes on where it stopped and attacks
-    again only what is missing or damaged. More than 1,000 queries are kept in files of many, about
-    64 MiB of pixels each and without PNGs; `Runtime.shard` says how many. In another batch size it
-    goes on, too; the queries that it attacks then may end at other pixels than they would have in
-    the first (see `Runtime`). In the deterministic mode the batch size belongs to the attack, and
-    batches are made of the same queries whether it was stopped or not: one that is not whole is
-    attacked again.
+    the budget, and encoded again in float32 by the hard sign: an attack never decides that it won.
+    With `out`, finished queries are soon on the disk, one file and one PNG each, and beyond 64 MiB
+    their pixels leave the memory; the same call with the same folder goes on where it stopped and
+    attacks again only what is missing or damaged. More than 1,000 queries are kept in files of
+    many, about 64 MiB of pixels each and without PNGs; `Runtime.shard` says how many. In another
+    batch size it goes on, too; the queries that it attacks then may end at other pixels than they
+    would have in the first (see `Runtime`). In the deterministic mode the batch size belongs to the
+    attack, and batches are made of the same queries whether it was stopped or not: one that is not
+    whole is attacked again.
 
     Args:
         victim: in float32; left as it was. Queries go to its device.
@@ -212,6 +212,12 @@ def check_work(victim: Hasher, queries: Queries, goal: Goal, spec: AttackSpec) -
             raise HashprobeError(
                 f"{len(goal)} target codes for {len(queries)} images: give one per image"
             )
+    own = goal.own_codes
+    if own is not None and (len(own), own.bits) != (len(queries), victim.bits):
+        raise HashprobeError(
+            f"a goal's own codes are those of the clean queries, {len(queries)} of {victim.bits} "
+            f"bits; got {len(own)} of {own.bits}"
+        )
     check_target_images(queries, goal, spec)
     check_known(victim, goal, spec)
     if "generator" in spec.attack.needs and not isinstance(goal.generator, Generator):

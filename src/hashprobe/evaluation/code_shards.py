@@ -127,6 +127,8 @@ def labels_beside(codes: Path, size: int, wide: tuple[int, ...]) -> Path:
     """The file of labels of a file of codes; refuses one that does not fit the queries."""
     labels = codes.with_name(codes.name.removesuffix(ENDING) + ".labels.npy")
     found = mapped_array(labels)
+    if not found.ndim:
+        raise HashprobeError(f"{labels} holds one number, not a label for each code")
     if len(found) != size:
         raise HashprobeError(f"{codes} has {size} codes, {labels.name} {len(found)} labels")
     if found.shape[1:] != wide and not (found.ndim == 2 and found.shape[1] == 1):

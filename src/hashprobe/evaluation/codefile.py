@@ -281,9 +281,13 @@ def check_targets(file: CodeFile, given: np.ndarray) -> None:
     reachable = (targets & file.database_labels.any(axis=0)).any(axis=1)
     if reachable.all():
         return
-    query = int(np.argmin(reachable))
+    raise no_such_target(given, int(np.argmin(reachable)))
+
+
+def no_such_target(given: np.ndarray, query: int) -> HashprobeError:
+    """The error about a query whose target labels, as they were given, no item has."""
     named = [int(given[query])] if given.ndim == 1 else np.flatnonzero(given[query]).tolist()
     if not named:
-        raise HashprobeError(f"query {query} has no target label: its row holds only zeros")
+        return HashprobeError(f"query {query} has no target label: its row holds only zeros")
     label = " or ".join(map(str, named))
-    raise HashprobeError(f"unknown target label {label} of query {query}: no database item has it")
+    return HashprobeError(f"unknown target label {label} of query {query}: no database item has it")

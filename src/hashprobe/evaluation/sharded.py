@@ -22,7 +22,7 @@ from hashprobe.crafting.executor import Executor, InProcess
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.average import average_of_counts, harmonic, normalised
 from hashprobe.evaluation.code_shards import CodeShards
-from hashprobe.evaluation.codefile import PRECISION_LENGTH
+from hashprobe.evaluation.codefile import PRECISION_LENGTH, no_such_target
 from hashprobe.evaluation.measure_options import MeasureOptions
 from hashprobe.evaluation.measurement import Measurement, sign
 from hashprobe.evaluation.measures import mean_of_average
@@ -52,7 +52,8 @@ def score_shards(
         give the same numbers bit by bit, `stable` up to rounding of the last digits.
 
     Raises:
-        HashprobeError: files that are damaged, or as `mean_average_precision`.
+        HashprobeError: files that are damaged, a target label that no item has, or as
+            `mean_average_precision`.
 
     Example:
         >>> import tempfile
@@ -71,6 +72,9 @@ def score_shards(
             continue
         task = Scoring(shards, labels, options)
         counts, hits = task.measure(executor)
+        reachable = counts.relevant.any(axis=1)
+        if name == "tMAP" and not reachable.all():
+            raise no_such_target(labels, int(np.argmin(reachable)))
         scores[key] = task.average(name, counts, hits)
         if name == "MAP":
             scores["precision"] = task.precision(counts, hits)

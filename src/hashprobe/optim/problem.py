@@ -66,7 +66,7 @@ class Problem:
         with judging(self.judge, pixels.device):
             logits: Tensor = self.judge(*self.given(rows, whole))
         if whole.ndim == 4:  # the runner need not ask again
-            remember(whole, logits)
+            remember(self.judge, whole, logits)
         return logits
 
     def given(self, rows: Rows, queries: Images) -> tuple[Tensor, ...]:

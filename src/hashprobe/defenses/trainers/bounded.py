@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from hashprobe.errors import HashprobeError
 from hashprobe.training.loop import Training
 from hashprobe.victims.base import frozen_eval
+
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+else:
+    Fabric = Any  # a second to load: only where a training begins
 
 
 CHUNK = 256
