@@ -49,11 +49,22 @@ def test_runs_go_through_the_same_attacks_and_go_on(hashprobe, encoded, tmp_path
     assert transfer["name"] == "transfer" and transfer["map"] == first["attacks"][-3]["map"]
     lowest = min(trial["map"]["value"] for trial in first["attacks"])
     assert first["map_worst"]["value"] == lowest < first["map_clean"]["value"]
-    shutil.rmtree(encoded / "compare" / "away-64of255-seed0-3-of5")
+    shutil.rmtree(encoded / "compare" / "away-64of255-seed0-3-of5-1restarts")
     kept = (encoded / "compare" / "away-64of255-seed0-2-of5/attack.json").stat().st_mtime_ns
     again = hashprobe(f"compare {encoded} {other} {SHORT} --json")
     assert again.out == said.out
     assert (encoded / "compare/away-64of255-seed0-2-of5/attack.json").stat().st_mtime_ns == kept
+    more = hashprobe(f"compare {encoded} {SHORT.replace('--restarts 1', '--restarts 0')} --json")
+    assert more.code == 0, more.err
+    assert hashprobe(f"compare {encoded} {other} {SHORT} --json").out == said.out
+
+
+def test_only_attacks_that_see_gradients_count_as_such(encoded):
+    """Noise that beats every gradient is what a flag is for."""
+    given = CompareOptions(attacks=("noise", "hag"), queries=4, steps=1, more_steps=1, restarts=0)
+    trials = [trial for trial, _ in Bench(open_run(encoded), given, Runtime()).trials()]
+    seen = {trial.name: trial.gradients for trial in trials}
+    assert seen == {"noise": False, "hag": True, "bit-margin": True, "bit-margin-more": True}
 
 
 def test_the_table_marks_what_is_noise_and_fits_a_page():
