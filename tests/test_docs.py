@@ -24,6 +24,7 @@ import yaml
 from hashprobe.cli import app as cli
 from hashprobe.evaluation.outcome import Evaluation
 from hashprobe.evaluation.perceptibility import Perceptibility
+from hashprobe.workflow.comparison import Compared
 
 
 ROOT = Path(__file__).parents[1]
@@ -258,6 +259,13 @@ def test_every_field_of_a_record_is_documented():
         table = page.split(f"<!-- {name} -->")[1].split("\n\n")[0]
         named = re.findall(r"^\| `(\w+)`", table, re.MULTILINE)
         assert named == [field.name for field in fields(kind)]
+
+
+def test_every_field_of_a_comparison_is_documented():
+    page = (ROOT / "docs" / "reference" / "records.md").read_text()
+    rows = page.split("<!-- compared -->")[1].split("\n\n")[0].splitlines()[3:]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(Compared("a", "none", None, None).to_json())
 
 
 def test_the_readme_needs_no_files_on_a_package_index():

@@ -16,7 +16,7 @@ from hashprobe.codes.convention import BitConvention
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.labels import as_labels
 from hashprobe.codes.npz import save_codes
-from hashprobe.codes.packed import hamming
+from hashprobe.codes.packed import PackedCodes, hamming
 from hashprobe.data.arrays import as_queries
 from hashprobe.data.decoding import decode_picture
 from hashprobe.defenses.defended import defended
@@ -25,6 +25,8 @@ from hashprobe.evaluation.instances import Sources
 from hashprobe.progress import Silent
 from hashprobe.types import Budget
 from hashprobe.workflow import audit_time, encode_step
+from hashprobe.workflow.audit_ladder import Ladder, Plan
+from hashprobe.workflow.audit_numbers import within_searches
 from hashprobe.workflow.audit_options import AuditOptions, Limit
 from hashprobe.workflow.audit_page import render_audit
 from hashprobe.workflow.audit_result import RemedyResult
@@ -447,6 +449,15 @@ def test_success_over_searches_is_that_of_the_attack(pictures):
     assert not white.goal("evade").searches
 
 
+def test_success_at_a_search_counts_within_as_many():
+    codes = PackedCodes.empty(8)
+    plan = Plan("evade", np.arange(4), hp.Goal(), met=repr, rate=repr)
+    done = Ladder(plan, codes, codes={8 / 255: codes})
+    done.took[:] = (2, 50, 51, np.inf)
+    curve = {most: rate.value for most, rate in within_searches(done, 100)}
+    assert curve == {2: 0.25, 5: 0.25, 10: 0.25, 20: 0.25, 50: 0.5, 100: 0.75}
+
+
 def test_findings_of_a_perceptual_hash_and_of_distances(pictures):
     pytest.importorskip("pdqhash")
     large = torch.nn.functional.interpolate(pictures[:4].float(), 64).to(torch.uint8)
@@ -663,6 +674,7 @@ class Lines(Silent):
         ({"surrogates": ("ahash", "dhash")}, 1 + 2 * 0.5),
         ({"rerank": "cosine"}, 3),
         ({"mitigate": True}, 1 + 12 + 4 + 2),
+        ({"mitigate": True, "goals": ("evade",)}, 0.5 + 12 + 4 + 2),
         ({"access": "query", "mitigate": True, "query_budget": 50}, 1 + 15 + 4),
     ],
 )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import hashprobe as hp
 from hashprobe.codes.labelled import Codes
@@ -17,6 +18,7 @@ from hashprobe.victims.loading import load_victim
 SIDE = 12
 KNOWN = {"eps": (16 / 255,), "exact": False, "edits": False, "steps": 10}
 NETWORKS = f"""
+from dataclasses import replace
 import torch
 import hashprobe as hp
 
@@ -36,6 +38,10 @@ def short():
 
 def small():
     return linear(1, 24, 6)
+
+def cut():
+    net = first()
+    return net.with_contract(replace(net.contract, fit="crop"))
 """
 
 
@@ -103,6 +109,21 @@ def test_its_radius_is_found_as_that_of_the_audit_is(pictures):
 def test_a_network_of_another_size_is_given_resized_pictures(pictures):
     (row,) = audited(pictures, "small").remedies
     assert row.match.value == 1 and 0 <= row.evasion.value <= 1
+
+
+@pytest.mark.parametrize(
+    ("victim", "name"), [("first", "cut"), ("cut", "second"), ("cut", "small")]
+)
+def test_pictures_of_a_folder_are_fitted_as_the_queries_are(victim, name, pictures, tmp_path):
+    """Wide pictures in a folder: squashed and cut out they are two pictures."""
+    for place in range(4):
+        wide = torch.cat([pictures[place], pictures[place + 4]], 2)
+        Image.fromarray(wide.permute(1, 2, 0).numpy()).save(tmp_path / f"{place}.png")
+    known = {**KNOWN, "goals": ("evade",), "radius": 2, "steps": 1}
+    files = hp.AuditFiles(hardened=(f"made_networks:{name}",))
+    audited = load_victim(f"made_networks:{victim}")
+    (row,) = hp.audit(audited, tmp_path, tmp_path, files=files, **known).remedies
+    assert row.match.value == 1
 
 
 def test_what_cannot_be_done_is_one_line(pictures):

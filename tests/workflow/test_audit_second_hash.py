@@ -1,6 +1,7 @@
 """Two hashes that must agree: rates are those of loops over both codes of the kept pictures."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,6 +117,22 @@ def test_success_is_that_of_the_pictures_that_are_kept(agreed, tmp_path):
     assert found.collision.value == pytest.approx(met.mean())
     assert found.collision.value > 0.5
     assert all(((pictures[row].int() - queries[row].int()).abs() <= 32).all() for row in rows)
+
+
+@pytest.mark.parametrize("leaving", ["both-first", "both-second"])
+def test_a_query_that_leaves_after_one_of_the_attacks_is_gone(agreed, leaving):
+    fitted = agreed.subject.queries.fitted
+
+    def attacker(part, place):
+        """Turns pictures into negatives, or leaves them as they are."""
+
+        def run(plan, places, eps):
+            shown = [fitted[row] for row in plan.rows[places]]
+            return None, [255 - one if place == leaving else one for one in shown], None
+
+        return SimpleNamespace(run=run)
+
+    assert agreed.evasion(attacker, EPS).value == 1
 
 
 def test_both_parts_are_steered(agreed, tmp_path):

@@ -2,17 +2,21 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
+from hashprobe.defenses.detectors.watched import evade_detector
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
+from hashprobe.evaluation.measures import mean_average_precision
 from hashprobe.types import Runtime
+from hashprobe.victims.encoding import device_of
 from hashprobe.workflow.compare_attacks import Bench, own_anchors
-from hashprobe.workflow.compare_detection import detected
+from hashprobe.workflow.compare_detection import detected, fitted_on_items
 from hashprobe.workflow.compare_step import compare_runs
 from hashprobe.workflow.comparison import (
     Compared,
@@ -49,11 +53,22 @@ def test_runs_go_through_the_same_attacks_and_go_on(hashprobe, encoded, tmp_path
     assert transfer["name"] == "transfer" and transfer["map"] == first["attacks"][-3]["map"]
     lowest = min(trial["map"]["value"] for trial in first["attacks"])
     assert first["map_worst"]["value"] == lowest < first["map_clean"]["value"]
-    shutil.rmtree(encoded / "compare" / "away-64of255-seed0-3-of5")
+    shutil.rmtree(encoded / "compare" / "away-64of255-seed0-3-of5-1restarts")
     kept = (encoded / "compare" / "away-64of255-seed0-2-of5/attack.json").stat().st_mtime_ns
     again = hashprobe(f"compare {encoded} {other} {SHORT} --json")
     assert again.out == said.out
     assert (encoded / "compare/away-64of255-seed0-2-of5/attack.json").stat().st_mtime_ns == kept
+    more = hashprobe(f"compare {encoded} {SHORT.replace('--restarts 1', '--restarts 0')} --json")
+    assert more.code == 0, more.err
+    assert hashprobe(f"compare {encoded} {other} {SHORT} --json").out == said.out
+
+
+def test_only_attacks_that_see_gradients_count_as_such(encoded):
+    """Noise that beats every gradient is what a flag is for."""
+    given = CompareOptions(attacks=("noise", "hag"), queries=4, steps=1, more_steps=1, restarts=0)
+    trials = [trial for trial, _ in Bench(open_run(encoded), given, Runtime()).trials()]
+    seen = {trial.name: trial.gradients for trial in trials}
+    assert seen == {"noise": False, "hag": True, "bit-margin": True, "bit-margin-more": True}
 
 
 def test_the_table_marks_what_is_noise_and_fits_a_page():
@@ -106,6 +121,41 @@ def test_who_knows_a_detector_gets_through_at_least_as_often(encoded):
     assert (plain.attack, adaptive.attack) == ("plain", "adaptive")
     assert adaptive.through >= plain.through and 0 <= adaptive.found <= 1
     assert plain.found > 0.05
+    fitted = fitted_on_items(bench, "bit-histogram")
+    clean = bench.drawn.clean.on(device_of(bench.victim.hasher))
+    moved = evade_detector(
+        fitted,
+        replace(clean, labels=None),
+        bench.drawn.goal,
+        budget=bench.budget,
+        steps=6,
+        weights=(0.0,),
+    )
+    # At 5 % none of twelve clean queries may be an alarm.
+    alarm = moved.scores > fitted.scores(clean.pixels).max()
+    assert plain.found == alarm.mean() and plain.through == (moved.reached & ~alarm).mean()
+
+
+def test_training_items_are_left_out_of_every_number(encoded):
+    victim = open_run(encoded)
+    train = victim.data.database.take(np.arange(250))
+    victim = replace(victim, data=replace(victim.data, train=train))
+    given = CompareOptions(
+        attacks=("noise",), queries=3, steps=1, more_steps=1, restarts=0, query_budget=5,
+        exclude_training=True,
+    )  # fmt: skip
+    bench = Bench(victim, given, Runtime())
+    rows, rest = bench.drawn.rows, np.arange(250, 1347)
+    asked, held = victim.query, victim.database
+    found = bench.scored(asked.codes[rows])
+    alone = mean_average_precision(
+        asked.codes[rows], held.codes[rest], asked.labels[rows], held.labels[rest]
+    )
+    np.testing.assert_allclose(found.per_query, alone.per_query)
+    trials = [*(one for one, _ in bench.trials()), *bench.driven_away()[0]]
+    trials += [bench.mainstay(), bench.asking()]
+    assert {trial.map.signature for trial in trials} == {found.signature}
+    assert [trial.name for trial in trials if not trial.gradients] == ["noise", "query-only"]
 
 
 def test_the_worst_of_each_query_is_below_the_worst_attack():

@@ -50,7 +50,7 @@ def compare(
     runs
         Encoded run folders of the same data, the undefended one first.
     json_
-        Print one JSON object and nothing else: every number with its interval and signature.
+        Print one JSON object and nothing else: each MAP and t-MAP with its interval and signature.
     """
     from hashprobe.cli.terminal import Terminal
     from hashprobe.workflow.compare_step import compare_runs

@@ -17,7 +17,7 @@ from hashprobe.workflow.audit_numbers import false_rates, matching
 from hashprobe.workflow.audit_remedies import rates_at
 from hashprobe.workflow.audit_result import RemedyResult
 from hashprobe.workflow.audit_subject import Subject, encoded
-from hashprobe.workflow.audit_transfer import Resized
+from hashprobe.workflow.audit_transfer import Resized, read_like
 
 
 PROBED = 4
@@ -48,7 +48,8 @@ def hardened(
     """Hardened networks with the queries and the database of an audit, probed as the victim is.
 
     Where the radius comes from a false-match rate, that of a hardened network does, too: its
-    distances are others.
+    distances are others. It is shown all pictures as the victim is given them, resized to its
+    size.
 
     Args:
         subject: what is audited.
@@ -92,8 +93,10 @@ def opened(
             f"{name} gives {victim.bits} bits and the victim {subject.victim.bits}: radius "
             f"{radius} means something else for it; give --radius auto"
         )
-    if victim.contract.size not in (0, subject.victim.contract.size):
-        victim = Resized(victim)
+    # Pictures of the database must be fitted as those of the queries are.
+    like = subject.victim.contract
+    if victim.contract != read_like(victim.contract, like):
+        victim = Resized(victim, like)
     fitted = subject.queries.fitted
     alike = [one for one in fitted if one.shape == fitted[0].shape][:PROBED]
     preflight(victim, Queries(torch.stack(alike)), gradients=gradients)

@@ -42,6 +42,8 @@ def attacks_in_all(
         files: surrogates and hardened networks count.
     """
     rows = sum(len(plan.rows) for plan in plans)
+    # Behind a remedy every query is to evade and to collide, whatever the goals are.
+    remedied = 2 * len(subject) if plans else 0
     white = asked.access == "white"
     attacks = rows * len(asked.eps)
     if asked.exact:
@@ -49,8 +51,8 @@ def attacks_in_all(
     if asked.rerank != "none":  # bits alone, and bits with floats
         attacks += 2 * rows
     if asked.mitigate:
-        attacks += rows * attacks_of_remedies(steered=white)
-    attacks += rows * len(files.hardened)
+        attacks += remedied * attacks_of_remedies(steered=white)
+    attacks += remedied * len(files.hardened)
     evaded = sum(len(plan.rows) for plan in plans if plan.name == "evade")
     attacks += evaded * len(files.surrogates)
     if subject.labels is not None and white and asked.wants("show"):

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from hashprobe.attacks.goal import Goal
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.tensors import Logits
+from hashprobe.types import InputContract
 from hashprobe.victims.base import Hasher
 from hashprobe.workflow.audit_ladder import Attacker, Ladder, Plan, climb
 from hashprobe.workflow.audit_subject import Subject, encoded
@@ -18,10 +19,12 @@ class Resized(Hasher):
 
     Args:
         victim: a victim of one size.
+        like: the contract by which pictures are read for it; None: they keep their size.
     """
 
-    def __init__(self, victim: Hasher) -> None:
-        super().__init__(victim.bits, replace(victim.contract, size=0))
+    def __init__(self, victim: Hasher, like: InputContract | None = None) -> None:
+        alone = replace(victim.contract, size=0)
+        super().__init__(victim.bits, alone if like is None else read_like(alone, like))
         self.victim, self.side = victim, victim.contract.size
         self.title = victim.title
 
@@ -51,6 +54,13 @@ class Resized(Hasher):
         """
         pixels = given[0] if given[0].is_floating_point() else given[0].float() / 255
         return self.victim.codes(self.fitted(pixels))
+
+
+def read_like(contract: InputContract, like: InputContract) -> InputContract:
+    """A contract whose pictures get the size of another one, in the way of that one."""
+    return replace(
+        contract, size=like.size, filter=like.filter, fit=like.fit, resize_to=like.resize_to
+    )
 
 
 def transferred(

@@ -99,7 +99,7 @@ class Bench:
         """What each of these attacks does to the run, with all that was measured."""
         for key, title, spec in self.specs():
             found = self.attacked(key, spec)
-            gradients = "gradients" in spec.attack.needs or spec.name == "noise"
+            gradients = "gradients" in spec.attack.needs
             yield Trial(key, title, found.map_attacked, found.achieved, gradients), found
 
     def driven_away(self) -> tuple[list[Trial], AttackResult]:
@@ -172,7 +172,7 @@ class Bench:
         """An attack of the registry, kept among the attacks of the run."""
         steps = getattr(spec.options, "steps", 0)
         name = f"{default_name(f'compare-{key}', spec.budget, self.options.seed)}-{steps}"
-        name += f"-of{self.options.queries}"
+        name += f"-of{self.options.queries}{started(spec)}"
         return attack_run(
             self.victim, spec, protocol=self.protocol, name=name, runtime=self.runtime
         )
@@ -182,7 +182,7 @@ class Bench:
         victim, count = self.victim, len(self.drawn.rows)
         what = "away" if spec.name == DEFAULT else spec.name
         length = getattr(spec.options, "steps", self.options.query_budget)
-        name = f"{default_name(what, spec.budget, spec.seed)}-{length}-of{count}"
+        name = f"{default_name(what, spec.budget, spec.seed)}-{length}-of{count}{started(spec)}"
         victim.hasher.to(pick_device(self.runtime.device))
         with hold(victim.run.path):
             return craft(
@@ -214,6 +214,12 @@ class Bench:
         with frozen_eval(hasher), torch.no_grad():
             logits: torch.Tensor = hasher(*some.given)
         return float((logits.tanh().abs() > 0.999).float().mean())
+
+
+def started(spec: AttackSpec) -> str:
+    """What further starts of an attack add to the name of its folder."""
+    restarts = getattr(spec.options, "restarts", 0)
+    return f"-{restarts}restarts" if restarts else ""
 
 
 def check_white(names: tuple[str, ...]) -> None:

@@ -89,7 +89,7 @@ def check_same(runs: Sequence[EncodedRun]) -> None:
 
 
 def judge(name: str, bench: Bench, moved: AttackResult | None) -> tuple[Compared, AttackResult]:
-    """One run under all attacks, and its queries after the strongest one."""
+    """One run under all attacks, and its queries driven away the longest."""
     trials, clean = [], None
     for trial, measured in bench.trials():
         clean = clean or measured.map_clean

@@ -10,6 +10,7 @@ from hashprobe.defenses.trainers._fast import RESCUE
 from hashprobe.defenses.trainers._p2s import P2s
 from hashprobe.defenses.trainers.base import Aim, Outputs
 from hashprobe.defenses.trainers.bit_losses import bit_cross_entropy
+from hashprobe.defenses.trainers.bounded import Kept
 from hashprobe.defenses.trainers.hardener import hardening
 from hashprobe.defenses.trainers.registry import TRAINERS, trainer_named
 from hashprobe.errors import HashprobeError
@@ -179,6 +180,11 @@ def test_a_bound_on_the_clean_loss_holds_on_held_out_items(most, tiny, pictures)
         assert all(torch.equal(first[k], v) for k, v in hasher.state_dict().items())
 
 
+def test_a_defence_without_a_bound_is_that_of_runs_that_knew_none():
+    assert "most_loss" not in quick("p2s").to_json()
+    assert quick("p2s", most_loss=0.0).to_json()["most_loss"] == 0
+
+
 def test_a_bound_needs_held_out_items(tiny, pictures):
     images, labels = pictures(20)
     with pytest.raises(HashprobeError, match="held-out items with labels, and there are none"):
@@ -189,6 +195,36 @@ def test_a_bound_needs_held_out_items(tiny, pictures):
 
 class Killed(Exception):
     pass
+
+
+@pytest.mark.parametrize("stop", [None, 2])
+def test_a_bound_that_nothing_else_meets_keeps_the_network_of_the_start(
+    small, pictures, tmp_path, stop
+):
+    """With its statistics of batch normalisation, and after a kill, too."""
+    images, labels = pictures(30)
+    given = options(held_out=6, lr=0.1, save_seconds=0.0)
+
+    def run(stop_at):
+        hasher, made = small(), quick("p2s", most_loss=0.0)
+        first = {k: v.clone() for k, v in hasher.state_dict().items() if v.is_floating_point()}
+
+        def unchanged(*_):
+            now = hasher.state_dict()
+            return float(all(torch.equal(now[key], value) for key, value in first.items()))
+
+        def on_step(done, total, loss):
+            if done == stop_at:
+                raise Killed
+
+        how = {"state": tmp_path / "state", "measure": unchanged, "on_step": on_step}
+        train(hasher, images, labels, given, hardening=made, **how)
+        assert unchanged() and made.kept == Kept(0.0, 1.0, 0.0, 1.0)
+
+    if stop is not None:
+        with pytest.raises(Killed):
+            run(stop)
+    run(None)
 
 
 @pytest.mark.parametrize("name", ["p2s", "atrdh", "label-free"])

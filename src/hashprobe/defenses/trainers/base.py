@@ -218,5 +218,11 @@ class Trainer(ABC):
         return self.steps, self.step_size
 
     def to_json(self) -> dict[str, Any]:
-        """The name and the options, as they go into files."""
-        return {"name": self.name, **asdict(self)}
+        """The name and the options, as they go into files.
+
+        What defences did not have at first is left out where it is by default, so that runs of
+        before go on.
+        """
+        silent = {"most_loss": None}
+        known = {k: v for k, v in asdict(self).items() if k not in silent or v != silent[k]}
+        return {"name": self.name, **known}
