@@ -3,9 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from jaxtyping import Int8
+
 from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
+
+
+Signs = Int8[np.ndarray, "n k"]
+PART = 1 << 16
+"""Codes whose bits are unpacked at once."""
 
 
 @checked
@@ -36,18 +44,25 @@ class BitConvention:
         Raises:
             HashprobeError: the least significant bit comes first and codes do not fill their bytes.
         """
-        signs = codes.signs()
+        if self.order == "little" and codes.bits % 8:
+            raise HashprobeError(
+                f"codes of {codes.bits} bits with the least significant bit first end in bits "
+                "that are none: unpack them with numpy.unpackbits(bitorder='little', count=K)"
+            )
+        if not self.flags or not len(codes):
+            return codes
+        # Bits are unpacked some at a time: each takes a byte then.
+        parts = [
+            self.turned(codes[start : start + PART].signs()) for start in range(0, len(codes), PART)
+        ]
+        return PackedCodes(np.concatenate([part.data for part in parts]), codes.bits)
+
+    def turned(self, signs: Signs) -> PackedCodes:
+        """Codes as they are laid out here."""
         if self.order == "little":
-            if codes.bits % 8:
-                raise HashprobeError(
-                    f"codes of {codes.bits} bits with the least significant bit first end in bits "
-                    "that are none: unpack them with numpy.unpackbits(bitorder='little', count=K)"
-                )
-            signs = signs.reshape(len(codes), -1, 8)[:, :, ::-1].reshape(len(codes), -1)
+            signs = signs.reshape(len(signs), -1, 8)[:, :, ::-1].reshape(len(signs), -1)
         if self.reversed:
             signs = signs[:, ::-1]
-        if not len(codes):
-            return codes
         return PackedCodes.from_signs(-signs if self.inverted else signs)
 
     @property
