@@ -217,18 +217,7 @@ def train_generator(
     from hashprobe.attacks._target_codes import target_codes
 
     some = database if pictured is None else pictured
-    if some.pictures is None:
-        raise HashprobeError(
-            "a generator is trained on pictures of the database, and there are none: give them to "
-            "Codes.of(..., pictures=...)"
-        )
-    if len(some.pictures.shape) != 4 or victim.contract.frames:
-        raise HashprobeError("a generator is trained on pictures; this victim or these are clips")
-    if database.bits != victim.bits:
-        raise HashprobeError(
-            f"the database has codes of {database.bits} bits, the victim of {victim.bits}: encode "
-            "the database with this victim"
-        )
+    check_taught(victim, database, some)
     rng = np.random.default_rng([check_seed(seed), 5])
     rows = np.sort(rng.permutation(len(some))[: options.pictures])
     pixels = as_pixels(some.pictures[rows])
@@ -265,6 +254,22 @@ def train_generator(
         )
     assert isinstance(kept, Generator)
     return kept.cpu()
+
+
+def check_taught(victim: Hasher, database: Codes, pictured: Codes) -> None:
+    """Refuses what no generator can be trained on."""
+    if pictured.pictures is None:
+        raise HashprobeError(
+            "a generator is trained on pictures of the database, and there are none: give them to "
+            "Codes.of(..., pictures=...)"
+        )
+    if len(pictured.pictures.shape) != 4 or victim.contract.frames:
+        raise HashprobeError("a generator is trained on pictures; this victim or these are clips")
+    if database.bits != victim.bits:
+        raise HashprobeError(
+            f"the database has codes of {database.bits} bits, the victim of {victim.bits}: encode "
+            "the database with this victim"
+        )
 
 
 class Lesson:
