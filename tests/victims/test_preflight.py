@@ -1,5 +1,7 @@
 """Networks that cannot be trusted are refused in one line; sound ones pass."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -660,6 +662,21 @@ def test_weights_in_half_precision_are_told_so():
     for kind in (torch.float16, torch.bfloat16):
         victim = hp.Victim(linear().to(kind), bits=BITS, size=8)
         assert "call .float() first" in refused(lambda v=victim: v.encode(pictures()))
+
+
+@pytest.mark.parametrize(
+    ("shape", "remedy"),
+    [
+        ((3, 16, 16), "say --size 16 (size=16)"),
+        ((3, 8, 16), "a width of 16 pixels, and pictures are square"),
+        ((1, 8, 8), "pictures of 1 channels, and pictures are RGB"),
+    ],
+)
+def test_a_program_for_other_pictures_says_for_which(shape, remedy):
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(math.prod(shape), BITS))
+    dynamic = ({0: torch.export.Dim("n")},)
+    program = torch.export.export(net, (torch.rand(2, *shape),), dynamic_shapes=dynamic)
+    assert remedy in refused(lambda: hp.Victim(program, bits=BITS, size=8).encode(pictures()))
 
 
 def test_a_program_for_one_batch_size_is_told_how_to_export_it():

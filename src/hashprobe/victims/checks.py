@@ -1,5 +1,6 @@
 """What is refused of pixels, targets and outputs; each error is one line with what was seen."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,9 @@ LINE = 300
 
 HALVES = (torch.float16, torch.bfloat16)
 """Types of weights that pixels are not given in."""
+
+GUARD = re.compile(r"size\(\)\[(?P<axis>\d)\] == (?P<count>\d+)")
+"""How an exported network says that one axis of its pixels had to have another length."""
 
 
 def check_images(images: Tensor) -> None:
@@ -242,6 +246,14 @@ def remedy(victim: nn.Module, said: str) -> str:
             "let the network use no statistics of the batch (BatchNorm with "
             "track_running_stats=True, in evaluation mode)"
         )
+    guard = GUARD.search(said)
+    if guard is not None and guard["axis"] == "1":
+        return f"it was exported for pictures of {guard['count']} channels, and pictures are RGB"
+    if guard is not None and guard["axis"] == "3":  # the height was right
+        return f"it was exported for a width of {guard['count']} pixels, and pictures are square"
+    if guard is not None and guard["axis"] == "2":
+        count = guard["count"]
+        return f"it was exported for pictures of {count} pixels: say --size {count} (size={count})"
     if "Guard failed" in said:
         return "export it with dynamic_shapes, so that it takes any number of pictures at once"
     return "is it made for this size, and for any number of pictures at once?"
