@@ -300,13 +300,13 @@ def test_an_attack_may_call_another_and_watch_nobody(work):
 @pytest.mark.parametrize("name", sorted(ATTACKS))
 def test_every_query_is_judged_and_kept_once(name, work, tmp_path, monkeypatch):
     module, kept = sys.modules[Kept.__module__], []
-    real = module.write_query
+    real = module.write_queries
 
-    def count(out, recipe, query_id, one):
-        kept.append(query_id)
-        real(out, recipe, query_id, one)
+    def count(out, recipe, queries):
+        kept.extend(queries)
+        real(out, recipe, queries)
 
-    monkeypatch.setattr(module, "write_query", count)
+    monkeypatch.setattr(module, "write_queries", count)
     attack(work, name, quick(name, 3), out=tmp_path)
     assert sorted(kept) == sorted(work.queries.ids)
 

@@ -15,6 +15,7 @@ from hashprobe.crafting.query_files import (
     read_query,
     repair_png,
     without_pixels,
+    write_queries,
     write_query,
 )
 from hashprobe.crafting.query_shards import each_shard, read_shard, rows_of, write_shard
@@ -75,9 +76,9 @@ class Kept:
 
     def keep(self, finished: dict[int, QueryRecord]) -> None:
         """Takes finished queries by their ids."""
+        if self.out is not None:
+            write_queries(self.out, self.recipe, finished)
         for query_id, one in finished.items():
-            if self.out is not None:
-                write_query(self.out, self.recipe, query_id, one)
             self.take(query_id, one)
 
     def take(self, query_id: int, one: QueryRecord) -> None:

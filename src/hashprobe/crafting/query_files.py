@@ -16,6 +16,7 @@ from hashprobe.storage import files
 from hashprobe.storage.archive import Member, check_members
 from hashprobe.storage.guards import refuse_links
 from hashprobe.storage.schema import RECORD, AttackRecord
+from hashprobe.storage.together import write_together
 
 
 SHARD = re.compile(r"shard-\d{10}\.npz")
@@ -99,11 +100,32 @@ def write_query(
     with_pictures: bool = True,
 ) -> None:
     """Writes the pictures, then the arrays with the recipe's checksum."""
-    for path, content in pictures(folder, query_id, one).items() if with_pictures else ():
-        files.write_bytes(path, content)
-    arrays = {name: np.asarray(value) for name, value in one._asdict().items()}
-    made_by = np.array(files.fingerprint(recipe))
-    files.write_npz(query_path(folder, query_id), {"recipe": made_by, **arrays})
+    write_together(contents_of(folder, recipe, {query_id: one}, with_pictures=with_pictures))
+
+
+def write_queries(
+    folder: Path, recipe: Mapping[str, Any], queries: Mapping[int, QueryRecord]
+) -> None:
+    """Does the same for some queries by their ids."""
+    write_together(contents_of(folder, recipe, queries))
+
+
+def contents_of(
+    folder: Path,
+    recipe: Mapping[str, Any],
+    queries: Mapping[int, QueryRecord],
+    *,
+    with_pictures: bool = True,
+) -> dict[Path, bytes]:
+    """The files of some queries in the order in which they may appear."""
+    made_by, files_of = np.array(files.fingerprint(recipe)), dict[Path, bytes]()
+    for query_id, one in queries.items():
+        if with_pictures:
+            files_of |= pictures(folder, query_id, one)
+        path = query_path(folder, query_id)
+        arrays = {name: np.asarray(value) for name, value in one._asdict().items()}
+        files_of[path] = files.npz_bytes(path, {"recipe": made_by, **arrays})
+    return files_of
 
 
 def read_query(folder: Path, recipe: Mapping[str, Any], query_id: int) -> QueryRecord:

@@ -7,6 +7,7 @@ is killed half-way leaves a `.part` file that nothing reads, never half a result
 import dataclasses
 import errno
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -30,6 +31,7 @@ __all__ = [
     "atomic_path",
     "fingerprint",
     "jsonable",
+    "npz_bytes",
     "os_error",
     "read_bytes",
     "read_json",
@@ -110,26 +112,39 @@ def atomic_path(path: str | PurePath) -> Iterator[Path]:
         (b'1234', ['codes.bin'])
     """
     final = Path(path)
-    if not final.name:
-        raise HashprobeError(f"{path} names no file to write")
-    part = final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}.part")
+    part = part_of(final)
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        refuse_special(final)
-        yield part
-        flush_to_disk(part)
-        refuse_special(final)
-        os.replace(part, final)
-        if os.name != "nt":
-            flush_to_disk(final.parent)
+        with naming(final, part):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            refuse_special(final)
+            yield part
+            flush_to_disk(part)
+            refuse_special(final)
+            os.replace(part, final)
+            if os.name != "nt":
+                flush_to_disk(final.parent)
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def part_of(final: Path) -> Path:
+    """A new temporary sibling of a file that is to be written."""
+    if not final.name:
+        raise HashprobeError(f"{final} names no file to write")
+    return final.with_name(f".{final.name[:200]}.{secrets.token_hex(4)}.part")
+
+
+@contextmanager
+def naming(final: Path, part: Path) -> Iterator[None]:
+    """Turns an error of the system about a temporary sibling into one line about the file."""
+    try:
+        yield
     except OSError as error:
         if error.errno is None:
             raise
         other = error.filename not in (None, str(part))
         raise os_error(error, str(error.filename) if other else final) from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def remove(path: Path) -> None:
@@ -220,10 +235,41 @@ def write_npz(path: str | PurePath, arrays: Mapping[str, np.ndarray]) -> None:
         >>> read_npz(path)["codes"].shape
         (2, 4)
     """
+    refuse_objects(path, arrays)
+    with atomic_path(path) as part:
+        write_archive(part, arrays)
+
+
+def npz_bytes(path: str | PurePath, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """What `write_npz` would write to a path.
+
+    Args:
+        path: named in errors.
+        arrays: as there.
+
+    Raises:
+        HashprobeError: an array holds Python objects.
+
+    Example:
+        >>> npz_bytes("a.npz", {"codes": np.zeros((2, 4), np.uint8)})[:2]
+        b'PK'
+    """
+    refuse_objects(path, arrays)
+    buffer = io.BytesIO()
+    write_archive(buffer, arrays)
+    return buffer.getvalue()
+
+
+def refuse_objects(path: str | PurePath, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuses arrays of Python objects, which only a pickle could hold."""
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise HashprobeError(f"array {name!r} for {path} holds Python objects, not numbers")
-    with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
+
+
+def write_archive(target: Path | io.BytesIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as an uncompressed npz; equal arrays give equal bytes."""
+    with zipfile.ZipFile(target, "w") as archive:
         for name, array in arrays.items():
             # The stamp of a fresh ZipInfo is 1980, whatever the clock says.
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as stream:
