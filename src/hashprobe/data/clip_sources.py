@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from hashprobe.data.sources import BadImage, FileSource, file_digest
+from hashprobe.data.file_digests import file_digest
+from hashprobe.data.sources import BadImage, FileSource
 from hashprobe.data.videos import check_extra, read_video
 from hashprobe.data.walk import is_image
 from hashprobe.errors import HashprobeError

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int64
 
+from hashprobe.data.file_digests import FileDigests
 from hashprobe.data.findings import Finding, check, unseen_labels, wrong_sizes
 from hashprobe.data.sources import Split
 from hashprobe.errors import HashprobeError
@@ -60,7 +61,7 @@ class RetrievalData:
             raise HashprobeError(
                 f"{self.name}: two labels have the name {twice[0]!r}: give each its own"
             )
-        digests, known = {}, dict[str, bytes]()
+        digests, known = {}, FileDigests()
         for role, split in self.splits().items():
             if not len(split):
                 raise HashprobeError(f"{self.name}: the {role} split is empty")
@@ -80,6 +81,7 @@ class RetrievalData:
                     "measured with it"
                 )
             digests[role] = split.digests(known)
+        known.keep()
         seen = [
             *self.notes,
             *wrong_sizes(self.splits(), self.sizes or {}),

@@ -14,13 +14,9 @@ from torch import Tensor
 
 from hashprobe.data.damage import Undecodable
 from hashprobe.data.decoding import decode_picture
+from hashprobe.data.file_digests import FileDigests, file_digest
 from hashprobe.errors import HashprobeError
-from hashprobe.storage.files import regular_size
-from hashprobe.text import name_bytes
 from hashprobe.types import Labels
-
-
-HEAD_BYTES = 65536
 
 
 class BadImage(HashprobeError):
@@ -152,31 +148,6 @@ class FileSource:
         return FileSource(self.root, tuple(self.paths[p] for p in positions))
 
 
-def file_digest(path: str | Path, *, tail: bool = False) -> bytes:
-    """A digest of a regular file's size and first 64 KiB, or of its name if it cannot be read.
-
-    Args:
-        path: the file.
-        tail: whether its last 64 KiB count too.
-
-    Example:
-        >>> len(file_digest(Path("no/such/file")))
-        16
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        size = regular_size(path)
-        with open(path, "rb", buffering=0) as file:
-            digest.update(size.to_bytes(8, "little"))
-            digest.update(file.read(HEAD_BYTES))
-            if tail:
-                file.seek(max(0, size - HEAD_BYTES))
-                digest.update(file.read(HEAD_BYTES))
-    except (OSError, HashprobeError):
-        digest.update(name_bytes(str(Path(path))))
-    return digest.digest()
-
-
 @dataclass(frozen=True)
 class Part:
     """Some images of another source, in a given order."""
@@ -249,22 +220,17 @@ class Split:
             tuple(self.ids[p] for p in where), source, self.labels[np.array(where, dtype=np.int64)]
         )
 
-    def digests(self, known: dict[str, bytes] | None = None) -> list[bytes]:
+    def digests(self, known: FileDigests | None = None) -> list[bytes]:
         """A digest of each item's content, in order.
 
         Args:
-            known: digests of files by their paths; the call adds to it, so that files that several
-                splits share are read once.
+            known: of files, so that those that several splits share are read once.
         """
         if known is None or not isinstance(self.source, FileSource):
             return [self.source.fingerprint(i) for i in range(len(self))]
         # Strings and not paths: there may be millions of files.
         root = os.path.join(self.source.root, "")
-        paths = [root + name for name in self.source.paths]
-        for path in paths:
-            if path not in known:
-                known[path] = file_digest(path)
-        return [known[path] for path in paths]
+        return known.of([root + name for name in self.source.paths])
 
 
 def join(first: Split, second: Split) -> Split:

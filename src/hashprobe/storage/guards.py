@@ -22,6 +22,7 @@ OWN_PARTS = frozenset(
         "checksums.json",
         "codes",
         "data.json",
+        "digests.npz",
         "environment.json",
         "evaluation.json",
         "metrics.jsonl",

@@ -10,6 +10,7 @@ import torch
 from hashprobe.codes.labelled import Codes
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.data.file_digests import digests_kept_at
 from hashprobe.data.retrieval import RetrievalData
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import Progress
@@ -31,6 +32,8 @@ MEMBERS = {
     "labels": Member("bool", "n c"),
     "positions": Member("int64", "n"),
 }
+DIGESTS = "digests.npz"
+"""Digests of the data's files, so that a command reads those that changed alone."""
 CODES = {"query": "codes/query.npz", "database": "codes/database.npz"}
 SECTIONS: dict[str, Any] = {"data": DataOptions, "network": Network, "train": TrainOptions}
 """Sections of a run's configuration, with the options that each holds."""
@@ -127,7 +130,8 @@ def reopen(run: Run) -> tuple[RetrievalData, AnyHasher, ModelCard]:
     check_trained(run)
     run.check_seals(*CHECKPOINT)
     hasher, card = load_checkpoint(run.path / "model")
-    data = data_options(run).load()
+    with digests_kept_at(run.path / DIGESTS):
+        data = data_options(run).load()
     if data.checksum != card.data.get("checksum"):
         raise HashprobeError(
             f"the data of {run.path} have changed since its training: checksum "
