@@ -145,7 +145,7 @@ class FileSource:
 
     def take(self, positions: tuple[int, ...]) -> "FileSource":
         """The images at some positions, in that order."""
-        return FileSource(self.root, tuple(self.paths[p] for p in positions))
+        return FileSource(self.root, tuple(map(self.paths.__getitem__, positions)))
 
 
 @dataclass(frozen=True)
@@ -211,13 +211,15 @@ class Split:
         Args:
             positions: M integers from 0 to N - 1.
         """
-        where = tuple(int(p) for p in positions)
+        where = tuple(np.asarray(positions, dtype=np.int64).tolist())
         if isinstance(self.source, ArraySource | FileSource | ClipSource):
             source: Source | ClipSource = self.source.take(where)
         else:
             source = Part(self.source, where)
         return Split(
-            tuple(self.ids[p] for p in where), source, self.labels[np.array(where, dtype=np.int64)]
+            tuple(map(self.ids.__getitem__, where)),
+            source,
+            self.labels[np.array(where, dtype=np.int64)],
         )
 
     def digests(self, known: FileDigests | None = None) -> list[bytes]:

@@ -13,6 +13,7 @@ from hashprobe.storage.guards import resolved
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
 """Suffixes of pictures in small letters."""
+SUFFIXES = tuple(PICTURE_SUFFIXES)
 
 
 BROKEN, SPECIAL = "broken link", "special file"
@@ -106,7 +107,7 @@ class Tree:
         found = sorted(
             name
             for name, entry in self.entries(part)
-            if os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES and entry.is_file()
+            if name.lower().endswith(SUFFIXES) and entry.is_file()
         )
         self.used.update(found)
         if not found:
