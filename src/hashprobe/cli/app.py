@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 import hashprobe
 from hashprobe.cli.flags import Flag
+from hashprobe.cli.garbage import collecting_later
 from hashprobe.cli.layout import Layout
 from hashprobe.cli.output import say
 from hashprobe.cli.signals import Stopped, by_worker, end_silently, stopping_signals
@@ -212,7 +213,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
         >>> main(["--version"])
         0.1.0
     """
-    with stopping_signals():
+    with stopping_signals(), collecting_later():
         try:
             build_app().meta(tokens, exit_on_error=False, print_error=False)
             sys.stdout.flush()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from hashprobe.cli.cluster import ClusterFlags
 from hashprobe.cli.flags import FLAT, Flag, Json, print_json
+from hashprobe.cli.garbage import loaded
 from hashprobe.cli.output import say
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.ranking import Empty, Normaliser, Ties
@@ -65,6 +66,7 @@ def evaluate(
     else:
         from hashprobe.evaluation.codefile import load_code_file, score_codes
 
+        loaded()
         scores = score_codes(load_code_file(file), **given, **without)
     if json_:
         print_json({name: score.to_json() for name, score in scores.items()})
@@ -83,6 +85,7 @@ def of_folder(
     from hashprobe.evaluation.measure_options import MeasureOptions
     from hashprobe.evaluation.sharded import score_shards
 
+    loaded()
     for name, asked in without.items():
         if asked:
             option = f"--{name.replace('_', '-')}"

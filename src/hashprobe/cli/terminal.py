@@ -14,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hashprobe.cli.garbage import loaded
 from hashprobe.cli.output import showable
 from hashprobe.progress import Tick
 
@@ -26,6 +27,7 @@ class Terminal:
     """A `hashprobe.progress.Progress` on standard error; standard output holds results only."""
 
     def __init__(self) -> None:
+        loaded()  # what is to be told of begins only now
         self.console = Console(
             stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False
         )
