@@ -47,6 +47,12 @@ def cpu_once(work: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
+def cpu_seconds(work: Callable[[], Any], repeats: int) -> list[float]:
+    """Processor seconds of some work, several times over, after one time that does not count."""
+    work()
+    return [cpu_once(work) for _ in range(repeats)]
+
+
 def paired(works: list[Callable[[], Any]], repeats: int) -> list[list[float]]:
     """Times of several works that take turns, so that a noisy minute strikes all of them."""
     for work in works:

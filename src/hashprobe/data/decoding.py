@@ -46,7 +46,7 @@ JPEG_SCHEMA, JPEG_RGB = "image::decode_jpeg(Tensor data, int mode", 3
 """How the operation of torchvision's library is called, and its number for RGB."""
 
 
-def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
+def decode_picture(path: str | Path) -> UInt8[Tensor, "3 h w"]:
     """RGB pixels of a JPEG, PNG or WebP file, or of the first frame of a GIF, turned upright.
 
     Transparency is dropped, 16 bits become 8, and the EXIF orientation is applied once, for every
@@ -87,7 +87,7 @@ def decode_picture(path: Path) -> UInt8[Tensor, "3 h w"]:
             return upright(pixels, orientation(image))
 
 
-def content(path: Path) -> bytes:
+def content(path: str | Path) -> bytes:
     """The bytes of a regular file that is not too large."""
     try:
         about = os.stat(path)
@@ -97,7 +97,8 @@ def content(path: Path) -> bytes:
             raise Undecodable(f"has {about.st_size:,} bytes; at most {MAX_BYTES:,} are read")
         if not about.st_size:
             raise Undecodable("is empty")
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
     except FileNotFoundError:
         raise Undecodable("no such file") from None
     except OSError as error:

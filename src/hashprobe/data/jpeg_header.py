@@ -20,15 +20,15 @@ def plain_size(data: bytes) -> tuple[int, int] | None:
     place, size = 2, None
     if data[:2] != bytes((0xFF, START)):
         return None
-    while True:
-        head = data[place : place + 10]
-        if len(head) < 10 or head[0] != 0xFF:
+    while place + 10 <= len(data):
+        kind, length = data[place + 1], data[place + 2] << 8 | data[place + 3]
+        if data[place] != 0xFF:
             return None
-        kind, length = head[1], int.from_bytes(head[2:4], "big")
         if kind == SCAN:
             return size
-        if kind in FRAMES and size is None and head[4] == 8 and head[9] in (1, 3):
-            height, width = (int.from_bytes(head[at : at + 2], "big") for at in (5, 7))
+        if kind in FRAMES and size is None and data[place + 4] == 8 and data[place + 9] in (1, 3):
+            height = data[place + 5] << 8 | data[place + 6]
+            width = data[place + 7] << 8 | data[place + 8]
             size = (width, height)
             if not width or not height:
                 return None
@@ -37,3 +37,4 @@ def plain_size(data: bytes) -> tuple[int, int] | None:
         if length < 2:
             return None
         place += 2 + length
+    return None
