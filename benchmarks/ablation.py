@@ -6,6 +6,7 @@ python benchmarks/ablation.py --runs runs/small runs/vgg11
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from hashprobe.attacks._bit_margin import (
     bit_margin,
     bit_margin_loss,
     sharpness_at,
+    steps_within,
 )
 from hashprobe.attacks._dhta import alpha_at, inner_product_loss
-from hashprobe.attacks.contract import most_steps
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.evaluation.measurement import Measurement, paired_difference
 from hashprobe.optim.attempts import solve
@@ -32,22 +33,19 @@ from hashprobe.optim.rule import UpdateRule
 from hashprobe.types import Budget
 
 
-STEPS = most_steps(BitMarginOptions())
-
-
 def grown(soft: float, sharp: float) -> Callable[..., torch.Tensor]:
     """A loss that sharpens by steps alone, between two ends."""
 
-    def objective(logits: Any, targets: Any, step: Any) -> torch.Tensor:
-        done = (step.to(logits.dtype) / STEPS).unsqueeze(1)
+    def objective(logits: Any, targets: Any, step: Any, steps: int) -> torch.Tensor:
+        done = (step.to(logits.dtype) / steps).unsqueeze(1)
         return bit_margin_loss(logits, targets, soft * (sharp / soft) ** done)
 
     return objective
 
 
-def default(logits: Any, targets: Any, step: Any) -> torch.Tensor:
+def default(logits: Any, targets: Any, step: Any, steps: int) -> torch.Tensor:
     """The default's objective: it sharpens with the steps and as bits come right."""
-    sharp = sharpness_at(logits, targets, step.to(logits.dtype) / STEPS)
+    sharp = sharpness_at(logits, targets, step.to(logits.dtype) / steps)
     return bit_margin_loss(logits, targets, sharp)
 
 
@@ -68,26 +66,28 @@ class Variant:
     def __call__(
         self, victim: Any, queries: Any, goal: Any, *, budget: Budget, options: Any, **common: Any
     ) -> Any:
+        steps = steps_within(budget)
+
         def step(momentum: Any, done: Any) -> Any:
-            left = 1 - done.to(momentum.dtype) / STEPS if self.falling else torch.ones(len(done))
+            left = 1 - done.to(momentum.dtype) / steps if self.falling else torch.ones(len(done))
             size = self.size * budget.eps * left
             return -size.view(-1, *[1] * (momentum.ndim - 1)) * momentum.sign()
 
         rule = UpdateRule(
-            objective=self.objective,
+            objective=partial(self.objective, steps=steps),
             step=step,
-            steps=STEPS,
+            steps=steps,
             momentum=self.momentum,
             eight_bit=self.eight_bit,
         )
         codes = goal.codes_for(queries.pixels, victim.bits)
-        return solve(victim, queries, codes, rule, budget=budget, **common)
+        return solve(victim, queries, codes, rule, budget=budget, fold=True, **common)
 
 
 def of_margin(loss: Callable[[Any], Any]) -> Callable[..., torch.Tensor]:
     """A loss of the margins b z / mean |z|, added up over the bits."""
 
-    def objective(logits: Any, targets: Any, step: Any) -> torch.Tensor:
+    def objective(logits: Any, targets: Any, step: Any, steps: int) -> torch.Tensor:
         total: torch.Tensor = loss(
             targets * logits / logits.detach().abs().mean(1, keepdim=True)
         ).mean(1)
@@ -96,9 +96,9 @@ def of_margin(loss: Callable[[Any], Any]) -> Callable[..., torch.Tensor]:
     return objective
 
 
-def paper(logits: Any, targets: Any, step: Any) -> torch.Tensor:
+def paper(logits: Any, targets: Any, step: Any, steps: int) -> torch.Tensor:
     """The objective of DHTA with its schedule, in so many steps."""
-    alpha = logits.new_tensor([alpha_at(done, STEPS) for done in step.tolist()])
+    alpha = logits.new_tensor([alpha_at(done, steps) for done in step.tolist()])
     return inner_product_loss(logits, targets, alpha.unsqueeze(1))
 
 
@@ -108,8 +108,8 @@ VARIANTS = (
     Variant("sharpness 0.1 to 8, by steps alone", grown(SOFT, SHARP)),
     Variant("sharpness 0.5 to 4", grown(0.5, 4.0)),
     Variant("sharpness 0.1 to 16", grown(0.1, 16.0)),
-    Variant("sharpness 4 from the start", lambda z, b, _: bit_margin_loss(z, b, 4.0)),
-    Variant("sharpness 1 to the end", lambda z, b, _: bit_margin_loss(z, b, 1.0)),
+    Variant("sharpness 4 from the start", lambda z, b, *_, **__: bit_margin_loss(z, b, 4.0)),
+    Variant("sharpness 1 to the end", lambda z, b, *_, **__: bit_margin_loss(z, b, 1.0)),
     Variant("squared hinge of the margin, 0.5", of_margin(lambda m: F.relu(0.5 - m).square())),
     Variant("hinge of the margin, 0.5", of_margin(lambda m: F.relu(0.5 - m))),
     Variant("inner product with the code", of_margin(lambda m: -m)),
@@ -120,14 +120,15 @@ VARIANTS = (
     Variant("first step eps / 4", size=0.25),
     Variant("steps of eps / 4 that do not fall", size=0.25, falling=False),
 )
-LENGTHS = ((10, 0), (20, 0), (25, 1), (100, 0), (50, 3))
+LENGTHS = ((10, 0), (20, 0), (50, 0), (100, 0), (None, 3))
+"""Steps, None for those of the default, and more starts."""
 
 
 def compare(results: Results, victim: Bench, precision: str, most: int | None = None) -> None:
     """All variants on one victim, or the first so many."""
     attacks: list[tuple[str, Any, Any]] = [(v.name, v, None) for v in VARIANTS]
     for steps, restarts in LENGTHS:
-        name = f"{steps} steps" + (f", {restarts} more starts" if restarts else "")
+        name = f"{restarts} more starts" if restarts else f"{steps} steps"
         options = replace(BitMarginOptions(), steps=steps, restarts=restarts)
         attacks.append((name, bit_margin, options))
     rows = []
