@@ -1,7 +1,9 @@
 """An experiment of the paper as a record, read from YAML: what is in its rows and columns."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from importlib import resources
 from typing import Any, Literal, get_args
 
@@ -207,8 +209,14 @@ def load_recipe(name: str, preset: str = "paper", eps_scale: float = 1.0) -> Rec
         raise HashprobeError(f"unknown recipe {name!r}: choose from {', '.join(recipe_names())}")
     if preset not in PRESETS:
         raise HashprobeError(f"unknown attack preset {preset!r}: choose from {', '.join(PRESETS)}")
-    content = parse_yaml((folder() / f"{name}.yaml").read_bytes(), f"recipe {name}")
-    return parse(name, content, preset, eps_scale)
+    return parse(name, deepcopy(content_of(name)), preset, eps_scale)
+
+
+@cache
+def content_of(name: str) -> dict[str, Any]:
+    """What the file of a recipe holds; a reproduction asks for each many times."""
+    content: dict[str, Any] = parse_yaml((folder() / f"{name}.yaml").read_bytes(), f"recipe {name}")
+    return content
 
 
 def parse(name: str, content: dict[str, Any], preset: str, eps_scale: float = 1.0) -> Recipe:
