@@ -88,7 +88,7 @@ def target_codes(
     if code == "prototype":
         return prototype_codes(database, labels, keep=keep)
     if code == "pairwise-prototype":
-        from hashprobe.attacks.generator_training import pairwise_prototype_codes
+        from hashprobe.attacks.pairwise_prototypes import pairwise_prototype_codes
 
         return pairwise_prototype_codes(database, labels, keep=keep)
     if code == "importance":
