@@ -47,7 +47,7 @@ def main() -> None:
     runtime = Runtime(precision=asked.precision)
     run = open_run(asked.run)
     print(
-        "| eps | attack | target code | ceiling | t-MAP | less the first | less the best fixed code "
+        "| eps | attack | target code | ceiling | t-MAP | less the first | less the best fixed "
         "| seconds a query |"
     )
     print("|---|---|---|---|---|---|---|---|")
