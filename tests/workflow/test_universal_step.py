@@ -17,11 +17,11 @@ from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_npz
 from hashprobe.types import Budget
 from hashprobe.victims.encoding import encode
-from hashprobe.workflow.universal_step import universal_run
 from hashprobe.workflow.drawing import draw_goal, draw_queries
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import open_run
 from hashprobe.workflow.universal_options import UniversalOptions
+from hashprobe.workflow.universal_step import universal_run
 
 
 FAR = Budget(96 / 255)
@@ -70,6 +70,8 @@ def test_a_patch_changes_its_share_of_the_picture_alone(encoded, place):
 def test_what_a_universal_change_cannot_be_is_refused(encoded):
     with pytest.raises(HashprobeError, match="vote is another one for each query"):
         universal_run(encoded, protocol=Protocol(queries=3, target_code="vote"))
+    with pytest.raises(HashprobeError, match="the name of an attack is that of one folder"):
+        universal_run(encoded, protocol=SOME, name="../elsewhere")
     with pytest.raises(HashprobeError, match="share must be above 0 and at most 1; got 2"):
         UniversalOptions(patch=2.0)
     with pytest.raises(HashprobeError, match="place is that of a patch"):

@@ -28,7 +28,7 @@ from hashprobe.types import Budget, Runtime
 from hashprobe.victims.base import Hasher, lay_channels_last
 from hashprobe.victims.encoding import device_of, encode
 from hashprobe.victims.precision import in_precision
-from hashprobe.workflow.attack_step import size_name
+from hashprobe.workflow.attack_step import checked_name, size_name
 from hashprobe.workflow.drawing import draw_goal, draw_queries, known_rows
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.reading import Reader
@@ -97,7 +97,8 @@ def universal_run(
     kind = (
         size_name(budget) if options.patch is None else f"patch-{options.patch:g}-{options.place}"
     )
-    folder = victim.run.path / "universal" / (name or f"{kind}-seed{protocol.seed}")
+    default = f"{kind}-seed{protocol.seed}"
+    folder = victim.run.path / "universal" / checked_name(default if name is None else name)
     with ExitStack() as scratch:
         scratch.enter_context(hold(victim.run.path))
         reader = Reader(victim, runtime, scratch)
