@@ -28,8 +28,8 @@ def page() -> str:
         text = generate_markdown_docs(build_app(), generate_toc=False)
     title, *sections = re.split(r"^(?=#+ )", text.replace("```console", "```text"), flags=re.M)[1:]
     sections = [without(section, always(section)) for section in sections]
-    # The suite is no attack: it has options of its own.
-    attacks = [s for s in sections if re.match("### hashprobe attack (?!suite)", s)]
+    # Suite and universal are no attacks of the registry: they have options of their own.
+    attacks = [s for s in sections if re.match("### hashprobe attack (?!suite|universal)", s)]
     shared = [item for item in items(attacks[0]) if all(item in items(a) for a in attacks)]
     parts = [OPENING, title.partition("\n\n")[2]]
     for section in sections:

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from hashprobe.attacks import prototypes
+from hashprobe.attacks import generator_training, prototypes
 from hashprobe.attacks._prosgan import ProsganOptions, prosgan
 from hashprobe.attacks.generator import Discriminator, Generator
 from hashprobe.attacks.generator_training import (
+    Lesson,
     generator_loss,
     judged,
-    pairwise_prototype_codes,
-    pairwise_prototype_loss,
     train_generator,
 )
 from hashprobe.attacks.goal import Goal
+from hashprobe.attacks.pairwise_prototypes import (
+    pairwise_prototype_codes,
+    pairwise_prototype_loss,
+)
 from hashprobe.attacks.trained_parts import TrainedParts
 from hashprobe.codes.labelled import Codes
 from hashprobe.data.queries import Queries
@@ -136,6 +139,45 @@ def test_the_same_generator_is_trained_once(conv, known, tmp_path):
     victim.hash.weight.data *= 2
     assert not torch.equal(weights(), first)
     assert len(list((tmp_path / "trained").glob("generator-*"))) == 4
+
+
+@pytest.mark.parametrize("adversarial", [0.0, 1.0])
+def test_an_interrupted_training_goes_on_where_it_was(
+    adversarial, conv, known, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(generator_training, "KEPT_EVERY", 2)
+    few = dataclasses.replace(QUICK, updates=5, adversarial=adversarial)
+    victim, told = conv(dtype=torch.float32), Told()
+    keep = TrainedParts(tmp_path, told)
+    more = {"budget": EPS, "options": few}
+    whole = train_generator(victim, known, **more)
+    step, taken = Lesson.step, []
+
+    def stopped(self, drawn, *rest):
+        taken.append(drawn.clean)
+        if len(taken) == 5:
+            raise KeyboardInterrupt
+        step(self, drawn, *rest)
+
+    monkeypatch.setattr(Lesson, "step", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_generator(victim, known, keep=keep, **more)
+    again = train_generator(victim, known, keep=keep, **more)
+    assert len(taken) == 6 and torch.equal(taken[4], taken[5])
+    assert not list(tmp_path.glob("*.part"))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_an_unfinished_training_that_is_damaged_begins_anew(conv, known, tmp_path):
+    told = Told()
+    kept = TrainedParts(tmp_path, told).unfinished("net", {"seed": 0})
+    assert kept.read() is None
+    kept.write({"a": torch.ones(2)}, 7)
+    assert kept.read()[1] == 7 and torch.equal(kept.read()[0]["a"], torch.ones(2))
+    assert dataclasses.replace(kept, known="other").read() is None
+    kept.file.write_bytes(kept.file.read_bytes()[:-3])
+    assert kept.read() is None and "is damaged" in told.lines[-1]
 
 
 @pytest.mark.parametrize("damage", ["cut", "a bit", "other weights", "not a file of weights"])

@@ -65,8 +65,6 @@ from .contract import AttackFunction as AttackFunction
 from .generator import Discriminator as Discriminator
 from .generator import Generator as Generator
 from .generator_training import generator_loss as generator_loss
-from .generator_training import pairwise_prototype_codes as pairwise_prototype_codes
-from .generator_training import pairwise_prototype_loss as pairwise_prototype_loss
 from .generator_training import train_generator as train_generator
 from .goal import Goal as Goal
 from .importance import importance_codes as importance_codes
@@ -76,6 +74,8 @@ from .label_codes import weighted_centre as weighted_centre
 from .leak import CodeLeak as CodeLeak
 from .leak import code_leak as code_leak
 from .oracle import Oracle as Oracle
+from .pairwise_prototypes import pairwise_prototype_codes as pairwise_prototype_codes
+from .pairwise_prototypes import pairwise_prototype_loss as pairwise_prototype_loss
 from .prototypes import prototype_codes as prototype_codes
 from .prototypes import prototype_loss as prototype_loss
 from .registry import ATTACKS as ATTACKS

@@ -99,7 +99,8 @@ def prosgan(
     """Steers queries to a label in one pass through a generator that was trained for the victim.
 
     The generator is trained before, by `train_generator`: on the command line and by `hp.attack`
-    by itself, where the goal knows a database with pictures. Deviations: within a budget its last
+    by itself, where the goal knows a database with pictures; a command that is stopped goes on
+    from what it kept every 500 steps. Deviations: within a budget its last
     layer gives the change in units of eps and the size of the change has no weight, where the
     release paints the whole picture without a bound and holds the change down by a weight; tanh of
     a smaller slope in training; a training of thousands of steps in place of hundreds of thousands.
@@ -184,4 +185,5 @@ ATTACK = Attack(
     title="ProS-GAN",
     needs=frozenset({"gradients", "generator"}),
     baseline=True,
+    version=2,
 )

@@ -34,6 +34,15 @@ KNOWLEDGE = MappingProxyType(
 )
 """What each target code takes of the database: L0 the codes of n_t items with the label, L2 all
 codes with their labels. Of a labelled sample in place of the database all but vote are L1."""
+DIRECT = MappingProxyType(
+    {
+        "vote-all": vote_of_all,
+        "mean-difference": mean_difference,
+        "weighted": weighted_centre,
+        "importance": importance_codes,
+    }
+)
+"""Codes that take the database and the labels and no more."""
 MOST = 1000
 """Most distinct codes of a label that are tried as target codes, the commonest first."""
 
@@ -79,20 +88,14 @@ def target_codes(
         >>> target_codes(database, np.array([[True, False]]), "best")
         array([[1, 1, 1]], dtype=int8)
     """
-    if code == "vote-all":
-        return vote_of_all(database, labels)
-    if code == "mean-difference":
-        return mean_difference(database, labels)
-    if code == "weighted":
-        return weighted_centre(database, labels)
+    if code in DIRECT:
+        return DIRECT[code](database, labels)
     if code == "prototype":
         return prototype_codes(database, labels, keep=keep)
     if code == "pairwise-prototype":
-        from hashprobe.attacks.generator_training import pairwise_prototype_codes
+        from hashprobe.attacks.pairwise_prototypes import pairwise_prototype_codes
 
         return pairwise_prototype_codes(database, labels, keep=keep)
-    if code == "importance":
-        return importance_codes(database, labels)
     if code not in ("best", "ascent"):
         raise HashprobeError(f"the code {code!r} is drawn for each query: see targets(n_t=)")
     values, kinds, which = values_of(database, labels, top)

@@ -133,9 +133,9 @@ def universal_patch(
     if queries.pixels.ndim != 4:
         raise HashprobeError("a universal patch is for pictures")
     check_queries(queries)
-    for name, value in (("share", share), ("step", step)):
-        if not 0 < value <= 1:
-            raise HashprobeError(f"{name} must be above 0 and at most 1; got {value}")
+    check_share(share)
+    if not 0 < step <= 1:
+        raise HashprobeError(f"step must be above 0 and at most 1; got {step}")
     height, width = queries.pixels.shape[-2:]
     side = min(height, width, max(1, round(sqrt(share * height * width))))
 
@@ -147,6 +147,12 @@ def universal_patch(
     lesson = Lesson(epochs, batch_size, 1.0, seed)
     pixels = learnt(victim, queries, codes, Shared(show, step, 0.0, 1.0), start, lesson)
     return Patch(pixels, (height, width), place, seed)
+
+
+def check_share(share: float) -> None:
+    """Refuses a part of a picture that is none."""
+    if not 0 < share <= 1:
+        raise HashprobeError(f"share must be above 0 and at most 1; got {share}")
 
 
 def corner(

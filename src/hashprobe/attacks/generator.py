@@ -130,8 +130,9 @@ class Generator(nn.Module):
         height, width = images.shape[-2:]
         below, beside = (max(LEAST, -(-s // 4) * 4) - s for s in (height, width))
         x = pad(2 * images - 1, (0, beside, 0, below), mode="replicate")
-        corner = self.unfold(self.semantic(labels))
-        drawn = self.label_map(corner.view(len(x), self.start, self.corner, self.corner))
+        kinds, which = labels.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
+        corner = self.unfold(self.semantic(kinds))
+        drawn = self.label_map(corner.view(-1, self.start, self.corner, self.corner))[which]
         given = torch.cat([fitted(drawn, x), x], 1)
         out: Images = self.last(torch.cat([self.body(given), x], 1))
         return out[..., :height, :width]

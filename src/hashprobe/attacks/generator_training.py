@@ -1,137 +1,42 @@
 """How the generator of ProS-GAN is trained for a victim, and its prototypes (section 3)."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int8
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from hashprobe.attacks._prosgan import ProsganOptions
 from hashprobe.attacks.contract import Hasher
-from hashprobe.attacks.generator import SIZES, Discriminator, Generator, LabelNet
-from hashprobe.attacks.prototypes import (
-    BETAS,
-    LabelNetKind,
-    as_signs,
-    check_wanted,
-    kinds_of,
-    trained_on_labels,
-)
+from hashprobe.attacks.generator import SIZES, Discriminator, Generator
+from hashprobe.attacks.pairwise_prototypes import codes_by, label_net
+from hashprobe.attacks.prototypes import BETAS, kinds_of
 from hashprobe.attacks.targets import TargetCode
-from hashprobe.attacks.trained_parts import TrainedParts
+from hashprobe.attacks.trained_parts import TrainedParts, Unfinished
 from hashprobe.checked import checked
 from hashprobe.codes.labelled import Codes, labels_of
 from hashprobe.data.arrays import as_pixels
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import jsonable, sha256_array
 from hashprobe.tensors import Images, Logits, Targets
-from hashprobe.types import Budget, Labels, Runtime, check_seed
-from hashprobe.victims.base import frozen_eval, in_own_dtype
+from hashprobe.types import Budget, Labels, Precision, Runtime, check_seed
+from hashprobe.victims.base import frozen_eval, in_own_dtype, lay_channels_last
 from hashprobe.victims.digest import sha256_weights
 from hashprobe.victims.encoding import device_of
+from hashprobe.victims.precision import in_precision
 
 
-LABELS_OF_A_STEP = 64
-"""Label vectors of a step of the PrototypeNet, as published."""
 JUDGED_EVERY = 3
 """The discriminator is trained at one step in so many, as released."""
+KEPT_EVERY = 500
+"""Steps after which an unfinished training is kept."""
+VERSION = 2
+"""Changes when the same training gives another generator: what is kept is trained anew."""
+DRAWS = 5
+"""Which random numbers choose pictures and labels; every step has a stream of its own."""
 BUDGET, OPTIONS = Budget(), ProsganOptions()
-CLASSIFIED = "label-net"
-"""What the PrototypeNet of ProS-GAN is kept under."""
-
-
-@checked
-def pairwise_prototype_loss(
-    prototypes: Float[Tensor, "b k"],
-    codes: Float[Tensor, "n k"],
-    similar: Bool[Tensor, "b n"],
-    guessed: Float[Tensor, "b c"],
-    labels: Float[Tensor, "b c"],
-) -> Float[Tensor, ""]:
-    """Mean of log(1 + e^t) - s t over pairs, of |sign p - p|^2 / 10,000, and of (c - y)^2.
-
-    t = p B^T / 2 and s says whether a pair shares a label (ProS-GAN, section 3.2); c are the labels
-    that the network reads from its own semantic feature.
-
-    Args:
-        prototypes: p, in (-1, 1).
-        codes: B, -1 and +1.
-        similar: s.
-        guessed: c, in (0, 1).
-        labels: y, 0 and 1.
-
-    Returns:
-        The loss.
-
-    Example:
-        >>> p, y = torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0]])
-        >>> pairwise_prototype_loss(p, p, torch.tensor([[True]]), y, y)
-        tensor(0.3133)
-    """
-    half = prototypes @ codes.T / 2
-    pairs = (nn.functional.softplus(half) - similar * half).mean()
-    signs = torch.where(prototypes >= 0, 1.0, -1.0).to(prototypes)
-    kept = (signs - prototypes).square().sum(1).mean() / 1e4
-    return pairs + kept + (guessed - labels).square().mean()
-
-
-def label_net(
-    database: Codes, *, steps: int = 300, seed: int = 0, keep: TrainedParts | None = None
-) -> LabelNet:
-    """The PrototypeNet of ProS-GAN, trained on the codes of a database."""
-
-    def loss(net: Any, asked: Tensor, codes: Tensor, similar: Tensor) -> Tensor:
-        prototypes, guessed = net(asked)
-        return pairwise_prototype_loss(prototypes, codes, similar, guessed, asked)
-
-    kind = LabelNetKind(CLASSIFIED, LabelNet, loss, LABELS_OF_A_STEP)
-    net = trained_on_labels(kind, database, steps, seed, keep)
-    assert isinstance(net, LabelNet)
-    return net
-
-
-@checked
-def pairwise_prototype_codes(
-    database: Codes,
-    labels: Labels,
-    *,
-    steps: int = 300,
-    seed: int = 0,
-    keep: TrainedParts | None = None,
-) -> Int8[np.ndarray, "n k"]:
-    """The code that ProS-GAN's PrototypeNet gives each label vector (section 3.2).
-
-    As `prototype_codes`, with `pairwise_prototype_loss` and a second output that must tell the
-    label. 300 steps where the release takes 30,000 with two decays of the rate.
-
-    Args:
-        database: N codes with labels.
-        labels: (Q, C) labels that are wanted, each shared by an item.
-        steps: of Adam.
-        seed: of the network's weights and of the draws.
-        keep: where trained networks are kept.
-
-    Returns:
-        (Q, K) of -1 and +1.
-
-    Raises:
-        HashprobeError: a database without labels, or a label that no item has.
-
-    Example:
-        >>> database = Codes.of([[1, 1, 0, 1]] * 5 + [[0, 0, 1, 0]] * 5, [0] * 5 + [1] * 5)
-        >>> pairwise_prototype_codes(database, np.eye(2, dtype=bool), steps=30)
-        array([[ 1,  1, -1,  1],
-               [-1, -1,  1, -1]], dtype=int8)
-    """
-    check_wanted(database, labels)
-    return codes_by(label_net(database, steps=steps, seed=seed, keep=keep), labels)
-
-
-def codes_by(net: LabelNet, labels: Bool[np.ndarray, "u c"]) -> Int8[np.ndarray, "u k"]:
-    """The codes that a network gives label vectors."""
-    with torch.no_grad():
-        return as_signs(net(torch.from_numpy(labels).float())[0].numpy())
 
 
 @checked
@@ -198,8 +103,9 @@ def train_generator(
             have its pictures then.
         code: which code stands for a label.
         seed: of weights and draws.
-        runtime: who is told.
-        keep: where trained networks are kept.
+        runtime: precision of the victim and of the generator while it learns, who is told.
+        keep: where trained networks are kept, and what an interrupted training has reached: the
+            same call goes on from there.
 
     Returns:
         The generator, on the CPU; give it to a goal.
@@ -218,7 +124,7 @@ def train_generator(
 
     some = database if pictured is None else pictured
     check_taught(victim, database, some)
-    rng = np.random.default_rng([check_seed(seed), 5])
+    rng = np.random.default_rng([check_seed(seed), DRAWS])
     rows = np.sort(rng.permutation(len(some))[: options.pictures])
     pixels = as_pixels(some.pictures[rows])
     kinds = kinds_of(labels_of(database))
@@ -235,9 +141,11 @@ def train_generator(
         made.semantic.requires_grad_(False)
         lesson = Lesson(victim, pixels, labels_of(some)[rows], kinds, codes, options)
         if keep is None:
-            lesson.teach(made.to(device), rng, runtime)
+            lesson.teach(made.to(device), seed, runtime)
             return made.cpu()
         key = {
+            "version": VERSION,
+            "precision": runtime.precision,
             "victim": sha256_weights(victim),
             "contract": jsonable(victim.contract.to_json()),
             "options": jsonable(options),
@@ -249,8 +157,9 @@ def train_generator(
             "semantic": sha256_weights(made.semantic),
             "seed": seed,
         }
+        begun = keep.unfinished("generator", key)
         kept = keep.get(
-            "generator", key, made, lambda net: lesson.teach(net.to(device), rng, runtime)
+            "generator", key, made, lambda n: lesson.teach(n.to(device), seed, runtime, begun)
         )
     assert isinstance(kept, Generator)
     return kept.cpu()
@@ -287,42 +196,128 @@ class Lesson:
         self.victim, self.pixels, self.labels = victim, pixels, labels
         self.kinds, self.codes, self.options = kinds, codes, options
 
-    def teach(self, made: nn.Module, rng: np.random.Generator, runtime: Runtime) -> None:
-        """All steps of the training."""
+    def teach(
+        self, made: nn.Module, seed: int, runtime: Runtime, begun: Unfinished | None = None
+    ) -> None:
+        """All steps of the training that are not taken yet."""
         options, device = self.options, device_of(self.victim)
         sides = (self.pixels.shape[-2], self.pixels.shape[-1])
         judge = Discriminator(self.kinds.shape[1], sides, SIZES[options.size]["judge"]).to(device)
-        adams = [torch.optim.Adam(net.parameters(), options.rate, BETAS) for net in (made, judge)]
-        steps = options.updates
+        adams = [Adam(net.parameters(), options.rate, BETAS) for net in (made, judge)]
+        state = LessonState((made, judge), adams)
+        first = 0 if begun is None else state.read(begun)
         bar = runtime.progress.bar("training the generator")
         with frozen_eval(self.victim), bar as tick:
-            for done in range(steps):
+            lay_channels_last(self.victim)
+            fast = in_precision(self.victim, runtime.precision)
+            pupil = Pupil(made, judge, fast, runtime.precision)
+            for done in range(first, options.updates):
                 for group in adams[0].param_groups + adams[1].param_groups:
-                    group["lr"] = options.rate * min(1, 2 - 2 * done / steps)
-                rows = rng.integers(len(self.pixels), size=options.batch)
-                asked = rng.integers(len(self.kinds), size=options.batch)
-                clean = self.pixels[rows].to(device)
-                clean = clean if clean.is_floating_point() else clean.float() / 255
-                wanted = torch.from_numpy(self.kinds[asked]).to(clean)
-                moved = made(clean, wanted)
-                loss = self.loss(moved, clean, asked)
-                if options.adversarial:
-                    if done % JUDGED_EVERY == 0:
-                        own = torch.from_numpy(self.labels[rows]).to(clean)
-                        real = judged(judge(clean), own, 0.0)
-                        error = real + judged(judge(moved.detach()), wanted, 1.0)
-                        stepped(adams[1], error / 2)
-                    loss = loss + options.adversarial * judged(judge(moved), wanted, 0.0)
-                stepped(adams[0], loss)
-                tick(done + 1, steps)
+                    group["lr"] = options.rate * min(1, 2 - 2 * done / options.updates)
+                drawn = self.draw(np.random.default_rng([seed, DRAWS, done]))
+                self.step(drawn, pupil, adams, done % JUDGED_EVERY == 0)
+                tick(done + 1, options.updates)
+                if begun is not None and (done + 1) % KEPT_EVERY == 0:
+                    state.write(begun, done + 1)
 
-    def loss(self, moved: Images, clean: Images, asked: np.ndarray) -> Tensor:
+    def draw(self, rng: np.random.Generator) -> "Drawn":
+        """Pictures and target labels of a step."""
+        options, device = self.options, device_of(self.victim)
+        rows = rng.integers(len(self.pixels), size=options.batch)
+        asked = rng.integers(len(self.kinds), size=options.batch)
+        clean = self.pixels[rows].to(device)
+        clean = clean if clean.is_floating_point() else clean.float() / 255
+        own, wanted = (
+            torch.from_numpy(e).to(clean) for e in (self.labels[rows], self.kinds[asked])
+        )
+        return Drawn(clean, own, wanted, torch.from_numpy(self.codes[asked]).to(clean))
+
+    def step(self, drawn: "Drawn", pupil: "Pupil", adams: list[Adam], judging: bool) -> None:
+        """One step of the generator, and where it is judging one of the discriminator before it."""
+        moved = pupil.show(drawn.clean, drawn.wanted)
+        loss = self.loss(pupil.victim, moved, drawn)
+        weight, judge = self.options.adversarial, pupil.judge
+        if weight:
+            if judging:
+                real = judged(judge(drawn.clean), drawn.own, 0.0)
+                error = real + judged(judge(moved.detach()), drawn.wanted, 1.0)
+                stepped(adams[1], error / 2)
+            loss = loss + weight * judged(judge(moved), drawn.wanted, 0.0)
+        stepped(adams[0], loss)
+
+    def loss(self, victim: Hasher, moved: Images, drawn: "Drawn") -> Tensor:
         """What the generator minimises beside the discriminator's part."""
-        logits = self.victim(in_own_dtype(self.victim, moved)).to(moved)
-        codes = torch.from_numpy(self.codes[asked]).to(moved)
+        logits = victim(in_own_dtype(victim, moved)).to(moved)
         options = self.options
         weights = {"hamming": options.hamming, "rec": options.distortion, "alpha": options.alpha}
-        return generator_loss(logits, codes, moved, clean, **weights)
+        return generator_loss(logits, drawn.codes, moved, drawn.clean, **weights)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures of a step and where they are steered."""
+
+    clean: Images
+    own: Float[Tensor, "n c"]
+    """Labels of the pictures."""
+    wanted: Float[Tensor, "n c"]
+    """Target labels."""
+    codes: Targets
+    """Their codes."""
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """A generator that learns, its discriminator, and the victim as it is computed meanwhile."""
+
+    made: nn.Module
+    judge: nn.Module
+    victim: Hasher
+    precision: Precision
+
+    def show(self, clean: Images, wanted: Float[Tensor, "n c"]) -> Images:
+        """Pictures of the generator, in the precision of the clean ones."""
+        fast = self.precision == "bfloat16"
+        with torch.autocast(clean.device.type, torch.bfloat16, enabled=fast):
+            shown: Tensor = self.made(clean, wanted)
+        return shown.to(clean)
+
+
+@dataclass(frozen=True)
+class LessonState:
+    """Everything that an unfinished training is continued from, as named tensors."""
+
+    networks: tuple[nn.Module, nn.Module]
+    adams: list[Adam]
+
+    def write(self, kept: Unfinished, done: int) -> None:
+        """Keeps weights and the optimisers' moments."""
+        tensors: dict[str, Tensor] = {}
+        for at, (net, adam) in enumerate(zip(self.networks, self.adams, strict=True)):
+            tensors |= {f"net {at} {name}": each for name, each in net.state_dict().items()}
+            for row, moments in adam.state_dict()["state"].items():
+                tensors |= {f"adam {at} {row} {name}": each for name, each in moments.items()}
+        kept.write(tensors, done)
+
+    def read(self, kept: Unfinished) -> int:
+        """Steps that are taken; what is kept is read into networks and optimisers."""
+        found = kept.read()
+        if found is None:
+            return 0
+        tensors, done = found
+        for at, (net, adam) in enumerate(zip(self.networks, self.adams, strict=True)):
+            net.load_state_dict(below(tensors, f"net {at} "))
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, each in below(tensors, f"adam {at} ").items():
+                row, part = name.split(" ")
+                moments.setdefault(int(row), {})[part] = each
+            adam.load_state_dict({**adam.state_dict(), "state": moments})
+        return done
+
+
+def below(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return {name[len(start) :]: each for name, each in tensors.items() if name.startswith(start)}
 
 
 def judged(said: Float[Tensor, "n c1"], labels: Float[Tensor, "n c"], fake: float) -> Tensor:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import Progress, Silent
-from hashprobe.storage.files import fingerprint, write_bytes
+from hashprobe.storage.files import fingerprint, remove, write_bytes
+from hashprobe.tensors import Tensor
 
 
 if TYPE_CHECKING:
@@ -64,9 +66,49 @@ class TrainedParts:
         train(net)
         try:
             write_bytes(file, packed(net, known))
+            remove(self.unfinished(name, key).file)
         except HashprobeError as error:
             self.progress.log(f"{name} is not kept: {error}")
         return net
+
+    def unfinished(self, name: str, key: Mapping[str, Any]) -> Unfinished:
+        """Where a training that was interrupted is kept, for the same arguments as of `get`."""
+        known = fingerprint({"name": name, **key})
+        return Unfinished(self.folder / f"{name}-{known[:16]}.part", known, self.progress)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What an interrupted training has reached: named tensors, and how many steps are taken."""
+
+    file: Path
+    known: str
+    progress: Progress
+
+    def write(self, tensors: Mapping[str, Tensor], done: int) -> None:
+        """Keeps it; a folder that cannot be written to keeps nothing."""
+        from safetensors.torch import save
+
+        state = {name: each.detach().cpu().contiguous().clone() for name, each in tensors.items()}
+        try:
+            write_bytes(self.file, save(state, {"key": self.known, "done": str(done)}))
+        except HashprobeError as error:
+            self.progress.log(f"an unfinished training is not kept: {error}")
+
+    def read(self) -> tuple[dict[str, Tensor], int] | None:
+        """Tensors and steps; None where nothing is kept, or it is damaged or of something else."""
+        if not self.file.is_file():
+            return None
+        try:
+            said, tensors = opened_tensors(self.file)
+            done = int(said.get("done", "0"))
+        except (HashprobeError, ValueError) as error:
+            self.progress.log(f"{self.file} is not read: {error}")
+            return None
+        if said.get("key") != self.known:
+            return None
+        self.progress.log(f"training goes on after step {done}, from {self.file}")
+        return tensors, done
 
 
 def packed(net: nn.Module, known: str) -> bytes:
@@ -85,20 +127,29 @@ def read_into(net: nn.Module, file: Path, known: str) -> nn.Module:
     Raises:
         HashprobeError: the file is damaged, of another key, or of another network.
     """
-    from safetensors import SafetensorError, safe_open
-
     from hashprobe.victims.digest import sha256_weights
     from hashprobe.victims.weights import match_weights
 
-    try:
-        with safe_open(str(file), "pt") as opened:
-            said = opened.metadata() or {}
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise HashprobeError(f"{file} is damaged ({str(error).splitlines()[0]})") from error
+    said, state = opened_tensors(file)
     if said.get("key") != known:
         raise HashprobeError(f"{file} is damaged (it is of something else)")
     match_weights(net, state, str(file))
     if sha256_weights(net) != said.get("sha256"):
         raise HashprobeError(f"{file} is damaged (its checksum is another)")
     return net
+
+
+def opened_tensors(file: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata and tensors of a safetensors file.
+
+    Raises:
+        HashprobeError: the file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(file), "pt") as opened:
+            said = opened.metadata() or {}
+            return said, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise HashprobeError(f"{file} is damaged ({str(error).splitlines()[0]})") from error

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from hashprobe.evaluation.outcome import Evaluation
 
 PresetName: TypeAlias = Literal["paper", "paper-videos", "official-code", "scaled"]
-SUITE = "suite"
-"""The sub-command that attacks with everything."""
-SUITE_HELP = "Attack with everything, the cheapest first, and say what is left of a run."
+OTHERS = {
+    "suite": "Attack with everything, the cheapest first, and say what is left of a run.",
+    "universal": "Learn one change a target label on database pictures, and add it to queries.",
+}
+"""Sub-commands that are no attacks of the registry; each has a module of its own."""
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?"
 EPS = re.compile(rf"{NUMBER}( */ *{NUMBER})?", re.IGNORECASE)
 
@@ -100,7 +102,8 @@ def attack_app() -> App:
     app = App(name="attack", help_format="plaintext")
     for attack in ATTACKS.values():
         app.command(build(attack), name=attack.name)
-    app.command("hashprobe.cli.attack_suite:suite", name=SUITE, help=SUITE_HELP)
+    for name, help_ in OTHERS.items():
+        app.command(f"hashprobe.cli.attack_{name}:{name}", name=name, help=help_)
     app.default(build(ATTACKS[DEFAULT]))
     return app
 
@@ -206,9 +209,9 @@ def check_name(word: str, more: Sequence[str]) -> None:
     """
     from hashprobe.cli.app import suggest
 
-    if word in (*ATTACKS, SUITE) or Path(word).exists():
+    if word in (*ATTACKS, *OTHERS) or Path(word).exists():
         return
-    hint = suggest(word, [*ATTACKS, SUITE])
+    hint = suggest(word, [*ATTACKS, *OTHERS])
     if hint or (more and not more[0].startswith("-")):
         raise HashprobeError(
             f"unknown attack {word!r}. {hint}Attacks are {', '.join(ATTACKS)}: "

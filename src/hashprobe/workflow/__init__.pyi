@@ -48,3 +48,5 @@ from .suite import attack_suite as attack_suite
 from .suite import suite_run as suite_run
 from .suite_flags import Flag as Flag
 from .train_step import train_run as train_run
+from .universal_options import UniversalOptions as UniversalOptions
+from .universal_step import universal_run as universal_run

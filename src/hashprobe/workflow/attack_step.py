@@ -4,6 +4,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.codes.packed import PackedCodes, paired_hamming
 from hashprobe.crafting.attack_result import AttackResult
@@ -119,21 +121,17 @@ def attack_run(
             remove(folder / RESULT)
         hasher.to(device)
         lay_channels_last(hasher)
-        stored = victim.query.codes[rows]
-        equal = check_stored(hasher, clean, stored, victim.run.path)
-        known = stored if equal and in_float32(victim.run) else None
+        goal = replace(drawn.goal, own_codes=own_codes(victim, clean, rows))
         finished = 0 if overwrite else finished_in(folder, clean.ids)
         seconds = attack_seconds(hasher, clean, spec.options, finished)
         say_expected(progress, f"{spec.name}, if it takes all of its steps,", seconds)
-        goal = replace(drawn.goal, own_codes=known)
         attacked = craft(
             hasher, clean, goal, spec, runtime=runtime, out=folder, overwrite=overwrite
         )
-        seen_after = None
-        if clean.lengths is not None:
-            plan = Film(protocol.crf, judged=protocol.codec != "none")
-            seen_after = film(attacked, clean, hasher, folder, plan, progress)
-        runs = [measure(attacked, victim, drawn, protocol, seen_after)]
+        plan = Film(protocol.crf, judged=protocol.codec != "none")
+        clips = clean.lengths is not None
+        seen = film(attacked, clean, hasher, folder, plan, progress) if clips else None
+        runs = [measure(attacked, victim, drawn, protocol, seen)]
         for number in range(2, repeats + 1):
             progress.log(f"run {number} of {repeats}")
             again = repeat(hasher, drawn, spec, runtime, folder, number)
@@ -142,6 +140,13 @@ def attack_run(
         keep(victim, attacked, protocol, folder, result)
         let_go(folder)
     return result
+
+
+def own_codes(victim: EncodedRun, clean: Queries, rows: np.ndarray) -> PackedCodes | None:
+    """Stored codes of queries; None where they may not be those that the network gives here."""
+    stored = victim.query.codes[rows]
+    equal = check_stored(victim.hasher, clean, stored, victim.run.path)
+    return stored if equal and in_float32(victim.run) else None
 
 
 def finished_in(folder: Path, ids: tuple[int, ...]) -> int:

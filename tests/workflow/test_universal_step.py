@@ -1,0 +1,90 @@
+"""One change a label for all queries of a run: what is learnt, judged, kept and refused."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hashprobe.attacks._universal import perturbed
+from hashprobe.attacks.registry import AttackSpec
+from hashprobe.cli.app import main
+from hashprobe.codes.packed import PackedCodes, paired_hamming
+from hashprobe.data.loader import decode
+from hashprobe.data.queries import Queries
+from hashprobe.errors import HashprobeError
+from hashprobe.storage.files import read_npz
+from hashprobe.types import Budget
+from hashprobe.victims.encoding import encode
+from hashprobe.workflow.drawing import draw_goal, draw_queries
+from hashprobe.workflow.protocol import Protocol
+from hashprobe.workflow.run_io import open_run
+from hashprobe.workflow.universal_options import UniversalOptions
+from hashprobe.workflow.universal_step import universal_run
+
+
+FAR = Budget(96 / 255)
+QUICK = UniversalOptions(epochs=3, pictures=40, batch=8)
+SOME = Protocol(queries=6)
+
+
+def test_a_change_a_label_steers_queries_that_it_never_saw(encoded):
+    done = universal_run(encoded, budget=FAR, options=QUICK, protocol=SOME)
+    assert "|code:vote-all.L2|" in done.achieved.signature
+    assert done.wrong.value < done.wrong_clean.value - 1
+    assert done.perceptibility.linf_255 <= 96
+    kept = read_npz(encoded / "universal" / "96of255-seed0" / "changes.npz")
+    assert len(kept["changes"]) == len(kept["labels"]) == len(np.unique(kept["labels"], axis=0))
+    assert np.abs(kept["changes"]).max() <= FAR.eps + 1e-6
+    # The evaluation is that of the changes that are kept, on the protocol's own queries.
+    run = open_run(encoded)
+    rows = draw_queries(len(run.query), SOME)
+    goal = draw_goal(run, rows, AttackSpec(), dataclasses.replace(SOME, target_code="vote-all"))
+    pixels = decode(run.data.query.take(run.query.positions[rows]), run.hasher.contract)
+    images = torch.as_tensor(pixels.images).float() / 255
+    where = [int((kept["labels"] == label).all(1).argmax()) for label in goal.labels]
+    moved = [
+        perturbed(images[at : at + 1], torch.from_numpy(kept["changes"][kind]))
+        for at, kind in enumerate(where)
+    ]
+    codes = encode(run.hasher, Queries(torch.cat(moved)))
+    wrong = paired_hamming(codes, PackedCodes.from_signs(goal.codes))
+    np.testing.assert_array_equal(done.wrong.per_query, wrong)
+    again = universal_run(encoded, budget=FAR, options=QUICK, protocol=SOME, name="again")
+    np.testing.assert_array_equal(again.wrong.per_query, done.wrong.per_query)
+
+
+@pytest.mark.parametrize("place", ["fixed", "random"])
+def test_a_patch_changes_its_share_of_the_picture_alone(encoded, place):
+    options = dataclasses.replace(QUICK, patch=0.2, place=place)
+    done = universal_run(encoded, options=options, protocol=SOME)
+    folder = encoded / "universal" / f"patch-0.2-{place}-seed0"
+    patches = read_npz(folder / "changes.npz")["changes"]
+    assert patches.shape[1:] == (3, 4, 4)  # of 8 x 8 pixels
+    assert patches.min() >= 0 and patches.max() <= 1 and patches.std() > 0.1
+    assert done.perceptibility.linf_255 > 96
+    assert (folder / "evaluation.json").is_file()
+
+
+def test_what_a_universal_change_cannot_be_is_refused(encoded):
+    with pytest.raises(HashprobeError, match="vote is another one for each query"):
+        universal_run(encoded, protocol=Protocol(queries=3, target_code="vote"))
+    with pytest.raises(HashprobeError, match="the name of an attack is that of one folder"):
+        universal_run(encoded, protocol=SOME, name="../elsewhere")
+    with pytest.raises(HashprobeError, match="share must be above 0 and at most 1; got 2"):
+        UniversalOptions(patch=2.0)
+    with pytest.raises(HashprobeError, match="place is that of a patch"):
+        UniversalOptions(place="random")
+    with pytest.raises(HashprobeError, match="epochs must be"):
+        UniversalOptions(epochs=0)
+    assert not (Path(encoded) / "universal").exists()
+
+
+def test_the_command_prints_what_was_reached(encoded, capsys):
+    asked = ["--queries", "3", "--epochs", "1", "--pictures", "20", "--eps", "32/255"]
+    main(["attack", "universal", str(encoded), *asked])
+    assert "t-MAP after 8 bits" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["attack", "universal", str(encoded), "--patch", "0"])
+    assert "share must be above 0" in capsys.readouterr().err
