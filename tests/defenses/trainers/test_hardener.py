@@ -19,6 +19,8 @@ from hashprobe.training.loop import train
 from hashprobe.training.losses.dph import dph
 from hashprobe.training.options import TrainOptions
 from hashprobe.training.sampling import hold_out
+from hashprobe.victims.image import ImageHasher
+from hashprobe.workflow.train_step import held_out_map
 
 
 OPTIONS = {"epochs": 2, "batch_size": 10, "held_out": 0, "loss": "dph", "pair_weights": "none"}
@@ -191,6 +193,18 @@ def test_a_bound_needs_held_out_items(tiny, pictures):
         train(tiny(), images, labels, options(), hardening=quick("p2s", most_loss=5.0))
     with pytest.raises(HashprobeError, match="most_loss must be 0 to 100; got -1"):
         quick("saat", most_loss=-1.0)
+
+
+def test_several_processes_say_what_they_keep(pictures):
+    """The numbers come back with the weights, and the line is said once."""
+    images, labels = pictures(30)
+    made, said, hasher = quick("p2s", steps=1, most_loss=0.0), [], ImageHasher("small", 8, size=8)
+    made.tell = said.append
+    several = options(epochs=1, held_out=6, lr=0.1, devices=2, accelerator="cpu")
+    (epoch,) = train(hasher, images, labels, several, measure=held_out_map, hardening=made)
+    assert isinstance(made.kept, Kept) and made.kept.kept >= made.kept.start
+    assert said == [str(made.kept)]
+    assert made.tell == said.append and epoch.held_out_map is not None
 
 
 class Killed(Exception):
