@@ -207,6 +207,21 @@ def test_several_processes_say_what_they_keep(pictures):
     assert made.tell == said.append and epoch.held_out_map is not None
 
 
+@pytest.mark.parametrize("start", ["random", "warm"])
+def test_clips_are_attacked_in_their_own_frames_alone(start, clip_hasher, clips8, lengths):
+    labels, made, seen = np.arange(2) == np.arange(5)[:, None] % 2, quick("p2s", start=start), []
+    outputs = made.outputs
+    made.outputs = lambda *given: (seen.append(given[1:]), outputs(*given))[1]
+    chosen = options(epochs=2, batch_size=5, lr=0.01, augment="crop")
+    (_, last) = train(clip_hasher(), clips8, labels, chosen, lengths=lengths, hardening=made)
+    assert np.isfinite(last.loss)
+    (_, _), (batch, moved) = seen
+    shift = (moved - batch.given[0]).abs()
+    assert 0.04 < shift.max() < 0.0501
+    for row, length in zip(shift, batch.given[1].tolist(), strict=True):
+        assert (row[length:] == 0).all() and (row[:length].flatten(1).amax(1) > 0).all()
+
+
 class Killed(Exception):
     pass
 

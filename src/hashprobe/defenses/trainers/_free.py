@@ -30,4 +30,4 @@ class Free(P2s):
 
     start: Start = "warm"
     """Where the attack on a batch begins: clean, random (a point within eps), or warm (where the
-    item's last attack ended; images only)."""
+    item's last attack ended)."""

@@ -137,7 +137,7 @@ class Trainer(ABC):
     """What an inner step keeps of earlier gradients, from 0 to below 1."""
     start: Start = "random"
     """Where the inner attack begins: clean, random (a point within eps), or warm (where the item's
-    last attack ended; images only)."""
+    last attack ended)."""
     weight: float = 1.0
     """Weight of the adversarial term, 0 or above."""
     awp: float = 0.0
