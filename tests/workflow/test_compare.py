@@ -145,7 +145,9 @@ def test_a_run_behind_a_preprocessor_is_a_column_of_its_own(hashprobe, encoded):
     assert said.code == 0, said.err
     bare, column = json.loads(said.out)["runs"]
     assert (bare["defence"], column["defence"]) == ("none", "none + bit-depth")
-    assert {trial["name"] for trial in column["attacks"]} > {trial["name"] for trial in bare["attacks"]}
+    assert {trial["name"] for trial in column["attacks"]} > {
+        trial["name"] for trial in bare["attacks"]
+    }
     given = CompareOptions(
         eps=64 / 255, queries=5, steps=2, more_steps=3, restarts=1, attacks=("noise",)
     )
