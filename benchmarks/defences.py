@@ -4,10 +4,12 @@
 
 The first run of a seed is the undefended one. Each seed goes through `hashprobe compare` with its
 own queries; what that keeps in the runs is not attacked again. The difference is that of the last
-two runs, query by query.
+two runs, query by query. With --quick a run meets HAG, the shorter way away from its own anchors
+and the mainstay attack alone: what settings were chosen by.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,10 @@ from common import Results, interval
 
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.types import Runtime
+from hashprobe.workflow.compare_attacks import Bench
 from hashprobe.workflow.compare_step import compare_runs
 from hashprobe.workflow.comparison import Compared, CompareOptions
+from hashprobe.workflow.run_io import open_run
 
 
 def measured(run: Compared) -> dict[str, Measurement]:
@@ -26,6 +30,21 @@ def measured(run: Compared) -> dict[str, Measurement]:
         found[trial.title if trial.tmap is None else f"{trial.title}: MAP"] = trial.map
         found[f"{trial.title}: t-MAP"] = trial.tmap
     return {title: value for title, value in found.items() if value is not None}
+
+
+def quickly(path: Path, options: CompareOptions) -> dict[str, Measurement]:
+    """MAP of a run without an attack, under three attacks, and of each query at its worst."""
+    bench = Bench(open_run(path), options, Runtime())
+    key, title, spec = next(one for one in bench.specs() if one[0] == "hag")
+    hag = bench.attacked(key, spec)
+    found = {"MAP clean": hag.map_clean, title: hag.map_attacked}
+    away = bench.driven(bench.away, bench.margin(bench.budget, options.steps, 0))
+    found[f"away, {options.steps} steps"] = bench.scored(away.codes)
+    mainstay = bench.mainstay()
+    found[mainstay.title] = mainstay.map
+    lowest = np.min([value.per_query for title, value in found.items() if title != "MAP clean"], 0)
+    worst = Measurement.of(lowest, f"worst {mainstay.map.signature}")
+    return {"MAP clean": found.pop("MAP clean"), "each query at its worst": worst, **found}
 
 
 def together(parts: list[Measurement]) -> Measurement:
@@ -51,6 +70,7 @@ def main() -> None:
     parser.add_argument("--query-budget", type=int, default=300)
     parser.add_argument("--eps", type=float, default=8, help="in 255ths")
     parser.add_argument("--top", type=int)
+    parser.add_argument("--quick", action="store_true", help="three attacks alone")
     parser.add_argument("--json", type=Path, help="where the numbers go as JSON")
     asked = parser.parse_args()
     seeds: list[list[dict[str, Measurement]]] = []
@@ -61,7 +81,10 @@ def main() -> None:
             exclude_training=True, attacks=("hag",),
         )  # fmt: skip
         runs = [Path(name.format(seed=seed)) for name in asked.runs]
-        seeds.append([measured(run) for run in compare_runs(runs, options, Runtime()).runs])
+        if asked.quick:
+            seeds.append([quickly(run, replace(options, restarts=0)) for run in runs])
+        else:
+            seeds.append([measured(run) for run in compare_runs(runs, options, Runtime()).runs])
     names = [Path(name.format(seed="")).name.strip("-") for name in asked.runs]
     rows = []
     for title in dict.fromkeys(title for run in reversed(seeds[0]) for title in run):

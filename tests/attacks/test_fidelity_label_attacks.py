@@ -212,6 +212,31 @@ def test_smooth_ap_by_three_loops():
     assert ours.item() == pytest.approx(total, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("shape", "hits", "temperature", "said"),
+    [
+        ((2, 3, 4), 4, 0.1, "hits must be 1 or more of the 3 items of a list; got 4"),
+        ((2, 3, 4), 0, 0.1, "hits must be 1 or more of the 3 items"),
+        ((2, 3, 4), -1, 0.1, "hits must be 1 or more of the 3 items"),
+        ((2, 0, 4), 1, 0.1, "hits must be 1 or more of the 0 items"),
+        ((2, 3, 5), 1, 0.1, "2 codes of 4 bits and 2 lists of codes of 5"),
+        ((3, 3, 4), 1, 0.1, "2 codes of 4 bits and 3 lists of codes of 4"),
+        ((2, 3, 4), 1, 0.0, "temperature must be above 0; got 0"),
+        ((2, 3, 4), 1, float("nan"), "temperature must be above 0; got nan"),
+    ],
+)
+def test_lists_that_smooth_ap_cannot_rank_are_refused(shape, hits, temperature, said, as_for_users):
+    with pytest.raises(HashprobeError, match=said):
+        smooth_ap(torch.ones(2, 4), torch.ones(shape), hits, temperature)
+
+
+@pytest.mark.parametrize(("run", "targeted"), [(pta, True), (pta_untargeted, False)])
+def test_pta_refuses_a_database_of_other_bits(case, run, targeted):
+    case.database = Codes.of(case.codes[:, 1:], LABELS)
+    with pytest.raises(HashprobeError, match=f"{BITS - 1} bits but the victim gives {BITS}"):
+        case.attacked(run, PtaOptions(steps=1, items=1), targeted=targeted, seed=0)
+
+
 @pytest.mark.parametrize("momentum", [0.0, 1.0])
 @pytest.mark.parametrize("targeted", [False, True])
 def test_pta_takes_sign_steps_on_smooth_ap(case, targeted, momentum):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import cdist
 
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
@@ -16,6 +17,7 @@ from hashprobe.evaluation.measures import mean_average_precision
 from hashprobe.types import Runtime
 from hashprobe.victims.encoding import device_of
 from hashprobe.workflow.compare_attacks import Bench, own_anchors
+from hashprobe.workflow.compare_behind import open_behind, with_own_codes
 from hashprobe.workflow.compare_detection import detected, fitted_on_items
 from hashprobe.workflow.compare_step import compare_runs
 from hashprobe.workflow.comparison import (
@@ -134,6 +136,34 @@ def test_who_knows_a_detector_gets_through_at_least_as_often(encoded):
     # At 5 % none of twelve clean queries may be an alarm.
     alarm = moved.scores > fitted.scores(clean.pixels).max()
     assert plain.found == alarm.mean() and plain.through == (moved.reached & ~alarm).mean()
+
+
+def test_a_run_behind_a_preprocessor_is_a_column_of_its_own(hashprobe, encoded):
+    """Judged by what the operator gets, attacked through it, and kept beside the bare run's."""
+    behind = encoded.with_name(f"{encoded.name}+bit-depth")
+    said = hashprobe(f"compare {encoded} {behind} {SHORT} --json")
+    assert said.code == 0, said.err
+    bare, column = json.loads(said.out)["runs"]
+    assert (bare["defence"], column["defence"]) == ("none", "none + bit-depth")
+    assert {trial["name"] for trial in column["attacks"]} > {
+        trial["name"] for trial in bare["attacks"]
+    }
+    given = CompareOptions(
+        eps=64 / 255, queries=5, steps=2, more_steps=3, restarts=1, attacks=("noise",)
+    )
+    victim = with_own_codes(open_behind(behind), given, Runtime())
+    bench = Bench(victim, given, Runtime())
+    clean, rows = bench.drawn.clean.pixels, bench.drawn.rows
+    seen = ((clean / 255 * 15).round() * 17) / 255  # four bits
+    codes = victim.hasher.victim.codes(seen)
+    assert victim.query.codes[rows] == codes != open_run(encoded).query.codes[rows]
+    assert victim.database.codes == open_run(encoded).database.codes
+    assert column["map_clean"]["value"] == pytest.approx(bench.scored(codes).value)
+    moved = bench.driven(bench.away, bench.margin(bench.budget, 2, 0))
+    seen = ((torch.as_tensor(moved.images8) / 255 * 15).round() * 17) / 255
+    assert moved.codes == victim.hasher.victim.codes(seen)
+    folders = [path.name for path in (encoded / "compare").iterdir()]
+    assert "away-64of255-seed0-2-of5" in folders and "away-64of255-seed0-2-of5-bit-depth" in folders
 
 
 def test_training_items_are_left_out_of_every_number(encoded):
@@ -259,5 +289,7 @@ def test_what_cannot_be_compared_is_one_line(hashprobe, encoded, tmp_path):
     assert "query_budget must be" in hashprobe(f"compare {encoded} --query-budget 0").error
     assert "eps must be above 0" in hashprobe(f"compare {encoded} --eps 0").error
     assert "none" in hashprobe(f"compare {tmp_path / 'none'}").error
+    assert "unknown preprocessor 'x': choose from jpeg" in hashprobe(f"compare {encoded}+x").error
+    assert "none does not exist" in hashprobe(f"compare {tmp_path / 'none'}+jpeg").error
     with pytest.raises(HashprobeError, match="queries must be from 1 to 200"):
         compare_runs([encoded], CompareOptions(queries=10_000))

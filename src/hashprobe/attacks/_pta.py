@@ -61,8 +61,13 @@ class PtaOptions:
             check_whole(name, getattr(self, name))
         if not 0 <= self.momentum <= 1:
             raise HashprobeError(f"momentum must be from 0 to 1; got {self.momentum}")
-        if not 0 < self.temperature < float("inf"):
-            raise HashprobeError(f"temperature must be above 0; got {self.temperature}")
+        check_temperature(self.temperature)
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuses a temperature of 0 or below, or one without an end."""
+    if not 0 < temperature < float("inf"):
+        raise HashprobeError(f"temperature must be above 0; got {temperature}")
 
 
 @checked
@@ -77,11 +82,15 @@ def smooth_ap(
     Args:
         soft: u = tanh(z), (N, K).
         codes: r, (N, M, K) with entries -1 and +1.
-        hits: how many of the M come first and are relevant.
-        temperature: t.
+        hits: how many of the M come first and are relevant, 1 to M.
+        temperature: t, above 0.
 
     Returns:
         (N,) between 0 and 1.
+
+    Raises:
+        HashprobeError: another number of lists than of codes, codes of other lengths, or hits or a
+            temperature out of range.
 
     Example:
         >>> import torch
@@ -91,6 +100,17 @@ def smooth_ap(
     """
     import torch
 
+    if soft.shape != codes.shape[::2] or not soft.shape[1]:
+        raise HashprobeError(
+            f"lists must be one a code, of codes of as many bits; got {len(soft)} codes of "
+            f"{soft.shape[1]} bits and {len(codes)} lists of codes of {codes.shape[2]}"
+        )
+    if not 1 <= hits <= codes.shape[1]:
+        raise HashprobeError(
+            f"hits must be 1 or more of the {codes.shape[1]} items of a list; got {hits}"
+        )
+    check_temperature(temperature)
+    codes = codes.to(soft)
     alike = torch.einsum("nk,nmk->nm", soft, codes) / soft.shape[1]
     before = ((alike.unsqueeze(1) - alike[:, :hits].unsqueeze(2)) / temperature).sigmoid()
     # A hit does not stand before itself.
@@ -146,6 +166,7 @@ def pta(
     from hashprobe.optim.attempts import solve
 
     database, labels = known_of(goal, goal.labels, "pta", len(queries))
+    check_bits(database, victim)
     codes = ranked_codes(database, labels, queries, options, seed)
     rule = rule_of(options, budget, targeted=True)
     return solve(victim, queries, codes, rule, budget=budget, seed=seed, runtime=runtime)
@@ -195,6 +216,7 @@ def pta_untargeted(
     from hashprobe.optim.attempts import solve
 
     database, labels = known_of(goal, goal.own_labels, "pta-untargeted", len(queries))
+    check_bits(database, victim)
     codes = ranked_codes(database, labels, queries, options, seed)
     rule = rule_of(options, budget, targeted=False)
     return solve(victim, queries, codes, rule, budget=budget, seed=seed, runtime=runtime)
@@ -218,6 +240,14 @@ def rule_of(options: PtaOptions, budget: Budget, *, targeted: bool) -> "UpdateRu
         raw=True,
         compared="anything",
     )
+
+
+def check_bits(database: Codes, victim: Hasher) -> None:
+    """Refuses a database whose codes have another length than the victim's."""
+    if database.bits != victim.bits:
+        raise HashprobeError(
+            f"codes of the database have {database.bits} bits but the victim gives {victim.bits}"
+        )
 
 
 def ranked_codes(

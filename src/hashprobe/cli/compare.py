@@ -48,7 +48,9 @@ def compare(
     Parameters
     ----------
     runs
-        Encoded run folders of the same data, the undefended one first.
+        Encoded run folders of the same data, the undefended one first. RUN+NAME is a run behind a
+        preprocessor, which every attack knows: jpeg, resize, blur, median, bit-depth, random-resize
+        or smoothing.
     json_
         Print one JSON object and nothing else: each MAP and t-MAP with its interval and signature.
     """

@@ -1,5 +1,6 @@
 """What the training loop asks of a defence, and what it tells it of a step; knows no defence."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -48,6 +49,11 @@ class Hardening(Protocol):
     `begin` is called before the first step and before a saved state is restored; at that time the
     network has the weights that the training starts from.
     """
+
+    tell: Callable[[str], None] | None
+    """Who is told what the defence finds wrong."""
+    kept: Any
+    """What `finish` has decided, in plain numbers; None where it decides nothing."""
 
     def begin(self, training: "Training", fabric: "Fabric") -> None:
         """Gets ready: the code memory, teachers, networks of its own."""

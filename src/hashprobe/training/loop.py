@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -161,19 +162,37 @@ def train(
         return work.run(fabric)
     history: list[Epoch] = []
 
-    def finished(epochs: list[Epoch], weights: dict[str, np.ndarray]) -> None:
+    def finished(epochs: list[Epoch], weights: dict[str, np.ndarray], kept: Any) -> None:
         history.extend(epochs)
         hasher.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+        if hardening is not None:
+            hardening.kept = kept
 
-    receivers = {"on_step": on_step, "on_epoch": on_epoch, "finished": finished}
+    tell = None if hardening is None else hardening.tell
+    receivers = {"on_step": on_step, "on_epoch": on_epoch, "finished": finished, "tell": tell}
     relay = Relay({name: call for name, call in receivers.items() if call is not None})
     work.listeners = Listeners(
         relay.sender("on_step") if on_step else None,
         relay.sender("on_epoch") if on_epoch else None,
     )
-    relay.launch(fabric, partial(work.run_spawned, relay.sender("finished"), relay.sender("error")))
+    with told_through(hardening, relay):
+        senders = relay.sender("finished"), relay.sender("error")
+        relay.launch(fabric, partial(work.run_spawned, *senders))
     hasher.eval()
     return history
+
+
+@contextmanager
+def told_through(hardening: Hardening | None, relay: Relay) -> Iterator[None]:
+    """Has a defence in other processes tell the caller's function by a relay."""
+    if hardening is None or (tell := hardening.tell) is None:
+        yield
+        return
+    hardening.tell = relay.sender("tell")
+    try:
+        yield
+    finally:
+        hardening.tell = tell
 
 
 class Training:
@@ -216,7 +235,9 @@ class Training:
             error(str(mistake))
             raise
         if fabric.is_global_zero:
-            finished(history, {k: v.cpu().numpy() for k, v in self.hasher.state_dict().items()})
+            weights = {k: v.cpu().numpy() for k, v in self.hasher.state_dict().items()}
+            kept = None if self.hardening is None else self.hardening.kept
+            finished(history, weights, kept)
 
     def run(self, fabric: Fabric) -> list[Epoch]:
         """All epochs, from the start or from the saved state."""

@@ -16,6 +16,7 @@ from hashprobe.codes.packed import PackedCodes
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.crafting.runner import craft
 from hashprobe.data.queries import Queries
+from hashprobe.defenses.defended import Defended
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.outcome import AttackCodes, Evaluation
@@ -58,6 +59,12 @@ class Bench:
             top=asked.top,
             exclude_training=asked.exclude_training,
         )
+
+    @property
+    def behind(self) -> str:
+        """What the preprocessor in front of the run adds to the names of folders."""
+        hasher = self.victim.hasher
+        return f"-{hasher.preprocessor.name}" if isinstance(hasher, Defended) else ""
 
     @property
     def budget(self) -> Budget:
@@ -172,7 +179,7 @@ class Bench:
         """An attack of the registry, kept among the attacks of the run."""
         steps = getattr(spec.options, "steps", 0)
         name = f"{default_name(f'compare-{key}', spec.budget, self.options.seed)}-{steps}"
-        name += f"-of{self.options.queries}{started(spec)}"
+        name += f"-of{self.options.queries}{started(spec)}{self.behind}"
         return attack_run(
             self.victim, spec, protocol=self.protocol, name=name, runtime=self.runtime
         )
@@ -183,6 +190,7 @@ class Bench:
         what = "away" if spec.name == DEFAULT else spec.name
         length = getattr(spec.options, "steps", self.options.query_budget)
         name = f"{default_name(what, spec.budget, spec.seed)}-{length}-of{count}{started(spec)}"
+        name += self.behind
         victim.hasher.to(pick_device(self.runtime.device))
         with hold(victim.run.path):
             return craft(

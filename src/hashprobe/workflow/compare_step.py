@@ -13,10 +13,11 @@ from hashprobe.storage.records import as_record
 from hashprobe.types import Runtime
 from hashprobe.victims.checkpoint import Training, load_checkpoint
 from hashprobe.workflow.compare_attacks import Bench, check_white
+from hashprobe.workflow.compare_behind import open_behind, with_own_codes
 from hashprobe.workflow.compare_detection import detected
 from hashprobe.workflow.comparison import Compared, CompareOptions, Comparison
 from hashprobe.workflow.comparison_flags import flags_of
-from hashprobe.workflow.run_io import EncodedRun, open_run
+from hashprobe.workflow.run_io import EncodedRun
 
 
 def compare_runs(
@@ -33,7 +34,8 @@ def compare_runs(
     and the same call goes on where it was stopped; detectors are measured anew each time.
 
     Args:
-        runs: encoded runs of the same data, the undefended one first.
+        runs: encoded runs of the same data, the undefended one first; `RUN+NAME` is a run behind a
+            preprocessor of that name, which every attack knows.
         options: budget, queries, steps, detectors.
         runtime: device, precision of gradients, batch size, who is told.
 
@@ -42,7 +44,7 @@ def compare_runs(
 
     Raises:
         HashprobeError: no run, one that is not encoded, runs of other data or input sizes, or an
-            unknown attack or detector.
+            unknown attack, detector or preprocessor.
 
     Example:
         >>> compare_runs([])
@@ -57,7 +59,7 @@ def compare_runs(
         detector_named(name)
     if len({path.resolve() for path in runs}) < len(runs):
         raise HashprobeError("compare was given a run twice: name each run once")
-    opened = [open_run(path) for path in runs]
+    opened = [open_behind(path) for path in runs]
     check_same(opened)
     if options.detectors and opened[0].hasher.contract.frames:
         raise HashprobeError("detectors look at images, and these runs take clips: leave them out")
@@ -65,7 +67,8 @@ def compare_runs(
     moved: AttackResult | None = None
     for path, victim in zip(runs, opened, strict=True):
         runtime.progress.log(f"comparing {path}")
-        found, away = judge(str(path), Bench(victim, options, runtime), moved)
+        own = with_own_codes(victim, options, runtime)
+        found, away = judge(str(path), Bench(own, options, runtime), moved)
         moved = moved or away
         compared.append(found)
     return Comparison(tuple(compared), options)
@@ -103,7 +106,7 @@ def judge(name: str, bench: Bench, moved: AttackResult | None) -> tuple[Compared
     defence = known.get("defence", {})
     found = Compared(
         name,
-        defence.get("name", "none"),
+        defence.get("name", "none") + bench.behind.replace("-", " + ", 1),
         clean,
         known.get("seconds"),
         tuple(trials),

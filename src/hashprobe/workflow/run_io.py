@@ -20,6 +20,7 @@ from hashprobe.storage.records import as_record
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Labels, Precision
+from hashprobe.victims.base import Hasher
 from hashprobe.victims.checkpoint import AnyHasher, ModelCard, load_checkpoint
 from hashprobe.victims.precision import imitates_bfloat16
 from hashprobe.workflow.network import Network
@@ -76,7 +77,7 @@ class EncodedRun:
 
     run: Run
     data: RetrievalData
-    hasher: AnyHasher
+    hasher: Hasher
     query: Encoded
     database: Encoded
 

@@ -239,7 +239,7 @@ def train_held(
     seconds *= passes_of(plan.defence)
     say_expected(progress, "training", seconds, faster(part, network, options, forward))
     hardened = None if plan.defence is None else hardening(plan.defence)
-    if hardened is not None and options.devices == 1:
+    if hardened is not None:
         hardened.tell = progress.log
     epochs = EpochLog(run, progress, {event["number"] for event in run.events("epoch", EpochEvent)})
     with saying_what_is_kept(run, options), progress.bar("training") as tick:

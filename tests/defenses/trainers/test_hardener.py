@@ -19,6 +19,8 @@ from hashprobe.training.loop import train
 from hashprobe.training.losses.dph import dph
 from hashprobe.training.options import TrainOptions
 from hashprobe.training.sampling import hold_out
+from hashprobe.victims.image import ImageHasher
+from hashprobe.workflow.train_step import held_out_map
 
 
 OPTIONS = {"epochs": 2, "batch_size": 10, "held_out": 0, "loss": "dph", "pair_weights": "none"}
@@ -35,7 +37,8 @@ def quick(name, **other):
     return hardening(name, **made)
 
 
-def test_one_step_of_p2s_is_the_step_computed_by_hand(tiny, pictures):
+@pytest.mark.parametrize("own", ["vote", "centre"])
+def test_one_step_of_p2s_is_the_step_computed_by_hand(own, tiny, pictures):
     images, labels = pictures(6)
     hasher, other = tiny(), tiny()
     given = {
@@ -45,6 +48,8 @@ def test_one_step_of_p2s_is_the_step_computed_by_hand(tiny, pictures):
         "start": "clean",
         "eps": 0.05,
         "weight": 0.7,
+        "own": own,
+        "push": "margin" if own == "vote" else "product",
     }
     chosen = options(
         epochs=1,
@@ -59,19 +64,33 @@ def test_one_step_of_p2s_is_the_step_computed_by_hand(tiny, pictures):
     pixels = (images.float() / 255).requires_grad_()
     logits = other(pixels)
     similar = torch.from_numpy(labels @ labels.T)
-    sums = torch.stack([logits.detach().sign()[row].sum(0) for row in similar])
-    own = torch.where(sums >= 0, 1.0, -1.0)
+    signs = logits.detach().sign()
+    sums = torch.stack([signs[row].sum(0) for row in similar])
+    if own == "centre":
+        sums = torch.stack([signs[row].mean(0) - signs[~row].mean(0) for row in similar])
+    code = torch.where(sums >= 0, 1.0, -1.0)
     size = logits.detach().abs().mean(1, keepdim=True)
-    torch.nn.functional.softplus(0.1 * own * logits / size).sum().backward()
-    moved = (pixels - 0.05 * pixels.grad.sign()).detach().clamp(0, 1)
+    soft = torch.nn.functional.softplus(0.1 * code * logits / size)
+    (soft if own == "vote" else code * logits.tanh()).sum().backward()
+    length = 0.05 if own == "vote" else 0.75 * 0.05
+    moved = (pixels - length * pixels.grad.sign()).detach().clamp(0, 1)
     other.zero_grad()
     both = other(torch.cat([pixels.detach(), moved]))
     codes = both[:6].tanh()
-    loss = dph(codes, codes.detach(), similar) + 0.7 * bit_cross_entropy(both[6:], own).mean()
+    loss = dph(codes, codes.detach(), similar) + 0.7 * bit_cross_entropy(both[6:], code).mean()
     assert epoch.loss == pytest.approx(loss.item(), abs=1e-5)
     loss.backward()
     for mine, theirs in zip(hasher.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs - 0.3 * theirs.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_the_inner_product_keeps_its_gradient_where_logits_are_large():
+    z, code = torch.tensor([[3.0, -1.0], [300.0, -100.0]], requires_grad=True), torch.ones(2, 2)
+    values = P2s().inner(z, code, torch.zeros(2, 1))
+    assert values[0].item() == pytest.approx(-(np.tanh(3) + np.tanh(-1)) / 2, abs=1e-6)
+    assert values[1].item() == pytest.approx(-(np.tanh(6) + np.tanh(-2)) / 2, abs=1e-6)
+    (slope,) = torch.autograd.grad(values.sum(), z)
+    assert (slope < 0).all()
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +199,10 @@ def test_a_bound_on_the_clean_loss_holds_on_held_out_items(most, tiny, pictures)
         assert all(torch.equal(first[k], v) for k, v in hasher.state_dict().items())
 
 
-def test_a_defence_without_a_bound_is_that_of_runs_that_knew_none():
-    assert "most_loss" not in quick("p2s").to_json()
+def test_options_that_are_as_before_are_those_of_runs_that_knew_none():
+    first = quick("p2s", own="vote", push="margin").to_json()
+    assert not {"most_loss", "own", "push"} & set(first)
+    assert quick("p2s").to_json()["own"] == "centre" and "own" not in quick("fast").to_json()
     assert quick("p2s", most_loss=0.0).to_json()["most_loss"] == 0
 
 
@@ -191,6 +212,33 @@ def test_a_bound_needs_held_out_items(tiny, pictures):
         train(tiny(), images, labels, options(), hardening=quick("p2s", most_loss=5.0))
     with pytest.raises(HashprobeError, match="most_loss must be 0 to 100; got -1"):
         quick("saat", most_loss=-1.0)
+
+
+def test_several_processes_say_what_they_keep(pictures):
+    """The numbers come back with the weights, and the line is said once."""
+    images, labels = pictures(30)
+    made, said, hasher = quick("p2s", steps=1, most_loss=0.0), [], ImageHasher("small", 8, size=8)
+    made.tell = said.append
+    several = options(epochs=1, held_out=6, lr=0.1, devices=2, accelerator="cpu")
+    (epoch,) = train(hasher, images, labels, several, measure=held_out_map, hardening=made)
+    assert isinstance(made.kept, Kept) and made.kept.kept >= made.kept.start
+    assert said == [str(made.kept)]
+    assert made.tell == said.append and epoch.held_out_map is not None
+
+
+@pytest.mark.parametrize("start", ["random", "warm"])
+def test_clips_are_attacked_in_their_own_frames_alone(start, clip_hasher, clips8, lengths):
+    labels, made, seen = np.arange(2) == np.arange(5)[:, None] % 2, quick("p2s", start=start), []
+    outputs = made.outputs
+    made.outputs = lambda *given: (seen.append(given[1:]), outputs(*given))[1]
+    chosen = options(epochs=2, batch_size=5, lr=0.01, augment="crop")
+    (_, last) = train(clip_hasher(), clips8, labels, chosen, lengths=lengths, hardening=made)
+    assert np.isfinite(last.loss)
+    (_, _), (batch, moved) = seen
+    shift = (moved - batch.given[0]).abs()
+    assert 0.04 < shift.max() < 0.0501
+    for row, length in zip(shift, batch.given[1].tolist(), strict=True):
+        assert (row[length:] == 0).all() and (row[:length].flatten(1).amax(1) > 0).all()
 
 
 class Killed(Exception):
@@ -343,6 +391,8 @@ def test_what_cannot_be_hardened_is_refused(tiny, pictures):
         {"n_t": 0},
         {"targeted": 2.0},
         {"n_t": "some"},
+        {"own": "mean"},
+        {"push": "pull"},
     ],
 )
 def test_options_out_of_range_are_refused(other, as_for_users):

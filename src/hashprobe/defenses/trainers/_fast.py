@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hashprobe.checked import checked
-from hashprobe.defenses.trainers._p2s import P2s
+from hashprobe.defenses.trainers._p2s import Own, P2s, Push
 from hashprobe.defenses.trainers.base import Bench, Turned
 
 
@@ -38,11 +38,13 @@ class Fast(P2s):
     """Forward and backward passes of the inner attack."""
     step_size: float | None = 10 / 255
     """Length of an inner step in pixels; none: all of eps."""
-    momentum: float = 0.0
-    """What an inner step keeps of earlier gradients, from 0 to below 1."""
     targeted: float = 0.0
     """Share of the items that are driven to another label, from 0 to 1; the others are driven away
     from their own."""
+    own: Own = "vote"
+    """What stands for an item's own label: the vote of n_t of its codes, or its centre code."""
+    push: Push = "margin"
+    """What the adversary makes small: the bit-margin loss, or minus the inner product."""
     rescue_steps: int = 3
     """Inner steps after a breakdown, falling from eps; 0 goes on with single ones."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hashprobe.checked import checked
-from hashprobe.defenses.trainers._p2s import P2s
+from hashprobe.defenses.trainers._p2s import Own, P2s
 from hashprobe.defenses.trainers.base import Start
 
 
@@ -30,4 +30,6 @@ class Free(P2s):
 
     start: Start = "warm"
     """Where the attack on a batch begins: clean, random (a point within eps), or warm (where the
-    item's last attack ended; images only)."""
+    item's last attack ended)."""
+    own: Own = "vote"
+    """What stands for an item's own label: the vote of n_t of its codes, or its centre code."""

@@ -125,6 +125,9 @@ class Anchors:
     ) -> Float[Tensor, "b k"]:
         """sign(mean of relevant codes - mean of the others), for each of some items.
 
+        The Hamming distance is a sum over bits, so that of all codes this one has the smallest mean
+        distance to the relevant codes less that to the others.
+
         Args:
             memory: U, codes of all items.
             where: positions of the items.

@@ -1,8 +1,9 @@
 """What every training against attacks looks like, and what it knows of the training."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -126,6 +127,8 @@ class Trainer(ABC):
     of batch normalisation that it brought."""
     replays: ClassVar[int] = 1
     """Updates of the weights on each batch."""
+    later: ClassVar[Mapping[str, Any]] = MappingProxyType({"most_loss": None})
+    """Options that the defence did not have at first, with the value that is as before."""
 
     eps: float = 8 / 255
     """Largest change of a pixel value in training, above 0 and at most 1."""
@@ -137,7 +140,7 @@ class Trainer(ABC):
     """What an inner step keeps of earlier gradients, from 0 to below 1."""
     start: Start = "random"
     """Where the inner attack begins: clean, random (a point within eps), or warm (where the item's
-    last attack ended; images only)."""
+    last attack ended)."""
     weight: float = 1.0
     """Weight of the adversarial term, 0 or above."""
     awp: float = 0.0
@@ -220,9 +223,7 @@ class Trainer(ABC):
     def to_json(self) -> dict[str, Any]:
         """The name and the options, as they go into files.
 
-        What defences did not have at first is left out where it is by default, so that runs of
-        before go on.
+        Those of `later` are left out where they are as before, so that runs of before go on.
         """
-        silent = {"most_loss": None}
-        known = {k: v for k, v in asdict(self).items() if k not in silent or v != silent[k]}
+        known = {k: v for k, v in asdict(self).items() if k not in self.later or v != self.later[k]}
         return {"name": self.name, **known}

@@ -1,0 +1,70 @@
+"""Runs behind preprocessors, as a comparison is given them: RUN+NAME."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from hashprobe.codes.packed import PackedCodes
+from hashprobe.defenses.defended import Defended, defended
+from hashprobe.defenses.preprocessors.registry import PREPROCESSORS, preprocessor_named
+from hashprobe.types import Runtime
+from hashprobe.victims.encoding import device_of, encode
+from hashprobe.workflow.compare_attacks import CHUNK, Bench
+from hashprobe.workflow.comparison import CompareOptions
+from hashprobe.workflow.run_io import EncodedRun, open_run, pick_device
+
+
+def split_name(path: Path) -> tuple[Path, str]:
+    """A run's folder, and the name of the preprocessor in front of it; none is "".
+
+    Raises:
+        HashprobeError: an unknown preprocessor before a run that exists.
+
+    Example:
+        >>> split_name(Path("runs/plain+jpeg"))
+        (PosixPath('runs/plain'), 'jpeg')
+        >>> split_name(Path("runs/plain"))
+        (PosixPath('runs/plain'), '')
+    """
+    base, plus, name = path.name.rpartition("+")
+    run = path.with_name(base) if base else path
+    if not plus or not base or path.exists():
+        return path, ""
+    if name in PREPROCESSORS:
+        return run, name
+    if run.exists():
+        preprocessor_named(name)
+    return path, ""
+
+
+def open_behind(path: Path) -> EncodedRun:
+    """A run, or one whose queries go through a preprocessor; the database stays as it is stored.
+
+    Args:
+        path: its folder, or RUN+NAME with a name from `PREPROCESSORS`.
+
+    Raises:
+        HashprobeError: as `open_run`, an unknown preprocessor, or one in front of clips.
+
+    Example:
+        >>> open_behind(Path("no/such/run+jpeg"))
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: no/such/run does not exist
+    """
+    folder, name = split_name(path)
+    victim = open_run(folder)
+    return replace(victim, hasher=defended(victim.hasher, name)) if name else victim
+
+
+def with_own_codes(victim: EncodedRun, options: CompareOptions, runtime: Runtime) -> EncodedRun:
+    """A run with the codes that the drawn queries have behind its preprocessor, if it has one."""
+    if not isinstance(victim.hasher, Defended):
+        return victim
+    drawn = Bench(victim, options, runtime).drawn
+    victim.hasher.to(pick_device(runtime.device))
+    device, data = device_of(victim.hasher), victim.query.codes.data.copy()
+    for begin in range(0, len(drawn.rows), CHUNK):
+        part = slice(begin, begin + CHUNK)
+        data[drawn.rows[part]] = encode(victim.hasher, drawn.clean.take(part).on(device)).data
+    codes = PackedCodes(data, victim.hasher.bits)
+    return replace(victim, query=replace(victim.query, codes=codes))
