@@ -2,12 +2,14 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hashprobe.data import file_digests
 from hashprobe.data.file_digests import FileDigests, digests_kept_at, file_digest
+from hashprobe.errors import HashprobeError
 
 
 @pytest.fixture
@@ -55,6 +57,41 @@ def test_a_file_is_read_again_only_if_it_changed(paths, reads, tmp_path):
     (found,) = loaded(kept, paths)
     assert found == [file_digest(path) for path in paths]
     assert loaded(kept, paths) == [found] and reads[6:] == ["1.bin", "1.bin"]
+
+
+def test_a_file_in_the_place_of_another_is_read_where_there_are_no_times_of_change(
+    paths, reads, tmp_path, monkeypatch
+):
+    """Some file systems of a network show the time of modification in its place."""
+
+    def without(path):
+        about = os.stat(path)
+        times = {"st_mtime_ns": about.st_mtime_ns, "st_ctime_ns": about.st_mtime_ns}
+        kept = {name: getattr(about, name) for name in ("st_mode", "st_size", "st_ino")}
+        return SimpleNamespace(**times, **kept)
+
+    monkeypatch.setattr(file_digests, "os", SimpleNamespace(stat=without))
+    kept, new = tmp_path / "digests.npz", tmp_path / "new"
+    loaded(kept, paths)
+    new.write_bytes(b"\xff" * 9)
+    os.utime(new, ns=(0, os.stat(paths[2]).st_mtime_ns))
+    os.replace(new, paths[2])  # as rsync and tar do
+    (found,) = loaded(kept, paths)
+    assert reads[5:] == ["2.bin"] and found == [file_digest(path) for path in paths]
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(paths, tmp_path, monkeypatch):
+    """Errors of a disk may pass, and leave no trace in a file's times."""
+    monkeypatch.setattr(file_digests, "FRESH", -(10**15))
+    kept, wanted = tmp_path / "digests.npz", [file_digest(path) for path in paths]
+
+    def broken(path):
+        raise HashprobeError(f"{path} cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(file_digests, "regular_size", broken)
+        assert loaded(kept, paths) != [wanted]
+    assert loaded(kept, paths) == [wanted]
 
 
 def test_a_file_that_changed_just_now_is_read_each_time(paths, reads, tmp_path, monkeypatch):

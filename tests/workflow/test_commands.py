@@ -73,6 +73,12 @@ def test_a_hardened_run_is_said_to_be_hardened(audit):
     words = shlex.split(made_by(replace(run, config=config)))
     assert words[:3] == ["hashprobe", "train", "digits"]
     assert words[-4:] == ["--defence", "saat", "--defence-option", "steps=3"]
+    # Of an earlier version, which knew neither of the first two.
+    config["defence"] = {"name": "p2s", "steps": 3, "momentum": 0.6, "n_t": 9}
+    words = shlex.split(made_by(replace(run, config=config)))
+    begun = ["own=vote", "push=margin", "steps=3", "momentum=0.6"]
+    assert [word for word in words if "=" in word] == begun
+    config["defence"] = defence
     config |= {"hardened": {"run": "/home/me/plain", "weights": "0" * 64}}
     config["train"] = {**config["train"], "epochs": 2, "lr": 0.001}
     words = shlex.split(made_by(replace(run, config=config)))

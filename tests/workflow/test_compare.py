@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from hashprobe.defenses.detectors.watched import evade_detector
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.measures import mean_average_precision
+from hashprobe.storage.runs import Run
 from hashprobe.types import Runtime
 from hashprobe.victims.encoding import device_of
 from hashprobe.workflow.compare_attacks import Bench, own_anchors
-from hashprobe.workflow.compare_behind import open_behind, with_own_codes
+from hashprobe.workflow.compare_behind import open_behind, split_name, with_own_codes
 from hashprobe.workflow.compare_detection import detected, fitted_on_items
 from hashprobe.workflow.compare_step import compare_runs
 from hashprobe.workflow.comparison import (
@@ -28,6 +30,7 @@ from hashprobe.workflow.comparison import (
     Trial,
 )
 from hashprobe.workflow.comparison_flags import flags_of
+from hashprobe.workflow.results import finished_attacks
 from hashprobe.workflow.run_io import open_run
 
 
@@ -164,6 +167,34 @@ def test_a_run_behind_a_preprocessor_is_a_column_of_its_own(hashprobe, encoded):
     assert moved.codes == victim.hasher.victim.codes(seen)
     folders = [path.name for path in (encoded / "compare").iterdir()]
     assert "away-64of255-seed0-2-of5" in folders and "away-64of255-seed0-2-of5-bit-depth" in folders
+    # A report is of the run itself: of what was judged behind a preprocessor nothing is in it.
+    shown = {one.name for one in finished_attacks(Run.open(encoded))}
+    there = {path.name for path in (encoded / "attacks").iterdir()}
+    assert {name for name in there - shown if "compare" in name} == {
+        f"{name}-bit-depth" for name in shown if "compare" in name
+    }
+
+
+def test_a_run_and_a_preprocessor_are_told_apart_by_the_last_plus(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "a+b", "c+jpeg"):
+        (tmp_path / name).mkdir()
+    for text, run, name in [
+        ("a", "a", ""),
+        ("a+jpeg", "a", "jpeg"),
+        ("a/+jpeg", "a", "jpeg"),
+        ("a+b", "a+b", ""),
+        ("a+b+blur", "a+b", "blur"),
+        ("c+jpeg", "c+jpeg", ""),  # a folder that is there is a run
+        ("c+jpeg+jpeg", "c+jpeg", "jpeg"),
+        ("+jpeg", ".", "jpeg"),
+        (".+jpeg", ".", "jpeg"),
+        ("..+jpeg", "..", "jpeg"),
+        ("none+x", "none+x", ""),
+    ]:
+        assert split_name(Path(text)) == (Path(run), name), text
+    with pytest.raises(HashprobeError, match="unknown preprocessor 'JPEG'"):
+        split_name(Path("a+JPEG"))
 
 
 def test_training_items_are_left_out_of_every_number(encoded):

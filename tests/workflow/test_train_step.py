@@ -9,6 +9,7 @@ import torch
 from torchvision.models import mobilenet_v3_small
 
 from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.defenses.trainers._p2s import P2s
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_json, write_json
 from hashprobe.storage.runs import Run
@@ -147,6 +148,21 @@ def test_the_same_command_goes_on_with_a_training_of_an_earlier_version(tmp_path
     assert (again.path / "model/model.safetensors").read_bytes() == weights
     with pytest.raises(HashprobeError, match="lr"):
         train_run(tmp_path / "old", DIGITS, NETWORK, TrainOptions(**short, lr=0.2))
+
+
+def test_the_same_command_goes_on_with_a_defence_of_an_earlier_version(tmp_path):
+    short, said = TrainOptions(epochs=1, batch_size=125), Lines()
+    first = P2s(own="vote", push="margin", steps=3, momentum=0.6)
+    old = train_run(tmp_path / "old", DIGITS, NETWORK, short, defence=first)
+    again = train_run(
+        tmp_path / "old", DIGITS, NETWORK, short, defence=P2s(), runtime=Runtime(progress=said)
+    )
+    assert again.config == old.config and said.lines == [
+        f"{old.path} has the first defaults of p2s, and goes on with them",
+        f"{old.path} is trained already",
+    ]
+    with pytest.raises(HashprobeError, match=r"defence\.n_t: 9 there, 1 here"):
+        train_run(tmp_path / "old", DIGITS, NETWORK, short, defence=P2s(n_t=1))
 
 
 def test_what_was_given_to_a_training_of_an_earlier_version_is_kept():

@@ -15,7 +15,7 @@ from hashprobe.cli.garbage import collecting_later
 from hashprobe.cli.layout import Layout
 from hashprobe.cli.output import say
 from hashprobe.cli.signals import Stopped, by_worker, end_silently, stopping_signals
-from hashprobe.cli.threads import wait_patiently
+from hashprobe.cli.threads import waiting_patiently
 from hashprobe.cli.values import check_values, path_text
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import interruption
@@ -214,8 +214,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
         >>> main(["--version"])
         0.1.0
     """
-    wait_patiently()
-    with stopping_signals(), collecting_later():
+    with waiting_patiently(), stopping_signals(), collecting_later():
         try:
             build_app().meta(tokens, exit_on_error=False, print_error=False)
             sys.stdout.flush()

@@ -20,7 +20,7 @@ from hashprobe.crafting.query_files import (
     pictures,
     read_query,
     without_pixels,
-    write_query,
+    write_queries,
 )
 from hashprobe.crafting.query_shards import (
     Columns,
@@ -318,7 +318,7 @@ class AttackResult:
         for start, some in each_shard(ids, shard or 1):
             records = [self.query(start + number) for number in range(len(some))]
             if shard is None:
-                write_query(folder, self.recipe, some[0], records[0])
+                write_queries(folder, self.recipe, {some[0]: records[0]})
             else:
                 write_shard(folder, self.recipe, start, some, rows_of(records, some))
         return folder

@@ -16,7 +16,6 @@ from hashprobe.crafting.query_files import (
     repair_png,
     without_pixels,
     write_queries,
-    write_query,
 )
 from hashprobe.crafting.query_shards import each_shard, read_shard, rows_of, write_shard
 from hashprobe.errors import HashprobeError
@@ -209,11 +208,10 @@ class KeptInShards(Kept):
 
     def close(self) -> None:
         """Writes the queries that wait for others to a file each."""
-        for row in sorted(self.waiting):
-            one = self.waiting[row]
-            write_query(self.folder, self.recipe, self.ids[row], one, with_pictures=False)
-            self.alone.add(row)
-            del self.waiting[row]
+        queries = {self.ids[row]: self.waiting[row] for row in sorted(self.waiting)}
+        write_queries(self.folder, self.recipe, queries, with_pictures=False)
+        self.alone.update(self.waiting)
+        self.waiting.clear()
         self.last = time.monotonic()
 
     def result(self, **more: Any) -> AttackResult:

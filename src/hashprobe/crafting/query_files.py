@@ -91,33 +91,14 @@ def pictures(folder: Path, query_id: int, one: QueryRecord) -> dict[Path, bytes]
     return {frames / f"{i:03d}.png": png_bytes(one.image8[i]) for i in range(one.length)}
 
 
-def write_query(
-    folder: Path,
-    recipe: Mapping[str, Any],
-    query_id: int,
-    one: QueryRecord,
-    *,
-    with_pictures: bool = True,
-) -> None:
-    """Writes the pictures, then the arrays with the recipe's checksum."""
-    write_together(contents_of(folder, recipe, {query_id: one}, with_pictures=with_pictures))
-
-
 def write_queries(
-    folder: Path, recipe: Mapping[str, Any], queries: Mapping[int, QueryRecord]
-) -> None:
-    """Does the same for some queries by their ids."""
-    write_together(contents_of(folder, recipe, queries))
-
-
-def contents_of(
     folder: Path,
     recipe: Mapping[str, Any],
     queries: Mapping[int, QueryRecord],
     *,
     with_pictures: bool = True,
-) -> dict[Path, bytes]:
-    """The files of some queries in the order in which they may appear."""
+) -> None:
+    """Writes queries by their ids: of each the pictures, then the arrays with the recipe's mark."""
     made_by, files_of = np.array(files.fingerprint(recipe)), dict[Path, bytes]()
     for query_id, one in queries.items():
         if with_pictures:
@@ -125,7 +106,7 @@ def contents_of(
         path = query_path(folder, query_id)
         arrays = {name: np.asarray(value) for name, value in one._asdict().items()}
         files_of[path] = files.npz_bytes(path, {"recipe": made_by, **arrays})
-    return files_of
+    write_together(files_of)
 
 
 def read_query(folder: Path, recipe: Mapping[str, Any], query_id: int) -> QueryRecord:

@@ -23,7 +23,7 @@ DIGEST_BYTES = 16
 FRESH = 2_000_000_000
 """Nanoseconds for which a file that was changed may change again without another time."""
 MEMBERS = {"stamps": Member("int64", "n s"), "digests": Member("uint8", "n b")}
-WIDTHS = {"stamps": 3, "digests": DIGEST_BYTES}
+WIDTHS = {"stamps": 4, "digests": DIGEST_BYTES}
 
 _kept_at: ContextVar[Path | None] = ContextVar("digests kept at", default=None)
 
@@ -49,8 +49,13 @@ def file_digest(path: str | Path, *, tail: bool = False) -> bytes:
                 file.seek(max(0, size - HEAD_BYTES))
                 digest.update(file.read(HEAD_BYTES))
     except (OSError, HashprobeError):
-        digest.update(name_bytes(str(Path(path))))
+        return name_digest(path)
     return digest.digest()
+
+
+def name_digest(path: str | Path) -> bytes:
+    """What stands for a file that cannot be read."""
+    return hashlib.blake2b(name_bytes(str(Path(path))), digest_size=DIGEST_BYTES).digest()
 
 
 @contextmanager
@@ -58,8 +63,8 @@ def digests_kept_at(path: Path) -> Iterator[None]:
     """Data sets that are loaded inside the block read only files that changed since the last time.
 
     Args:
-        path: an npz file with size, times and digest of each file. One that is missing or damaged,
-            or that cannot be written, costs time and nothing else.
+        path: an npz file with size, times, number and digest of each file. One that is missing or
+            damaged, or that cannot be written, costs time and nothing else.
 
     Example:
         >>> with digests_kept_at(Path("no/such/folder/digests.npz")):
@@ -75,9 +80,10 @@ def digests_kept_at(path: Path) -> Iterator[None]:
 class FileDigests:
     """Digests of the files of a data set: each is read once, and again only if it changed.
 
-    A file is taken for unchanged if its size and its times of modification and of change are those
-    of the last time. No program can set the second on POSIX. A file that changed in the last two
-    seconds is always read.
+    A file is taken for unchanged if its size, its times of modification and of change, and its
+    number in the file system are those of the last time. On POSIX no program can set the time of
+    change; a file system that has none still gives another number to a file that takes the place of
+    one. A file that changed in the last two seconds is always read.
 
     Example:
         >>> [len(digest) for digest in FileDigests().of(["no/such/file"])]
@@ -86,7 +92,7 @@ class FileDigests:
 
     def __init__(self) -> None:
         self.path, self.read, self.changed = _kept_at.get(), dict[str, bytes](), False
-        self.lists: dict[str, tuple[Int64[np.ndarray, "n 3"], UInt8[np.ndarray, "n b"]]] = {}
+        self.lists: dict[str, tuple[Int64[np.ndarray, "n 4"], UInt8[np.ndarray, "n b"]]] = {}
         """Stamps and digests by the name of a list of files."""
         self.asked: dict[str, list[bytes]] = {}
         if self.path is not None:
@@ -106,13 +112,15 @@ class FileDigests:
         if self.path is None:
             return [self.digest(path) for path in paths]
         stamps = stamps_of(paths)
-        before, digests = self.lists.get(name, (np.zeros((0, 3)), np.zeros((0, DIGEST_BYTES))))
+        before, digests = self.lists.get(name, (np.zeros((0, 4)), np.zeros((0, DIGEST_BYTES))))
         known = np.zeros(len(paths), bool)
         if len(before) == len(paths):
             known = (before == stamps).all(1) & (stamps[:, 0] >= 0)
         blob = bytearray(digests.tobytes() if known.any() else len(paths) * DIGEST_BYTES)
         for row in np.flatnonzero(~known).tolist():
-            blob[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES] = self.digest(paths[row])
+            blob[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES] = digest = self.digest(paths[row])
+            if digest == name_digest(paths[row]):
+                stamps[row, 0] = -1  # it may be readable the next time
         if not known.all():
             made = np.frombuffer(bytes(blob), np.uint8).reshape(-1, DIGEST_BYTES)
             self.lists[name], self.changed = (stamps, made), True
@@ -151,16 +159,17 @@ def lists_in(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return lists
 
 
-def stamps_of(paths: Sequence[str]) -> Int64[np.ndarray, "n 3"]:
-    """Size and times of each file; size -1 for one that is none, or that changed just now."""
+def stamps_of(paths: Sequence[str]) -> Int64[np.ndarray, "n 4"]:
+    """Size, times and number of each file; size -1 for one that is none, or changed just now."""
     now, stamps = time.time_ns(), []
     for path in paths:
         try:
             about = os.stat(path)
         except (OSError, ValueError):
-            stamps.append((-1, 0, 0))
+            stamps.append((-1, 0, 0, 0))
             continue
         times = about.st_mtime_ns, about.st_ctime_ns
         settled = stat.S_ISREG(about.st_mode) and max(times) < now - FRESH
-        stamps.append((about.st_size if settled else -1, *times))
-    return np.array(stamps, np.int64).reshape(-1, 3)
+        number = about.st_ino % 2**63  # of some systems, more than an int64 holds
+        stamps.append((about.st_size if settled else -1, *times, number))
+    return np.array(stamps, np.int64).reshape(-1, 4)

@@ -56,6 +56,7 @@ class Recipe(TypedDict, total=False):
     seed: Required[Annotated[int, msgspec.Meta(ge=0)]]
     precision: Precision
     bits: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    reading: dict[str, Any]
 
 
 class AttackParts(TypedDict, total=False):

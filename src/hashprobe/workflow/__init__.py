@@ -2,7 +2,7 @@
 
     run.json            what was asked, one section a step
     data.json           sizes and checksum of the data, and what the checks on loading saw
-    digests.npz         size, times and digest of the data's files
+    digests.npz         size, times, number and digest of the data's files
     model/              the checkpoint
     codes/              query.npz and database.npz: packed codes, labels, positions
     attacks/NAME/       one attack: its queries, PNGs, attack.json and evaluation.json

@@ -87,9 +87,10 @@ def defence_words(defence: Mapping[str, Any] | None) -> list[str]:
     """A defence and its options that are not the defaults, as the command line takes them."""
     if not defence:
         return []
-    usual = {one.name: one.default for one in fields(trainer_class(defence["name"]))}
+    kind = trainer_class(defence["name"])
+    usual = {one.name: one.default for one in fields(kind)}
     words = ["--defence", defence["name"]]
-    for name, value in defence.items():
+    for name, value in {**kind.later, **defence}.items():
         if name != "name" and value != usual.get(name):
             words += ["--defence-option", f"{name}={value}"]
     return words

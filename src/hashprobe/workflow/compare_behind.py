@@ -16,6 +16,8 @@ from hashprobe.workflow.run_io import EncodedRun, open_run, pick_device
 def split_name(path: Path) -> tuple[Path, str]:
     """A run's folder, and the name of the preprocessor in front of it; none is "".
 
+    A folder that has the whole name is a run by itself.
+
     Raises:
         HashprobeError: an unknown preprocessor before a run that exists.
 
@@ -25,10 +27,10 @@ def split_name(path: Path) -> tuple[Path, str]:
         >>> split_name(Path("runs/plain"))
         (PosixPath('runs/plain'), '')
     """
-    base, plus, name = path.name.rpartition("+")
-    run = path.with_name(base) if base else path
-    if not plus or not base or path.exists():
+    _, plus, name = path.name.rpartition("+")
+    if not plus or path.exists():
         return path, ""
+    run = Path(str(path).removesuffix(f"+{name}"))
     if name in PREPROCESSORS:
         return run, name
     if run.exists():

@@ -75,6 +75,11 @@ class Finished:
         """Its budget."""
         return self.record.budget
 
+    @property
+    def behind(self) -> bool:
+        """Whether the victim was the run's network behind a preprocessor."""
+        return "preprocessors" in self.record.recipe.get("reading", {})
+
 
 def title_of(name: str) -> str:
     """What an attack is called in tables; an attack that is not registered keeps its name.
@@ -106,6 +111,8 @@ def place_of(name: str) -> int:
 def finished_attacks(run: Run) -> list[Finished]:
     """Every attack of a run that has been measured, by budget, then in the registry's order.
 
+    Those of a comparison on the run behind a preprocessor are left out: they are of other codes.
+
     Args:
         run: the run.
 
@@ -127,7 +134,7 @@ def finished_attacks(run: Run) -> list[Finished]:
     found = [
         replace(finished, name=name)
         for name, folder in sorted(whole.items())
-        if (finished := finished_attack(folder))
+        if (finished := finished_attack(folder)) and not finished.behind
     ]
     return sorted(found, key=lambda f: (f.budget.space, f.budget.eps, place_of(f.attack), f.name))
 

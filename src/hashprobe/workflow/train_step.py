@@ -138,10 +138,15 @@ def trained(
 ) -> Run:
     """Carries out a training in a run folder; `more` are further sections of run.json."""
     progress, network, options = runtime.progress, plan.network, plan.options
+    there = Run.open(path).config if (path / "run.json").exists() else None
+    if there is not None and plan.defence is not None:
+        begun = plan.defence.as_begun(there.get("defence", {}))
+        if begun != plan.defence:
+            progress.log(f"{path} has the first defaults of {begun.name}, and goes on with them")
+        plan = replace(plan, defence=begun)
     config = {"data": asdict(source)} | plan.sections | dict(more or {})
     # The folder is made after data and network are loaded: a typo must leave no folder behind.
-    if (path / "run.json").exists():
-        there = Run.open(path).config
+    if there is not None:
         check_same_defence(path, config, there)
         config = as_kept(config, there)
         run = Run.create(path, config)

@@ -1,5 +1,7 @@
 """Trainings against attacks: one step by hand, what they achieve, kills, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -204,6 +206,22 @@ def test_options_that_are_as_before_are_those_of_runs_that_knew_none():
     assert not {"most_loss", "own", "push"} & set(first)
     assert quick("p2s").to_json()["own"] == "centre" and "own" not in quick("fast").to_json()
     assert quick("p2s", most_loss=0.0).to_json()["most_loss"] == 0
+    said = {"steps": 3, "momentum": 0.6, "start": "warm", "n_t": 9, "targeted": 0.5}
+    free = hardening("free").to_json()  # what it does has not changed, nor what it is named by
+    assert not {"own", "push"} & set(free) and said.items() <= free.items()
+
+
+def test_defaults_are_those_of_the_version_that_began_a_training():
+    first = P2s(own="vote", push="margin", steps=3, momentum=0.6)
+    there = first.to_json()
+    assert P2s().as_begun(there) == P2s(own="vote").as_begun(there) == first
+    short = {**there, "steps": 1, "eps": 0.1}
+    assert P2s(steps=1, eps=0.1).as_begun(short) == replace(first, steps=1, eps=0.1)
+    for other in (P2s(steps=4), trainer_named("saat")):
+        assert other.as_begun(there).to_json() != there
+    for now in (P2s(own="vote"), P2s(push="margin"), P2s()):
+        assert P2s().as_begun(now.to_json()) == P2s()
+    assert P2s().as_begun({}) == P2s()
 
 
 def test_a_bound_needs_held_out_items(tiny, pictures):

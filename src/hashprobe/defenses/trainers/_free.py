@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from hashprobe.attacks._bit_margin import MOMENTUM
 from hashprobe.checked import checked
-from hashprobe.defenses.trainers._p2s import Own, P2s
+from hashprobe.defenses.trainers._p2s import Own, P2s, Push
 from hashprobe.defenses.trainers.base import Start
 
 
@@ -28,6 +29,13 @@ class Free(P2s):
     title = "Free"
     replays = 4
 
+    # As they were first, so that runs of before go on.
+    steps: int = 3
+    """Changes nothing: there is no inner attack."""
+    momentum: float = MOMENTUM
+    """Changes nothing: there is no inner attack."""
+    push: Push = "margin"
+    """Changes nothing: there is no inner attack."""
     start: Start = "warm"
     """Where the attack on a batch begins: clean, random (a point within eps), or warm (where the
     item's last attack ended)."""

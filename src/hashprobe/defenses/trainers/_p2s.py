@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hashprobe.attacks._bit_margin import SHARP, SOFT, bit_margin_loss
+from hashprobe.attacks._bit_margin import MOMENTUM, SHARP, SOFT, bit_margin_loss
 from hashprobe.checked import checked
 from hashprobe.defenses.trainers.anchors import Voters
 from hashprobe.defenses.trainers.base import Aim, Bench, Outputs, Trainer
@@ -56,6 +56,9 @@ class P2s(Trainer):
     title = "P2S"
     later: ClassVar[Mapping[str, Any]] = MappingProxyType(
         {**Trainer.later, "own": "vote", "push": "margin"}
+    )
+    first: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"own": "vote", "push": "margin", "steps": 3, "momentum": MOMENTUM}
     )
 
     steps: int = 2

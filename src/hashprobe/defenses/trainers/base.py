@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -129,6 +129,8 @@ class Trainer(ABC):
     """Updates of the weights on each batch."""
     later: ClassVar[Mapping[str, Any]] = MappingProxyType({"most_loss": None})
     """Options that the defence did not have at first, with the value that is as before."""
+    first: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Options whose defaults were others at first, with those of then."""
 
     eps: float = 8 / 255
     """Largest change of a pixel value in training, above 0 and at most 1."""
@@ -219,6 +221,30 @@ class Trainer(ABC):
     def steps_now(self, bench: Bench) -> tuple[int, float | None]:
         """Inner steps and their length at this time of the training."""
         return self.steps, self.step_size
+
+    def as_begun(self, there: Mapping[str, Any]) -> "Trainer":
+        """These options for a training of an earlier version: default ones are those of then.
+
+        So the same command goes on with it, although the defaults are others now.
+
+        Args:
+            there: what `to_json` gave at its beginning.
+
+        Example:
+            >>> from hashprobe.defenses import P2s
+            >>> P2s(n_t=1).as_begun({"name": "p2s", "steps": 3, "momentum": 0.6, "n_t": 1}).own
+            'vote'
+        """
+        changed = self.first.keys() & self.later.keys()
+        if there.get("name") != self.name or not changed or changed & there.keys():
+            return self
+        now = type(self)()
+        kept = {
+            name: value
+            for name, value in self.first.items()
+            if getattr(self, name) == getattr(now, name) and there.get(name, value) == value
+        }
+        return replace(self, **kept)
 
     def to_json(self) -> dict[str, Any]:
         """The name and the options, as they go into files.
