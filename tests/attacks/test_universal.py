@@ -57,7 +57,7 @@ def test_it_steers_pictures_that_it_has_not_seen(conv):
 
 def test_what_does_not_fit_is_refused(conv, random_images):
     given = conv(), Queries(random_images(2)), np.ones((2, 16), np.int8)
-    with pytest.raises(HashprobeError, match="for pictures, with eps in pixels"):
+    with pytest.raises(HashprobeError, match="eps in the space pixel; got eps in the space norm"):
         universal_perturbation(*given, budget=Budget(0.1, "normalised"))
     with pytest.raises(HashprobeError, match="epochs must be at least 1"):
         universal_perturbation(*given, epochs=0)

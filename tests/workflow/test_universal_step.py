@@ -17,11 +17,12 @@ from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_npz
 from hashprobe.types import Budget
 from hashprobe.victims.encoding import encode
+from hashprobe.workflow import exclusions, universal_kept
 from hashprobe.workflow.drawing import draw_goal, draw_queries
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import open_run
 from hashprobe.workflow.universal_options import UniversalOptions
-from hashprobe.workflow.universal_step import universal_run
+from hashprobe.workflow.universal_step import Learner, universal_run
 
 
 FAR = Budget(96 / 255)
@@ -67,7 +68,60 @@ def test_a_patch_changes_its_share_of_the_picture_alone(encoded, place):
     assert (folder / "evaluation.json").is_file()
 
 
+def test_learning_goes_on_from_the_labels_that_are_learnt(encoded, monkeypatch):
+    whole = universal_run(encoded, budget=FAR, options=QUICK, protocol=SOME, name="whole")
+    monkeypatch.setattr(universal_kept, "OFTEN", 0.0)
+    real, taken = Learner.learn, []
+
+    def stopped(self, victim, pictures, label, code):
+        taken.append(label.tobytes())
+        if len(taken) == 3:
+            raise KeyboardInterrupt
+        return real(self, victim, pictures, label, code)
+
+    monkeypatch.setattr(Learner, "learn", stopped)
+    more = {"budget": FAR, "options": QUICK, "name": "cut"}
+    with pytest.raises(KeyboardInterrupt):
+        universal_run(encoded, protocol=SOME, **more)
+    folder = encoded / "universal" / "cut"
+    assert not (folder / "evaluation.json").exists()
+    again = universal_run(encoded, protocol=SOME, **more)
+    assert again.to_json() == whole.to_json()
+    kinds = len(read_npz(folder / "changes.npz")["labels"])
+    assert kinds > 2 and len(taken) == kinds + 1 and taken[2] == taken[3]
+    # Measured otherwise, nothing is learnt again; other settings are learnt anew.
+    other = dataclasses.replace(SOME, top=5)
+    with pytest.raises(HashprobeError, match=r"cut holds other changes \(protocol\.top: null th"):
+        universal_run(encoded, protocol=other, **more)
+    done = universal_run(encoded, protocol=other, overwrite=True, **more)
+    assert "tMAP@5|" in done.achieved.signature and len(taken) == kinds + 1
+    (folder / "changes.npz").write_bytes(b"PK cut off")
+    universal_run(encoded, protocol=other, **more)
+    assert len(taken) == 2 * kinds + 1
+    with pytest.raises(HashprobeError, match=r"holds other changes \(learnt\.budget\.eps: 0\."):
+        universal_run(encoded, protocol=other, **{**more, "budget": Budget(4 / 255)})
+    near = universal_run(
+        encoded, protocol=other, overwrite=True, **{**more, "budget": Budget(0.02)}
+    )
+    assert len(taken) == 3 * kinds + 1 and near.perceptibility.linf_255 < 6
+
+
+def test_training_items_are_left_out_of_the_search(encoded, monkeypatch):
+    size = len(open_run(encoded).database)
+    half = np.arange(size) % 2 == 0
+    monkeypatch.setattr(exclusions, "training_items", lambda data, positions: half)
+    asked = dataclasses.replace(SOME, exclude_training=True)
+    done = universal_run(encoded, options=QUICK, protocol=asked)
+    assert "|without:training" in done.achieved.signature
+
+
 def test_what_a_universal_change_cannot_be_is_refused(encoded):
+    with pytest.raises(HashprobeError, match="codec h264 is for videos"):
+        universal_run(encoded, protocol=Protocol(queries=3, codec="h264"))
+    with pytest.raises(HashprobeError, match="a patch has no budget"):
+        universal_run(encoded, budget=FAR, options=UniversalOptions(patch=0.1))
+    with pytest.raises(HashprobeError, match=r"that of one folder; got '\.\./esc'"):
+        universal_run(encoded, protocol=SOME, name="../esc")
     with pytest.raises(HashprobeError, match="vote is another one for each query"):
         universal_run(encoded, protocol=Protocol(queries=3, target_code="vote"))
     with pytest.raises(HashprobeError, match="the name of an attack is that of one folder"):

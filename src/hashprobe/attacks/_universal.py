@@ -65,7 +65,10 @@ def universal_perturbation(
     from hashprobe.optim.frames import check_frame_rule
 
     if queries.pixels.ndim != 4 or budget.space != "pixel":
-        raise HashprobeError("a universal perturbation is for pictures, with eps in pixels")
+        what = "clips" if queries.pixels.ndim != 4 else f"eps in the space {budget.space}"
+        raise HashprobeError(
+            f"a universal perturbation is for pictures, with eps in the space pixel; got {what}"
+        )
     check_frame_rule(budget, queries.pixels)
     check_queries(queries)
     eps = budget.eps

@@ -6,6 +6,7 @@
     model/              the checkpoint
     codes/              query.npz and database.npz: packed codes, labels, positions
     attacks/NAME/       one attack: its queries, PNGs, attack.json and evaluation.json
+    universal/NAME/     changes that queries share: universal.json, changes.npz and evaluation.json
     report.html         the page
 
 Each step can be killed at any moment; the same call goes on.
