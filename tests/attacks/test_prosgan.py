@@ -114,9 +114,11 @@ def test_training_steers_pictures_that_it_has_not_seen(conv, known, random_image
             return ((victim(moved) >= 0).numpy() == (codes > 0)).mean()
 
     before = victim.state_dict()["hash.weight"].clone()
+    strides = [each.stride() for each in victim.parameters()]
     untrained = right(dataclasses.replace(QUICK, updates=1))
     assert right(QUICK) > untrained + 0.06
     assert torch.equal(victim.state_dict()["hash.weight"], before)
+    assert [each.stride() for each in victim.parameters()] == strides
     right(dataclasses.replace(QUICK, updates=1, project=False))  # in the budget all the same
 
 
@@ -176,8 +178,10 @@ def test_an_unfinished_training_that_is_damaged_begins_anew(conv, known, tmp_pat
     kept.write({"a": torch.ones(2)}, 7)
     assert kept.read()[1] == 7 and torch.equal(kept.read()[0]["a"], torch.ones(2))
     assert dataclasses.replace(kept, known="other").read() is None
-    kept.file.write_bytes(kept.file.read_bytes()[:-3])
-    assert kept.read() is None and "is damaged" in told.lines[-1]
+    whole = kept.file.read_bytes()
+    for damaged in (whole[:-3], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
+        kept.file.write_bytes(damaged)
+        assert kept.read() is None and "is damaged" in told.lines[-1]
 
 
 @pytest.mark.parametrize("damage", ["cut", "a bit", "other weights", "not a file of weights"])

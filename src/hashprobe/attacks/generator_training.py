@@ -22,7 +22,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import jsonable, sha256_array
 from hashprobe.tensors import Images, Logits, Targets
 from hashprobe.types import Budget, Labels, Precision, Runtime, check_seed
-from hashprobe.victims.base import frozen_eval, in_own_dtype, lay_channels_last
+from hashprobe.victims.base import frozen_eval, in_own_dtype
 from hashprobe.victims.digest import sha256_weights
 from hashprobe.victims.encoding import device_of
 from hashprobe.victims.precision import in_precision
@@ -208,7 +208,6 @@ class Lesson:
         first = 0 if begun is None else state.read(begun)
         bar = runtime.progress.bar("training the generator")
         with frozen_eval(self.victim), bar as tick:
-            lay_channels_last(self.victim)
             fast = in_precision(self.victim, runtime.precision)
             pupil = Pupil(made, judge, fast, runtime.precision)
             for done in range(first, options.updates):

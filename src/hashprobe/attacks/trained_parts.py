@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hashprobe.errors import HashprobeError
 from hashprobe.progress import Progress, Silent
-from hashprobe.storage.files import fingerprint, remove, write_bytes
+from hashprobe.storage.files import fingerprint, remove, sha256_array, write_bytes
 from hashprobe.tensors import Tensor
 
 
@@ -90,8 +90,9 @@ class Unfinished:
         from safetensors.torch import save
 
         state = {name: each.detach().cpu().contiguous().clone() for name, each in tensors.items()}
+        said = {"key": self.known, "done": str(done), "sha256": sha256_tensors(state)}
         try:
-            write_bytes(self.file, save(state, {"key": self.known, "done": str(done)}))
+            write_bytes(self.file, save(state, said))
         except HashprobeError as error:
             self.progress.log(f"an unfinished training is not kept: {error}")
 
@@ -107,8 +108,16 @@ class Unfinished:
             return None
         if said.get("key") != self.known:
             return None
+        if said.get("sha256") != sha256_tensors(tensors):
+            self.progress.log(f"{self.file} is not read: it is damaged (its checksum is another)")
+            return None
         self.progress.log(f"training goes on after step {done}, from {self.file}")
         return tensors, done
+
+
+def sha256_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of named tensors on the CPU."""
+    return fingerprint({name: sha256_array(each.numpy()) for name, each in tensors.items()})
 
 
 def packed(net: nn.Module, known: str) -> bytes:

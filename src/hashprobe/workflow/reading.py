@@ -19,6 +19,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.exclusion import Exclusion
 from hashprobe.storage.lock import SCRATCH
 from hashprobe.types import Runtime
+from hashprobe.victims.base import lay_channels_last
 from hashprobe.workflow.drawing import draw_goal, known_rows, trained_parts
 from hashprobe.workflow.exclusions import exclusion_of
 from hashprobe.workflow.protocol import Protocol
@@ -97,6 +98,7 @@ def generator_for(reader: Reader, goal: Goal, spec: AttackSpec, protocol: Protoc
     some = victim.database.labelled
     assert some.labels is not None
     victim.hasher.to(pick_device(runtime.device))
+    lay_channels_last(victim.hasher)
     return train_generator(
         victim.hasher,
         goal.known,
