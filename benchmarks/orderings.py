@@ -22,7 +22,7 @@ from hashprobe.evaluation.measures import score_average_precision
 from hashprobe.evaluation.ranking import Ranking
 from hashprobe.types import Budget, Runtime
 from hashprobe.workflow import board_protocol
-from hashprobe.workflow._leaderboard import Case, row_of, tuned
+from hashprobe.workflow._leaderboard import Case, rows_of
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import EncodedRun, open_run
 
@@ -51,8 +51,8 @@ def measured(
     if attack in board_protocol.OWN:
         settings = [board_protocol.own(attack)]
     else:  # tuned, if that is not what was released
-        tuned = board_protocol.first_tried(attack, Budget(eps / 255))
-        settings = [tuned, board_protocol.released(attack)]
+        first = board_protocol.first_tried(attack, Budget(eps / 255))
+        settings = [first, board_protocol.released(attack)]
     names = [board_protocol.row_folder(each, eps, protocol) for each in settings]
     folders = [run.run.path / "attacks" / name for name in names]
     folder = next((each for each in folders if each.is_dir()), folders[-1])
@@ -85,13 +85,9 @@ def attack_all(run: EncodedRun, eps: int, asked: argparse.Namespace) -> None:
     runtime = Runtime(precision=asked.precision)
     case = Case.of(run, asked.queries, asked.tuning, asked.seed, runtime)
     for attack in dict.fromkeys(name for claim in CLAIMS for name in claim[:2]):
-        setting = board_protocol.own(attack)
-        if attack not in board_protocol.OWN:
-            setting, _ = tuned(case, board_protocol.first_tried(attack, Budget(eps / 255)), eps)
-            if setting.options == board_protocol.released(attack).options:
-                setting = board_protocol.released(attack)
-        row, _ = row_of(case, setting, eps)
-        print(f"{attack} at {eps}/255: {row.seconds:.2f} s a query", file=sys.stderr, flush=True)
+        for row, _ in rows_of(case, attack, eps):
+            line = f"{attack}, {row.setting}, at {eps}/255: {row.seconds:.2f} s a query"
+            print(line, file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -127,9 +123,11 @@ def main() -> None:
 def said(first: Measurement, second: Measurement, side: int) -> str:
     """Both numbers, their difference and the verdict, as cells."""
     less = paired_difference(first, second)
+    numbers = " | ".join(f"{100 * each.value:.1f}" for each in (first, second))
+    if less.low is None:
+        return f"{numbers} | {100 * less.value:+.1f} | too few queries"
     ends = sorted((side * less.low, side * less.high))
     verdict = "holds" if ends[0] > 0 else "does not hold" if ends[1] < 0 else "open"
-    numbers = " | ".join(f"{100 * each.value:.1f}" for each in (first, second))
     interval = f"{100 * less.value:+.1f} [{100 * less.low:+.1f}, {100 * less.high:+.1f}]"
     return f"{numbers} | {interval} | {verdict}"
 

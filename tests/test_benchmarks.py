@@ -283,3 +283,15 @@ def test_an_ordering_is_of_the_same_queries_and_labels(benchmark, monkeypatch):
     for other, part in (("b", "query_ids"), ("c", "target_labels")):
         with pytest.raises(SystemExit, match=f"a and {other} have other {part}"):
             orderings.paired(run, ["a", other])
+
+
+def test_an_ordering_of_few_queries_has_no_verdict(benchmark):
+    orderings = benchmark("orderings")
+
+    def one(*values):
+        return Measurement.of(np.array(values), "t-MAP")
+
+    assert orderings.said(one(0.5, 0.7), one(0.2, 0.4), 1).endswith("+30.0 | too few queries")
+    many = np.linspace(0.5, 0.6, 40)
+    assert orderings.said(one(*many), one(*(many - 0.4)), 1).endswith("| holds")
+    assert orderings.said(one(*many), one(*(many - 0.4)), -1).endswith("| does not hold")

@@ -8,6 +8,7 @@ from unittest.mock import patch
 from cyclopts.docs.markdown import generate_markdown_docs
 
 from hashprobe.cli.app import build_app
+from hashprobe.cli.attack import OTHERS
 
 
 PAGE = Path(__file__).parents[1] / "reference" / "command-line.md"
@@ -28,8 +29,9 @@ def page() -> str:
         text = generate_markdown_docs(build_app(), generate_toc=False)
     title, *sections = re.split(r"^(?=#+ )", text.replace("```console", "```text"), flags=re.M)[1:]
     sections = [without(section, always(section)) for section in sections]
-    # Suite and universal are no attacks of the registry: they have options of their own.
-    attacks = [s for s in sections if re.match("### hashprobe attack (?!suite|universal)", s)]
+    # Those that are no attacks of the registry have options of their own.
+    attack = f"### hashprobe attack (?!({'|'.join(OTHERS)})\n)"
+    attacks = [s for s in sections if re.match(attack, s)]
     shared = [item for item in items(attacks[0]) if all(item in items(a) for a in attacks)]
     parts = [OPENING, title.partition("\n\n")[2]]
     for section in sections:

@@ -102,8 +102,9 @@ def smooth_ap(
 
     if soft.shape != codes.shape[::2] or not soft.shape[1]:
         raise HashprobeError(
-            f"lists must be one a code, of codes of as many bits; got {len(soft)} codes of "
-            f"{soft.shape[1]} bits and {len(codes)} lists of codes of {codes.shape[2]}"
+            "each code needs a list of database codes with as many bits, 1 or more; got "
+            f"{len(soft)} codes of {soft.shape[1]} bits and {len(codes)} lists of codes of "
+            f"{codes.shape[2]}"
         )
     if not 1 <= hits <= codes.shape[1]:
         raise HashprobeError(
