@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hashprobe.attacks._universal import perturbed
+from hashprobe.attacks._universal_patch import Patch
 from hashprobe.attacks.registry import AttackSpec
 from hashprobe.cli.app import main
 from hashprobe.codes.packed import PackedCodes, paired_hamming
@@ -17,7 +18,7 @@ from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_npz
 from hashprobe.types import Budget
 from hashprobe.victims.encoding import encode
-from hashprobe.workflow import exclusions, universal_kept
+from hashprobe.workflow import exclusions, universal_kept, universal_step
 from hashprobe.workflow.drawing import draw_goal, draw_queries
 from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import open_run
@@ -30,6 +31,21 @@ QUICK = UniversalOptions(epochs=3, pictures=40, batch=8)
 SOME = Protocol(queries=6)
 
 
+def judged_again(encoded, kept, show):
+    """Wrong bits of the protocol's own queries with the changes that a file holds."""
+    run = open_run(encoded)
+    rows = draw_queries(len(run.query), SOME)
+    goal = draw_goal(run, rows, AttackSpec(), dataclasses.replace(SOME, target_code="vote-all"))
+    ids = run.query.positions[rows]
+    pixels = decode(run.data.query.take(ids), run.hasher.contract).images
+    clean = Queries(torch.as_tensor(pixels).float() / 255, ids=tuple(map(int, ids)))
+    where = [int((kept["labels"] == label).all(1).argmax()) for label in goal.labels]
+    changes = torch.from_numpy(kept["changes"])
+    moved = [show(clean.take(slice(at, at + 1)), changes[kind]) for at, kind in enumerate(where)]
+    codes = encode(run.hasher, Queries(torch.cat(moved)))
+    return paired_hamming(codes, PackedCodes.from_signs(goal.codes))
+
+
 def test_a_change_a_label_steers_queries_that_it_never_saw(encoded):
     done = universal_run(encoded, budget=FAR, options=QUICK, protocol=SOME)
     assert "|code:vote-all.L2|" in done.achieved.signature
@@ -38,19 +54,7 @@ def test_a_change_a_label_steers_queries_that_it_never_saw(encoded):
     kept = read_npz(encoded / "universal" / "96of255-seed0" / "changes.npz")
     assert len(kept["changes"]) == len(kept["labels"]) == len(np.unique(kept["labels"], axis=0))
     assert np.abs(kept["changes"]).max() <= FAR.eps + 1e-6
-    # The evaluation is that of the changes that are kept, on the protocol's own queries.
-    run = open_run(encoded)
-    rows = draw_queries(len(run.query), SOME)
-    goal = draw_goal(run, rows, AttackSpec(), dataclasses.replace(SOME, target_code="vote-all"))
-    pixels = decode(run.data.query.take(run.query.positions[rows]), run.hasher.contract)
-    images = torch.as_tensor(pixels.images).float() / 255
-    where = [int((kept["labels"] == label).all(1).argmax()) for label in goal.labels]
-    moved = [
-        perturbed(images[at : at + 1], torch.from_numpy(kept["changes"][kind]))
-        for at, kind in enumerate(where)
-    ]
-    codes = encode(run.hasher, Queries(torch.cat(moved)))
-    wrong = paired_hamming(codes, PackedCodes.from_signs(goal.codes))
+    wrong = judged_again(encoded, kept, lambda one, pixels: perturbed(one.pixels, pixels))
     np.testing.assert_array_equal(done.wrong.per_query, wrong)
     again = universal_run(encoded, budget=FAR, options=QUICK, protocol=SOME, name="again")
     np.testing.assert_array_equal(again.wrong.per_query, done.wrong.per_query)
@@ -61,11 +65,31 @@ def test_a_patch_changes_its_share_of_the_picture_alone(encoded, place):
     options = dataclasses.replace(QUICK, patch=0.2, place=place)
     done = universal_run(encoded, options=options, protocol=SOME)
     folder = encoded / "universal" / f"patch-0.2-{place}-seed0"
-    patches = read_npz(folder / "changes.npz")["changes"]
+    kept = read_npz(folder / "changes.npz")
+    patches = kept["changes"]
     assert patches.shape[1:] == (3, 4, 4)  # of 8 x 8 pixels
     assert patches.min() >= 0 and patches.max() <= 1 and patches.std() > 0.1
     assert done.perceptibility.linf_255 > 96
     assert (folder / "evaluation.json").is_file()
+    wrong = judged_again(encoded, kept, lambda one, it: Patch(it, (8, 8), place, SOME.seed).on(one))
+    np.testing.assert_array_equal(done.wrong.per_query, wrong)
+
+
+def test_a_change_is_learnt_from_all_pictures_without_its_label(encoded, monkeypatch):
+    seen = []
+
+    def learn(victim, pictures, codes, *, epochs, batch_size, seed, budget):
+        seen.append((len(pictures), codes))
+        return torch.zeros(3, 8, 8)
+
+    monkeypatch.setattr(universal_step, "universal_perturbation", learn)
+    done = universal_run(encoded, options=UniversalOptions(pictures=10**6), protocol=SOME)
+    labels = open_run(encoded).database.labels
+    kept = read_npz(encoded / "universal" / "8of255-seed0" / "changes.npz")
+    assert len(seen) == len(kept["labels"])
+    for (count, codes), label, code in zip(seen, kept["labels"], kept["codes"], strict=True):
+        assert count == (~(labels & label).any(1)).sum() and (codes == code).all()
+    assert done.wrong.value == done.wrong_clean.value
 
 
 def test_learning_goes_on_from_the_labels_that_are_learnt(encoded, monkeypatch):
