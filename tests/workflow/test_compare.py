@@ -195,6 +195,8 @@ def test_a_run_and_a_preprocessor_are_told_apart_by_the_last_plus(tmp_path, monk
         assert split_name(Path(text)) == (Path(run), name), text
     with pytest.raises(HashprobeError, match="unknown preprocessor 'JPEG'"):
         split_name(Path("a+JPEG"))
+    with pytest.raises(HashprobeError, match="two preprocessors"):
+        split_name(Path("a+jpeg+blur"))
 
 
 def test_training_items_are_left_out_of_every_number(encoded):

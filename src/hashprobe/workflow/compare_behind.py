@@ -6,6 +6,7 @@ from pathlib import Path
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.defenses.defended import Defended, defended
 from hashprobe.defenses.preprocessors.registry import PREPROCESSORS, preprocessor_named
+from hashprobe.errors import HashprobeError
 from hashprobe.types import Runtime
 from hashprobe.victims.encoding import device_of, encode
 from hashprobe.workflow.compare_attacks import CHUNK, Bench
@@ -19,7 +20,7 @@ def split_name(path: Path) -> tuple[Path, str]:
     A folder that has the whole name is a run by itself.
 
     Raises:
-        HashprobeError: an unknown preprocessor before a run that exists.
+        HashprobeError: two preprocessors, or an unknown one before a run that exists.
 
     Example:
         >>> split_name(Path("runs/plain+jpeg"))
@@ -32,6 +33,10 @@ def split_name(path: Path) -> tuple[Path, str]:
         return path, ""
     run = Path(str(path).removesuffix(f"+{name}"))
     if name in PREPROCESSORS:
+        if split_name(run)[1]:
+            raise HashprobeError(
+                f"{path} names two preprocessors: a run takes one, such as +{name}"
+            )
         return run, name
     if run.exists():
         preprocessor_named(name)
