@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from hashprobe.attacks._target_codes import target_codes
 from hashprobe.attacks._universal import perturbed
 from hashprobe.attacks._universal_patch import Patch
 from hashprobe.attacks.registry import AttackSpec
@@ -84,9 +85,12 @@ def test_a_change_is_learnt_from_all_pictures_without_its_label(encoded, monkeyp
 
     monkeypatch.setattr(universal_step, "universal_perturbation", learn)
     done = universal_run(encoded, options=UniversalOptions(pictures=10**6), protocol=SOME)
-    labels = open_run(encoded).database.labels
+    database = open_run(encoded).database
+    labels = database.labels
     kept = read_npz(encoded / "universal" / "8of255-seed0" / "changes.npz")
     assert len(seen) == len(kept["labels"])
+    wanted = target_codes(database.labelled, kept["labels"], "vote-all")
+    np.testing.assert_array_equal(kept["codes"], wanted)
     for (count, codes), label, code in zip(seen, kept["labels"], kept["codes"], strict=True):
         assert count == (~(labels & label).any(1)).sum() and (codes == code).all()
     assert done.wrong.value == done.wrong_clean.value
