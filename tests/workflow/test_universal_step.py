@@ -125,6 +125,11 @@ def test_learning_goes_on_from_the_labels_that_are_learnt(encoded, monkeypatch):
     assert "tMAP@5|" in done.achieved.signature and len(taken) == kinds + 1
     (folder / "changes.npz").write_bytes(b"PK cut off")
     universal_run(encoded, protocol=other, **more)
+    asked = (folder / "universal.json").read_bytes()
+    (folder / "universal.json").write_bytes(asked[:-9])
+    with pytest.raises(HashprobeError, match=r"universal\.json is no JSON .*replace it by --over"):
+        universal_run(encoded, protocol=other, **more)
+    (folder / "universal.json").write_bytes(asked)
     assert len(taken) == 2 * kinds + 1
     with pytest.raises(HashprobeError, match=r"holds other changes \(learnt\.budget\.eps: 0\."):
         universal_run(encoded, protocol=other, **{**more, "budget": Budget(4 / 255)})

@@ -88,9 +88,9 @@ class KeptChanges:
             return None
         try:
             found = read_json(self.folder / ASKED)
-        except HashprobeError:
+        except HashprobeError as error:
             if not overwrite:
-                raise
+                raise HashprobeError(f"{error}: replace it by --overwrite") from error
             return None
         return found if isinstance(found, dict) else {}
 
