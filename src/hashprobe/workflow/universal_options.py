@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from hashprobe.attacks._universal_patch import Place, check_share
-from hashprobe.attacks.targets import TargetCode
 from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.types import check_whole
@@ -18,8 +17,8 @@ class UniversalOptions:
         HashprobeError: a value out of range.
 
     Example:
-        >>> UniversalOptions().code, UniversalOptions(patch=0.05).place
-        ('vote-all', 'fixed')
+        >>> UniversalOptions(patch=0.05).place
+        'fixed'
     """
 
     patch: float | None = None
@@ -41,8 +40,3 @@ class UniversalOptions:
             check_share(self.patch)
         elif self.place != "fixed":
             raise HashprobeError("place is that of a patch: say how large it is (patch 0.05)")
-
-    @property
-    def code(self) -> TargetCode:
-        """One code a label, the vote of all its items."""
-        return "vote-all"

@@ -16,6 +16,7 @@ from hashprobe.attacks._universal import perturbed, universal_perturbation
 from hashprobe.attacks._universal_patch import Patch, universal_patch
 from hashprobe.attacks.goal import Goal
 from hashprobe.attacks.registry import AttackSpec
+from hashprobe.attacks.targets import TargetCode
 from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.queries import Queries
@@ -42,6 +43,8 @@ from hashprobe.workflow.universal_options import UniversalOptions
 
 
 OPTIONS = UniversalOptions()
+CODE: TargetCode = "vote-all"
+"""One code a label, where the protocol names none."""
 PICTURES_STREAM = 3
 """Which random numbers of the protocol's seed draw the pictures that are learnt from."""
 VERSION = 1
@@ -94,7 +97,7 @@ def universal_run(
     victim = open_run(run)
     if victim.hasher.contract.frames:
         raise HashprobeError(f"universal changes are for pictures, and {run} is a run of clips")
-    asked = replace(protocol, target_code=protocol.target_code or options.code)
+    asked = replace(protocol, target_code=protocol.target_code or CODE)
     check_asked(budget, options, asked)
     check_codec(asked, victim.hasher, run)
     refuse_held(run)
