@@ -27,7 +27,8 @@ RULES = (
     "and with what the adversary knows: L0 one or nine codes of the label, L1 a sample, L2 the "
     "whole database. Compare attacks of one level only; the highest t-MAP of a victim is over all "
     "levels.",
-    "The suite's worst case decides between victims. A victim with a flag is not called robust.",
+    "The suite's worst case decides between victims. A victim with a flag is not called robust. "
+    "The suite leaves a query alone once it has fallen: a single attack can bring MAP below it.",
 )
 
 
