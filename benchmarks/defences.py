@@ -4,8 +4,9 @@
 
 The first run of a seed is the undefended one. Each seed goes through `hashprobe compare` with its
 own queries; what that keeps in the runs is not attacked again. The difference is that of the last
-two runs, query by query. With --quick a run meets HAG, the shorter way away from its own anchors
-and the mainstay attack alone: what settings were chosen by.
+two runs, query by query. With --quick a run meets the shorter attacks alone, without further
+starts: what settings were chosen by. With --all-but SEED COUNT it is asked with every query that
+such a choice did not use; a query then counts once, as its mean over the seeds.
 """
 
 import argparse
@@ -15,11 +16,14 @@ from pathlib import Path
 import numpy as np
 from common import Results, interval
 
+from hashprobe.attacks.registry import DEFAULT
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.types import Runtime
 from hashprobe.workflow.compare_attacks import Bench
 from hashprobe.workflow.compare_step import compare_runs
 from hashprobe.workflow.comparison import Compared, CompareOptions
+from hashprobe.workflow.drawing import draw_queries
+from hashprobe.workflow.protocol import Protocol
 from hashprobe.workflow.run_io import open_run
 
 
@@ -33,7 +37,8 @@ def measured(run: Compared) -> dict[str, Measurement]:
 
 
 def quickly(path: Path, options: CompareOptions) -> dict[str, Measurement]:
-    """MAP of a run without an attack, under three attacks, and of each query at its worst."""
+    """MAP of a run without an attack, under three attacks, and of each query at its worst; t-MAP
+    under the shorter bit-margin attack."""
     bench = Bench(open_run(path), options, Runtime())
     key, title, spec = next(one for one in bench.specs() if one[0] == "hag")
     hag = bench.attacked(key, spec)
@@ -44,18 +49,41 @@ def quickly(path: Path, options: CompareOptions) -> dict[str, Measurement]:
     found[mainstay.title] = mainstay.map
     lowest = np.min([value.per_query for title, value in found.items() if title != "MAP clean"], 0)
     worst = Measurement.of(lowest, f"worst {mainstay.map.signature}")
-    return {"MAP clean": found.pop("MAP clean"), "each query at its worst": worst, **found}
+    found = {"MAP clean": found.pop("MAP clean"), "each query at its worst": worst, **found}
+    key, title, spec = next(one for one in bench.specs() if one[0] == DEFAULT)
+    steered = bench.attacked(key, spec).achieved
+    return found if steered is None else {**found, f"{title}: t-MAP": steered}
 
 
-def together(parts: list[Measurement]) -> Measurement:
-    """The mean over the queries of all seeds."""
-    values = np.concatenate([part.per_query for part in parts])
-    return Measurement.of(values, parts[0].signature)
+def all_queries(run: Path) -> int:
+    """How many queries a run has."""
+    return len(open_run(run).query)
 
 
-def cell(parts: list[Measurement]) -> str:
+def but(found: dict[str, Measurement], count: int, seed: int) -> dict[str, Measurement]:
+    """Measures of all queries, without those that a seed draws."""
+    available = len(found["MAP clean"].per_query)
+    left = np.ones(available, bool)
+    left[draw_queries(available, Protocol(queries=count, seed=seed))] = False
+    return {
+        title: Measurement.of(
+            value.per_query[left],
+            value.signature.replace(f"|q:{available}|", f"|q:{left.sum()}|"),
+        )
+        for title, value in found.items()
+    }
+
+
+def together(parts: list[Measurement], same: bool) -> Measurement:
+    """The mean over the queries of all seeds; those of seeds with the same queries count once."""
+    values = [part.per_query for part in parts]
+    put = np.mean(values, 0) if same else np.concatenate(values)
+    return Measurement.of(put, parts[0].signature)
+
+
+def cell(parts: list[Measurement], same: bool) -> str:
     """The mean with its interval, and each seed by itself."""
-    value = together(parts)
+    value = together(parts, same)
     ends = "" if value.low is None else f" [{100 * value.low:.1f}, {100 * value.high:.1f}]"
     return f"{100 * value.value:.1f}{ends} ({' / '.join(f'{100 * p.value:.1f}' for p in parts)})"
 
@@ -70,7 +98,11 @@ def main() -> None:
     parser.add_argument("--query-budget", type=int, default=300)
     parser.add_argument("--eps", type=float, default=8, help="in 255ths")
     parser.add_argument("--top", type=int)
-    parser.add_argument("--quick", action="store_true", help="three attacks alone")
+    parser.add_argument("--quick", action="store_true", help="the shorter attacks alone")
+    parser.add_argument(
+        "--all-but", type=int, nargs=2, metavar=("SEED", "COUNT"),
+        help="every query, without those that settings were chosen by",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, help="where the numbers go as JSON")
     asked = parser.parse_args()
     seeds: list[list[dict[str, Measurement]]] = []
@@ -81,20 +113,27 @@ def main() -> None:
             exclude_training=True, attacks=("hag",),
         )  # fmt: skip
         runs = [Path(name.format(seed=seed)) for name in asked.runs]
+        if asked.all_but:
+            options = replace(options, queries=all_queries(runs[0]))
         if asked.quick:
-            seeds.append([quickly(run, replace(options, restarts=0)) for run in runs])
+            found = [quickly(run, replace(options, restarts=0)) for run in runs]
         else:
-            seeds.append([measured(run) for run in compare_runs(runs, options, Runtime()).runs])
+            found = [measured(run) for run in compare_runs(runs, options, Runtime()).runs]
+        if asked.all_but:
+            chosen_by, count = asked.all_but
+            found = [but(one, count, chosen_by) for one in found]
+        seeds.append(found)
+    same = bool(asked.all_but)
     names = [Path(name.format(seed="")).name.strip("-") for name in asked.runs]
     rows = []
     for title in dict.fromkeys(title for run in reversed(seeds[0]) for title in run):
         row = {"": title}
         for place, name in enumerate(names):
             if title in seeds[0][place]:
-                row[name] = cell([of_seed[place][title] for of_seed in seeds])
+                row[name] = cell([of_seed[place][title] for of_seed in seeds], same)
         if len(names) > 1 and title in seeds[0][-2]:
             pairs = [(of_seed[-2][title], of_seed[-1][title]) for of_seed in seeds]
-            one, other = (together([pair[at] for pair in pairs]) for at in (0, 1))
+            one, other = (together([pair[at] for pair in pairs], same) for at in (0, 1))
             row[f"{names[-2]} less {names[-1]}"] = interval(one - other)
             by_seed = (100 * (first.value - second.value) for first, second in pairs)
             row["by seed"] = ", ".join(f"{value:.1f}" for value in by_seed)

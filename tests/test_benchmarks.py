@@ -18,6 +18,8 @@ from hashprobe.types import Budget
 from hashprobe.victims.clip import VideoHasher
 from hashprobe.victims.image import ImageHasher
 from hashprobe.workflow.comparison import Compared, Comparison, Trial
+from hashprobe.workflow.drawing import draw_queries
+from hashprobe.workflow.protocol import Protocol
 
 
 @pytest.fixture
@@ -232,6 +234,41 @@ def test_seeds_of_a_comparison_are_put_together(benchmark, monkeypatch, tmp_path
     less = 100 * (values[:, 0] - values[:, 1])
     assert clean["one less other"].startswith(f"{less.mean():+.1f} [")
     assert clean["by seed"] == ", ".join(f"{part.mean():.1f}" for part in less)
+
+
+def test_queries_of_a_choice_are_left_out_and_the_others_count_once(
+    benchmark, monkeypatch, tmp_path
+):
+    defences, values = benchmark("defences"), np.random.default_rng(0).uniform(size=(2, 2, 60))
+    given, signature = [], "MAP@all|q:60|db:9|v:0.1"
+
+    def quickly(run, options):
+        given.append(options.queries)
+        name, seed = run.name.split("-")
+        of = values[int(seed), ["one", "other"].index(name)]
+        return {"MAP clean": Measurement.of(of, signature)}
+
+    monkeypatch.setattr(defences, "quickly", quickly)
+    monkeypatch.setattr(defences, "all_queries", lambda run: 60)
+    out = tmp_path / "out.json"
+    runs = ["--runs", "one-{seed}", "other-{seed}", "--seeds", "0", "1"]
+    words = [*runs, "--quick", "--all-but", "3", "20", "--json", str(out)]
+    monkeypatch.setattr("sys.argv", ["defences.py", *words])
+    defences.main()
+    assert given == [60] * 4
+    left = np.setdiff1d(np.arange(60), draw_queries(60, Protocol(queries=20, seed=3)))
+    assert len(left) == 40
+    ((row,),) = json.loads(out.read_text())["sections"].values()
+    mean = values[:, :, left].mean(axis=0)  # by run and query
+    for place, name in enumerate(("one", "other")):
+        of = Measurement.of(mean[place], signature)
+        assert row[name].startswith(
+            f"{100 * of.value:.1f} [{100 * of.low:.1f}, {100 * of.high:.1f}]"
+        )
+    less = 100 * (mean[0] - mean[1])
+    assert row["one less other"].startswith(f"{less.mean():+.1f} [")
+    parts = defences.but({"MAP clean": Measurement.of(values[0, 0], signature)}, 20, 3)
+    assert "|q:40|" in parts["MAP clean"].signature
 
 
 def test_the_short_form_of_scale(benchmark, monkeypatch, tmp_path):
