@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.distributions import Bernoulli, kl_divergence
+from torch.nn.functional import logsigmoid
 
 from hashprobe.defenses.trainers import weight_shift
 from hashprobe.defenses.trainers._fast import RESCUE
@@ -21,6 +22,7 @@ from hashprobe.training.loop import train
 from hashprobe.training.losses.dph import dph
 from hashprobe.training.options import TrainOptions
 from hashprobe.training.sampling import hold_out
+from hashprobe.victims.features import hash_layer_input
 from hashprobe.victims.image import ImageHasher
 from hashprobe.workflow.train_step import held_out_map
 
@@ -158,6 +160,49 @@ def test_the_outer_loss_is_the_published_formula(name, tiny, pictures):
         wanted -= 0.5 * (u * own).mean()
         wanted += 1e-4 * ((u - u.sign()) ** 2).mean() if name == "saat" else 0
     assert float(loss) == pytest.approx(float(wanted), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["crdat", "label-free"])
+def test_a_student_learns_what_its_teacher_gives_for_clean_items(name, tiny, pictures):
+    images, labels = pictures(12, classes=3)
+    given = {"feature_weight": 3.0} if name == "crdat" else {"clean_weight": 5.0, "sharpness": 4.0}
+    made = quick(name, weight=0.5, **given)
+    train(tiny(), images, labels, options(epochs=1, lr=0.1), hardening=made)
+    made.bench.numbers.clear()
+    chance, where = torch.Generator().manual_seed(0), torch.tensor([2, 0, 7, 5])
+    clean, moved = (torch.randn(4, 8, generator=chance) for _ in range(2))
+    pixels, first = images[where].float() / 255, tiny().eval()
+    with torch.no_grad(), hash_layer_input(first) as seen:
+        z = first(pixels)
+    features = torch.randn(seen[0].shape, generator=chance)
+    batch = Batch((pixels,), where, 0, chance)
+    aim = made.trainer.aim(made.bench, batch)
+    torch.testing.assert_close(aim.towards, -z.sign())
+    loss = made.trainer.outer(made.bench, batch, aim, Outputs(clean, moved, features))
+    if name == "crdat":
+        wanted = -0.5 * (moved.tanh() * z.sign()).mean() + 3 * ((features - seen[0]) ** 2).mean()
+    else:
+        slope = 4 / z.abs().mean()
+        sure = torch.sigmoid(slope * z)
+        terms = [
+            -sure * logsigmoid(slope * u) - (1 - sure) * logsigmoid(-slope * u)
+            for u in (moved, clean)
+        ]
+        wanted = 0.5 * terms[0].mean() + 5 * terms[1].mean()
+    assert float(loss) == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(TRAINERS))
+def test_statistics_of_batch_normalisation_follow_the_training(name, small, pictures):
+    """Label-free alone trains in evaluation mode, so that clean codes change less."""
+    images, labels = pictures(20)
+    hasher = small()
+    before = {k: v.clone() for k, v in hasher.state_dict().items() if "running_mean" in k}
+    assert before
+    train(hasher, images, labels, options(epochs=1), hardening=quick(name))
+    now = hasher.state_dict()
+    moved = [not torch.equal(now[key], value) for key, value in before.items()]
+    assert all(moved) if name != "label-free" else not any(moved)
 
 
 def scored(queries, database, query_labels, labels):

@@ -19,8 +19,7 @@ class Crdat(Trainer):
     The student learns to give for an adversarial item the code and the feature that the teacher
     gives for the clean one: -mean(u_adv sign(z_teacher)) + c mean((phi_adv - phi_teacher)^2). The
     adversary drives items away from the teacher's code. The teacher is the network at the start,
-    so this hardens a trained one; the student sees adversarial items alone, and is trained in
-    evaluation mode, so that its batch normalisation stays that of clean ones.
+    so this hardens a trained one; the student sees adversarial items alone.
 
     Raises:
         HashprobeError: an option out of range.
@@ -36,7 +35,6 @@ class Crdat(Trainer):
     needs_trained = True
     sees_clean = False
     sees_features = True
-    stays_in_eval = True
 
     feature_weight: float = 1.0
     """c: weight of the mean squared difference of features, 0 or above."""
