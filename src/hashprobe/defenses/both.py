@@ -58,12 +58,16 @@ class BothHashes(Hasher):
             images: (N, 3, H, W) in [0, 1].
         """
         # A copy: the first may write into what it is given.
-        parts = [self.first(images.clone()), self.second(images)]
-        sizes = [part.detach().abs().mean(1, keepdim=True) for part in parts]
-        tiny = torch.finfo(parts[0].dtype).tiny
-        return torch.cat(
-            [part / size.clamp_min(tiny) for part, size in zip(parts, sizes, strict=True)], 1
-        )
+        return alike(self.first(images.clone()), self.second(images))
+
+    def operator_logits(self, images: Tensor) -> Logits:
+        """The same of the logits that the operator gets.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1].
+        """
+        first = self.first.operator_logits(images.clone())
+        return alike(first, self.second.operator_logits(images))
 
     def codes(self, *given: Tensor) -> PackedCodes:
         """The judged codes of the first, followed by those of the second.
@@ -89,6 +93,15 @@ class BothHashes(Hasher):
             return PackedCodes.empty(self.first.bits), PackedCodes.empty(self.second.bits)
         first, second = np.split(codes.signs(), [self.first.bits], axis=1)
         return PackedCodes.from_signs(first), PackedCodes.from_signs(second)
+
+
+def alike(*parts: Tensor) -> Logits:
+    """Logits of several victims side by side, each part of a mean size of 1."""
+    sizes = [part.detach().abs().mean(1, keepdim=True) for part in parts]
+    tiny = torch.finfo(parts[0].dtype).tiny
+    return torch.cat(
+        [part / size.clamp_min(tiny) for part, size in zip(parts, sizes, strict=True)], 1
+    )
 
 
 @checked

@@ -71,6 +71,17 @@ class Defended(Hasher):
             total = total + self.victim(self.preprocessor.differentiable(images, draw))
         return total / count if count > 1 else total
 
+    def operator_logits(self, images: Tensor) -> Logits:
+        """The victim's mean logits over the copies that are judged.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1].
+        """
+        pictures, count = eight_bits(images), self.preprocessor.copies
+        copies = (self.preprocessor.apply(pictures, copy) for copy in range(count))
+        total: Tensor = sum(self.victim.operator_logits(one) for one in copies)  # type: ignore[assignment]
+        return total / count
+
     def codes(self, *given: Tensor) -> PackedCodes:
         """The codes that the operator gets.
 

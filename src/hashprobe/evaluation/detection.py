@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
@@ -33,12 +33,27 @@ class Roc:
     """Area under the curve: chance that an attacked query scores above a clean one."""
 
     def found_at(self, false_alarms: float) -> float:
-        """The largest share of attacked queries that is found at so many false alarms at most."""
-        return float(self.found[self.false_alarms <= false_alarms].max())
+        """The largest share of attacked queries that is found at so many false alarms at most.
+
+        Args:
+            false_alarms: share of clean queries, 0 to 1.
+        """
+        return float(self.found[self.allowed(false_alarms)].max())
 
     def threshold_at(self, false_alarms: float) -> float:
-        """The smallest threshold with so many false alarms at most."""
-        return float(self.thresholds[self.false_alarms <= false_alarms].min())
+        """The smallest threshold with so many false alarms at most.
+
+        Args:
+            false_alarms: share of clean queries, 0 to 1.
+        """
+        return float(self.thresholds[self.allowed(false_alarms)].min())
+
+    def allowed(self, false_alarms: float) -> Bool[np.ndarray, " p"]:
+        """Which thresholds have so many false alarms at most."""
+        if not 0 <= false_alarms <= 1:
+            raise HashprobeError(f"a share of false alarms is from 0 to 1; got {false_alarms!r}")
+        allowed: np.ndarray = self.false_alarms <= false_alarms
+        return allowed
 
     def to_json(self) -> dict[str, Any]:
         """As JSON: the area, and what is found at 1 % and 5 % false alarms."""

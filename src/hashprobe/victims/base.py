@@ -62,6 +62,23 @@ class Hasher(nn.Module):
         """
         return PackedCodes.from_logits(self(*given))
 
+    def operator_logits(self, images: Tensor) -> Tensor:
+        """The logits that the operator gets, such as for a detector: by default the forward pass.
+
+        Args:
+            images: (N, 3, H, W) pixels in [0, 1].
+
+        Example:
+            >>> from hashprobe.defenses import defended
+            >>> from hashprobe.victims import ImageHasher
+            >>> victim = defended(ImageHasher("small", 16).eval(), "smoothing", attack_draws=1)
+            >>> pixels = torch.rand(2, 3, 32, 32)
+            >>> bool((victim.operator_logits(pixels) == victim(pixels)).all())  # other draws
+            False
+        """
+        logits: Tensor = self(images)
+        return logits
+
     @checked
     def encode(self, images: Any, labels: Any = None, *, batch_size: int = 64) -> Codes:
         """Codes of a database's images, by the hard sign in float32.

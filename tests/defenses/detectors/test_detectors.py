@@ -8,11 +8,14 @@ from torch import nn
 
 from hashprobe import Budget, Goal, Queries, Victim
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.defenses.both import BothHashes
+from hashprobe.defenses.defended import defended
 from hashprobe.defenses.detectors._bit_histogram import BitHistogram
 from hashprobe.defenses.detectors._instability import Instability
 from hashprobe.defenses.detectors._nearest_code import NearestCode
 from hashprobe.defenses.detectors.registry import DETECTORS, detector_named
 from hashprobe.defenses.detectors.watched import evade_detector
+from hashprobe.defenses.preprocessors._smoothing import Smoothing
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.detection import roc
 from hashprobe.victims.perceptual.registry import perceptual_hash
@@ -71,14 +74,46 @@ def test_unlikely_margins_score_high(line, grey):
     made = BitHistogram(bins=8).fit(line, grey)
     usual = made.scores(grey)
     narrow, wide = 0.5 + 0.02 * (grey - 0.5), (0.5 + 3 * (grey - 0.5)).clamp(0, 1)
-    far = made.score(wide, 3 * line(wide).detach())
+    far = made.penalty(wide, 3 * line(wide).detach())
     assert float(far.min()) > usual.mean()
     # Of equally filled bins a margin's score is the logarithm of its bin's width.
     edges = np.quantile(line(grey).detach().abs().numpy(), np.linspace(0, 1, 9))
     middle = float((edges[3] + edges[4]) / 2)
-    seen = made.score(grey[:1], torch.full((1, 12), middle))
+    seen = made.penalty(grey[:1], torch.full((1, 12), middle))
     assert float(seen) == pytest.approx(np.log(edges[4] - edges[3]), abs=0.05)
     assert len(made.scores(narrow)) == 80
+
+
+OPERATORS = {"smoothing": {"sigma": 0.3, "votes": 5}, "random-resize": {}, "jpeg": {"quality": 20}}
+
+
+@pytest.mark.parametrize("remedy", OPERATORS)
+def test_behind_a_remedy_the_operator_scores_what_it_computes(remedy, line, grey, stored):
+    """The judged codes and the operator's own draws, not the draws of an attacker."""
+    victim = defended(line, remedy, **OPERATORS[remedy])
+    remedy, some = victim.preprocessor, grey[:20]
+    nearest = NearestCode().fit(victim, grey, stored).scores(some)
+    judged = victim.codes(some).signs()
+    np.testing.assert_allclose(nearest, cdist(judged, stored.signs(), "hamming").min(1), atol=1e-6)
+    copies = [line(remedy.apply(some, copy)).detach() for copy in range(remedy.copies)]
+    margins = BitHistogram().fit(victim, grey)
+    wanted = margins.penalty(some, torch.stack(copies).mean(0))
+    np.testing.assert_allclose(margins.scores(some), wanted, rtol=1e-5)
+    noise, turned = Smoothing(0.3), np.zeros(20)
+    for copy in range(3):
+        turned += (victim.codes(noise.apply(some, copy)).signs() != judged).mean(1) / 3
+    unstable = Instability(sigma=0.3, copies=3).fit(victim, grey).scores(some)
+    np.testing.assert_allclose(unstable, turned)
+    assert (turned > 0).any()
+
+
+def test_a_pair_of_hashes_is_scored_behind_its_remedies(line, grey):
+    first = defended(line, "smoothing", sigma=0.3, attack_draws=2)
+    both = BothHashes(first, line)
+    logits = [first.operator_logits(grey[:3]), line(grey[:3])]
+    wanted = torch.cat([one / one.abs().mean(1, keepdim=True) for one in logits], 1)
+    assert torch.allclose(both.operator_logits(grey[:3]), wanted)
+    assert not torch.allclose(both(grey[:3]), wanted)
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -137,7 +172,19 @@ def test_the_curve_is_that_of_all_pairs():
         (lambda v, x: detector_named("instability", k=1), "choose from sigma, copies"),
         (lambda v, x: Instability(sigma=2.0), "sigma must be"),
         (lambda v, x: BitHistogram(bins=1), "bins must be at least 2"),
+        (lambda v, x: Instability(copies=0), "copies must be at least 1; got 0"),
+        (lambda v, x: Instability(copies=-1), "copies must be at least 1; got -1"),
+        (lambda v, x: Instability(copies=1001), "copies must be at most 1,000; got 1001"),
         (lambda v, x: NearestCode().fit(v, x), "give database="),
+        (
+            lambda v, x: NearestCode().fit(v, x, PackedCodes.from_signs(np.ones((4, 32)))),
+            "the stored codes have 32 bits and those of the victim 12",
+        ),
+        (lambda v, x: BitHistogram().fit(v, 255 * x), "must lie in [0, 1]"),
+        (lambda v, x: BitHistogram().fit(v, x).scores(255 * x), "8-bit values?"),
+        (lambda v, x: BitHistogram().fit(v, x.numpy()[:, :1]), "clean must be"),
+        (lambda v, x: roc(np.zeros(1), np.zeros(1)).found_at(-1), "from 0 to 1; got -1"),
+        (lambda v, x: roc(np.zeros(1), np.zeros(1)).threshold_at(float("nan")), "got nan"),
         (lambda v, x: NearestCode().fit(v, x, PackedCodes.empty(12)), "give database="),
         (lambda v, x: BitHistogram().fit(v, x[:0]), "give some"),
         (lambda v, x: roc(np.zeros(0), np.zeros(1)), "of clean and of attacked"),
@@ -155,6 +202,11 @@ def test_what_does_not_fit_is_one_line(call, said, line, grey, as_for_users):
     with pytest.raises(HashprobeError) as error:
         call(line, grey)
     assert said in str(error.value)
+
+
+def test_as_many_copies_as_are_documented_are_taken(line, grey):
+    assert detector_named("instability", copies=1000).copies == 1000
+    assert np.isfinite(Instability(copies=1).fit(line, grey).scores(grey[:2])).all()
 
 
 def test_a_victim_that_can_only_be_asked_is_refused():

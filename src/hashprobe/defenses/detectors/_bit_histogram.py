@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.defenses.detectors.base import Detector, Suspicion
+from hashprobe.defenses.detectors.base import Detector, Penalty, Score
 from hashprobe.tensors import Images, Logits
 from hashprobe.types import check_whole
 from hashprobe.victims.base import Hasher
@@ -42,8 +42,8 @@ class BitHistogram(Detector):
 
     def made(
         self, victim: Hasher, logits: Logits, database: PackedCodes | None
-    ) -> tuple[Suspicion, Suspicion]:
-        """Score and penalty: the same, which has a gradient."""
+    ) -> tuple[Score, Penalty]:
+        """Score and penalty: the same of other logits, with a gradient."""
         margins = logits.abs().flatten().sort().values
         places = torch.linspace(0, len(margins) - 1, self.bins + 1).round().long()
         ends = margins[places.to(margins.device)]
@@ -57,7 +57,10 @@ class BitHistogram(Detector):
             beyond = (size - ends[-1]).clamp_min(0) / scale
             return (interpolated(size, middles, unlikely) + beyond).mean(1)
 
-        return suspicion, suspicion
+        def score(images: Images) -> Float[Tensor, " n"]:
+            return suspicion(images, victim.operator_logits(images))
+
+        return score, suspicion
 
 
 def interpolated(

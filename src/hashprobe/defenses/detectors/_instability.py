@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hashprobe.checked import checked
-from hashprobe.codes.packed import PackedCodes
-from hashprobe.defenses.detectors.base import Detector, Suspicion
+from hashprobe.codes.packed import PackedCodes, paired_hamming
+from hashprobe.defenses.detectors.base import Detector, Penalty, Score
 from hashprobe.defenses.preprocessors._smoothing import Smoothing
 from hashprobe.defenses.preprocessors.base import ATTACKED, eight_bits
 from hashprobe.tensors import Images, Logits
+from hashprobe.types import check_whole
 from hashprobe.victims.base import Hasher
 
 
@@ -45,21 +47,21 @@ class Instability(Detector):
     """Draws that an attacker takes the mean of at each step."""
 
     def __post_init__(self) -> None:
-        Smoothing(self.sigma, 2 * self.copies + 1, self.seed, self.attack_draws)
+        check_whole("copies", self.copies, 1, 1000)
+        Smoothing(self.sigma, seed=self.seed, attack_draws=self.attack_draws)
 
     def made(
         self, victim: Hasher, logits: Logits, database: PackedCodes | None
-    ) -> tuple[Suspicion, Suspicion]:
-        """Share of bits that turn over; and its form with a gradient."""
+    ) -> tuple[Score, Penalty]:
+        """Share of bits of the judged code that turn over; and its form with a gradient."""
         noise = Smoothing(self.sigma, 9, self.seed)
         size = logits.abs().mean().clamp_min(1e-12)
 
-        def score(images: Images, z: Logits) -> Float[Tensor, " n"]:
-            turned = torch.zeros(len(z), device=z.device)
+        def score(images: Images) -> Float[Tensor, " n"]:
+            code, turned = victim.codes(images), np.zeros(len(images))
             for copy in range(self.copies):
-                other = victim(noise.apply(images, copy))
-                turned += ((other >= 0) != (z >= 0)).float().mean(1)
-            return turned / self.copies
+                turned += paired_hamming(victim.codes(noise.apply(images, copy)), code)
+            return torch.from_numpy(turned / (self.copies * victim.bits))
 
         def penalty(images: Images, z: Logits) -> Float[Tensor, " n"]:
             total = torch.zeros(len(z), device=z.device)

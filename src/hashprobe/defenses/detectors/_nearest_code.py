@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes
-from hashprobe.defenses.detectors.base import Detector, Suspicion
+from hashprobe.defenses.detectors.base import Detector, Penalty, Score
 from hashprobe.tensors import Images, Logits
 from hashprobe.victims.base import Hasher
 
@@ -23,8 +23,8 @@ class NearestCode(Detector):
     """The Hamming distance to the nearest stored code, as a share of the bits.
 
     A query that is driven away from everything, or to a code that no picture has, is far from all
-    that is stored; one that is driven to a stored code is as near as any. A penalty is the distance
-    with tanh in place of signs.
+    that is stored. A query that is driven to a stored code is not found: its distance is 0, as that
+    of a stored picture. A penalty is the distance with tanh in place of signs.
 
     Example:
         >>> NearestCode().name
@@ -37,8 +37,8 @@ class NearestCode(Detector):
 
     def made(
         self, victim: Hasher, logits: Logits, database: PackedCodes | None
-    ) -> tuple[Suspicion, Suspicion]:
-        """Distance of signs, and of tanh."""
+    ) -> tuple[Score, Penalty]:
+        """Distance of the judged codes, and that of tanh."""
         assert database is not None
         stored = torch.from_numpy(database.signs()).to(logits)
         size = logits.abs().mean().clamp_min(1e-12)
@@ -46,8 +46,8 @@ class NearestCode(Detector):
         def nearest(codes: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
             return (1 - (codes @ stored.T).amax(1) / stored.shape[1]) / 2
 
-        def score(_: Images, z: Logits) -> Float[Tensor, " n"]:
-            return nearest(torch.where(z >= 0, 1.0, -1.0).to(z))
+        def score(images: Images) -> Float[Tensor, " n"]:
+            return nearest(torch.from_numpy(victim.codes(images).signs()).to(stored))
 
         def penalty(_: Images, z: Logits) -> Float[Tensor, " n"]:
             return nearest((SOFT * z / size).tanh())

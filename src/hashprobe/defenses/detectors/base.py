@@ -10,18 +10,21 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from hashprobe.checked import checked
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.defenses.preprocessors.base import eight_bits
 from hashprobe.errors import HashprobeError
-from hashprobe.tensors import Images, Logits
-from hashprobe.victims.base import Hasher, frozen_eval
-from hashprobe.victims.encoding import device_of
+from hashprobe.tensors import Images, Logits, Pixels
+from hashprobe.victims.base import Hasher, check_range, in_own_dtype
+from hashprobe.victims.encoding import device_of, judging
 
 
 CHUNK = 64
 """Pictures that are scored at once."""
 
-Suspicion = Callable[[Images, Logits], Float[Tensor, " n"]]
+Score = Callable[[Images], Float[Tensor, " n"]]
+"""Pictures in 8 bits -> how suspicious each is by the codes or logits that the operator gets."""
+Penalty = Callable[[Images, Logits], Float[Tensor, " n"]]
 """(pictures, their logits) -> how suspicious each is, with a gradient."""
 
 
@@ -40,24 +43,25 @@ class Fitted:
 
     detector: "Detector"
     victim: Hasher
-    score: Suspicion
+    score: Score
     """What the operator computes; larger is more suspicious."""
-    penalty: Suspicion
+    penalty: Penalty
     """What an attacker makes small who knows the detector: the same with a useful gradient, and
     with chance of the attacker's own."""
 
-    def scores(self, images: Images) -> Float64[np.ndarray, " n"]:
+    @checked
+    def scores(self, images: Pixels) -> Float64[np.ndarray, " n"]:
         """How suspicious each of some pictures is to the operator, who sees them in 8 bits.
 
+        Behind a random remedy these are the operator's draws and copies, not the attacker's.
+
         Args:
-            images: (N, 3, H, W) in [0, 1].
+            images: (N, 3, H, W) in [0, 1], or uint8.
+
+        Raises:
+            HashprobeError: pixels out of range.
         """
-        found = []
-        with frozen_eval(self.victim), torch.no_grad():
-            for part in torch.split(images.to(device_of(self.victim)), CHUNK):
-                pictures = eight_bits(part)
-                found.append(self.score(pictures, self.victim(pictures)).double().cpu())
-        return torch.cat(found).numpy()
+        return over_parts(self.victim, images, self.score).double().numpy()
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,18 @@ class Detector(ABC):
     needs_database: ClassVar[bool] = False
     """Whether it compares queries with stored codes."""
 
-    def fit(self, victim: Hasher, clean: Images, database: PackedCodes | None = None) -> Fitted:
+    @checked
+    def fit(self, victim: Hasher, clean: Pixels, database: PackedCodes | None = None) -> Fitted:
         """Learns what clean pictures look like to a victim.
 
         Args:
             victim: any victim of images with gradients.
-            clean: (N, 3, H, W) in [0, 1]: pictures that are known to be clean.
+            clean: (N, 3, H, W) in [0, 1], or uint8: pictures that are known to be clean.
             database: stored codes, for a detector that compares with them.
 
         Raises:
-            HashprobeError: no pictures, no database where one is needed, or a victim that can only
-                be asked.
+            HashprobeError: no pictures or pixels out of range, no database or one of other bits
+                where one is needed, or a victim that can only be asked.
         """
         if victim.query_only or victim.contract.frames:
             why = victim.query_only or "the victim takes clips"
@@ -96,25 +101,38 @@ class Detector(ABC):
             raise HashprobeError(f"detector {self.name} is fitted on clean pictures: give some")
         if self.needs_database and (database is None or not len(database)):
             raise HashprobeError(f"detector {self.name} compares with stored codes: give database=")
-        parts = []
-        with frozen_eval(victim), torch.no_grad():
-            for part in torch.split(clean.to(device_of(victim)), CHUNK):
-                parts.append(victim(eight_bits(part)))
-        score, penalty = self.made(victim, torch.cat(parts), database)
+        if database is not None and database.bits != victim.bits:
+            raise HashprobeError(
+                f"the stored codes have {database.bits} bits and those of the victim "
+                f"{victim.bits}: give the codes that this victim made"
+            )
+        logits = over_parts(victim, clean, victim.operator_logits)
+        score, penalty = self.made(victim, logits.to(device_of(victim)), database)
         return Fitted(self, victim, score, penalty)
 
     @abstractmethod
     def made(
         self, victim: Hasher, logits: Logits, database: PackedCodes | None
-    ) -> tuple[Suspicion, Suspicion]:
+    ) -> tuple[Score, Penalty]:
         """Score and penalty for a victim.
 
         Args:
             victim: in evaluation mode while they are called.
-            logits: of clean pictures.
+            logits: of clean pictures, as the operator gets them.
             database: stored codes.
         """
 
     def to_json(self) -> dict[str, Any]:
         """The name and the options, as they go into files."""
         return {"name": self.name, **asdict(self)}
+
+
+def over_parts(victim: Hasher, images: Pixels, what: Callable[[Images], Tensor]) -> Tensor:
+    """What is computed of pictures as the operator sees them, on the CPU: in 8 bits, some at a
+    time, with nothing that was set for speed."""
+    if images.is_floating_point():
+        check_range(images.detach(), "pictures")
+    device = device_of(victim)
+    with judging(victim, device):
+        parts = torch.split(images.to(device), CHUNK)
+        return torch.cat([what(in_own_dtype(victim, eight_bits(part))).cpu() for part in parts])
