@@ -12,16 +12,19 @@ from scipy.spatial.distance import cdist
 
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
 from hashprobe.defenses.detectors.watched import evade_detector
+from hashprobe.defenses.trainers._p2s import P2s
+from hashprobe.defenses.trainers._trades import Trades
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.detection import roc
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.evaluation.measures import mean_average_precision
 from hashprobe.storage.runs import Run
-from hashprobe.types import Runtime
+from hashprobe.types import InputContract, Runtime
 from hashprobe.victims.encoding import device_of
 from hashprobe.workflow.compare_attacks import Bench, own_anchors
 from hashprobe.workflow.compare_behind import open_behind, split_name, with_own_codes
 from hashprobe.workflow.compare_detection import detected, fitted_on_items
-from hashprobe.workflow.compare_step import compare_runs
+from hashprobe.workflow.compare_step import changed_options, check_same, compare_runs
 from hashprobe.workflow.comparison import (
     Compared,
     CompareOptions,
@@ -35,8 +38,7 @@ from hashprobe.workflow.run_io import open_run
 
 
 SHORT = (
-    "--attacks noise --attacks hag --queries 5 --steps 2 --more-steps 3 --restarts 1 --eps 64/255 "
-    "--query-budget 6"
+    "--attacks hag --queries 5 --steps 2 --more-steps 3 --restarts 1 --eps 64/255 --query-budget 6"
 )
 
 
@@ -69,11 +71,12 @@ def test_runs_go_through_the_same_attacks_and_go_on(hashprobe, encoded, tmp_path
 
 
 def test_only_attacks_that_see_gradients_count_as_such(encoded):
-    """Noise that beats every gradient is what a flag is for."""
-    given = CompareOptions(attacks=("noise", "hag"), queries=4, steps=1, more_steps=1, restarts=0)
+    """Noise is always there; where it beats every gradient a flag goes up."""
+    given = CompareOptions(attacks=("hag",), queries=4, steps=1, more_steps=1, restarts=0)
     trials = [trial for trial, _ in Bench(open_run(encoded), given, Runtime()).trials()]
     seen = {trial.name: trial.gradients for trial in trials}
-    assert seen == {"noise": False, "hag": True, "bit-margin": True, "bit-margin-more": True}
+    assert seen == {"noise": False, "hag": True, "bit-margin": True}
+    assert [trial.title for trial in trials][-1] == "Bit margin, 1 step"
 
 
 def test_the_table_marks_what_is_noise_and_fits_a_page():
@@ -98,7 +101,7 @@ def test_the_table_marks_what_is_noise_and_fits_a_page():
     assert clean[0].startswith(" 60.") and clean[1].startswith(" ~60.")
     assert "~" not in "".join(worst + hag) and " / " in hag[0] and not hag[2].strip()
     assert r"runs/a\|b" in table[0] and "\n- runs/near: 64/255\n" in text
-    assert "\n~ cannot be told from the highest MAP of its line" in text
+    assert "\n~: the difference to the highest MAP of the row may be chance (95 %" in text
     alone = Comparison(runs[:1]).markdown()
     assert "~" not in alone and "- `tMAP@all|ci:" in alone
 
@@ -124,8 +127,8 @@ def test_who_knows_a_detector_gets_through_at_least_as_often(encoded):
     bench = Bench(open_run(encoded), given, Runtime())
     plain, adaptive = detected(bench, "bit-histogram")
     assert (plain.attack, adaptive.attack) == ("plain", "adaptive")
-    assert adaptive.through >= plain.through and 0 <= adaptive.found <= 1
-    assert plain.found > 0.05
+    assert adaptive.through.value >= plain.through.value
+    assert plain.found.value > 0.05
     fitted = fitted_on_items(bench, "bit-histogram")
     clean = bench.drawn.clean.on(device_of(bench.victim.hasher))
     moved = evade_detector(
@@ -138,7 +141,11 @@ def test_who_knows_a_detector_gets_through_at_least_as_often(encoded):
     )
     # At 5 % none of twelve clean queries may be an alarm.
     alarm = moved.scores > fitted.scores(clean.pixels).max()
-    assert plain.found == alarm.mean() and plain.through == (moved.reached & ~alarm).mean()
+    assert plain.found.per_query.tolist() == alarm.tolist()
+    assert plain.through.per_query.tolist() == (moved.reached & ~alarm).tolist()
+    area = roc(fitted.scores(clean.pixels), moved.scores).auc
+    assert plain.auc.value == pytest.approx(area) and plain.auc.low < area < plain.auc.high
+    assert plain.found.signature.startswith("found@5%|detector:bit-histogram|attack:plain|")
 
 
 def test_a_run_behind_a_preprocessor_is_a_column_of_its_own(hashprobe, encoded):
@@ -232,15 +239,115 @@ def test_the_worst_of_each_query_is_below_the_worst_attack():
 
 
 def test_detectors_have_rows_of_their_own():
-    found = tuple(
-        Detection("nearest-code", "Nearest code", attack, share, 1 - share, 0.5)
-        for attack, share in (("plain", 0.75), ("adaptive", 0.25))
-    )
-    runs = (Compared("a", "none", None, 1.0, detections=found), Compared("b", "none", None, 1.0))
-    text = Comparison(runs).markdown()
-    assert "| Nearest code, plain    | 75 / 25 |" in text
-    assert "| Nearest code, adaptive | 25 / 75 |" in text
-    assert "found at 5 % false alarms / through" in text
+    def run(count):
+        some = np.arange(count) % 4 > 0
+        shares = [
+            Measurement.of(values.astype(float), "found@5%|v:0.1") for values in (some, ~some)
+        ]
+        found = [
+            Detection("nearest-code", "Nearest code", *one, shares[0])
+            for one in (("plain", *shares), ("adaptive", *shares[::-1]))
+        ]
+        return Compared("a", "none", None, 1.0, detections=tuple(found))
+
+    few, many = run(4), run(40)
+    text = Comparison((few, Compared("b", "none", None, 1.0))).markdown()
+    assert "| Nearest code, plain    | 75.0 / 25.0 |" in text
+    assert "| Nearest code, adaptive | 25.0 / 75.0 |" in text
+    assert "through to the target unfound (too few queries for an interval)." in text
+    assert "- `found@5%|ci:" in text
+    text = Comparison((many,)).markdown()
+    number = many.detections[0].found
+    assert f"| 75.0 [{100 * number.low:.1f}, {100 * number.high:.1f}] / 25.0 [" in text
+    assert "too few" not in text
+    (first, _) = many.to_json()["detectors"]
+    assert first["found"]["low"] == number.low and first["auc"]["signature"]
+
+
+def test_numbers_of_codes_of_other_lengths_stand_beside_each_other():
+    values = np.linspace(0.2, 0.8, 40)
+    runs = [
+        Compared("a", "none", Measurement.of(values + 0.01 * at, f"MAP@all|bits:{bits}|v:0.1"), 1.0)
+        for at, bits in enumerate((16, 32, 16))
+    ]
+    runs = [replace(run, trials=(Trial("hag", "HAG", run.clean),)) for run in runs]
+    text = Comparison(tuple(runs)).markdown()
+    assert "~" not in text and "Codes of different lengths: no difference" in text
+    alike = Comparison((runs[0], runs[2])).markdown()
+    assert "~50.0" in alike and "different lengths" not in alike
+
+
+def test_runs_of_other_code_lengths_go_through_the_same_attacks(hashprobe, encoded, tmp_path):
+    other = tmp_path / "longer"
+    words = "--size 8 --bits 24 --epochs 2 --batch-size 25 --lr 3e-3 --augment none"
+    assert hashprobe(f"train digits {words} --out {other}").code == 0
+    assert hashprobe(f"encode {other}").code == 0
+    asked = SHORT.replace("--more-steps 3 --restarts 1", "--more-steps 2 --restarts 0")
+    said = hashprobe(f"compare {encoded} {other} {asked} --n-t 3")
+    assert said.code == 0, said.err
+    rows = [line.split("|")[1].strip() for line in said.out.splitlines() if line[:1] == "|"]
+    assert rows[-7:] == [
+        "Noise", "HAG", "Bit margin, 2 steps", "away, 2 steps", "SAAT, 2 steps",
+        "query-only, 6 asked", "transfer",
+    ]  # fmt: skip
+    assert "bits:24" in said.out and "~" not in said.out
+    assert (encoded / "attacks/compare-hag-64of255-seed0-2-of5-3voters").is_dir()
+    assert (encoded / "compare/away-64of255-seed0-2-of5-3voters").is_dir()
+
+
+def test_a_target_label_needs_no_more_items_than_vote(encoded):
+    run, rows = open_run(encoded), np.zeros(0, int)
+    for label in range(10):
+        rows = np.append(rows, np.flatnonzero(run.database.labels[:, label])[:4])
+    rows.sort()
+    held = run.database
+    few = replace(held, codes=held.codes[rows], labels=held.labels[rows],
+                  positions=held.positions[rows])  # fmt: skip
+    few = replace(run, database=few)
+    given = CompareOptions(queries=3, steps=1, more_steps=1, restarts=0, attacks=("hag",))
+    with pytest.raises(HashprobeError, match="the most common one has 4; ask for so many"):
+        _ = Bench(few, given, Runtime()).drawn
+    bench = Bench(few, replace(given, n_t=4), Runtime())
+    assert bench.drawn.goal.members.shape == (3, 4)
+    assert len(list(bench.trials())) == 3
+    asked = Bench(few, replace(given, n_t=4, attacks=()), Runtime())
+    voters = {spec.name: getattr(spec.options, "n_t", None) for _, _, spec in asked.specs()}
+    assert (voters["dhta"], voters["bit-margin"], voters["p2p"], voters["tha"]) == (4, 4, 1, 1)
+
+
+def test_forms_of_one_length_are_told_apart_by_their_restarts(encoded):
+    given = CompareOptions(steps=5, more_steps=5, restarts=2, attacks=("hag",))
+    titles = [title for _, title, _ in Bench(open_run(encoded), given, Runtime()).specs()]
+    assert titles[-2:] == ["Bit margin, 5 steps", "Bit margin, 5 steps, restarts 2"]
+
+
+def test_runs_of_other_inputs_are_refused_at_once(encoded):
+    run = open_run(encoded)
+    for contract, said in [
+        (InputContract(size=16), "takes pictures of 8 px and .* pictures of 16 px"),
+        (InputContract(size=8, frames=4), "pictures of 8 px and .* clips of 4 frames of 8 px"),
+    ]:
+        other = open_run(encoded)
+        other.hasher.contract = contract
+        with pytest.raises(HashprobeError, match=said):
+            check_same([run, other])
+    check_same([run, open_run(encoded)])
+
+
+@pytest.mark.parametrize(
+    ("trainer", "text"),
+    [
+        (P2s(), "p2s"),
+        (P2s(n_t=1, own="vote"), "p2s own=vote n_t=1"),
+        (P2s(eps=4 / 255, most_loss=5.0, steps=4), "p2s eps=4/255 steps=4 most_loss=5"),
+        (Trades(weight=2.5, step_size=None), "trades step_size=none weight=2.5"),
+    ],
+)
+def test_a_defence_is_shown_with_what_differs_from_its_defaults(trainer, text):
+    changed = changed_options(trainer.to_json())
+    found = Compared("a", f"{trainer.name} + jpeg", None, 1.0, changed=changed)
+    assert sorted(found.described.removesuffix(" + jpeg").split()) == sorted(text.split())
+    assert f"| {found.described} |" in Comparison((found,)).markdown()
 
 
 def test_runs_with_few_queries_cannot_be_told_apart():
@@ -319,6 +426,7 @@ def test_what_cannot_be_compared_is_one_line(hashprobe, encoded, tmp_path):
     assert "unknown attack 'x'" in hashprobe(f"compare {encoded} --attacks x").error
     assert "square is not" in hashprobe(f"compare {encoded} --attacks square").error
     assert "unknown detector 'x'" in hashprobe(f"compare {encoded} --detector x").error
+    assert "n_t must be at least 1" in hashprobe(f"compare {encoded} --n-t 0").error
     assert "query_budget must be" in hashprobe(f"compare {encoded} --query-budget 0").error
     assert "eps must be above 0" in hashprobe(f"compare {encoded} --eps 0").error
     assert "none" in hashprobe(f"compare {tmp_path / 'none'}").error

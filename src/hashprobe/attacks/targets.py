@@ -241,17 +241,19 @@ def draw_target_labels(
     if not enough.any():
         raise HashprobeError(
             f"no target label has {minimum} database items or more, which n_t or minimum ask for: "
-            f"the most common one has {counts[fitting].max(initial=0)}"
+            f"the most common one has {counts[fitting].max(initial=0)}; ask for so many"
         )
     chosen = np.zeros_like(query_labels)
     for row, (query_id, label) in enumerate(zip(ids, query_labels, strict=True)):
         away = (vectors != label).any(1) if pool == "differs" else ~(vectors & label).any(1)
         candidates = np.flatnonzero(enough & away)
         if not len(candidates):
+            most = counts[fitting & away].max(initial=0)
             raise HashprobeError(
                 f"no target label for query {query_id}: of {len(vectors)} label vectors in the "
                 f"database {enough.sum()} have {minimum} items or more and none of them "
                 + ("differs from its own" if pool == "differs" else "is disjoint with its own")
+                + (f"; ask for {most} items by n_t and minimum" if most else "")
             )
         rng = np.random.default_rng(seed_of(seed, query_id, LABEL_STREAM))
         chosen[row] = vectors[candidates[rng.integers(len(candidates))]]

@@ -20,8 +20,8 @@ class CompareFlags(CompareOptions):
     """Largest change of a pixel value, such as 8/255 or 0.032."""
     attacks: Annotated[tuple[str, ...], Parameter(negative=())] = ()
     """Attacks of the registry that every run meets, by name, as often as there are; by default all
-    that are given gradients, and noise. Bit margin, mainstay, the way away from the own anchors and
-    the query-only attack are always among them."""
+    that are given gradients. Noise, bit margin, mainstay, the way away from the own anchors and the
+    query-only attack are always among them."""
     detectors: Annotated[tuple[str, ...], Parameter(name="--detector", negative=())] = ()
     """A detector (bit-histogram, instability or nearest-code) whose rate of finding attacked
     queries is measured, too, by adversaries who do not know it and who do; may be repeated."""

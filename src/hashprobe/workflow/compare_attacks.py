@@ -37,8 +37,8 @@ HUGE = 64 / 255
 """A budget within which every network must give way."""
 CHUNK = 32
 """Queries that are encoded at once."""
-MAINSTAY, SQUARE = "mainstay", "square"
-"""The attack that is repeated from several random points, and the one that only asks."""
+MAINSTAY, SQUARE, NOISE = "mainstay", "square", "noise"
+"""The attack that is repeated from several random points, the one that only asks, and noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,7 @@ class Bench:
         return Protocol(
             queries=asked.queries,
             seed=asked.seed,
+            minimum=asked.n_t,
             top=asked.top,
             exclude_training=asked.exclude_training,
         )
@@ -65,6 +66,12 @@ class Bench:
         """What the preprocessor in front of the run adds to the names of folders."""
         hasher = self.victim.hasher
         return f"-{hasher.preprocessor.name}" if isinstance(hasher, Defended) else ""
+
+    @property
+    def voted(self) -> str:
+        """What another number of voters than the default one adds to the names of folders."""
+        n_t = self.options.n_t
+        return "" if n_t == CompareOptions.n_t else f"-{n_t}voters"
 
     @property
     def budget(self) -> Budget:
@@ -77,7 +84,7 @@ class Bench:
         rows = draw_queries(len(self.victim.query), self.protocol)
         with ExitStack() as scratch:
             reader = Reader(self.victim, self.runtime, scratch)
-            found = draw(rows, AttackSpec(DEFAULT, budget=self.budget), self.protocol, reader)
+            found = draw(rows, self.margin(self.budget, 1, 0), self.protocol, reader)
             return replace(found, clean=replace(found.clean, pixels=found.clean.pixels.clone()))
 
     @cached_property
@@ -95,11 +102,11 @@ class Bench:
         for name, attack in ATTACKS.items():
             if attack.access != "white" or name in (DEFAULT, MAINSTAY):
                 continue
-            if name in asked or not (asked or "generator" in attack.needs):
+            if name in (*asked, NOISE) or not (asked or "generator" in attack.needs):
                 options = self.tuned(attack.options())
                 yield name, attack.title, AttackSpec(name, options, self.budget)
         for key, steps, restarts in self.lengths(DEFAULT):
-            title = f"{ATTACKS[DEFAULT].title}, {steps} steps"
+            title = f"{ATTACKS[DEFAULT].title}, {self.length_text(steps, restarts)}"
             yield key, title, self.margin(self.budget, steps, restarts)
 
     def trials(self) -> Iterator[tuple[Trial, Evaluation]]:
@@ -114,7 +121,8 @@ class Bench:
         trials = []
         for key, steps, restarts in self.lengths("away"):
             moved = self.driven(self.away, self.margin(self.budget, steps, restarts))
-            trials.append(Trial(key, f"away, {steps} steps", self.scored(moved.codes)))
+            title = f"away, {self.length_text(steps, restarts)}"
+            trials.append(Trial(key, title, self.scored(moved.codes)))
         return trials, moved
 
     def mainstay(self) -> Trial:
@@ -126,13 +134,13 @@ class Bench:
         aps = np.stack([self.scored(one).per_query for one in codes])
         chosen = aps.argmin(0)
         signs = np.stack([one.signs() for one in codes])[chosen, np.arange(len(chosen))]
-        title = f"{attack.title}, {options.more_steps} steps"
+        title = f"{attack.title}, {steps_text(options.more_steps)}"
         return Trial(MAINSTAY, title, self.scored(PackedCodes.from_signs(signs)))
 
     def asking(self) -> Trial:
         """Away from the own anchor by what a service answers, without gradients."""
         most = self.options.query_budget
-        known = ATTACKS[SQUARE].options(query_budget=most)
+        known = self.tuned(ATTACKS[SQUARE].options(query_budget=most))
         moved = self.driven(self.away, AttackSpec(SQUARE, known, self.budget, self.options.seed))
         title = f"query-only, {most} asked"
         return Trial("query-only", title, self.scored(moved.codes), gradients=False)
@@ -151,10 +159,13 @@ class Bench:
         return found.achieved - replace(found.ceiling, signature=found.achieved.signature)
 
     def tuned(self, options: Any) -> Any:
-        """Options with as many steps as every attack has here, and steps that fit the pictures."""
-        names = {one.name for one in fields(options)}
-        given: dict[str, Any] = {"steps": self.options.more_steps} if "steps" in names else {}
-        made = replace(options, **given)
+        """Options with as many steps and voters as every attack has here, and steps that fit the
+        pictures."""
+        there = {one.name: getattr(options, one.name) for one in fields(options)}
+        given = {"steps": self.options.more_steps, "n_t": self.options.n_t}
+        if there.get("n_t") == 1:  # an attack whose target code is no vote
+            del given["n_t"]
+        made = replace(options, **{name: given[name] for name in given if name in there})
         if getattr(options, "step", None) != "unit":
             return made
         try:
@@ -163,23 +174,27 @@ class Bench:
             return made
 
     def lengths(self, name: str) -> tuple[tuple[str, int, int], ...]:
-        """The shorter and the longer form of an attack: key, steps, restarts."""
+        """The shorter and the longer form of an attack, where they differ: key, steps, restarts."""
         options = self.options
-        return (
-            (name, options.steps, 0),
-            (f"{name}-more", options.more_steps, options.restarts),
-        )
+        forms = (name, options.steps, 0), (f"{name}-more", options.more_steps, options.restarts)
+        return forms[:1] if forms[0][1:] == forms[1][1:] else forms
+
+    def length_text(self, steps: int, restarts: int) -> str:
+        """What tells the forms of an attack apart: the steps, or else the restarts."""
+        same = restarts and self.options.steps == self.options.more_steps
+        return steps_text(steps) + (f", restarts {restarts}" if same else "")
 
     def margin(self, budget: Budget, steps: int, restarts: int) -> AttackSpec:
         """The default attack."""
-        options = replace(ATTACKS[DEFAULT].options(), steps=steps, restarts=restarts)
+        options = ATTACKS[DEFAULT].options()
+        options = replace(options, steps=steps, restarts=restarts, n_t=self.options.n_t)
         return AttackSpec(DEFAULT, options, budget, self.options.seed)
 
     def attacked(self, key: str, spec: AttackSpec) -> Evaluation:
         """An attack of the registry, kept among the attacks of the run."""
         steps = getattr(spec.options, "steps", 0)
         name = f"{default_name(f'compare-{key}', spec.budget, self.options.seed)}-{steps}"
-        name += f"-of{self.options.queries}{started(spec)}{self.behind}"
+        name += f"-of{self.options.queries}{started(spec)}{self.voted}{self.behind}"
         return attack_run(
             self.victim, spec, protocol=self.protocol, name=name, runtime=self.runtime
         )
@@ -190,7 +205,7 @@ class Bench:
         what = "away" if spec.name == DEFAULT else spec.name
         length = getattr(spec.options, "steps", self.options.query_budget)
         name = f"{default_name(what, spec.budget, spec.seed)}-{length}-of{count}{started(spec)}"
-        name += self.behind
+        name += self.voted + self.behind
         victim.hasher.to(pick_device(self.runtime.device))
         with hold(victim.run.path):
             return craft(
@@ -224,6 +239,16 @@ class Bench:
         return float((logits.tanh().abs() > 0.999).float().mean())
 
 
+def steps_text(steps: int) -> str:
+    """A number of steps in words.
+
+    Example:
+        >>> steps_text(1), steps_text(50)
+        ('1 step', '50 steps')
+    """
+    return f"{steps} step{'s' * (steps != 1)}"
+
+
 def started(spec: AttackSpec) -> str:
     """What further starts of an attack add to the name of its folder."""
     restarts = getattr(spec.options, "restarts", 0)
@@ -250,12 +275,6 @@ def own_anchors(victim: EncodedRun, rows: np.ndarray) -> Int8[np.ndarray, "q k"]
 def encoded(victim: EncodedRun, moved: AttackResult, runtime: Runtime) -> PackedCodes:
     """The codes that a run gives for queries that were made against another one."""
     assert moved.clean is not None
-    size = victim.hasher.contract.size
-    if moved.clean.pixels.shape[-1] != size:
-        raise HashprobeError(
-            f"{victim.run.path} takes {size} px and the first run "
-            f"{moved.clean.pixels.shape[-1]} px: compare runs of one size"
-        )
     victim.hasher.to(pick_device(runtime.device))
     device, parts = device_of(victim.hasher), []
     for begin in range(0, len(moved), CHUNK):

@@ -10,6 +10,7 @@ from hashprobe.defenses.detectors.base import Fitted
 from hashprobe.defenses.detectors.registry import detector_named
 from hashprobe.defenses.detectors.watched import evade_detector
 from hashprobe.evaluation.detection import roc
+from hashprobe.evaluation.measurement import Measurement, sign
 from hashprobe.victims.encoding import device_of
 from hashprobe.workflow.compare_attacks import Bench
 from hashprobe.workflow.comparison import ALARMS, Detection
@@ -45,10 +46,16 @@ def detected(bench: Bench, name: str) -> Iterator[Detection]:
             steps=bench.options.steps,
             weights=weights,
         )
-        curve = roc(before, found.scores)
-        alarm = found.scores >= curve.threshold_at(ALARMS)
-        through = float((found.reached & ~alarm).mean())
-        yield Detection(name, detector.title, attack, curve.found_at(ALARMS), through, curve.auc)
+        alarm = found.scores >= roc(before, found.scores).threshold_at(ALARMS)
+        # The area under the curve is the mean of these over the attacked queries.
+        above = (found.scores[:, None] > before) + 0.5 * (found.scores[:, None] == before)
+        alarms = f"{100 * ALARMS:g}%"
+        shares = {f"found@{alarms}": alarm, f"through@{alarms}": found.reached & ~alarm}
+        numbers = [
+            Measurement.of(values.astype(np.float64), sign(what, detector=name, attack=attack))
+            for what, values in {**shares, "auc": above.mean(1)}.items()
+        ]
+        yield Detection(name, detector.title, attack, *numbers)
 
 
 def fitted_on_items(bench: Bench, name: str) -> Fitted:

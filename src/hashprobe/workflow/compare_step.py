@@ -1,6 +1,7 @@
 """Puts runs through the same attacks: what a defence is worth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 
 from hashprobe.crafting.attack_result import AttackResult
 from hashprobe.defenses.detectors.registry import detector_named
+from hashprobe.defenses.trainers.registry import TRAINERS, trainer_class
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.records import as_record
-from hashprobe.types import Runtime
+from hashprobe.types import InputContract, Runtime
 from hashprobe.victims.checkpoint import Training, load_checkpoint
 from hashprobe.workflow.compare_attacks import Bench, check_white
 from hashprobe.workflow.compare_behind import open_behind, with_own_codes
@@ -75,10 +77,16 @@ def compare_runs(
 
 
 def check_same(runs: Sequence[EncodedRun]) -> None:
-    """Refuses runs whose queries or databases differ."""
+    """Refuses runs whose inputs, queries or databases differ."""
     first = runs[0]
     for other in runs[1:]:
         names = first.run.path, other.run.path
+        takes, other_takes = (input_text(one.hasher.contract) for one in (first, other))
+        if takes != other_takes:
+            raise HashprobeError(
+                f"{names[0]} takes {takes} and {names[1]} {other_takes}: compare runs whose "
+                "networks take the same input"
+            )
         if first.data.checksum != other.data.checksum:
             raise HashprobeError(f"{names[0]} and {names[1]} are of other data: compare like runs")
         same = all(
@@ -89,6 +97,17 @@ def check_same(runs: Sequence[EncodedRun]) -> None:
             raise HashprobeError(
                 f"{names[0]} and {names[1]} have other queries or databases: encode them alike"
             )
+
+
+def input_text(contract: InputContract) -> str:
+    """What a network takes, in words.
+
+    Example:
+        >>> input_text(InputContract(size=8)), input_text(InputContract(size=8, frames=4))
+        ('pictures of 8 px', 'clips of 4 frames of 8 px')
+    """
+    clips = f"clips of {contract.frames} frames" if contract.frames else "pictures"
+    return f"{clips} of {contract.size} px"
 
 
 def judge(name: str, bench: Bench, moved: AttackResult | None) -> tuple[Compared, AttackResult]:
@@ -112,9 +131,31 @@ def judge(name: str, bench: Bench, moved: AttackResult | None) -> tuple[Compared
         tuple(trials),
         flags,
         defence,
+        changed_options(defence),
         tuple(one for detector in bench.options.detectors for one in detected(bench, detector)),
     )
     return found, away
+
+
+def changed_options(defence: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a training against attacks that differ from the defaults of today.
+
+    Args:
+        defence: what `Trainer.to_json` gave.
+
+    Example:
+        >>> changed_options({"name": "p2s", "n_t": 1, "own": "centre", "push": "product"})
+        {'n_t': 1}
+        >>> changed_options({"name": "of another version", "n_t": 1})
+        {'n_t': 1}
+    """
+    given = {option: value for option, value in defence.items() if option != "name"}
+    if defence.get("name") not in TRAINERS:
+        return given
+    trainer = trainer_class(defence["name"])
+    defaults = asdict(trainer())
+    given = {**trainer.later, **given}
+    return {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}
 
 
 def training_of(victim: EncodedRun) -> dict[str, Any]:

@@ -1,22 +1,28 @@
 """What a comparison of defended networks is asked for, and its one table; imports no torch."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.measurement import Measurement
+from hashprobe.evaluation.measurement import TOO_FEW, Measurement
 from hashprobe.report.escape import in_markdown
-from hashprobe.report.markdown import line
 from hashprobe.types import Budget, check_seed, check_whole
+from hashprobe.workflow.comparison_cells import (
+    UNSURE,
+    aligned,
+    cells,
+    interval,
+    measures,
+    option_text,
+    short,
+)
 
 
 ALARMS = 0.05
 """The share of clean queries that a detector may find."""
-UNSURE = "~"
-"""Marks a number that cannot be told from the best one."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,13 @@ class CompareOptions:
     """Further starts of the longer attacks."""
     top: int | None = None
     """List length T of MAP and t-MAP; by default the whole database."""
+    n_t: int = 9
+    """Codes that vote on a target code, and fewest database items that a target label must have."""
     query_budget: int = 300
     """Pictures that an adversary without gradients shows to the service for each query."""
     attacks: tuple[str, ...] = ()
     """Attacks of the registry that every run meets, by name; by default all that are given
-    gradients, and noise. Bit margin, mainstay, the way away from the own anchors and the query-only
+    gradients. Noise, bit margin, mainstay, the way away from the own anchors and the query-only
     attack are always among them."""
     detectors: tuple[str, ...] = ()
     """Detectors whose rate of finding attacked queries is measured, too, by name."""
@@ -58,7 +66,7 @@ class CompareOptions:
 
     def __post_init__(self) -> None:
         Budget(self.eps)
-        for name in ("queries", "steps", "more_steps", "query_budget"):
+        for name in ("queries", "steps", "more_steps", "query_budget", "n_t"):
             check_whole(name, getattr(self, name))
         check_whole("restarts", self.restarts, 0, 1000)
         if self.top is not None:
@@ -100,8 +108,11 @@ class Trial:
 class Detection:
     """What a detector finds of queries that are steered to target codes.
 
+    Intervals are over the attacked queries; the clean ones, which set the threshold, are given.
+
     Example:
-        >>> Detection("nearest-code", "Nearest code", "plain", 0.9, 0.1, 0.97).attack
+        >>> found = Measurement.of(np.ones(20), "found@5%|v:0.1")
+        >>> Detection("nearest-code", "Nearest code", "plain", found, found, found).attack
         'plain'
     """
 
@@ -109,12 +120,23 @@ class Detection:
     title: str
     attack: str
     """plain (the adversary does not know the detector) or adaptive (its penalty is in the loss)."""
-    found: float
+    found: Measurement
     """Share of the attacked queries that it finds at 5 % false alarms."""
-    through: float
+    through: Measurement
     """Share of them that reach their target code and are not found."""
-    auc: float
+    auc: Measurement
     """Area under its ROC curve."""
+
+    @property
+    def shown(self) -> tuple[Measurement, Measurement]:
+        """The numbers of its cell in a table."""
+        return self.found, self.through
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        numbers = {"found": self.found, "through": self.through, "auc": self.auc}
+        known = {name: number.to_json() for name, number in numbers.items()}
+        return {"name": self.name, "title": self.title, "attack": self.attack, **known}
 
 
 @dataclass(frozen=True)
@@ -139,7 +161,20 @@ class Compared:
     """What speaks against taking its numbers for robustness."""
     options: dict[str, Any] = field(default_factory=dict)
     """Of the defence, as it was trained."""
+    changed: dict[str, Any] = field(default_factory=dict)
+    """Those of them that differ from the defaults."""
     detections: tuple[Detection, ...] = ()
+
+    @property
+    def described(self) -> str:
+        """The defence with its options that differ from the defaults.
+
+        Example:
+            >>> Compared("runs/a", "p2s", None, 1.0, changed={"n_t": 1}).described
+            'p2s n_t=1'
+        """
+        name, plus, behind = self.defence.partition(" + ")
+        return " ".join([name, *map(option_text, self.changed.items())]) + plus + behind
 
     @property
     def worst(self) -> Measurement | None:
@@ -163,12 +198,13 @@ class Compared:
             "run": self.run,
             "defence": self.defence,
             "options": self.options,
+            "changed": self.changed,
             "seconds": self.seconds,
             "map_clean": None if self.clean is None else self.clean.to_json(),
             "map_worst": None if worst is None else worst.to_json(),
             "map_worst_by_query": None if by_query is None else by_query.to_json(),
             "attacks": [trial.to_json() for trial in self.trials],
-            "detectors": [asdict(one) for one in self.detections],
+            "detectors": [one.to_json() for one in self.detections],
             "flags": list(self.flags),
         }
 
@@ -194,21 +230,23 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
-        return {"eps": self.options.eps, "runs": [run.to_json() for run in self.runs]}
+        asked = {"eps": self.options.eps, "n_t": self.options.n_t}
+        return {**asked, "runs": [run.to_json() for run in self.runs]}
 
     def markdown(self) -> str:
         """The table of the runs, one column each; below it flags and signatures.
 
         A cell of an attack is MAP by the queries' own labels and, where there is a target, t-MAP
-        after a slash, in per cent. Of several runs, a MAP is marked with ~ where it cannot be told
-        from the highest of its line: the 95 % interval of their difference, query by query, holds
-        0, or the queries are too few for one.
+        after a slash, in per cent. Of several runs, a MAP is marked with ~ where its difference to
+        the highest of its row may be chance: the 95 % interval of that, query by query, holds 0, or
+        the queries are too few for one. Numbers of different measures, as with codes of different
+        lengths, are not marked.
         """
         titles = dict.fromkeys((t.name, t.title) for run in self.runs for t in run.trials)
         known = [{trial.name: trial for trial in run.trials} for run in self.runs]
         rows = [
             ["", *(in_markdown(run.run) for run in self.runs)],
-            ["defence", *(run.defence for run in self.runs)],
+            ["defence", *(run.described for run in self.runs)],
             ["training, s", *("" if r.seconds is None else f"{r.seconds:.0f}" for r in self.runs)],
             ["MAP clean", *cells([run.clean for run in self.runs], interval)],
             ["MAP worst", *cells([run.worst for run in self.runs], interval)],
@@ -223,9 +261,15 @@ class Comparison:
         rows += detector_rows(self.runs)
         text = aligned(rows)
         if any(cell.startswith(UNSURE) for row in rows for cell in row):
-            text += f"\n{UNSURE} cannot be told from the highest MAP of its line (95 %, paired).\n"
-        if any(run.detections for run in self.runs):
-            text += "\nDetectors: found at 5 % false alarms / through to the target unfound.\n"
+            chance = "the difference to the highest MAP of the row may be chance"
+            text += f"\n{UNSURE}: {chance} (95 %, same queries).\n"
+        if len(measures([run.worst for run in self.runs])) > 1:
+            text += "\nCodes of different lengths: no difference between runs is tested.\n"
+        detections = [one for run in self.runs for one in run.detections]
+        if detections:
+            text += "\nDetectors: found at 5 % false alarms / through to the target unfound"
+            few = any(one.found.low is None for one in detections)
+            text += f" ({TOO_FEW})" * few + ".\n"
         flags = [
             f"- {in_markdown(run.run)}: {'; '.join(run.flags)}" for run in self.runs if run.flags
         ]
@@ -233,6 +277,7 @@ class Comparison:
             run.clean for run in self.runs
         ]
         numbers += [t.tmap for run in self.runs for t in run.trials]
+        numbers += [number for one in detections for number in one.shown]
         signatures = dict.fromkeys(one.signature for one in numbers if one is not None)
         for part in (flags, [f"- `{signature}`" for signature in signatures]):
             text += "\n" * bool(part) + "".join(f"{said}\n" for said in part)
@@ -246,49 +291,8 @@ def detector_rows(runs: Sequence[Compared]) -> list[list[str]]:
     for title, attack in dict.fromkeys(key for of_run in known for key in of_run):
         found = [of_run.get((title, attack)) for of_run in known]
         texts = (
-            "" if one is None else f"{100 * one.found:.0f} / {100 * one.through:.0f}"
+            "" if one is None else " / ".join(interval(number) for number in one.shown)
             for one in found
         )
         rows.append([f"{title}, {attack}", *texts])
     return rows
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown with columns as wide as their widest cell; the first row heads it."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        line([cell.ljust(width) for cell, width in zip(row, widths, strict=True)]) for row in rows
-    ]
-    lines.insert(1, "|" + "".join("-" * (width + 2) + "|" for width in widths))
-    return "\n".join(lines) + "\n"
-
-
-def cells(
-    numbers: Sequence[Measurement | None], text: Callable[[Measurement], str]
-) -> Iterator[str]:
-    """The MAP of each run, marked where it cannot be told from the highest of them."""
-    known = [number for number in numbers if number is not None]
-    best = max(known, key=lambda one: one.value) if known else None
-    for number in numbers:
-        if number is None or best is None:
-            yield ""
-        else:
-            yield UNSURE * (number is not best and not apart(best, number)) + text(number)
-
-
-def apart(higher: Measurement, lower: Measurement) -> bool:
-    """Whether the difference of two numbers over the same queries is more than chance."""
-    low = (higher - lower).low
-    return low is not None and low > 0
-
-
-def short(number: Measurement) -> str:
-    """A number in per cent."""
-    return f"{100 * number.value:.1f}"
-
-
-def interval(number: Measurement) -> str:
-    """A number in per cent with its interval."""
-    if number.low is None or number.high is None:
-        return short(number)
-    return f"{short(number)} [{100 * number.low:.1f}, {100 * number.high:.1f}]"
