@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from hashprobe import AttackSpec, Budget, Goal, HashprobeError, Queries
+from hashprobe import AttackSpec, Budget, Goal, HashprobeError, Queries, Victim
 from hashprobe.attacks import BitMarginOptions
 from hashprobe.codes.packed import paired_hamming
 from hashprobe.crafting import craft
@@ -65,6 +66,37 @@ def test_an_attack_that_knows_the_remedy_gets_further(name, larger):
         for codes in (behind.codes(unaware.images8), adaptive.codes)
     ]
     assert reached[0] < 0.8 * reached[1]
+
+
+class Rippled(nn.Module):
+    """Linear but for a ripple that is flat at 16 grey levels, and that noise averages out."""
+
+    def __init__(self):
+        super().__init__()
+        chance = torch.Generator().manual_seed(0)
+        linear, ripple = torch.randn(2, 3 * 24 * 24, 16, generator=chance)
+        self.register_buffer("linear", linear)
+        self.register_buffer("ripple", 0.1 * ripple)
+
+    def forward(self, pixels):
+        flat = pixels.flatten(1)
+        return (flat - 0.5) @ self.linear + (2 * torch.pi * 15 * flat).cos() @ self.ripple
+
+
+@pytest.mark.parametrize("name", ["bit-depth", "smoothing"])
+def test_gradients_through_the_remedy_are_those_of_what_is_judged(name, photographs):
+    """Straight through the few levels, and over draws of noise: the ripple misleads who does not."""
+    victim = Victim(Rippled(), bits=16, size=24)
+    behind = defended(victim, name)
+    queries = Queries(torch.nn.functional.interpolate(photographs, (24, 24)))
+    goal = Goal.targeted(-behind.codes(queries.pixels).signs())
+    spec = AttackSpec("bit-margin", BitMarginOptions(steps=10), budget=Budget(32 / 255))
+    unaware, adaptive = (craft(each, queries, goal, spec) for each in (victim, behind))
+    wrong = [
+        (behind.codes(found.images8).signs() != goal.codes).mean()
+        for found in (unaware, adaptive)
+    ]
+    assert wrong[1] < 0.5 * wrong[0]
 
 
 def test_results_are_kept_under_the_remedy(tmp_path, photographs):
