@@ -85,7 +85,7 @@ class Rippled(nn.Module):
 
 @pytest.mark.parametrize("name", ["bit-depth", "smoothing"])
 def test_gradients_through_the_remedy_are_those_of_what_is_judged(name, photographs):
-    """Straight through the few levels, and over draws of noise: the ripple misleads who does not."""
+    """Straight through the few levels, and over draws of noise; the bare ripple misleads."""
     victim = Victim(Rippled(), bits=16, size=24)
     behind = defended(victim, name)
     queries = Queries(torch.nn.functional.interpolate(photographs, (24, 24)))
@@ -93,8 +93,7 @@ def test_gradients_through_the_remedy_are_those_of_what_is_judged(name, photogra
     spec = AttackSpec("bit-margin", BitMarginOptions(steps=10), budget=Budget(32 / 255))
     unaware, adaptive = (craft(each, queries, goal, spec) for each in (victim, behind))
     wrong = [
-        (behind.codes(found.images8).signs() != goal.codes).mean()
-        for found in (unaware, adaptive)
+        (behind.codes(found.images8).signs() != goal.codes).mean() for found in (unaware, adaptive)
     ]
     assert wrong[1] < 0.5 * wrong[0]
 

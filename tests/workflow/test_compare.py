@@ -11,7 +11,9 @@ import torch
 from scipy.spatial.distance import cdist
 
 from hashprobe.attacks.registry import ATTACKS, AttackSpec
+from hashprobe.data.loader import decode
 from hashprobe.defenses.detectors.watched import evade_detector
+from hashprobe.defenses.preprocessors._comdefend import fit_comdefend
 from hashprobe.defenses.trainers._p2s import P2s
 from hashprobe.defenses.trainers._trades import Trades
 from hashprobe.errors import HashprobeError
@@ -182,6 +184,22 @@ def test_a_run_behind_a_preprocessor_is_a_column_of_its_own(hashprobe, encoded):
     }
 
 
+def test_comdefend_is_that_of_the_run(hashprobe, encoded):
+    behind = Path(f"{encoded}+comdefend")
+    said = hashprobe(f"compare {encoded} {behind}").error
+    assert "has no trained/comdefend.safetensors: comdefend is trained first" in said
+    run = open_run(encoded)
+    pictures = decode(run.data.train.take(np.arange(20)), run.hasher.contract).images
+    file = encoded / "trained" / "comdefend.safetensors"
+    made = fit_comdefend(pictures, file, epochs=1, narrow=16)
+    given = CompareOptions(queries=4, steps=1, more_steps=1, restarts=0, attacks=("hag",))
+    bench = Bench(with_own_codes(open_behind(behind), given, Runtime()), given, Runtime())
+    clean = bench.drawn.clean.pixels / 255
+    wanted = run.hasher.codes(made.apply(clean))
+    assert bench.victim.query.codes[bench.drawn.rows] == wanted
+    assert bench.behind == "-comdefend" and bench.victim.hasher.preprocessor == made
+
+
 def test_a_run_and_a_preprocessor_are_told_apart_by_the_last_plus(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a", "a+b", "c+jpeg"):
@@ -190,6 +208,7 @@ def test_a_run_and_a_preprocessor_are_told_apart_by_the_last_plus(tmp_path, monk
         ("a", "a", ""),
         ("a+jpeg", "a", "jpeg"),
         ("a/+jpeg", "a", "jpeg"),
+        ("a+comdefend", "a", "comdefend"),
         ("a+b", "a+b", ""),
         ("a+b+blur", "a+b", "blur"),
         ("c+jpeg", "c+jpeg", ""),  # a folder that is there is a run

@@ -49,8 +49,9 @@ def compare(
     ----------
     runs
         Encoded run folders of the same data, the undefended one first. RUN+NAME is a run behind a
-        preprocessor, which every attack knows: jpeg, resize, blur, median, bit-depth, random-resize
-        or smoothing.
+        preprocessor, which every attack knows: jpeg, resize, blur, median, bit-depth,
+        random-resize, smoothing, or comdefend, whose weights are in
+        RUN/trained/comdefend.safetensors.
     json_
         Print one JSON object and nothing else: each MAP and t-MAP with its interval and signature.
     """

@@ -5,12 +5,18 @@ from pathlib import Path
 
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.defenses.defended import Defended, defended
-from hashprobe.defenses.preprocessors.registry import PREPROCESSORS, preprocessor_named
+from hashprobe.defenses.preprocessors._comdefend import ComDefend, comdefend_of
+from hashprobe.defenses.preprocessors.registry import (
+    COMDEFEND,
+    PREPROCESSORS,
+    preprocessor_named,
+)
 from hashprobe.errors import HashprobeError
 from hashprobe.types import Runtime
 from hashprobe.victims.encoding import device_of, encode
 from hashprobe.workflow.compare_attacks import CHUNK, Bench
 from hashprobe.workflow.comparison import CompareOptions
+from hashprobe.workflow.drawing import TRAINED
 from hashprobe.workflow.run_io import EncodedRun, open_run, pick_device
 
 
@@ -32,7 +38,7 @@ def split_name(path: Path) -> tuple[Path, str]:
     if not plus or path.exists():
         return path, ""
     run = Path(str(path).removesuffix(f"+{name}"))
-    if name in PREPROCESSORS:
+    if name in (*PREPROCESSORS, COMDEFEND):
         if split_name(run)[1]:
             raise HashprobeError(
                 f"{path} names two preprocessors: a run takes one, such as +{name}"
@@ -47,10 +53,12 @@ def open_behind(path: Path) -> EncodedRun:
     """A run, or one whose queries go through a preprocessor; the database stays as it is stored.
 
     Args:
-        path: its folder, or RUN+NAME with a name from `PREPROCESSORS`.
+        path: its folder, or RUN+NAME with a name from `PREPROCESSORS`, or comdefend, whose weights
+            are in RUN/trained/comdefend.safetensors.
 
     Raises:
-        HashprobeError: as `open_run`, an unknown preprocessor, or one in front of clips.
+        HashprobeError: as `open_run`, an unknown preprocessor, one in front of clips, or no
+            weights of comdefend.
 
     Example:
         >>> open_behind(Path("no/such/run+jpeg"))
@@ -60,7 +68,21 @@ def open_behind(path: Path) -> EncodedRun:
     """
     folder, name = split_name(path)
     victim = open_run(folder)
-    return replace(victim, hasher=defended(victim.hasher, name)) if name else victim
+    if not name:
+        return victim
+    remedy = kept_comdefend(folder) if name == COMDEFEND else preprocessor_named(name)
+    return replace(victim, hasher=defended(victim.hasher, remedy))
+
+
+def kept_comdefend(run: Path) -> ComDefend:
+    """The autoencoder that was trained for a run."""
+    weights = run / TRAINED / f"{COMDEFEND}.safetensors"
+    if not weights.is_file():
+        raise HashprobeError(
+            f"{run} has no {weights.relative_to(run)}: comdefend is trained first, by "
+            "hashprobe.defenses.fit_comdefend(pictures, FILE)"
+        )
+    return comdefend_of(weights)
 
 
 def with_own_codes(victim: EncodedRun, options: CompareOptions, runtime: Runtime) -> EncodedRun:

@@ -94,6 +94,7 @@ def test_titles_and_records_say_which_it_is(name):
     ("call", "match"),
     [
         (lambda: preprocessor_named("png"), "unknown preprocessor 'png': choose from jpeg, "),
+        (lambda: preprocessor_named("comdefend"), "comdefend is trained first: .*fit_comdefend"),
         (lambda: preprocessor_named("jpeg", level=3), "jpeg has no option 'level': .* quality"),
         (lambda: preprocessor_named("jpeg", quality=0), "jpeg: quality must be 1 to 100; got 0"),
         (lambda: preprocessor_named("jpeg", quality="low"), "quality must be a whole number"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from hashprobe.defenses import ComDefend, defended, fit_comdefend
 from hashprobe.defenses.preprocessors import _comdefend
@@ -44,6 +45,21 @@ def test_it_stands_in_front_of_a_victim(made, small):
     victim = defended(small().eval(), made)
     assert victim.codes(torch.rand(2, 3, 8, 8)).bits == 8
     assert victim.remedy["name"] == "comdefend" and len(victim.remedy["weights"]) == 64
+
+
+@pytest.mark.parametrize("narrow", range(1, 17))
+def test_a_file_says_how_narrow_it_is(narrow, tmp_path):
+    file = tmp_path / "net.safetensors"
+    file.write_bytes(save(_comdefend.Compressor(narrow).state_dict()))
+    assert _comdefend.comdefend_of(file) == ComDefend(file, narrow)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    for weights in (torch.zeros(0, 3), torch.zeros(7, 3, 3, 3)):
+        for name in ("encoder.8.weight", "x"):
+            (tmp_path / "a.safetensors").write_bytes(save({name: weights}))
+            with pytest.raises(HashprobeError):
+                _comdefend.comdefend_of(tmp_path / "a.safetensors")
 
 
 def test_what_does_not_fit_is_one_line(made, tmp_path, as_for_users):

@@ -53,7 +53,7 @@ class ComDefend(Preprocessor):
 
     The code is binarised when the operator runs it; an attacker goes through the sigmoid that it
     was trained with. `fit_comdefend` makes the file. It is not among the remedies of an audit,
-    which have no files.
+    which have no files; `hashprobe compare RUN+comdefend` takes that of the run.
 
     Raises:
         HashprobeError: no file, or one of something else.
@@ -107,6 +107,23 @@ class ComDefend(Preprocessor):
         code = bits(net.encoder(pixels.float()).sigmoid())
         made: Tensor = net.decoder(code).clamp(0, 1)
         return made.to(pixels.dtype)
+
+
+def comdefend_of(weights: Path) -> ComDefend:
+    """The preprocessor of a file, as narrow as its layers are.
+
+    Args:
+        weights: what `fit_comdefend` wrote.
+
+    Raises:
+        HashprobeError: no such file, or one of something else.
+    """
+    widest = WIDTHS.index(max(WIDTHS))
+    layer = read_state_dict(weights).get(f"encoder.{2 * widest}.weight")  # an ELU between two
+    narrow = 1 if layer is None else min(16, max(WIDTHS) // max(1, len(layer)))
+    made = ComDefend(weights, max(1, narrow))
+    compressor(weights, sha256_file(weights), made.narrow)
+    return made
 
 
 @lru_cache(maxsize=4)

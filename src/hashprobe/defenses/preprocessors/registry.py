@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from hashprobe.checked import Late, checked
 from hashprobe.defenses.by_name import made_named
+from hashprobe.errors import HashprobeError
 
 
 _HERE = "hashprobe.defenses.preprocessors"
@@ -27,6 +28,8 @@ PREPROCESSORS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Every preprocessor by name: `module:class`, imported when it is used."""
+COMDEFEND = "comdefend"
+"""The one that is trained first, so that a name is not enough."""
 
 
 @checked
@@ -38,11 +41,16 @@ def preprocessor_named(name: str, **options: Any) -> Preprocessor:
         options: fields of its class; by default as documented there.
 
     Raises:
-        HashprobeError: an unknown name or option, or a value that is out of range.
+        HashprobeError: an unknown name or option, a value that is out of range, or comdefend, which
+            `fit_comdefend` makes.
 
     Example:
         >>> preprocessor_named("jpeg", quality=50)
         Jpeg(quality=50)
     """
+    if name == COMDEFEND:
+        raise HashprobeError(
+            "comdefend is trained first: use what hashprobe.defenses.fit_comdefend returns"
+        )
     made: Preprocessor = made_named("preprocessor", PREPROCESSORS, name, options)
     return made
