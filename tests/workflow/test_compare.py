@@ -324,7 +324,7 @@ def test_a_target_label_needs_no_more_items_than_vote(encoded):
                   positions=held.positions[rows])  # fmt: skip
     few = replace(run, database=few)
     given = CompareOptions(queries=3, steps=1, more_steps=1, restarts=0, attacks=("hag",))
-    with pytest.raises(HashprobeError, match="the most common one has 4; ask for so many"):
+    with pytest.raises(HashprobeError, match="the most common one has 4; lower n_t and minimum to"):
         _ = Bench(few, given, Runtime()).drawn
     bench = Bench(few, replace(given, n_t=4), Runtime())
     assert bench.drawn.goal.members.shape == (3, 4)

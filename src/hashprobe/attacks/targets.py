@@ -239,9 +239,10 @@ def draw_target_labels(
     fitting = vectors.any(1) if among is None else vectors.any(1) & ~(vectors & ~among).any(1)
     enough = fitting & (counts >= max(1, minimum))
     if not enough.any():
+        most = counts[fitting].max(initial=0)
         raise HashprobeError(
             f"no target label has {minimum} database items or more, which n_t or minimum ask for: "
-            f"the most common one has {counts[fitting].max(initial=0)}; ask for so many"
+            f"the most common one has {most}" + ("; lower n_t and minimum to that" if most else "")
         )
     chosen = np.zeros_like(query_labels)
     for row, (query_id, label) in enumerate(zip(ids, query_labels, strict=True)):
@@ -253,7 +254,7 @@ def draw_target_labels(
                 f"no target label for query {query_id}: of {len(vectors)} label vectors in the "
                 f"database {enough.sum()} have {minimum} items or more and none of them "
                 + ("differs from its own" if pool == "differs" else "is disjoint with its own")
-                + (f"; ask for {most} items by n_t and minimum" if most else "")
+                + (f"; lower n_t and minimum to {most}" if most else "")
             )
         rng = np.random.default_rng(seed_of(seed, query_id, LABEL_STREAM))
         chosen[row] = vectors[candidates[rng.integers(len(candidates))]]

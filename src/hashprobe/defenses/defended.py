@@ -78,9 +78,10 @@ class Defended(Hasher):
             images: (N, 3, H, W) in [0, 1].
         """
         pictures, count = eight_bits(images), self.preprocessor.copies
-        copies = (self.preprocessor.apply(pictures, copy) for copy in range(count))
-        total: Tensor = sum(self.victim.operator_logits(one) for one in copies)  # type: ignore[assignment]
-        return total / count
+        total: Tensor = self.victim.operator_logits(self.preprocessor.apply(pictures, 0))
+        for copy in range(1, count):
+            total = total + self.victim.operator_logits(self.preprocessor.apply(pictures, copy))
+        return total / count if count > 1 else total
 
     def codes(self, *given: Tensor) -> PackedCodes:
         """The codes that the operator gets.

@@ -51,8 +51,9 @@ def detected(bench: Bench, name: str) -> Iterator[Detection]:
         above = (found.scores[:, None] > before) + 0.5 * (found.scores[:, None] == before)
         alarms = f"{100 * ALARMS:g}%"
         shares = {f"found@{alarms}": alarm, f"through@{alarms}": found.reached & ~alarm}
+        known = {"detector": name, "attack": attack, "q": len(alarm), "clean": len(before)}
         numbers = [
-            Measurement.of(values.astype(np.float64), sign(what, detector=name, attack=attack))
+            Measurement.of(values.astype(np.float64), sign(what, **known))
             for what, values in {**shares, "auc": above.mean(1)}.items()
         ]
         yield Detection(name, detector.title, attack, *numbers)
