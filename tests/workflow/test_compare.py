@@ -184,6 +184,17 @@ def test_a_run_behind_a_preprocessor_is_a_column_of_its_own(hashprobe, encoded):
     }
 
 
+def test_attacks_go_through_the_preprocessor_of_a_run(encoded):
+    """What was made without it does less harm behind it."""
+    given = CompareOptions(eps=32 / 255, queries=40, steps=8, more_steps=8, restarts=0)
+    _, moved = Bench(open_run(encoded), given, Runtime()).driven_away()
+    for name in ("jpeg", "random-resize"):
+        behind = with_own_codes(open_behind(Path(f"{encoded}+{name}")), given, Runtime())
+        bench = Bench(behind, given, Runtime())
+        ((adaptive,), _) = bench.driven_away()
+        assert adaptive.map.value < bench.transferred(moved).map.value - 0.05
+
+
 def test_comdefend_is_that_of_the_run(hashprobe, encoded):
     behind = Path(f"{encoded}+comdefend")
     said = hashprobe(f"compare {encoded} {behind}").error
