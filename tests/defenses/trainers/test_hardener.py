@@ -421,6 +421,30 @@ def test_weights_are_put_back_after_a_perturbed_update(tiny):
     assert all(torch.equal(value, before[name]) for name, value in hasher.state_dict().items())
 
 
+@pytest.mark.parametrize("awp", [0.0, 0.02])
+def test_perturbed_weights_leave_no_trace_in_memory_and_statistics(awp, small, pictures):
+    images, labels = pictures(12)
+    made, seen, near = quick("p2s", awp=awp), [], {"atol": 2e-4, "rtol": 1e-3}
+    update = made.update
+
+    def watched(fabric, model, optimiser, batch, given):
+        twin = small().train()
+        twin.load_state_dict(made.bench.hasher.state_dict())
+        value = update(fabric, model, optimiser, batch, given)
+        with torch.no_grad():
+            logits = twin(torch.cat([batch.given[0], given[1]]))[: len(batch)]
+        training = made.bench.training
+        torch.testing.assert_close(training.memory[batch.where], training.codes_of(logits), **near)
+        for name, buffer in training.hasher.named_buffers():
+            torch.testing.assert_close(buffer, twin.get_buffer(name), **near)
+        seen.append(len(batch))
+        return value
+
+    made.update = watched
+    train(small(), images, labels, options(batch_size=6), hardening=made)
+    assert seen == [6] * 4
+
+
 def test_labels_are_not_needed_where_none_are_used(small, pictures):
     images, _ = pictures(20)
     none = np.zeros((20, 0), bool)

@@ -112,20 +112,21 @@ class Hardener:
         trainer, training = self.trainer, self.bench.training
         aim, attacked = given
 
-        def loss_through(network: Callable[..., Tensor]) -> Tensor:
+        def loss_through(network: Callable[..., Tensor], remembers: bool) -> Tensor:
             outputs = self.outputs(network, batch, attacked)
-            if outputs.clean is not None:
+            if remembers and outputs.clean is not None:
                 codes = training.codes_of(outputs.clean.detach())
                 training.remember(fabric, batch.where, codes)
             return trainer.outer(self.bench, batch, aim, outputs)
 
         def plain() -> Tensor:
             with fabric.autocast():
-                return loss_through(training.hasher)
+                return loss_through(training.hasher, True)
 
         optimiser.zero_grad()
         with shifted(training.hasher, plain, trainer.awp):
-            loss = loss_through(model)
+            # The memory holds codes of the weights that are kept, not of those that are moved.
+            loss = loss_through(model, not trainer.awp)
             value = float(loss.detach())
             fabric.backward(loss)
         optimiser.step()
