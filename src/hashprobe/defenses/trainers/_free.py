@@ -1,11 +1,19 @@
 """Free adversarial training: one backward pass moves the pixels and the weights."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, fields
+from typing import Any
 
 from hashprobe.attacks._bit_margin import MOMENTUM
 from hashprobe.checked import checked
 from hashprobe.defenses.trainers._p2s import Own, P2s, Push
 from hashprobe.defenses.trainers.base import Start
+from hashprobe.errors import HashprobeError
+
+
+UNUSED = ("steps", "step_size", "momentum", "targeted", "push", "attack_mode")
+"""Options of the inner attack, which is not there."""
 
 
 @checked
@@ -17,8 +25,11 @@ class Free(P2s):
     pixels, which move by eps up the loss. A change goes on from the last one of the item. The
     paper divides the epochs by the replays; here `epochs` counts passes over the data before that.
 
+    There is no inner attack, so that its options (`steps`, `step_size`, `momentum`, `targeted`,
+    `push`, `attack_mode`) are refused.
+
     Raises:
-        HashprobeError: an option out of range.
+        HashprobeError: an option out of range, or of the inner attack.
 
     Example:
         >>> Free.replays
@@ -29,15 +40,36 @@ class Free(P2s):
     title = "Free"
     replays = 4
 
-    # As they were first, so that runs of before go on.
+    # Earlier trainings are recorded with these values.
     steps: int = 3
-    """Changes nothing: there is no inner attack."""
+    """Has no effect."""
     momentum: float = MOMENTUM
-    """Changes nothing: there is no inner attack."""
+    """Has no effect."""
     push: Push = "margin"
-    """Changes nothing: there is no inner attack."""
+    """Has no effect."""
     start: Start = "warm"
     """Where the attack on a batch begins: clean, random (a point within eps), or warm (where the
     item's last attack ended)."""
     own: Own = "vote"
     """What stands for an item's own label: the vote of n_t of its codes, or its centre code."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for each in fields(self):
+            if each.name in UNUSED and getattr(self, each.name) != each.default:
+                raise HashprobeError(
+                    f"{self.name}: {each.name} has no effect, because there is no inner attack: "
+                    "leave it out"
+                )
+
+    def as_begun(self, there: Mapping[str, Any]) -> "Free":
+        """Takes options without effect as they were given to an earlier version."""
+        begun = super().as_begun(there)
+        assert isinstance(begun, Free)
+        if there.get("name") != self.name:
+            return begun
+        begun = copy(begun)
+        for option in UNUSED:
+            if option in there:
+                object.__setattr__(begun, option, there[option])
+        return begun

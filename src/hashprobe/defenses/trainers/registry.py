@@ -120,7 +120,8 @@ def value_of(name: str, option: str, text: str, hint: Any) -> Any:
                 return float(top) / float(bottom) if kind is float and bottom else kind(text)
             except (ValueError, ZeroDivisionError):
                 continue
-    wanted = [getattr(kind, "__name__", str(kind)) for kind in kinds if kind is not type(None)]
+    types = [kind for kind in kinds if kind is not type(None) and not isinstance(kind, str)]
+    wanted = [getattr(kind, "__name__", str(kind)) for kind in types]
     wanted = [
         {"int": "a whole number", "float": "a number such as 8/255"}.get(w, w) for w in wanted
     ]
