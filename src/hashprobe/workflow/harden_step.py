@@ -9,6 +9,8 @@ from hashprobe.storage.files import sha256_file
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Runtime
+from hashprobe.victims.perceptual.registry import PERCEPTUAL_HASHES
+from hashprobe.workflow.harden_file import NO_WEIGHTS
 from hashprobe.workflow.hardening_options import HardenOptions
 from hashprobe.workflow.network import Network
 from hashprobe.workflow.run_io import CHECKPOINT, check_trained, data_options, section_of
@@ -46,6 +48,8 @@ def harden_run(
         ...
         hashprobe.errors.HashprobeError: no/such/run does not exist
     """
+    if str(source) in PERCEPTUAL_HASHES and not source.exists():
+        raise HashprobeError(f"{source} {NO_WEIGHTS}")
     run = Run.open(source)
     check_trained(run)
     run.check_seals(*CHECKPOINT)

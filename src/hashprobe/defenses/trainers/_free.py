@@ -12,10 +12,6 @@ from hashprobe.defenses.trainers.base import Start
 from hashprobe.errors import HashprobeError
 
 
-UNUSED = ("steps", "step_size", "momentum", "targeted", "push", "attack_mode")
-"""Options of the inner attack, which is not there."""
-
-
 @checked
 @dataclass(frozen=True)
 class Free(P2s):
@@ -39,6 +35,7 @@ class Free(P2s):
     name = "free"
     title = "Free"
     replays = 4
+    unused = ("steps", "step_size", "momentum", "targeted", "push", "attack_mode")
 
     # Earlier trainings are recorded with these values.
     steps: int = 3
@@ -56,7 +53,7 @@ class Free(P2s):
     def __post_init__(self) -> None:
         super().__post_init__()
         for each in fields(self):
-            if each.name in UNUSED and getattr(self, each.name) != each.default:
+            if each.name in self.unused and getattr(self, each.name) != each.default:
                 raise HashprobeError(
                     f"{self.name}: {each.name} has no effect, because there is no inner attack: "
                     "leave it out"
@@ -69,7 +66,7 @@ class Free(P2s):
         if there.get("name") != self.name:
             return begun
         begun = copy(begun)
-        for option in UNUSED:
+        for option in self.unused:
             if option in there:
                 object.__setattr__(begun, option, there[option])
         return begun

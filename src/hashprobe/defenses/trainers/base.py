@@ -131,6 +131,8 @@ class Trainer(ABC):
     of batch normalisation that it brought."""
     replays: ClassVar[int] = 1
     """Updates of the weights on each batch."""
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Options that have no effect and are refused."""
     step_share: ClassVar[float | None] = 0.25
     """Length of an inner step that is not given, in units of eps: 2/255 at 8/255. None: all of eps
     first, falling evenly to 0."""
