@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_other_pictures_are_another_hardening(here, made, tmp_path):
         harden_file(here / "net.pth", photos, DEFENCE, SHORT, out=early)
 
 
-def test_a_training_that_minutes_cut_short_goes_on(here, made, tmp_path):
+def test_a_training_that_minutes_cut_short_goes_on(here, made, tmp_path, monkeypatch):
     out, lines = tmp_path / "cut", []
     runtime = Runtime(progress=Lines(lines))
 
@@ -95,13 +96,22 @@ def test_a_training_that_minutes_cut_short_goes_on(here, made, tmp_path):
         return harden_file(*given, out=out, runtime=runtime).read_bytes()
 
     first = run(1e-9)
-    assert any("cut short by 1e-09 minutes after 1 of 2 steps" in line for line in lines)
+    assert any("cut short by 1e-09 minutes, in epoch 1 of 1:" in line for line in lines)
     assert (out / "training.pt").exists() and load_victim(out / "weights.safetensors").bits == 12
     lines.clear()
     assert run(1e-9) == first and lines == [f"{out} is hardened already"]
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    # A kill after the last step, before all is written, is no end and no limit.
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(import_module(harden_file.__module__), "keep_options", kill)
+        run(None)
     whole = run(None)
     assert whole != first and whole == made.read_bytes()
     assert not (out / "training.pt").exists() and run(None) == whole
+    assert read_json(out / "hardened.json") == read_json(made.parent / "hardened.json")
 
 
 class Lines(Silent):
@@ -129,7 +139,10 @@ def test_a_refusal_leaves_no_folder_that_blocks_the_right_command(hashprobe, her
 def test_a_run_takes_no_options_of_a_file(hashprobe, encoded, here, tmp_path):
     words = f"harden {encoded} --out {tmp_path / 'x'} --defence label-free"
     said = hashprobe(f"{words} --bits 99 --backbone resnet18 --resize-to 9").error
-    assert "leave out --bits, --resize-to, --backbone: a run knows" in said
+    assert "is a run, which knows how its network is used" in said
+    assert said.rstrip().endswith("leave out --bits, --resize-to, --backbone")
+    said = hashprobe(f"harden {tmp_path / 'no.pth'} --backbone resnet18 --out {tmp_path / 'x'}")
+    assert "no.pth does not exist" in said.error
     said = hashprobe(f"{words} --pictures {here / 'photos'}").error
     assert "is hardened on its own data, without --pictures" in said
     assert not (tmp_path / "x").exists()

@@ -81,10 +81,9 @@ def harden(
         if json_:
             print_json({"file": str(file)})
         return
-    if given := victim.given():
+    if source.is_dir() and (given := victim.given()):
         raise HashprobeError(
-            f"{source} is no file of weights; leave out {', '.join(given)}: a run knows how its "
-            "network is used"
+            f"{source} is a run, which knows how its network is used: leave out {', '.join(given)}"
         )
     made = harden_run(source, trainer, options, out=out, runtime=told)
     if json_:

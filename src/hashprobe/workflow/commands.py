@@ -89,8 +89,9 @@ def defence_words(defence: Mapping[str, Any] | None) -> list[str]:
         return []
     kind = trainer_class(defence["name"])
     usual = {one.name: one.default for one in fields(kind)}
-    if kind.step_share is not None:
-        usual["step_size"] = kind.step_share * defence.get("eps", usual["eps"])
+    eps = defence.get("eps", usual["eps"])
+    if kind.step_share is not None and isinstance(eps, int | float):
+        usual["step_size"] = kind.step_share * eps
     words = ["--defence", defence["name"]]
     for name, value in {**kind.later, **defence}.items():
         if name not in ("name", *kind.unused) and value != usual.get(name):

@@ -122,21 +122,7 @@ none: take label-free or crdat
     there = record_in(out)
     if isinstance(begun := there.get("defence"), dict):
         defence = defence.as_begun(begun)
-    record = jsonable(
-        {
-            "source": sha256_file(Path(source)),
-            "pictures": digest_of(split),
-            "defence": defence.to_json(),
-            "epochs": given.epochs,
-            "lr": given.lr,
-            "batch_size": given.batch_size,
-            "schedule": given.schedule,
-            "augment": given.augment,
-            "precision": given.precision,
-            "seed": given.seed,
-            "said": {k: str(v) for k, v in asked.said().items()},
-        }
-    )
+    record = record_of(source, split, defence, given, asked)
     check_folder(out, record, there)
     if finished(out, given.minutes):
         runtime.progress.log(f"{out} is hardened already")
@@ -149,20 +135,35 @@ none: take label-free or crdat
         if finished(out, given.minutes):
             runtime.progress.log(f"{out} was hardened by another process")
             return out / WEIGHTS
-        write_json(out / RECORD, record)
-        done, total = train_file(hasher, pixels, defence, given, (out, runtime))
+        if not there:
+            write_json(out / RECORD, record)
+        whole = train_file(hasher, pixels, defence, given, (out, runtime))
+        if not whole:  # before the weights, which would count as finished without it
+            write_json(out / RECORD, record | {CUT: given.minutes})
         write_bytes(out / WEIGHTS, save(network.state_dict()))
         keep_options(out, asked)
-        if done < total:
-            write_json(out / RECORD, record | {CUT: given.minutes})
-            runtime.progress.log(
-                f"cut short by {given.minutes:g} minutes after {done} of {total} steps: the same "
-                "command with more minutes, or without a limit, goes on"
-            )
-        else:
+        if whole:
+            write_json(out / RECORD, record)
             remove(out / STATE)
     runtime.progress.log(f"hardened: {out / WEIGHTS}")
     return out / WEIGHTS
+
+
+def record_of(
+    source: Path, split: Split, defence: Trainer, given: TrainOptions, asked: VictimOptions
+) -> dict[str, Any]:
+    """What tells one hardening from another, as JSON."""
+    names = ("epochs", "lr", "batch_size", "schedule", "augment", "precision", "seed")
+    record: dict[str, Any] = jsonable(
+        {
+            "source": sha256_file(source),
+            "pictures": digest_of(split),
+            "defence": defence.to_json(),
+            **{name: getattr(given, name) for name in names},
+            "said": {k: str(v) for k, v in asked.said().items()},
+        }
+    )
+    return record
 
 
 def digest_of(split: Split) -> str:
@@ -257,21 +258,21 @@ def train_file(
     defence: Trainer,
     options: TrainOptions,
     where: tuple[Path, Runtime],
-) -> tuple[int, int]:
-    """Trains a victim in place on pictures; steps that are done, and steps in all."""
+) -> bool:
+    """Trains a victim in place on pictures; whether to the end, and not to a limit in minutes."""
     out, runtime = where
     hasher.requires_grad_(True)
     made = hardening(defence)
     made.tell = runtime.progress.log
-    steps = (0, 1)
+    whole = options.minutes is None
     with runtime.progress.bar("training") as tick:
 
         def on_step(done: int, total: int, loss: float) -> None:
-            nonlocal steps
-            steps = done, total
+            nonlocal whole
+            whole = whole or done == total
             tick(done, total)
 
-        train(
+        history = train(
             hasher,
             images,
             np.zeros((len(images), 0), bool),
@@ -283,7 +284,12 @@ def train_file(
                 f"epoch {e.number}/{e.epochs}: loss {e.loss:.4f}, {e.seconds:.0f} s"
             ),
         )
-    return steps
+    if not whole:
+        runtime.progress.log(
+            f"cut short by {options.minutes:g} minutes, in epoch {max(1, len(history))} of "
+            f"{options.epochs}: the same command with more minutes, or without a limit, goes on"
+        )
+    return whole
 
 
 def keep_options(out: Path, asked: VictimOptions) -> None:
