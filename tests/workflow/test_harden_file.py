@@ -144,7 +144,11 @@ def test_a_run_takes_no_options_of_a_file(hashprobe, encoded, here, tmp_path):
     said = hashprobe(f"harden {tmp_path / 'no.pth'} --backbone resnet18 --out {tmp_path / 'x'}")
     assert "no.pth does not exist" in said.error
     said = hashprobe(f"{words} --pictures {here / 'photos'}").error
-    assert "is hardened on its own data, without --pictures" in said
+    assert "is a run: a run is hardened on its own data, so leave out --pictures" in said
+    said = hashprobe(
+        f"harden {here} --out {tmp_path / 'x'} --defence crdat --pictures {here}"
+    ).error
+    assert "is a folder: a run is hardened on its own data" in said
     assert not (tmp_path / "x").exists()
 
 

@@ -105,9 +105,10 @@ none: take label-free or crdat
             "out, and compare both networks by hashprobe audit --hardened"
         )
     if source.is_dir():
+        kind = "a run" if (source / "run.json").exists() else "a folder"
         raise HashprobeError(
-            f"{source} is a folder: a run is hardened on its own data, without --pictures, and "
-            "another network as a file of weights"
+            f"{source} is {kind}: a run is hardened on its own data, so leave out --pictures; "
+            "another network is a file of weights"
         )
     hasher = load_victim(source, victim)
     network = weights_of(hasher, source)

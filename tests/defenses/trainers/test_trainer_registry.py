@@ -94,6 +94,8 @@ def test_free_training_refuses_options_of_an_inner_attack(option, value):
     assert str(error.value) == (
         f"free: {option} has no effect, because there is no inner attack: leave it out"
     )
+    with pytest.raises(HashprobeError, match=f"free: {option} has no effect"):
+        trainer_of_words("free", [f"{option}={getattr(trainer_named('free'), option)}"])
     # A training of an earlier version, which took it, goes on.
     there = trainer_named("free", eps=0.1).to_json() | {option: value}
     assert trainer_named("free", eps=0.1).as_begun(there).to_json() == there

@@ -9,7 +9,6 @@ from hashprobe.attacks._bit_margin import MOMENTUM
 from hashprobe.checked import checked
 from hashprobe.defenses.trainers._p2s import Own, P2s, Push
 from hashprobe.defenses.trainers.base import Start
-from hashprobe.errors import HashprobeError
 
 
 @checked
@@ -54,10 +53,7 @@ class Free(P2s):
         super().__post_init__()
         for each in fields(self):
             if each.name in self.unused and getattr(self, each.name) != each.default:
-                raise HashprobeError(
-                    f"{self.name}: {each.name} has no effect, because there is no inner attack: "
-                    "leave it out"
-                )
+                raise self.without_effect(each.name)
 
     def as_begun(self, there: Mapping[str, Any]) -> "Free":
         """Takes options without effect as they were given to an earlier version."""

@@ -195,6 +195,13 @@ class Trainer(ABC):
                 f"{self.name}: {option} must be {low:g} to {high:g}; got {value:g}"
             )
 
+    @classmethod
+    def without_effect(cls, option: str) -> HashprobeError:
+        """What is raised for an option of `unused`."""
+        return HashprobeError(
+            f"{cls.name}: {option} has no effect, because there is no inner attack: leave it out"
+        )
+
     def prepare(self, bench: Bench) -> None:  # noqa: B027
         """Makes networks of its own; by default none."""
 

@@ -96,6 +96,8 @@ def trainer_of_words(name: str, words: Sequence[str] = ()) -> Trainer:
                 f"an option of a defence is NAME=VALUE, such as eps=8/255; got {shown(word)}"
             )
         check_options(name, made, [option])
+        if option in made.unused:
+            raise made.without_effect(option)
         if option in options:
             raise HashprobeError(f"option {option} of {name} is given twice")
         options[option] = value_of(name, option, text.strip(), kinds[option])
