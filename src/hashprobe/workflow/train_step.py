@@ -396,7 +396,7 @@ def build(network: Network, video: bool) -> AnyHasher:
 
 
 def as_begun(options: TrainOptions, there: Mapping[str, Any]) -> TrainOptions:
-    """Options for a training of an earlier version: where they are defaults, the defaults of then.
+    """Options for a training that an earlier version began, with its defaults for default ones.
 
     So the same command goes on with it, although the defaults are others now.
     """

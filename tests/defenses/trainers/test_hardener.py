@@ -504,6 +504,21 @@ def test_the_inner_attack_runs_in_the_mode_that_is_asked_for(mode, pictures):
     assert ("attack_mode" in made.to_json()) == (mode == "train")
 
 
+@pytest.mark.parametrize(("n_t", "lone"), [(1, True), (3, False), ("all", True)])
+def test_p2s_drives_items_to_labels_with_enough_voters(n_t, lone, tiny, pictures):
+    """Of three labels one has a single item, whose code no other item has."""
+    images, _ = pictures(13)
+    labels = np.arange(3) == np.array([0] * 6 + [1] * 6 + [2])[:, None]
+    made = quick("p2s", n_t=n_t, targeted=1.0)
+    train(tiny(), images, labels, options(epochs=1, batch_size=13), hardening=made)
+    made.bench.training.memory = torch.ones(13, 8)
+    made.bench.training.memory[12] = -1
+    where = torch.arange(12).repeat(4)
+    batch = Batch((images[where].float() / 255,), where, 0, torch.Generator().manual_seed(0))
+    towards = made.trainer.aim(made.bench, batch).towards
+    assert bool((towards == -1).all(1).any()) == lone and (towards == 1).all(1).any()
+
+
 @pytest.mark.parametrize("prototypes", ["vote", "network"])
 def test_atrdh_can_do_without_a_prototype_network(prototypes, tiny, pictures):
     images, labels = pictures(12, classes=3)
