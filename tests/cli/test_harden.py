@@ -1,6 +1,7 @@
 """hashprobe train --defence and hashprobe harden, over the digits."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,47 @@ def test_a_run_is_hardened_into_a_run_of_its_own(hashprobe, encoded, tmp_path):
     assert (tmp_path / "hard/model/model.safetensors").read_bytes() != before
     assert hashprobe(words).code == 0  # is done already
     assert "another configuration" in hashprobe(words.replace("steps=1", "steps=2")).error
-    # Options that the other defence does not have, too.
-    assert "another configuration (defence.hidden" in hashprobe(f"{words} --defence atrdh").error
+    # The name comes first, whatever options the other defence has.
+    said = hashprobe(f"{words} --defence atrdh").error
+    assert "another configuration (defence: p2s there, atrdh here)" in said
     assert hashprobe(f"encode {tmp_path / 'hard'}").code == 0
+
+
+def test_label_free_has_a_learning_rate_of_its_own(hashprobe, encoded, tmp_path):
+    out = tmp_path / "hard"
+    words = f"harden {encoded} --epochs 1 --defence label-free --defence-option steps=1"
+    said = hashprobe(f"{words} --out {out}")
+    assert said.code == 0 and "bits of clean items changed" in said.err
+    assert Run.open(out).config["train"]["lr"] == 3e-5
+    assert "is trained already" in hashprobe(f"{words} --out {out}").err
+    assert "train.lr" in hashprobe(f"{words} --out {out} --lr 0.001").error
+    # What an earlier version began without --lr goes on with a third of the rate of the run.
+    third = Run.open(encoded).config["train"]["lr"] / 3
+    assert hashprobe(f"{words} --lr {third!r} --out {tmp_path / 'earlier'}").code == 0
+    assert Run.open(tmp_path / "earlier").config["train"]["lr"] == third
+    assert "is trained already" in hashprobe(f"{words} --out {tmp_path / 'earlier'}").err
+
+
+def test_a_hardening_goes_on_from_a_moved_run(hashprobe, encoded, tmp_path):
+    moved, out = tmp_path / "moved", tmp_path / "hard"
+    words = f"--epochs 1 --defence-option steps=1 --out {out}"
+    assert hashprobe(f"harden {encoded} {words}").code == 0
+    shutil.copytree(encoded, moved)
+    said = hashprobe(f"harden {moved} {words}")
+    assert said.code == 0 and "is trained already" in said.err
+    assert Run.open(out).config["hardened"]["run"] == str(encoded)
+    config = Run.open(out).config | {"hardened": {"run": str(encoded), "weights": "0" * 64}}
+    Run.open(out).saved(config)
+    assert "(hardened." in hashprobe(f"harden {moved} {words}").error
+
+
+def test_an_unfinished_hardening_is_to_be_hardened(hashprobe, encoded, tmp_path):
+    out = tmp_path / "hard"
+    shutil.copytree(encoded, out)
+    shutil.rmtree(out / "model")
+    run = Run.open(out)
+    run.saved(run.config | {"hardened": {"run": str(encoded), "weights": "0" * 64}})
+    assert "run hashprobe harden first" in hashprobe(f"encode {out}").error
 
 
 def test_a_bound_on_the_loss_is_kept_in_the_card(hashprobe, encoded, tmp_path):
@@ -69,6 +108,11 @@ def test_a_training_with_a_defence(hashprobe, tmp_path):
     [
         ({}, {"defence": {"name": "saat"}}, "(defence: none there, saat here)"),
         ({"defence": {"name": "p2s"}}, {}, "(defence: p2s there, none here)"),
+        (
+            {"defence": {"name": "atrdh", "hidden": 64}},
+            {"defence": {"name": "p2s"}},
+            "(defence: atrdh there, p2s here)",
+        ),
         ({"hardened": {"run": "/runs/a"}}, {}, "(hardened: /runs/a there, none here)"),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hashprobe.defenses.trainers.registry import trainer_named
 from hashprobe.storage.runs import Run
 from hashprobe.workflow.commands import attack_command, commands_of, flags, made_by
 from hashprobe.workflow.results import finished_attacks
@@ -78,6 +79,17 @@ def test_a_hardened_run_is_said_to_be_hardened(audit):
     words = shlex.split(made_by(replace(run, config=config)))
     begun = ["own=vote", "push=margin", "steps=3", "momentum=0.6"]
     assert [word for word in words if "=" in word] == begun
+    # Lengths that follow eps are left out, and options that had no effect.
+    for name, given, said in (
+        ("saat", {"eps": 0.125}, ["eps=0.125"]),
+        ("fast", {"eps": 0.125, "step_size": 0.5}, ["eps=0.125", "step_size=0.5"]),
+        ("saat", {"attack_mode": "train"}, ["attack_mode=train"]),
+    ):
+        config["defence"] = trainer_named(name, **given).to_json()
+        words = shlex.split(made_by(replace(run, config=config)))
+        assert sorted(word for word in words if "=" in word) == sorted(said)
+    config["defence"] = trainer_named("free").to_json() | {"steps": 5, "momentum": 0.0}
+    assert not any("=" in word for word in shlex.split(made_by(replace(run, config=config))))
     config["defence"] = defence
     config |= {"hardened": {"run": "/home/me/plain", "weights": "0" * 64}}
     config["train"] = {**config["train"], "epochs": 2, "lr": 0.001}

@@ -158,7 +158,7 @@ def test_the_same_command_goes_on_with_a_defence_of_an_earlier_version(tmp_path)
         tmp_path / "old", DIGITS, NETWORK, short, defence=P2s(), runtime=Runtime(progress=said)
     )
     assert again.config == old.config and said.lines == [
-        f"{old.path} has the first defaults of p2s, and goes on with them",
+        f"{old.path} was begun with other defaults of p2s, and goes on with them",
         f"{old.path} is trained already",
     ]
     with pytest.raises(HashprobeError, match=r"defence\.n_t: 9 there, 1 here"):

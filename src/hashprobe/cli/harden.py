@@ -1,6 +1,6 @@
 """hashprobe harden"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +23,12 @@ class HardenDefence(DefenceFlags):
 
 @dataclass(frozen=True)
 class FileFlags(VictimFlags):
-    """How a network in a file is used; for runs these options have no effect."""
+    """How a network in a file is used; a run knows it by itself."""
+
+    def given(self) -> list[str]:
+        """Names of the options that are given, as on the command line."""
+        names = [one.name for one in fields(self) if getattr(self, one.name) != one.default]
+        return [f"--{name.replace('_', '-')}" for name in names]
 
 
 RUNTIME, FILE = TrainRuntime(), FileFlags()
@@ -76,6 +81,10 @@ def harden(
         if json_:
             print_json({"file": str(file)})
         return
+    if source.is_dir() and (given := victim.given()):
+        raise HashprobeError(
+            f"{source} is a run, which knows how its network is used: leave out {', '.join(given)}"
+        )
     made = harden_run(source, trainer, options, out=out, runtime=told)
     if json_:
         print_json({"run": str(made.path), "epochs": epochs_of(made)})

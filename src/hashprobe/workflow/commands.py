@@ -89,9 +89,12 @@ def defence_words(defence: Mapping[str, Any] | None) -> list[str]:
         return []
     kind = trainer_class(defence["name"])
     usual = {one.name: one.default for one in fields(kind)}
+    eps = defence.get("eps", usual["eps"])
+    if kind.step_share is not None and isinstance(eps, int | float):
+        usual["step_size"] = kind.step_share * eps
     words = ["--defence", defence["name"]]
     for name, value in {**kind.later, **defence}.items():
-        if name != "name" and value != usual.get(name):
+        if name not in ("name", *kind.unused) and value != usual.get(name):
             words += ["--defence-option", f"{name}={value}"]
     return words
 

@@ -9,6 +9,8 @@ from hashprobe.storage.files import sha256_file
 from hashprobe.storage.runs import Run
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Runtime
+from hashprobe.victims.perceptual.registry import PERCEPTUAL_HASHES
+from hashprobe.workflow.harden_file import NO_WEIGHTS
 from hashprobe.workflow.hardening_options import HardenOptions
 from hashprobe.workflow.network import Network
 from hashprobe.workflow.run_io import CHECKPOINT, check_trained, data_options, section_of
@@ -46,6 +48,8 @@ def harden_run(
         ...
         hashprobe.errors.HashprobeError: no/such/run does not exist
     """
+    if str(source) in PERCEPTUAL_HASHES and not source.exists():
+        raise HashprobeError(f"{source} {NO_WEIGHTS}")
     run = Run.open(source)
     check_trained(run)
     run.check_seals(*CHECKPOINT)
@@ -62,6 +66,23 @@ def harden_run(
         # Its features are computed from pixels now, and the whole of it is trained.
         network = replace(network, frozen=False)
     weights = sha256_file(source / CHECKPOINT[0])
-    plan = TrainingPlan(network, options.over(before), defence, source / "model")
+    given = options.over(before)
+    if options.lr is None:
+        given = replace(given, lr=learning_rate(defence, given.lr, out))
+    plan = TrainingPlan(network, given, defence, source / "model")
     more = {"hardened": {"run": str(source.resolve()), "weights": weights}}
     return trained(out, data_options(run), plan, runtime, more)
+
+
+def learning_rate(defence: Trainer, usual: float, out: Path) -> float:
+    """The learning rate where none is given: that of the defence, or the usual one.
+
+    Earlier versions took the usual one for every defence: a hardening that they began goes on so.
+    """
+    if defence.tuned_lr is None:
+        return usual
+    if (out / "run.json").exists():
+        there = Run.open(out).config.get("train")
+        if isinstance(there, dict) and there.get("lr") == usual:
+            return usual
+    return defence.tuned_lr

@@ -18,7 +18,8 @@ class HardenOptions:
     epochs: int = 10
     """Passes over the training items."""
     lr: float | None = None
-    """Learning rate of the hash layer at its highest; by default a third of that of the run."""
+    """Learning rate of the hash layer at its highest; by default a third of that of the run, and
+    3e-5 with label-free."""
     batch_size: int | None = None
     """Items a step; by default as in the run."""
     schedule: Literal["constant", "step", "cosine", "one-cycle"] | None = None

@@ -145,7 +145,8 @@ def check_trained(run: Run) -> None:
     """Refuses a run whose network or training is not described rightly, or that is not trained."""
     check_sections(run, *(name for name in ("network", "train") if name in run.config))
     if not run.finished(*CHECKPOINT):
-        raise HashprobeError(f"{run.path} is not trained yet: run hashprobe train first")
+        command = "harden" if "hardened" in run.config else "train"
+        raise HashprobeError(f"{run.path} is not trained yet: run hashprobe {command} first")
 
 
 def data_options(run: Run) -> DataOptions:

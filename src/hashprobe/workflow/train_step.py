@@ -142,13 +142,15 @@ def trained(
     if there is not None and plan.defence is not None:
         begun = plan.defence.as_begun(there.get("defence", {}))
         if begun != plan.defence:
-            progress.log(f"{path} has the first defaults of {begun.name}, and goes on with them")
+            progress.log(
+                f"{path} was begun with other defaults of {begun.name}, and goes on with them"
+            )
         plan = replace(plan, defence=begun)
     config = {"data": asdict(source)} | plan.sections | dict(more or {})
     # The folder is made after data and network are loaded: a typo must leave no folder behind.
     if there is not None:
         check_same_defence(path, config, there)
-        config = as_kept(config, there)
+        config = where_it_was(as_kept(config, there), there)
         run = Run.create(path, config)
         if run.finished(*CHECKPOINT):
             progress.log(f"{path} is trained already")
@@ -177,13 +179,15 @@ def trained(
 
 
 def check_same_defence(path: Path, config: Mapping[str, Any], there: Mapping[str, Any]) -> None:
-    """Refuses a run that was begun with a defence where none is asked for, or the other way round.
+    """Refuses a run that was begun with another defence, or with one where none is asked for.
 
-    `Run.create` compares sections that both have; these are missing where there is no defence.
+    `Run.create` compares sections that both have, option by option; these are missing where there
+    is no defence, and the options of two defences are not the same.
     """
     for part in ("defence", "hardened"):
-        if "train" in there and (part in config) != (part in there):
-            here, begun = (part_of.get(part, {}) for part_of in (config, there))
+        here, begun = (part_of.get(part, {}) for part_of in (config, there))
+        other = (part in config) != (part in there) or here.get("name") != begun.get("name")
+        if "train" in there and other:
             raise HashprobeError(
                 f"{path} holds a run with another configuration ({part}: {said_of(begun)} there, "
                 f"{said_of(here)} here): choose another folder or remove that one"
@@ -280,7 +284,9 @@ def train_held(
 
 def passes_of(defence: Trainer | None) -> float:
     """How much longer a step takes with a defence: its inner passes, and twice as many items."""
-    return 1.0 if defence is None else 2.0 * defence.replays + 0.7 * defence.steps
+    if defence is None:
+        return 1.0
+    return 2.0 * defence.replays + (0.7 * defence.steps if defence.replays == 1 else 0.0)
 
 
 @contextmanager
@@ -390,7 +396,7 @@ def build(network: Network, video: bool) -> AnyHasher:
 
 
 def as_begun(options: TrainOptions, there: Mapping[str, Any]) -> TrainOptions:
-    """Options for a training of an earlier version: where they are defaults, the defaults of then.
+    """Options for a training that an earlier version began, with its defaults for default ones.
 
     So the same command goes on with it, although the defaults are others now.
     """
@@ -423,6 +429,17 @@ def as_kept(config: dict[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name, part in config.items()
     }
+
+
+def where_it_was(config: dict[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with the place of the hardened run as it was first, if the weights are its.
+
+    A run that was moved or copied is the same network.
+    """
+    here, begun = config.get("hardened"), there.get("hardened")
+    if here is None or begun is None or here["weights"] != begun.get("weights"):
+        return config
+    return config | {"hardened": here | {"run": begun.get("run")}}
 
 
 def section(options: TrainOptions) -> dict[str, Any]:

@@ -96,8 +96,36 @@ def test_another_label_shares_none_where_there_is_one():
     assert len(set(anchors.other(torch.zeros(200, dtype=torch.int64), draws()).tolist())) > 2
 
 
+@pytest.mark.parametrize("n_t", [1, 3, 6, 50])
+def test_single_labels_with_enough_items_are_drawn_as_without_a_minimum(n_t):
+    """The same random numbers give the same labels, as far as every label has n_t items."""
+    anchors, where = Anchors(SINGLE), torch.arange(24).repeat(9)
+    assert anchors.counts.min() == 6
+    wanted = anchors.other(where, draws())
+    assert torch.equal(anchors.other(where, draws(), n_t), wanted)
+
+
+@pytest.mark.parametrize("n_t", [2, 4, 100])
+def test_other_labels_have_as_many_items_as_vote_or_the_most(n_t):
+    labels = (torch.rand(300, 6, generator=torch.Generator().manual_seed(1)) < 0.3).float()
+    anchors, where = Anchors(labels), torch.arange(300).repeat(3)
+    rows = anchors.vectors
+    vectors = {tuple(row.tolist()): int(n) for row, n in zip(rows, anchors.counts, strict=True)}
+    assert min(vectors.values()) < 2 <= max(vectors.values()) < 100
+    drawn = [tuple(row.tolist()) for row in anchors.vectors[anchors.other(where, draws(), n_t)]]
+    for item, code in zip(labels[where], drawn, strict=True):
+        own = tuple(item.tolist())
+        unlike = {v: n for v, n in vectors.items() if any(v) and not (torch.tensor(v) @ item)}
+        unlike = unlike or {v: n for v, n in vectors.items() if v != own}
+        enough = [v for v, n in unlike.items() if n >= n_t]
+        most = [v for v, n in unlike.items() if n == max(unlike.values())]
+        assert code in (enough or most)
+    assert len(set(drawn)) > 1
+
+
 def test_with_one_label_there_is_no_other():
-    assert Anchors(torch.ones(6, 1)).other(torch.tensor([2]), draws()).tolist() == [0]
+    for n_t in ("all", 1, 50):
+        assert Anchors(torch.ones(6, 1)).other(torch.tensor([2]), draws(), n_t).tolist() == [0]
 
 
 @pytest.mark.parametrize("cosine", [False, True])

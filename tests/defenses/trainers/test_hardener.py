@@ -28,7 +28,12 @@ from hashprobe.workflow.train_step import held_out_map
 
 
 OPTIONS = {"epochs": 2, "batch_size": 10, "held_out": 0, "loss": "dph", "pair_weights": "none"}
-SMALL = {"atrdh": {"hidden": 32}, "label-free": {"clean_weight": 5.0}}
+SMALL = {
+    "atrdh": {"hidden": 32},
+    "label-free": {"clean_weight": 5.0},
+    "trades": {"step_size": 0.0375},
+    "free": {"steps": 3},
+}
 """Options that make a defence quick."""
 
 
@@ -396,7 +401,7 @@ def test_single_steps_that_break_down_are_seen(tiny, pictures):
     trainer, bench = made.trainer, made.bench
     bench.numbers.clear()
     assert trainer.look(bench, lambda steps, length: 0.3) is None
-    assert trainer.steps_now(bench) == (1, None)
+    assert trainer.steps_now(bench) == (1, 1.25 * 0.05)
     broken = trainer.look(bench, lambda steps, length: 0.3 if steps == 10 else 0.05)
     assert "ten steps turn over 30% of the bits and 1 only 5%" in broken
     assert bench.numbers[RESCUE] and trainer.steps_now(bench) == (3, None)
@@ -419,6 +424,141 @@ def test_weights_are_put_back_after_a_perturbed_update(tiny):
         assert torch.equal(hasher.hash.bias, before["hash.bias"])
         raise RuntimeError("stop")
     assert all(torch.equal(value, before[name]) for name, value in hasher.state_dict().items())
+
+
+@pytest.mark.parametrize("awp", [0.0, 0.02])
+def test_perturbed_weights_leave_no_trace_in_memory_and_statistics(awp, small, pictures):
+    images, labels = pictures(12)
+    made, seen, near = quick("p2s", awp=awp), [], {"atol": 2e-4, "rtol": 1e-3}
+    update = made.update
+
+    def watched(fabric, model, optimiser, batch, given):
+        twin = small().train()
+        twin.load_state_dict(made.bench.hasher.state_dict())
+        value = update(fabric, model, optimiser, batch, given)
+        with torch.no_grad():
+            logits = twin(torch.cat([batch.given[0], given[1]]))[: len(batch)]
+        training = made.bench.training
+        torch.testing.assert_close(training.memory[batch.where], training.codes_of(logits), **near)
+        for name, buffer in training.hasher.named_buffers():
+            torch.testing.assert_close(buffer, twin.get_buffer(name), **near)
+        seen.append(len(batch))
+        return value
+
+    made.update = watched
+    train(small(), images, labels, options(batch_size=6), hardening=made)
+    assert seen == [6] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("saat", {"eps": 32 / 255, "step_size": 2 / 255, "steps": 7}, "7 inner steps of 2/255"),
+        ("fast", {"eps": 32 / 255, "step_size": 10 / 255, "steps": 1}, "1 inner step of 10/255"),
+        ("saat", {"eps": 8 / 255, "step_size": 2 / 255, "steps": 4}, None),
+        ("saat", {"eps": 32 / 255, "steps": 7}, None),
+        ("p2s", {"eps": 32 / 255}, None),
+        ("free", {"eps": 32 / 255}, None),
+        ("label-free", {"eps": 32 / 255}, None),
+    ],
+)
+def test_steps_that_are_too_short_for_eps_are_said(name, given, said, tiny, pictures):
+    images, labels = pictures(6)
+    lines, made = [], hardening(name, **given)
+    made.tell = lines.append
+    train(tiny(), images, labels, options(epochs=1, batch_size=6), hardening=made)
+    short = [line for line in lines if "cannot cross eps" in line]
+    assert [said in line for line in short] == ([True] if said else [])
+    assert not short or "cannot cross eps, 32/255: take a larger step_size" in short[0]
+
+
+class Counting(ImageHasher):
+    """A network that counts its passes in training mode."""
+
+    passes = 0
+
+    def forward(self, images):
+        self.passes += self.training
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_the_inner_attack_runs_in_the_mode_that_is_asked_for(mode, pictures):
+    images, labels = pictures(12)
+    hasher = Counting("small", 8, size=8)
+    before = {k: v.clone() for k, v in hasher.state_dict().items() if "running_mean" in k}
+    made, seen = quick("saat", attack_mode=mode, steps=3), []
+    update = made.update
+
+    def watched(*given):
+        now = hasher.state_dict()
+        untouched = all(torch.equal(now[key], value) for key, value in before.items())
+        seen.append((hasher.passes, untouched))
+        return update(*given)
+
+    made.update = watched
+    train(hasher, images, labels, options(epochs=1, batch_size=12), hardening=made)
+    ((passes, untouched),) = seen
+    assert (passes >= 3) == (mode == "train") and passes in (0, 3, 4)
+    assert before and untouched
+    assert ("attack_mode" in made.to_json()) == (mode == "train")
+
+
+@pytest.mark.parametrize(("n_t", "lone"), [(1, True), (3, False), ("all", True)])
+def test_p2s_drives_items_to_labels_with_enough_voters(n_t, lone, tiny, pictures):
+    """Of three labels one has a single item, whose code no other item has."""
+    images, _ = pictures(13)
+    labels = np.arange(3) == np.array([0] * 6 + [1] * 6 + [2])[:, None]
+    made = quick("p2s", n_t=n_t, targeted=1.0)
+    train(tiny(), images, labels, options(epochs=1, batch_size=13), hardening=made)
+    made.bench.training.memory = torch.ones(13, 8)
+    made.bench.training.memory[12] = -1
+    where = torch.arange(12).repeat(4)
+    batch = Batch((images[where].float() / 255,), where, 0, torch.Generator().manual_seed(0))
+    towards = made.trainer.aim(made.bench, batch).towards
+    assert bool((towards == -1).all(1).any()) == lone and (towards == 1).all(1).any()
+
+
+@pytest.mark.parametrize("prototypes", ["vote", "network"])
+def test_atrdh_can_do_without_a_prototype_network(prototypes, tiny, pictures):
+    images, labels = pictures(12, classes=3)
+    made = quick("atrdh", prototypes=prototypes)
+    train(tiny(), images, labels, options(epochs=1), hardening=made)
+    bench, where = made.bench, torch.tensor([2, 0, 7, 5])
+    assert len(bench.networks) == len(bench.optimisers) == (prototypes == "network")
+    chance = torch.Generator().manual_seed(0)
+    bench.training.memory = torch.randn(12, 8, generator=chance)
+    batch = Batch((images[where].float() / 255,), where, 0, chance)
+    aim = made.trainer.aim(bench, batch)
+    signs = bench.memory.sign()
+    votes = {
+        tuple(torch.where(signs[labels[:, kind]].sum(0) >= 0, 1.0, -1.0).tolist()): kind
+        for kind in range(3)
+    }
+    assert len(votes) > 1
+    if prototypes == "vote":
+        for goal, own in zip(aim.towards, labels[where], strict=True):
+            others = [code for code, kind in votes.items() if not own[kind]]
+            assert tuple(goal.tolist()) in others
+    for code, own in zip(aim.own, labels[where], strict=True):
+        wanted = torch.where(signs[labels @ own].sum(0) >= 0, 1.0, -1.0)
+        assert torch.equal(code, wanted)
+
+
+@pytest.mark.parametrize("name", ["label-free", "crdat", "saat"])
+def test_how_many_clean_bits_changed_is_said_where_there_is_a_teacher(name, small, pictures):
+    images, labels = pictures(12)
+    hasher, before, lines, made = small(), small().eval(), [], quick(name)
+    made.tell = lines.append
+    train(hasher, images, labels, options(lr=0.03), hardening=made)
+    said = [line for line in lines if "bits of clean items changed" in line]
+    if name == "saat":
+        assert not said
+        return
+    moved = (hasher(images / 255) >= 0) != (before(images / 255) >= 0)
+    assert moved.any()
+    wanted = f"{float(moved.float().sum(1).mean()):.2f} of 8 bits of clean items changed"
+    assert said == [f"{wanted}, a mean over the first 12 training items"]
 
 
 def test_labels_are_not_needed_where_none_are_used(small, pictures):

@@ -26,13 +26,13 @@ class Atrdh(Trainer):
     """The defence of THA (Wang et al., SIGIR 2021).
 
     A prototype network, trained along, gives a code for each label vector. The adversary drives an
-    item to the prototype of a random other label, by 7 steps of 2/255 from a random start; the
+    item to the prototype of a random other label, by 7 steps of eps / 4 from a random start; the
     network learns the hashing loss, and mean(((u_adv . U) / K - S)^2) of adversarial outputs with
     the code memory U of clean items.
 
-    The released code runs the attack with dropout and lets target labels be the item's own; here
-    the network is in evaluation mode and targets share no label. SAAT's re-implementation has
-    `weight` 2.
+    The released code runs the attack with dropout (`attack_mode="train"`) and lets target labels be
+    the item's own; here targets share no label, and the network is in evaluation mode. SAAT's
+    re-implementation has `weight` 2.
 
     Raises:
         HashprobeError: an option out of range.

@@ -15,9 +15,9 @@ class Cgat(Trainer):
     """Centre-guided adversarial training (Wang et al., WWW 2023).
 
     The centre code c of an item is the sign of the mean of the relevant codes less the mean of the
-    others, from the live code memory. The adversary makes mean(u c) small, by 7 steps of 2/255 from
-    a random start; the network learns the hashing loss and to make it large. The released code runs
-    the attack with dropout; here the network is in evaluation mode.
+    others, from the live code memory. The adversary makes mean(u c) small, by 7 steps of eps / 4
+    from a random start; the network learns the hashing loss and to make it large. The released code
+    runs the attack with dropout (`attack_mode="train"`); here the network is in evaluation mode.
 
     Raises:
         HashprobeError: an option out of range.

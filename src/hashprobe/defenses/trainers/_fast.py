@@ -27,17 +27,18 @@ class Fast(P2s):
         HashprobeError: an option out of range.
 
     Example:
-        >>> Fast().steps, round(255 * Fast().step_size)
+        >>> Fast().steps, round(255 * Fast().length)
         (1, 10)
     """
 
     name = "fast"
     title = "Single step"
+    step_share = 1.25
 
     steps: int = 1
     """Forward and backward passes of the inner attack."""
-    step_size: float | None = 10 / 255
-    """Length of an inner step in pixels; none: all of eps."""
+    step_size: float | None = None
+    """Length of an inner step in pixels; none: 1.25 eps."""
     targeted: float = 0.0
     """Share of the items that are driven to another label, from 0 to 1; the others are driven away
     from their own."""
@@ -56,7 +57,7 @@ class Fast(P2s):
         """Compares ten steps with the single one."""
         if bench.numbers.get(RESCUE):
             return None
-        single, many = turned(self.steps, self.step_size), turned(10, self.eps / 4)
+        single, many = turned(self.steps, self.length), turned(10, self.eps / 4)
         if many < FEW or many < FAIR * single:
             return None
         bench.numbers[RESCUE] = 1.0
@@ -70,4 +71,4 @@ class Fast(P2s):
         """Several steps after a breakdown."""
         if bench.numbers.get(RESCUE) and self.rescue_steps:
             return self.rescue_steps, None
-        return self.steps, self.step_size
+        return self.steps, self.length

@@ -23,9 +23,9 @@ class LabelFree(Trainer):
 
     The frozen network of the start says what each bit should be. The adversary drives the code of
     an item away from it; the network learns BCE(a z_adv, sigmoid(a z_0)) + c BCE(a z, sigmoid(a
-    z_0)), so that clean codes stay what a database holds already. Published are ten inner steps,
-    a = 10, c = 500; here a is in units of the mean |z_0|, so that any network is taken as it is,
-    and it is trained in evaluation mode.
+    z_0)), so that clean codes stay near what a database holds already; how near depends on the
+    learning rate. Published are ten inner steps, a = 10, c = 500; here a is in units of the mean
+    |z_0|, so that any network is taken as it is, and it is trained in evaluation mode.
 
     Raises:
         HashprobeError: an option out of range.
@@ -40,6 +40,8 @@ class LabelFree(Trainer):
     needs_labels = False
     needs_trained = True
     stays_in_eval = True
+    step_share = None
+    tuned_lr = 3e-5
 
     steps: int = 10
     """Forward and backward passes of the inner attack."""

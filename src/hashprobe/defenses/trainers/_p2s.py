@@ -54,6 +54,7 @@ class P2s(Trainer):
 
     name = "p2s"
     title = "P2S"
+    step_share: ClassVar[float | None] = None
     later: ClassVar[Mapping[str, Any]] = MappingProxyType(
         {**Trainer.later, "own": "vote", "push": "margin"}
     )
@@ -67,7 +68,9 @@ class P2s(Trainer):
     """Length of an inner step in pixels; none: three quarters of eps, and with margin all of eps
     first, falling evenly to 0."""
     n_t: Voters = 9
-    """How many codes vote on an anchor code, or all; 1 is point-to-point."""
+    """How many codes vote on an anchor code, or all; 1 is point-to-point. Items are driven to label
+    vectors that at least so many items carry, or, where there is none, to those of the most items;
+    with all, to any."""
     targeted: float = 0.5
     """Share of the items that are driven to another label, from 0 to 1; the others are driven away
     from their own."""
@@ -100,7 +103,7 @@ class P2s(Trainer):
             own = bench.anchors.centre(bench.memory, batch.where)
         else:
             own = bench.anchors.own(bench.memory, batch.where, self.n_t, batch.draws)
-        labels = bench.anchors.other(batch.where, batch.draws)
+        labels = bench.anchors.other(batch.where, batch.draws, self.n_t)
         other = bench.anchors.of_groups(bench.memory, labels, self.n_t, batch.draws)
         driven = torch.rand(len(batch), generator=batch.draws).to(own) < self.targeted
         return Aim(torch.where(driven[:, None], other, -own), own)

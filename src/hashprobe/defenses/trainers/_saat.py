@@ -16,8 +16,8 @@ class Saat(Trainer):
 
     The mainstay code of an item is the sign of the mean of the relevant codes, weighted by the
     cosine of the label vectors, less the mean of the others. The adversary makes mean(u b) small,
-    by 7 steps of 2/255 from a random start; the network learns the hashing loss, to make it large,
-    and to keep adversarial codes near to signs.
+    by 7 steps of eps / 4 from a random start; the network learns the hashing loss, to make it
+    large, and to keep adversarial codes near to signs.
 
     Raises:
         HashprobeError: an option out of range.

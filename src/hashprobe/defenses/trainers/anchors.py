@@ -48,17 +48,25 @@ class Anchors:
         unlike[alone] = ~torch.eye(len(vectors), dtype=torch.bool).to(unlike)[alone]
         self.unlike = unlike
 
-    def other(self, where: Int64[Tensor, " b"], draws: torch.Generator) -> Int64[Tensor, " b"]:
+    def other(
+        self, where: Int64[Tensor, " b"], draws: torch.Generator, n_t: Voters = "all"
+    ) -> Int64[Tensor, " b"]:
         """A random other label for each of some items, as the group of items that carry it.
 
-        It has no label in common with the item's own, where there is one; each label vector is as
+        It has no label in common with the item's own, where there is one. As in DHTA's protocol it
+        has at least n_t items, or as many as any such label has; each of these label vectors is as
         likely as another. With one label only it is the own one.
 
         Args:
             where: positions of the items.
             draws: the source of chance.
+            n_t: how many vote; with all, labels of any number of items are drawn.
         """
-        chances = self.unlike[self.group[where]].float()
+        unlike = self.unlike[self.group[where]]
+        if n_t != "all":
+            most = (unlike * self.counts).amax(1, keepdim=True)
+            unlike = unlike & (self.counts >= most.clamp_max(n_t))
+        chances = unlike.float()
         chances[chances.sum(1) == 0] = 1.0
         return torch.multinomial(chances.cpu(), 1, generator=draws)[:, 0].to(where)
 

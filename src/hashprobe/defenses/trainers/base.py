@@ -19,6 +19,9 @@ from hashprobe.types import check_whole
 from hashprobe.victims.base import Hasher
 
 
+FIRST_EPS = 8 / 255
+"""The eps that published step lengths belong to."""
+Mode: TypeAlias = Literal["eval", "train"]
 Start: TypeAlias = Literal["clean", "random", "warm"]
 Turned: TypeAlias = Callable[[int, float | None], float]
 """(inner steps, their length) -> share of the bits of some training items that they turn over."""
@@ -102,7 +105,8 @@ class Trainer(ABC):
     """A training against attacks, with its options as fields.
 
     At each step an adversary moves the items of the batch within eps, by steps down `inner`, with
-    the network in evaluation mode; then the network takes one step down `outer`.
+    the network in evaluation mode unless `attack_mode` says train; then the network takes one step
+    down `outer`.
 
     Example:
         >>> from hashprobe.defenses import P2s
@@ -127,17 +131,27 @@ class Trainer(ABC):
     of batch normalisation that it brought."""
     replays: ClassVar[int] = 1
     """Updates of the weights on each batch."""
-    later: ClassVar[Mapping[str, Any]] = MappingProxyType({"most_loss": None})
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Options that have no effect and are refused."""
+    step_share: ClassVar[float | None] = 0.25
+    """Length of an inner step that is not given, in units of eps: 2/255 at 8/255. None: all of eps
+    first, falling evenly to 0."""
+    tuned_lr: ClassVar[float | None] = None
+    """Learning rate at which a trained network is hardened where none is given; None: a third of
+    that of its training."""
+    later: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"most_loss": None, "attack_mode": "eval"}
+    )
     """Options that the defence did not have at first, with the value that is as before."""
     first: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    """Options whose defaults were others at first, with those of then."""
+    """Options whose defaults were others at first, with these first defaults."""
 
-    eps: float = 8 / 255
+    eps: float = FIRST_EPS
     """Largest change of a pixel value in training, above 0 and at most 1."""
     steps: int = 7
     """Forward and backward passes of the inner attack."""
-    step_size: float | None = 2 / 255
-    """Length of an inner step in pixels; none: all of eps first, falling evenly to 0."""
+    step_size: float | None = None
+    """Length of an inner step in pixels; none: a quarter of eps."""
     momentum: float = 0.0
     """What an inner step keeps of earlier gradients, from 0 to below 1."""
     start: Start = "random"
@@ -151,6 +165,9 @@ class Trainer(ABC):
     most_loss: float | None = None
     """Largest fall of held-out MAP in points, 0 to 100: where the training costs more, its weights
     go back towards those at the start until it does not. None: no bound."""
+    attack_mode: Mode = "eval"
+    """Mode of the network during the inner attack: eval, or train, with dropout and the statistics
+    of the batch, as the released code of ATRDH and CgAT has it."""
 
     def __post_init__(self) -> None:
         for name, low, high in (("eps", 1e-4, 1.0), ("weight", 0, 1e6), ("awp", 0, 0.1)):
@@ -165,6 +182,10 @@ class Trainer(ABC):
             raise HashprobeError(
                 f"{self.name}: start must be clean, random or warm; got {self.start!r:.40}"
             )
+        if self.attack_mode not in ("eval", "train"):
+            raise HashprobeError(
+                f"{self.name}: attack_mode must be eval or train; got {self.attack_mode!r:.40}"
+            )
 
     def within(self, option: str, low: float, high: float) -> None:
         """Refuses an option out of its range."""
@@ -173,6 +194,13 @@ class Trainer(ABC):
             raise HashprobeError(
                 f"{self.name}: {option} must be {low:g} to {high:g}; got {value:g}"
             )
+
+    @classmethod
+    def without_effect(cls, option: str) -> HashprobeError:
+        """What is raised for an option of `unused`."""
+        return HashprobeError(
+            f"{cls.name}: {option} has no effect, because there is no inner attack: leave it out"
+        )
 
     def prepare(self, bench: Bench) -> None:  # noqa: B027
         """Makes networks of its own; by default none."""
@@ -220,12 +248,20 @@ class Trainer(ABC):
 
     def steps_now(self, bench: Bench) -> tuple[int, float | None]:
         """Inner steps and their length at this time of the training."""
-        return self.steps, self.step_size
+        return self.steps, self.length
+
+    @property
+    def length(self) -> float | None:
+        """Length of an inner step in pixels: the one that is given, or a share of eps."""
+        if self.step_size is not None or self.step_share is None:
+            return self.step_size
+        return self.step_share * self.eps
 
     def as_begun(self, there: Mapping[str, Any]) -> "Trainer":
-        """These options for a training of an earlier version: default ones are those of then.
+        """These options for a training that an earlier version began, with its defaults.
 
-        So the same command goes on with it, although the defaults are others now.
+        So the same command goes on with it, although the defaults are others now. Step lengths that
+        were not given did not grow with eps.
 
         Args:
             there: what `to_json` gave at its beginning.
@@ -235,8 +271,14 @@ class Trainer(ABC):
             >>> P2s(n_t=1).as_begun({"name": "p2s", "steps": 3, "momentum": 0.6, "n_t": 1}).own
             'vote'
         """
+        if there.get("name") != self.name:
+            return self
+        if self.step_size is None and self.step_share is not None:
+            length = self.step_share * FIRST_EPS
+            if there.get("step_size") == length != self.length and there.get("eps") == self.eps:
+                return replace(self, step_size=length)
         changed = self.first.keys() & self.later.keys()
-        if there.get("name") != self.name or not changed or changed & there.keys():
+        if not changed or changed & there.keys():
             return self
         now = type(self)()
         kept = {
@@ -249,7 +291,10 @@ class Trainer(ABC):
     def to_json(self) -> dict[str, Any]:
         """The name and the options, as they go into files.
 
-        Those of `later` are left out where they are as before, so that runs of before go on.
+        Those of `later` are left out where they are as before, so that earlier trainings go on. A
+        step length that follows eps is written as the number that it is.
         """
         known = {k: v for k, v in asdict(self).items() if k not in self.later or v != self.later[k]}
+        if self.step_share is not None:
+            known["step_size"] = self.length
         return {"name": self.name, **known}

@@ -30,7 +30,8 @@ class Kept:
 
     Example:
         >>> print(Kept(0.5, 0.6, 0.48, 0.55))
-        kept 50 % of the way: held-out MAP 0.550, at the start 0.600, at the end 0.480
+        kept 50 % of the way: held-out MAP 0.550, at the start 0.600, at the end 0.480 (with the \
+codes of all items made anew; that of an epoch takes training items as they were last trained on)
     """
 
     share: float
@@ -49,7 +50,8 @@ class Kept:
     def __str__(self) -> str:
         return (
             f"kept {100 * self.share:.0f} % of the way: held-out MAP {self.kept:.3f}, at the start "
-            f"{self.start:.3f}, at the end {self.end:.3f}"
+            f"{self.start:.3f}, at the end {self.end:.3f} (with the codes of all items made anew; "
+            "that of an epoch takes training items as they were last trained on)"
         )
 
 

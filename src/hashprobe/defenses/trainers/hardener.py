@@ -5,11 +5,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from hashprobe.checked import checked
-from hashprobe.data.queries import Queries
 from hashprobe.defenses.trainers.base import Aim, Bench, Outputs, Trainer
 from hashprobe.defenses.trainers.bounded import (
     Kept,
@@ -18,16 +16,18 @@ from hashprobe.defenses.trainers.bounded import (
     clean_map,
     encode_kept,
 )
+from hashprobe.defenses.trainers.inner_attack import (
+    descended,
+    in_mode,
+    random_point,
+    short_of_eps,
+    trainer_rule,
+)
 from hashprobe.defenses.trainers.registry import trainer_named
 from hashprobe.defenses.trainers.warm import WarmStarts
 from hashprobe.defenses.trainers.weight_shift import shifted
 from hashprobe.errors import HashprobeError
-from hashprobe.optim.best import Best
 from hashprobe.optim.box import Box
-from hashprobe.optim.descend import descend
-from hashprobe.optim.problem import Problem
-from hashprobe.optim.rule import UpdateRule
-from hashprobe.optim.steps import SignStep
 from hashprobe.tensors import Images
 from hashprobe.training.hardening import Batch
 from hashprobe.training.loop import Training
@@ -81,6 +81,7 @@ class Hardener:
         if trainer.start == "warm":
             self.warm = WarmStarts.of(training, trainer.eps)
         trainer.prepare(self.bench)
+        self.say(short_of_eps(trainer), fabric)
         self.bench.networks.to(fabric.device)
 
     def step(
@@ -93,7 +94,8 @@ class Hardener:
             box = Box.around(batch.given[0], Budget(trainer.eps), training.hasher.contract)
             attacked = self.started(batch, box)
             if trainer.replays == 1:
-                attacked = self.descended(batch, aim, box, attacked)
+                with in_mode(training.hasher, trainer.attack_mode):
+                    attacked = self.descended(batch, aim, box, attacked)
         value = 0.0
         for _ in range(trainer.replays):
             attacked = attacked.detach().requires_grad_(trainer.replays > 1)
@@ -112,20 +114,21 @@ class Hardener:
         trainer, training = self.trainer, self.bench.training
         aim, attacked = given
 
-        def loss_through(network: Callable[..., Tensor]) -> Tensor:
+        def loss_through(network: Callable[..., Tensor], remembers: bool) -> Tensor:
             outputs = self.outputs(network, batch, attacked)
-            if outputs.clean is not None:
+            if remembers and outputs.clean is not None:
                 codes = training.codes_of(outputs.clean.detach())
                 training.remember(fabric, batch.where, codes)
             return trainer.outer(self.bench, batch, aim, outputs)
 
         def plain() -> Tensor:
             with fabric.autocast():
-                return loss_through(training.hasher)
+                return loss_through(training.hasher, True)
 
         optimiser.zero_grad()
         with shifted(training.hasher, plain, trainer.awp):
-            loss = loss_through(model)
+            # The memory holds codes of the weights that are kept, not of those that are moved.
+            loss = loss_through(model, not trainer.awp)
             value = float(loss.detach())
             fabric.backward(loss)
         optimiser.step()
@@ -175,23 +178,33 @@ class Hardener:
     def end_epoch(self, training: Training, fabric: Fabric, epoch: int) -> None:
         """Lets the defence look at what the epoch has made."""
         line = self.trainer.look(self.bench, self.turned)
-        if line is not None and self.tell is not None and fabric.is_global_zero:
-            self.tell(f"epoch {epoch + 1}: {line}")
+        self.say(line and f"epoch {epoch + 1}: {line}", fabric)
 
     def finish(self, training: Training, fabric: Fabric) -> None:
         """Goes back towards the network at the start as far as a bound on the cost asks for."""
-        if (most := self.trainer.most_loss) is None:
-            return
-        self.kept = back_within(training, fabric, self.first, self.before, most / 100)
-        if self.tell is not None and fabric.is_global_zero:
-            self.tell(str(self.kept))
+        if (most := self.trainer.most_loss) is not None:
+            self.kept = back_within(training, fabric, self.first, self.before, most / 100)
+            self.say(str(self.kept), fabric)
+        if (teacher := self.bench.teacher) is not None:
+            given = self.looked_at()
+            with frozen_eval(training.hasher), torch.no_grad():
+                moved = (training.hasher(*given) >= 0) != (teacher(*given) >= 0)
+            self.say(
+                f"{float(moved.float().sum(1).mean()):.2f} of {moved.shape[1]} bits of clean items "
+                f"changed, a mean over the first {len(moved)} training items",
+                fabric,
+            )
+
+    def say(self, line: str | None, fabric: Fabric) -> None:
+        """Tells the caller a line once, whatever the number of processes."""
+        if line is not None and self.tell is not None and fabric.is_global_zero:
+            self.tell(line)
 
     def turned(self, steps: int, length: float | None) -> float:
         """Share of the bits of the first training items that an inner attack turns over."""
         trainer, training, bench = self.trainer, self.bench.training, self.bench
-        rows = torch.from_numpy(training.kept[:LOOKED])
-        given = training.inputs(training.images[rows], rows, bench.device)
-        where = torch.arange(len(rows), device=bench.device)
+        given = self.looked_at()
+        where = torch.arange(len(given[0]), device=bench.device)
         batch = Batch(given, where, 0, torch.Generator().manual_seed(0))
         with frozen_eval(training.hasher), torch.enable_grad():
             aim = trainer.aim(bench, batch)
@@ -203,6 +216,12 @@ class Hardener:
                 before = training.hasher(*given) >= 0
                 after = training.hasher(moved, *given[1:]) >= 0
         return float((before != after).float().mean())
+
+    def looked_at(self) -> tuple[Tensor, ...]:
+        """The first training items, as the network is given them."""
+        training = self.bench.training
+        rows = torch.from_numpy(training.kept[:LOOKED])
+        return training.inputs(training.images[rows], rows, self.bench.device)
 
     def state(self) -> dict[str, Any]:
         """What a resumed training needs."""
@@ -223,52 +242,6 @@ class Hardener:
         bench.numbers.update(state["numbers"])
         if self.warm is not None:
             self.warm.shifts.copy_(state["warm"])
-
-
-def random_point(batch: Batch, box: Box, eps: float) -> Images:
-    """A random point within eps of each item."""
-    clean = batch.given[0]
-    noise = torch.rand(clean.shape, generator=batch.draws).to(clean)
-    return box.clip(clean + eps * (2 * noise - 1))
-
-
-def trainer_rule(trainer: Trainer, steps: int, length: float | None) -> UpdateRule:
-    """The inner attack of a defence as a rule of descent."""
-
-    def objective(z: Tensor, towards: Tensor, step: Tensor) -> Float[Tensor, " b"]:
-        return trainer.inner(z.float(), towards.float(), (step.float() / steps)[:, None])
-
-    def falling(done: Tensor) -> Tensor:
-        return trainer.eps * (1 - done / steps) if length is None else 0 * done + length
-
-    return UpdateRule(
-        objective, SignStep(falling), steps, momentum=trainer.momentum, compared="logits"
-    )
-
-
-def descended(
-    hasher: Any,
-    given: tuple[Tensor, ...],
-    box: Box,
-    start: Images,
-    rule: UpdateRule,
-    towards: Float[Tensor, "b k"],
-) -> Images:
-    """Items after an inner attack that begins at `start`; the network is frozen already."""
-    queries = Queries(given[0], lengths=given[1] if len(given) > 1 else None)
-    problem = Problem(hasher, hasher, queries, box)
-    best = Best(queries.pixels, towards, None, rule.steps)
-    best.begin(rule.steps, retry_narrow=False)
-    rows = list(range(len(queries)))
-    descend(
-        problem,
-        rule,
-        rows=rows,
-        start=lambda row: start[row : row + 1],
-        size=len(rows),
-        best=best,
-    )
-    return best.images
 
 
 def check_fits(trainer: Trainer, training: Training) -> None:

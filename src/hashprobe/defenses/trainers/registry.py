@@ -96,6 +96,8 @@ def trainer_of_words(name: str, words: Sequence[str] = ()) -> Trainer:
                 f"an option of a defence is NAME=VALUE, such as eps=8/255; got {shown(word)}"
             )
         check_options(name, made, [option])
+        if option in made.unused:
+            raise made.without_effect(option)
         if option in options:
             raise HashprobeError(f"option {option} of {name} is given twice")
         options[option] = value_of(name, option, text.strip(), kinds[option])
@@ -120,7 +122,8 @@ def value_of(name: str, option: str, text: str, hint: Any) -> Any:
                 return float(top) / float(bottom) if kind is float and bottom else kind(text)
             except (ValueError, ZeroDivisionError):
                 continue
-    wanted = [getattr(kind, "__name__", str(kind)) for kind in kinds if kind is not type(None)]
+    types = [kind for kind in kinds if kind is not type(None) and not isinstance(kind, str)]
+    wanted = [getattr(kind, "__name__", str(kind)) for kind in types]
     wanted = [
         {"int": "a whole number", "float": "a number such as 8/255"}.get(w, w) for w in wanted
     ]

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 def shifted(network: nn.Module, loss: Callable[[], Tensor], size: float) -> Iterator[None]:
     """Moves weights up a loss for a while (Wu et al., NeurIPS 2020, equation 9).
 
-    Each weight of two or more axes moves by `size` of its norm along its gradient; they are put
-    back when the block ends.
+    Each weight of two or more axes moves by `size` of its norm along its gradient. When the block
+    ends the weights are put back, and so are buffers that a pass through the moved weights changed:
+    statistics of batch normalisation are those of the passes before the block.
 
     Args:
         network: whose weights move.
@@ -34,6 +35,7 @@ def shifted(network: nn.Module, loss: Callable[[], Tensor], size: float) -> Iter
     weights = [w for w in network.parameters() if w.requires_grad and w.ndim > 1]
     slopes = torch.autograd.grad(loss(), weights, allow_unused=True)
     before = [weight.detach().clone() for weight in weights]
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     with torch.no_grad():
         for weight, slope in zip(weights, slopes, strict=True):
             if slope is not None and (length := slope.norm()) > 0:
@@ -42,5 +44,5 @@ def shifted(network: nn.Module, loss: Callable[[], Tensor], size: float) -> Iter
         yield
     finally:
         with torch.no_grad():
-            for weight, kept in zip(weights, before, strict=True):
-                weight.copy_(kept)
+            for tensor, kept in (*zip(weights, before, strict=True), *buffers):
+                tensor.copy_(kept)
