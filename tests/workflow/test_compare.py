@@ -370,7 +370,9 @@ def test_runs_of_other_inputs_are_refused_at_once(encoded):
         (P2s(), "p2s"),
         (P2s(n_t=1, own="vote"), "p2s own=vote n_t=1"),
         (P2s(eps=4 / 255, most_loss=5.0, steps=4), "p2s eps=4/255 steps=4 most_loss=5"),
-        (Trades(weight=2.5, step_size=None), "trades step_size=none weight=2.5"),
+        (Trades(weight=2.5), "trades weight=2.5"),
+        (Trades(eps=16 / 255), "trades eps=16/255"),
+        (Trades(eps=16 / 255, step_size=2 / 255), "trades eps=16/255 step_size=2/255"),
     ],
 )
 def test_a_defence_is_shown_with_what_differs_from_its_defaults(trainer, text):

@@ -153,8 +153,9 @@ def changed_options(defence: Mapping[str, Any]) -> dict[str, Any]:
     if defence.get("name") not in TRAINERS:
         return given
     trainer = trainer_class(defence["name"])
-    defaults = asdict(trainer())
-    given = {**trainer.later, **given}
+    given, defaults = {**trainer.later, **given}, asdict(trainer())
+    if trainer.step_share is not None and isinstance(eps := given.get("eps"), float):
+        defaults["step_size"] = trainer.step_share * eps
     return {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}
 
 
