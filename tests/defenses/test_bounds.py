@@ -8,10 +8,12 @@ from torch import nn
 from hashprobe import Budget, Goal, Queries, Victim
 from hashprobe.attacks._bit_margin import BitMarginOptions, bit_margin
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.defenses.defended import defended
 from hashprobe.defenses.intervals import interval_bounds, interval_radius
 from hashprobe.defenses.noisy_votes import noisy_votes
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.certificates import BitCertificate, certified_match, certify_votes
+from hashprobe.evaluation.certificates import BitCertificate, certified_match
+from hashprobe.evaluation.certified_votes import certify_votes
 from hashprobe.evaluation.instances import Sources
 from hashprobe.victims.perceptual.registry import perceptual_hash
 
@@ -25,10 +27,9 @@ def line():
 
 @pytest.fixture(scope="module")
 def grey():
-    """Pictures far from black and white."""
-    return 0.5 + 0.1 * torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(1)).clamp(
-        -2, 2
-    )
+    """Pictures in 8 bits, far from black and white."""
+    noise = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    return ((0.5 + 0.1 * noise.clamp(-2, 2)) * 255).round() / 255
 
 
 def test_all_pictures_within_eps_lie_within_the_bounds(small):
@@ -108,6 +109,34 @@ def test_votes_of_noisy_copies_certify_what_is_true(line, grey):
     assert (noisy_votes(line, grey, sigma=sigma, samples=samples, batch_size=400) == ones).all()
 
 
+def test_what_is_certified_of_a_vote_holds_for_the_operators_vote(line, grey):
+    """Each certified bit is pushed to its radius the shortest way, for many secrets of a vote."""
+    sigma, samples, votes, secrets = 0.1, 3000, 9, 20
+    ones = noisy_votes(line, grey, sigma=sigma, samples=samples, batch_size=1000)
+    weight = line.network[1].weight.detach()
+    turned = {}
+    for name, given in (("expected", {}), ("of nine", {"votes": votes, "miss": 0.001})):
+        held = certify_votes(ones, samples, sigma, **given)
+        rows, bits = np.nonzero(held.radius > 0)
+        down = -torch.from_numpy(held.signs[rows, bits])[:, None] * weight[bits]
+        length = 0.999 * torch.from_numpy(held.radius[rows, bits]).float()[:, None]
+        step = (length * down / down.norm(dim=1, keepdim=True)).view(-1, 3, 4, 4)
+        wrong = 0
+        for secret in range(secrets):
+            vote = defended(line, "smoothing", sigma=sigma, votes=votes, seed=secret)
+            signs = vote.codes(grey[rows] + step).signs()
+            wrong += int((signs[range(len(rows)), bits] != held.signs[rows, bits]).sum())
+        assert len(rows) > 15
+        turned[name] = wrong / (secrets * len(rows))
+    # At the radius of the expected vote, nine copies err nearly half of the time.
+    assert turned["expected"] > 0.1 and turned["of nine"] <= 0.001
+
+
+def test_pictures_are_counted_in_8_bits(line, grey):
+    counts = [noisy_votes(line, some, sigma=0.05, samples=50) for some in (grey, grey + 0.4 / 255)]
+    assert (counts[0] == counts[1]).all()
+
+
 def test_a_perceptual_hash_is_certified_by_votes_alone():
     victim, images = perceptual_hash("dhash"), torch.rand(1, 3, 20, 20)
     assert noisy_votes(victim, images, sigma=0.01, samples=5).max() == 5
@@ -122,6 +151,8 @@ def test_a_perceptual_hash_is_certified_by_votes_alone():
         (lambda v, x: interval_radius(v, x, (0.2, 0.1)), "steps must grow"),
         (lambda v, x: noisy_votes(v, x, sigma=0.0, samples=2), "sigma must be above 0"),
         (lambda v, x: noisy_votes(v, x, sigma=0.1, samples=0), "samples must be at least 1"),
+        (lambda v, x: noisy_votes(v, x * 255, sigma=0.1, samples=1), "queries must lie in .0, 1"),
+        (lambda v, x: interval_bounds(v, x * 255, 0.1), "queries must lie in .0, 1"),
     ],
 )
 def test_what_does_not_fit_is_one_line(call, said, line, grey):

@@ -12,7 +12,8 @@ from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits
 from hashprobe.victims.backbones import Small
-from hashprobe.victims.base import Hasher, frozen_eval
+from hashprobe.victims.base import Hasher, check_range, frozen_eval
+from hashprobe.victims.encoding import device_of
 from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.wrap import Victim
 
@@ -45,14 +46,15 @@ def interval_bounds(victim: Hasher, images: Images, eps: float) -> tuple[Logits,
     Args:
         victim: an `ImageHasher` of the backbone `small`, or a `Victim` around a sequence of linear
             and convolutional layers, batch normalisation, pooling and ReLU, tanh or sigmoid.
-        images: (Q, 3, H, W) in [0, 1].
+        images: (Q, 3, H, W) in [0, 1], on any device.
         eps: l-infinity radius in [0, 1] pixels; pictures stay within black and white.
 
     Returns:
-        Lower and upper ends, (Q, K) each.
+        Lower and upper ends, (Q, K) each, on the victim's device.
 
     Raises:
-        HashprobeError: a victim with another layer, of clips, or an eps that is negative.
+        HashprobeError: a victim with another layer, of clips, pixels beyond [0, 1], or an eps
+            beyond [0, 1].
 
     Example:
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8))
@@ -62,7 +64,8 @@ def interval_bounds(victim: Hasher, images: Images, eps: float) -> tuple[Logits,
     """
     if not 0 <= eps <= 1:
         raise HashprobeError(f"eps must be from 0 to 1; got {eps:g}")
-    layers = layers_of(victim)
+    check_range(images, "pixels of queries")
+    layers, images = layers_of(victim), images.to(device_of(victim))
     with frozen_eval(victim), torch.no_grad():
         low, high = ((images + side).clamp(0, 1) for side in (-eps, eps))
         # The normalisation of a channel rises with it.
@@ -101,12 +104,12 @@ def interval_radius(
         raise HashprobeError(f"steps must grow from one to the next; got {steps}")
     clean, _ = interval_bounds(victim, images, 0.0)
     signs = torch.where(clean >= 0, 1, -1)
-    radius, fixed = torch.zeros(clean.shape, dtype=torch.float64), torch.ones_like(clean).bool()
+    radius, fixed = np.zeros(tuple(clean.shape)), torch.ones_like(clean).bool()
     for eps in steps:
         low, high = interval_bounds(victim, images, eps)
         fixed &= torch.where(signs > 0, low >= 0, high < 0)
-        radius[fixed] = eps
-    return signs.to(torch.int8).cpu().numpy(), radius.numpy()
+        radius[fixed.cpu().numpy()] = eps
+    return signs.to(torch.int8).cpu().numpy(), radius
 
 
 def layers_of(victim: Hasher) -> list[nn.Module]:
