@@ -84,13 +84,13 @@ def test_a_network_without_gradients_is_certified_by_votes_alone(encoded, monkey
 
 
 def test_bounds_of_the_network_itself_stand_beside_an_attack(encoded, monkeypatch):
-    """Interval bounds of the run say nothing: those of a linear network in its place do."""
+    """Bounds of the run itself say nothing: those of a linear network in its place do."""
     torch.manual_seed(0)
     line = nn.Sequential(nn.Flatten(), nn.Linear(192, 16)).eval()
 
-    def radius_of(victim, images, steps):
+    def radius_of(victim, images, steps, crown):
         monkeypatch.setattr(victim, "forward", lambda x: line(x - 0.5))
-        return interval_radius(Victim(line, bits=16, size=8, mean=0.5), images, steps)
+        return interval_radius(Victim(line, bits=16, size=8, mean=0.5), images, steps, crown=crown)
 
     monkeypatch.setattr(certify_step, "interval_radius", radius_of)
     options = CertifyOptions((1.0,), queries=8, samples=5, votes=1, steps=3)

@@ -53,7 +53,7 @@ COPIES = 100
 DRAWS = 8
 """Noise that an attacker takes the mean of at each step."""
 LEVELS = (1 / 255, 2 / 255)
-"""l-infinity changes of the network itself, where interval bounds know its layers."""
+"""l-infinity changes of the network itself, where bounds know its layers."""
 MADE = 1
 """Grows where what is kept is computed in another way."""
 KEPT = {"made_by": Member("text"), "found": Member("int64", "n k")}
@@ -68,7 +68,7 @@ def certify_run(
     From the bits that may turn over follow bounds of MAP and of the match rate. The same vote is
     attacked within the same norms by an adversary who knows it but for its seed: away from the vote
     of all database codes that share a label, and away from the own code. For a network of few known
-    layers l-infinity bounds of the network itself follow, by interval arithmetic.
+    layers l-infinity bounds of the network itself follow (`crown_bounds`).
 
     Counts and attacked codes are kept in certify/NAME of the run; the same call goes on from them.
 
@@ -210,13 +210,13 @@ class CertifyBench:
         Raises:
             HashprobeError: a layer that interval bounds do not know, or bounds that say nothing.
         """
-        parts = [interval_radius(self.victim.hasher, self.images[s], LEVELS) for s in self.shards]
+        bounds = partial(interval_radius, self.victim.hasher, steps=LEVELS, crown=True)
+        parts = [bounds(self.images[rows]) for rows in self.shards]
         signs, radius = (np.concatenate(each) for each in zip(*parts, strict=True))
         held = BitCertificate(signs, radius, "linf")
         if held.open(LEVELS[0]).all():
             raise HashprobeError(
-                "interval bounds of so many layers let every bit turn over at "
-                f"{255 * LEVELS[0]:g}/255"
+                f"those of so many layers let every bit turn over at {255 * LEVELS[0]:g}/255"
             )
         seen = [held.signs.astype(np.int64)]
         for eps in LEVELS:
