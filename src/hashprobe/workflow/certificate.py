@@ -178,7 +178,7 @@ class RunCertificate:
         lines = [[*head, f"match at {self.radius} at least", "at most"]]
         for row in self.rows:
             sides = [row.certified, row.attacked]
-            bits = ["" if side is None else f"{side.bits.value:.1f}" for side in sides]
+            bits = ["" if side is None else in_bits(side.bits) for side in sides]
             maps = ["" if side is None else interval(side.map) for side in sides]
             near = ["" if side is None else interval(side.match) for side in sides]
             lines.append([row.title, *bits, *maps, *near])
@@ -226,6 +226,13 @@ MEASURED: tuple[tuple[str, Callable[[CertifiedSide, int], float]], ...] = (
     ("bits", lambda side, bits: side.bits.value / bits),
 )
 """What is drawn: its name, and its height in [0, 1]."""
+
+
+def in_bits(number: Measurement) -> str:
+    """A number of bits with its interval."""
+    if number.low is None or number.high is None:
+        return f"{number.value:.1f}"
+    return f"{number.value:.1f} [{number.low:.1f}, {number.high:.1f}]"
 
 
 def curve_of(label: str, points: Sequence[tuple[float, float]]) -> Curve:
