@@ -12,9 +12,10 @@ from hashprobe.defenses.intervals import interval_radius
 from hashprobe.progress import interruption
 from hashprobe.types import Runtime
 from hashprobe.victims.image import ImageHasher
-from hashprobe.workflow import certify_step
+from hashprobe.workflow import certify_bench
 from hashprobe.workflow.certificate import CertifyOptions
-from hashprobe.workflow.certify_step import CertifyBench, certify_run
+from hashprobe.workflow.certify_bench import CertifyBench
+from hashprobe.workflow.certify_step import certify_run
 
 
 SHORT = "--queries 12 --samples 200 --votes 31 --steps 2 --norm 0.05 --norm 1.0 --top 100"
@@ -24,7 +25,7 @@ FOLDER = "certify/sigma0.1-31votes-of12-seed0"
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    monkeypatch.setattr(certify_step, "DRAWS", 2)
+    monkeypatch.setattr(certify_bench, "DRAWS", 2)
 
 
 def test_the_certificate_is_below_the_attack_at_each_norm(hashprobe, encoded):
@@ -92,7 +93,7 @@ def test_bounds_of_the_network_itself_stand_beside_an_attack(encoded, monkeypatc
         monkeypatch.setattr(victim, "forward", lambda x: line(x - 0.5))
         return interval_radius(Victim(line, bits=16, size=8, mean=0.5), images, steps, crown=crown)
 
-    monkeypatch.setattr(certify_step, "interval_radius", radius_of)
+    monkeypatch.setattr(certify_bench, "interval_radius", radius_of)
     options = CertifyOptions((1.0,), queries=8, samples=5, votes=1, steps=3)
     one, two = (row for row in certify_run(encoded, options).rows if row.norm == "linf")
     for row in (one, two):
