@@ -1,5 +1,7 @@
 """Votes and interval bounds of victims; attack and certificate lie on both sides of the truth."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,21 @@ from torch import nn
 
 from hashprobe import Budget, Goal, Queries, Victim
 from hashprobe.attacks._bit_margin import BitMarginOptions, bit_margin
+from hashprobe.attacks.within_l2 import within_l2
 from hashprobe.codes.packed import PackedCodes
+from hashprobe.defenses.defended import defended
 from hashprobe.defenses.intervals import interval_bounds, interval_radius
 from hashprobe.defenses.noisy_votes import noisy_votes
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.certificates import BitCertificate, certified_match, certify_votes
+from hashprobe.evaluation.certificates import (
+    BitCertificate,
+    certified_collision,
+    certified_map,
+    certified_match,
+)
+from hashprobe.evaluation.certified_votes import certify_votes
 from hashprobe.evaluation.instances import Sources
+from hashprobe.evaluation.measures import mean_average_precision
 from hashprobe.victims.perceptual.registry import perceptual_hash
 
 
@@ -25,10 +36,9 @@ def line():
 
 @pytest.fixture(scope="module")
 def grey():
-    """Pictures far from black and white."""
-    return 0.5 + 0.1 * torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(1)).clamp(
-        -2, 2
-    )
+    """Pictures in 8 bits, far from black and white."""
+    noise = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    return ((0.5 + 0.1 * noise.clamp(-2, 2)) * 255).round() / 255
 
 
 def test_all_pictures_within_eps_lie_within_the_bounds(small):
@@ -92,6 +102,101 @@ def test_attack_and_certificate_bracket_the_truth():
     assert under_attack - certified < 0.1
 
 
+class World:
+    """A linear victim whose bits look at pixels of their own, and a database of its codes.
+
+    A bit at distance m turns over by a change of norm m and without touching another, so that bits
+    S can be turned over together exactly where the sum of their m^2 is at most eps^2. Its expected
+    vote is the victim itself.
+    """
+
+    bits, count, items, classes = 8, 12, 60, 4
+
+    def __init__(self):
+        chance = torch.Generator().manual_seed(3)
+        weight = torch.zeros(self.bits, 192)
+        for bit, places in enumerate(torch.randperm(192, generator=chance).view(self.bits, -1)):
+            weight[bit, places] = torch.randn(192 // self.bits, generator=chance)
+        layer = nn.Linear(192, self.bits, bias=False)
+        layer.weight.data = weight
+        flat = nn.Sequential(nn.Flatten(), layer)
+        self.victim = Victim(flat, bits=self.bits, size=8, mean=0.5).eval()
+        noise = torch.randn(self.count + self.items, 3, 8, 8, generator=chance)
+        kinds = np.arange(len(noise)) % self.classes
+        means = torch.randn(self.classes, 3, 8, 8, generator=chance)[torch.from_numpy(kinds)]
+        pictures = (255 * (0.5 + 0.03 * noise + 0.04 * means).clamp(0.2, 0.8)).round() / 255
+        self.images = pictures[: self.count]
+        eye = np.eye(self.classes, dtype=bool)
+        self.own, self.labels = eye[kinds[: self.count]], eye[kinds[self.count :]]
+        codes = self.victim.codes(pictures).signs()
+        self.signs, self.stored = codes[: self.count], codes[self.count :].copy()
+        # The first items show the queries themselves.
+        self.stored[: self.count], self.labels[: self.count] = self.signs, self.own
+        self.database = PackedCodes.from_signs(self.stored)
+        self.sources = Sources.of(list(range(self.count)), list(range(self.items)))
+        logits = (self.images - 0.5).flatten(1) @ weight.T
+        self.distance = (logits.abs() / weight.norm(dim=1)).numpy()
+
+    def reachable(self, row, eps):
+        """Every code that a change of norm eps can bring a query to."""
+        turned = np.array(list(product((0, 1), repeat=self.bits)))
+        inside = turned @ self.distance[row] ** 2 <= eps**2
+        return (self.signs[row] * (1 - 2 * turned[inside])).astype(np.int8)
+
+    def aps(self, signs, row):
+        own = self.own[[row]].repeat(len(signs), 0)
+        return mean_average_precision(
+            PackedCodes.from_signs(signs), self.database, own, self.labels,
+            normaliser="min", ties="worst", empty="zero",
+        ).per_query  # fmt: skip
+
+    def near(self, signs, radius):
+        """Which items lie within a radius of codes."""
+        return (signs[:, None] != self.stored[None]).sum(2) <= radius
+
+    def measured(self, row, signs):
+        """The worst for the owner of some codes of a query: AP, match at 1, collision at 0."""
+        match, collision = self.near(signs, 1)[:, row], np.delete(self.near(signs, 0), row, 1)
+        return self.aps(signs, row).min(), match.min(), collision.any(1).max()
+
+
+@pytest.mark.parametrize("eps", [0.006, 0.01, 0.02])
+def test_certificates_from_votes_and_an_attack_bracket_the_truth(eps):
+    """Every reachable code is tried: certificate <= truth <= attack, for all three measures."""
+    world, sigma, samples = World(), 0.08, 3000
+    counts = noisy_votes(world.victim, world.images, sigma=sigma, samples=samples, batch_size=1000)
+    held = certify_votes(counts, samples, sigma)
+    bounds = np.transpose(
+        [
+            certified_map(held, world.database, world.own, world.labels, eps=eps).per_query,
+            certified_match(held, world.database, world.sources, 1, eps).per_query,
+            certified_collision(held, world.database, world.sources, 0, eps).per_query,
+        ]
+    )
+    rows = range(world.count)
+    truth = np.array([world.measured(r, world.reachable(r, eps)) for r in rows], float)
+
+    anchors = np.where(world.own.astype(int) @ world.labels.T @ world.stored >= 0, 1, -1)
+    others = np.array([np.delete(world.stored, r, 0) for r in rows])
+    distances = (others != world.signs[:, None]).sum(2)
+    nearest = others[rows, np.where(distances > 0, distances, 99).argmin(1)]
+    goals = (-anchors.astype(np.int8), -world.signs, nearest)
+    found = [within_l2(world.victim, world.images, goal, eps, steps=15) for goal in goals]
+    codes = np.stack([world.signs, *(world.victim.codes(one).signs() for one in found)], 1)
+    attacked = np.array([world.measured(r, codes[r]) for r in rows], float)
+
+    most = [(world.reachable(r, eps) != world.signs[r]).sum(1).max() for r in rows]
+    assert (held.flips(eps) >= most).all()
+    order = np.array([1, 1, -1])  # a collision is bounded from above
+    assert (order * bounds <= order * truth + 1e-9).all()
+    assert (order * truth <= order * attacked + 1e-9).all()
+    # None of the three says nothing.
+    clean = np.mean([world.aps(world.signs[[r]], r) for r in rows])
+    assert 0.1 < bounds[:, 0].mean() < truth[:, 0].mean() < attacked[:, 0].mean() < clean
+    if eps < 0.01:
+        assert bounds[:, 1].mean() > 0 and bounds[:, 2].mean() < 1
+
+
 def test_votes_of_noisy_copies_certify_what_is_true(line, grey):
     sigma, samples = 0.05, 400
     ones = noisy_votes(line, grey, sigma=sigma, samples=samples)
@@ -108,6 +213,34 @@ def test_votes_of_noisy_copies_certify_what_is_true(line, grey):
     assert (noisy_votes(line, grey, sigma=sigma, samples=samples, batch_size=400) == ones).all()
 
 
+def test_what_is_certified_of_a_vote_holds_for_the_operators_vote(line, grey):
+    """Each certified bit is pushed to its radius the shortest way, for many secrets of a vote."""
+    sigma, samples, votes, secrets = 0.1, 3000, 9, 20
+    ones = noisy_votes(line, grey, sigma=sigma, samples=samples, batch_size=1000)
+    weight = line.network[1].weight.detach()
+    turned = {}
+    for name, given in (("expected", {}), ("of nine", {"votes": votes, "miss": 0.001})):
+        held = certify_votes(ones, samples, sigma, **given)
+        rows, bits = np.nonzero(held.radius > 0)
+        down = -torch.from_numpy(held.signs[rows, bits])[:, None] * weight[bits]
+        length = 0.999 * torch.from_numpy(held.radius[rows, bits]).float()[:, None]
+        step = (length * down / down.norm(dim=1, keepdim=True)).view(-1, 3, 4, 4)
+        wrong = 0
+        for secret in range(secrets):
+            vote = defended(line, "smoothing", sigma=sigma, votes=votes, seed=secret)
+            signs = vote.codes(grey[rows] + step).signs()
+            wrong += int((signs[range(len(rows)), bits] != held.signs[rows, bits]).sum())
+        assert len(rows) > 15
+        turned[name] = wrong / (secrets * len(rows))
+    # At the radius of the expected vote, nine copies err nearly half of the time.
+    assert turned["expected"] > 0.1 and turned["of nine"] <= 0.001
+
+
+def test_pictures_are_counted_in_8_bits(line, grey):
+    counts = [noisy_votes(line, some, sigma=0.05, samples=50) for some in (grey, grey + 0.4 / 255)]
+    assert (counts[0] == counts[1]).all()
+
+
 def test_a_perceptual_hash_is_certified_by_votes_alone():
     victim, images = perceptual_hash("dhash"), torch.rand(1, 3, 20, 20)
     assert noisy_votes(victim, images, sigma=0.01, samples=5).max() == 5
@@ -122,6 +255,8 @@ def test_a_perceptual_hash_is_certified_by_votes_alone():
         (lambda v, x: interval_radius(v, x, (0.2, 0.1)), "steps must grow"),
         (lambda v, x: noisy_votes(v, x, sigma=0.0, samples=2), "sigma must be above 0"),
         (lambda v, x: noisy_votes(v, x, sigma=0.1, samples=0), "samples must be at least 1"),
+        (lambda v, x: noisy_votes(v, x * 255, sigma=0.1, samples=1), "queries must lie in .0, 1"),
+        (lambda v, x: interval_bounds(v, x * 255, 0.1), "queries must lie in .0, 1"),
     ],
 )
 def test_what_does_not_fit_is_one_line(call, said, line, grey):

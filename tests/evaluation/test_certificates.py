@@ -1,10 +1,9 @@
-"""Certificates: against all codes that open bits allow, and against linear victims."""
+"""Certificates against all codes that open bits allow."""
 
 from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
 
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.errors import HashprobeError
@@ -13,7 +12,6 @@ from hashprobe.evaluation.certificates import (
     certified_collision,
     certified_map,
     certified_match,
-    certify_votes,
 )
 from hashprobe.evaluation.instances import Sources
 from hashprobe.evaluation.measures import mean_average_precision
@@ -33,27 +31,6 @@ def reachable(row):
     fixed = HELD.radius[row] >= EPS
     codes = np.array(list(product((-1, 1), repeat=BITS)), np.int8)
     return codes[(codes[:, fixed] == HELD.signs[row, fixed]).all(1)]
-
-
-def test_the_radius_is_that_of_cohen_with_a_share_of_the_error_for_each_bit():
-    held = certify_votes(np.array([[990, 15]]), 1000, 0.5, error=0.01)
-    for hits, radius in zip((990, 985), held.radius[0], strict=True):
-        low = binomtest(hits, 1000).proportion_ci(1 - 0.01 / 2, "exact").low
-        assert radius == pytest.approx(0.5 * norm.ppf(low), rel=1e-9)
-    assert held.signs.tolist() == [[1, -1]]
-    undecided = certify_votes(np.array([[510, 490]]), 1000, 0.5)
-    assert undecided.radius.tolist() == [[0, 0]] and undecided.flips(0.0).tolist() == [2]
-
-
-def test_certified_radii_are_below_the_true_ones():
-    """A linear bit with margin m behind noise sigma holds within m exactly."""
-    margins = np.abs(RNG.normal(0, 0.3, (30, 8))) + 0.01
-    samples, sigma = 2000, 0.25
-    ones = RNG.binomial(samples, norm.cdf(margins / sigma))
-    held = certify_votes(ones, samples, sigma)
-    assert (held.radius <= margins).all()
-    middle = (margins > 0.1) & (margins < 0.5)
-    assert (held.radius[middle] > 0.5 * margins[middle]).all()
 
 
 def test_the_most_flips_are_those_of_the_farthest_reachable_code():
@@ -119,9 +96,6 @@ def test_map_of_no_reachable_code_is_below_its_bound(top):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: certify_votes(np.array([[5]]), 4, 0.1), "from 0 to the 4 samples"),
-        (lambda: certify_votes(np.array([[5]]), 9, 0.0), "sigma must be above 0"),
-        (lambda: certify_votes(np.array([[5]]), 9, 0.1, error=1.0), "error must be"),
         (lambda: HELD.flips(-1.0), "eps must be 0 or above"),
         (lambda: HELD.distances(PackedCodes.empty(8), 0.1), "7 bits and the database has 8"),
         (lambda: BitCertificate(HELD.signs, HELD.radius[:2], "l2"), "a radius for each bit"),
@@ -130,6 +104,14 @@ def test_map_of_no_reachable_code_is_below_its_bound(top):
         (
             lambda: certified_match(HELD, DATABASE, Sources.of([90] * 6, list(range(40))), 2, 0.1),
             "no query has a source",
+        ),
+        (
+            lambda: certified_match(HELD, DATABASE, Sources.alone(5, 40), 2, 0.1),
+            "sources of 5 queries and 40 items for 6 queries and 40 items",
+        ),
+        (
+            lambda: certified_collision(HELD, DATABASE, Sources.alone(6, 39), 2, 0.1),
+            "sources of 6 queries and 39 items for 6 queries and 40 items",
         ),
         (
             lambda: certified_map(

@@ -455,3 +455,9 @@ def test_the_demo_has_clips_too(hashprobe, tmp_path, monkeypatch):
     assert all(f"t-MAP of {name}" in said.out for name in names)
     assert f"report: {tmp_path / 'run' / 'report.html'}" in said.out
     assert "64/255, which anybody can see" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_clips_have_no_certificate(audit, hashprobe):
+    run, _ = audit
+    assert "certify is for runs of images" in hashprobe("certify", run).error
+    assert not (run / "certify").exists()

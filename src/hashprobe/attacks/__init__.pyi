@@ -89,3 +89,4 @@ from .targets import draw_target_codes as draw_target_codes
 from .targets import draw_target_labels as draw_target_labels
 from .targets import vote as vote
 from .trained_parts import TrainedParts as TrainedParts
+from .within_l2 import within_l2 as within_l2

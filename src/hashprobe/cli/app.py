@@ -35,6 +35,7 @@ COMMANDS = {
     "encode": "Encode the queries and the database of a run, and print its MAP.",
     "attack": "Attack queries of a run and measure how far its results move.",
     "compare": "Put runs through the same attacks: what a defence is worth.",
+    "certify": "Bound what any attack within an l2 norm can do, beside what attacks do.",
     "transfer": "Craft on each victim, show the pictures to all others, and print the matrix.",
     "check": "Compare a network's codes with those that are stored, and find what differs.",
     "fit-binariser": "Fit what makes bits of a network's floats.",

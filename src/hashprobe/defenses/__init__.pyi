@@ -1,5 +1,6 @@
 from .both import BothHashes as BothHashes
 from .both import match_both as match_both
+from .crown import crown_bounds as crown_bounds
 from .defended import Defended as Defended
 from .defended import defended as defended
 from .detectors._bit_histogram import BitHistogram as BitHistogram

@@ -12,7 +12,8 @@ from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits
 from hashprobe.victims.backbones import Small
-from hashprobe.victims.base import Hasher, frozen_eval
+from hashprobe.victims.base import Hasher, check_range, frozen_eval
+from hashprobe.victims.encoding import device_of
 from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.wrap import Victim
 
@@ -40,19 +41,21 @@ def interval_bounds(victim: Hasher, images: Images, eps: float) -> tuple[Logits,
     """The least and the largest that each logit can be within eps (Gowal et al., ICCV 2019).
 
     Ends are taken through the network layer by layer; they are exact for one linear layer and widen
-    with each further one, so they say something about small networks and small eps alone.
+    with each further one, so they say something about small networks and small eps alone;
+    `crown_bounds` are tighter.
 
     Args:
         victim: an `ImageHasher` of the backbone `small`, or a `Victim` around a sequence of linear
             and convolutional layers, batch normalisation, pooling and ReLU, tanh or sigmoid.
-        images: (Q, 3, H, W) in [0, 1].
+        images: (Q, 3, H, W) in [0, 1], on any device.
         eps: l-infinity radius in [0, 1] pixels; pictures stay within black and white.
 
     Returns:
-        Lower and upper ends, (Q, K) each.
+        Lower and upper ends, (Q, K) each, on the victim's device.
 
     Raises:
-        HashprobeError: a victim with another layer, of clips, or an eps that is negative.
+        HashprobeError: a victim with another layer, of clips, pixels beyond [0, 1], or an eps
+            beyond [0, 1].
 
     Example:
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8))
@@ -60,21 +63,12 @@ def interval_bounds(victim: Hasher, images: Images, eps: float) -> tuple[Logits,
         >>> bool((low < high).all())
         True
     """
-    if not 0 <= eps <= 1:
-        raise HashprobeError(f"eps must be from 0 to 1; got {eps:g}")
-    layers = layers_of(victim)
-    with frozen_eval(victim), torch.no_grad():
-        low, high = ((images + side).clamp(0, 1) for side in (-eps, eps))
-        # The normalisation of a channel rises with it.
-        ends: Ends = (victim.normalised(low), victim.normalised(high))  # type: ignore[operator]
-        for layer in layers:
-            ends = through(layer, ends)
-    return ends
+    return bounded_by(victim, images, eps, ends_by_intervals)
 
 
 @checked
 def interval_radius(
-    victim: Hasher, images: Images, steps: tuple[float, ...]
+    victim: Hasher, images: Images, steps: tuple[float, ...], *, crown: bool = False
 ) -> tuple[np.ndarray, Float64[np.ndarray, "q k"]]:
     """Codes and the l-infinity radius of each bit, as `BitCertificate` takes them.
 
@@ -82,6 +76,7 @@ def interval_radius(
         victim: as for `interval_bounds`.
         images: (Q, 3, H, W) in [0, 1].
         steps: the eps that are tried, growing.
+        crown: whether bounds are those of `crown_bounds`, which are tighter and take longer.
 
     Returns:
         (Q, K) signs, int8, and the largest eps of those tried within which each keeps its sign; 0
@@ -99,14 +94,42 @@ def interval_radius(
     """
     if not steps or list(steps) != sorted(set(steps)):
         raise HashprobeError(f"steps must grow from one to the next; got {steps}")
+    from hashprobe.defenses.crown import crown_bounds
+
+    bounds = crown_bounds if crown else interval_bounds
     clean, _ = interval_bounds(victim, images, 0.0)
     signs = torch.where(clean >= 0, 1, -1)
-    radius, fixed = torch.zeros(clean.shape, dtype=torch.float64), torch.ones_like(clean).bool()
+    radius, fixed = np.zeros(tuple(clean.shape)), torch.ones_like(clean).bool()
     for eps in steps:
-        low, high = interval_bounds(victim, images, eps)
+        low, high = bounds(victim, images, eps)
         fixed &= torch.where(signs > 0, low >= 0, high < 0)
-        radius[fixed] = eps
-    return signs.to(torch.int8).cpu().numpy(), radius.numpy()
+        radius[fixed.cpu().numpy()] = eps
+    return signs.to(torch.int8).cpu().numpy(), radius
+
+
+def bounded_by(
+    victim: Hasher,
+    images: Images,
+    eps: float,
+    method: Callable[[list[nn.Module], Ends], Ends],
+) -> Ends:
+    """Ends of the logits within eps, by a method that takes those of normalised pixels further."""
+    if not 0 <= eps <= 1:
+        raise HashprobeError(f"eps must be from 0 to 1; got {eps:g}")
+    check_range(images, "pixels of queries")
+    layers, images = layers_of(victim), images.to(device_of(victim))
+    with frozen_eval(victim), torch.no_grad():
+        low, high = ((images + side).clamp(0, 1) for side in (-eps, eps))
+        # The normalisation of a channel rises with it.
+        first: Ends = (victim.normalised(low), victim.normalised(high))  # type: ignore[operator]
+        return method(layers, first)
+
+
+def ends_by_intervals(layers: list[nn.Module], ends: Ends) -> Ends:
+    """Ends after the last of some layers."""
+    for layer in layers:
+        ends = through(layer, ends)
+    return ends
 
 
 def layers_of(victim: Hasher) -> list[nn.Module]:

@@ -3,7 +3,7 @@ from .certificates import BitCertificate as BitCertificate
 from .certificates import certified_collision as certified_collision
 from .certificates import certified_map as certified_map
 from .certificates import certified_match as certified_match
-from .certificates import certify_votes as certify_votes
+from .certified_votes import certify_votes as certify_votes
 from .code_shards import CodeShards as CodeShards
 from .codefile import CodeFile as CodeFile
 from .codefile import load_code_file as load_code_file

@@ -107,53 +107,6 @@ class BitCertificate:
 
 
 @checked
-def certify_votes(
-    ones: Integer[np.ndarray, "q k"], samples: int, sigma: float, *, error: float = 0.001
-) -> BitCertificate:
-    """The l2 radius of every bit of a code that noisy copies vote on.
-
-    Cohen et al. (ICML 2019, theorem 1) for each bit: if noise of deviation sigma gives +1 with a
-    chance of at least p > 1/2, the majority stays +1 within sigma Phi^-1(p). p is the lower end of
-    the interval of Clopper and Pearson at error / K, so that all bits of a code hold together with
-    a chance of at least 1 - error (Bonferroni).
-
-    Args:
-        ones: (Q, K) in how many of the copies each bit is +1.
-        samples: n, how many copies there are.
-        sigma: deviation of the noise, in units of white.
-        error: chance that any bit of a query is certified wrongly, in (0, 1).
-
-    Returns:
-        Codes by majority with their radius; it is 0 where both values are possible.
-
-    Raises:
-        HashprobeError: counts beyond the samples, or a number out of range.
-
-    Example:
-        >>> held = certify_votes(np.array([[1000, 0, 520]]), 1000, 0.25)
-        >>> held.signs.tolist(), held.radius.round(2).tolist()
-        ([[1, -1, 1]], [[0.59, 0.59, 0.0]])
-    """
-    from scipy.special import betaincinv, ndtri  # type: ignore[import-untyped]
-
-    check_whole("samples", samples)
-    if not 0 < sigma < np.inf:
-        raise HashprobeError(f"sigma must be above 0; got {sigma}")
-    if not 0 < error < 1:
-        raise HashprobeError(f"error must be above 0 and below 1; got {error}")
-    if ones.size and (ones.min() < 0 or ones.max() > samples):
-        raise HashprobeError(f"counts must be from 0 to the {samples} samples; got {ones.max()}")
-    most = np.maximum(ones, samples - ones).astype(np.float64)
-    tail = error / (2 * max(1, ones.shape[1]))
-    chance = betaincinv(most, samples - most + 1, tail)
-    # The theorem holds below the radius.
-    below = np.nextafter(sigma * ndtri(np.maximum(chance, 0.5)), 0.0)
-    radius = np.where(chance > 0.5, below, 0.0)
-    signs = np.where(2 * ones >= samples, 1, -1).astype(np.int8)
-    return BitCertificate(signs, radius, "l2")
-
-
-@checked
 def certified_match(
     held: BitCertificate, database: PackedCodes, sources: Sources, radius: int, eps: float
 ) -> Measurement:
@@ -183,6 +136,7 @@ def certified_match(
         [1.0, 0.0]
     """
     check_radius(radius, database.bits)
+    check_sources(sources, held, database)
     values = np.full(len(held), np.nan)
     for rows in blocks(len(held)):
         _, high = held.distances(database, eps, rows)
@@ -222,6 +176,7 @@ def certified_collision(
         [0.0, 1.0]
     """
     check_radius(radius, database.bits)
+    check_sources(sources, held, database)
     values = np.zeros(len(held))
     for rows in blocks(len(held)):
         low, _ = held.distances(database, eps, rows)
@@ -299,6 +254,16 @@ def by_distance(
         for row, mask in zip(distances, chosen, strict=True)
     ]
     return np.array(counts, np.int64)
+
+
+def check_sources(sources: Sources, held: BitCertificate, database: PackedCodes) -> None:
+    """Refuses sources of other numbers of queries or items."""
+    seen = len(sources.queries), len(sources.items)
+    if seen != (len(held), len(database)):
+        raise HashprobeError(
+            f"sources of {seen[0]} queries and {seen[1]} items for {len(held)} queries and "
+            f"{len(database)} items: make them of the same ones"
+        )
 
 
 def same_source(sources: Sources, rows: slice) -> Bool[np.ndarray, "q n"]:

@@ -8,6 +8,11 @@ from .audit_options import AuditOptions as AuditOptions
 from .audit_options import Limit as Limit
 from .audit_result import AuditResult as AuditResult
 from .board_entry import Entry as Entry
+from .certificate import CertifiedRow as CertifiedRow
+from .certificate import CertifiedSide as CertifiedSide
+from .certificate import CertifyOptions as CertifyOptions
+from .certificate import RunCertificate as RunCertificate
+from .certify_step import certify_run as certify_run
 from .code_check import CodeCheck as CodeCheck
 from .code_check import Remedy as Remedy
 from .code_check import check_codes as check_codes
