@@ -11,7 +11,7 @@ from hashprobe.evaluation.measurement import Measurement
 from hashprobe.report.content import Curve
 from hashprobe.report.figures import curve_figure
 from hashprobe.types import check_seed, check_whole
-from hashprobe.workflow.comparison import aligned, interval
+from hashprobe.workflow.comparison_cells import aligned, interval
 
 
 SIGMAS = 0.001, 1.0
