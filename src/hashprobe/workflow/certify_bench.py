@@ -48,7 +48,9 @@ DRAWS = 8
 LEVELS = (1 / 255, 2 / 255)
 """l-infinity changes of the network itself, where bounds know its layers."""
 MADE = 1
-"""Grows where what is kept is computed in another way."""
+"""Grows where all that is kept is computed in another way."""
+WITHIN = 2
+"""Grows where `within_l2` moves images in another way."""
 KEPT = {"made_by": Member("text"), "found": Member("int64", "n k")}
 
 
@@ -131,6 +133,7 @@ class CertifyBench:
             if eps and not self.refused:
                 for name, codes in (("anchor", self.anchors), ("code", held.signs)):
                     more = {**shown, "norm": eps, "steps": asked.steps, "codes": codes.tolist()}
+                    more["within"] = WITHIN
                     title = f"attack within {eps:g} away from the own {name}"
                     seen.append(self.in_shards(title, more, partial(self.moved, -codes, eps)))
             attacked = None if self.refused else self.reached(held, seen, eps)
