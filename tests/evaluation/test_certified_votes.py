@@ -95,6 +95,7 @@ def test_the_least_number_of_samples_certifies_and_one_less_does_not(votes):
         (lambda: certify_votes(np.array([[5]]), 9, 0.1, error=1.0), "error must be"),
         (lambda: certify_votes(np.array([[5]]), 9, 0.1, votes=9, miss=0.0), "miss must be"),
         (lambda: certify_votes(np.array([[5]]), 9, 0.1, votes=8), "votes must be odd"),
+        (lambda: largest_radius(32, 9, 0.1, error=5e-324, votes=9), "samples must be at least "),
         (lambda: certify_votes(np.array([[5]]), 9, 0.1, votes=-1), "votes must be at least 1"),
     ],
 )

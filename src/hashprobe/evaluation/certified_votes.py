@@ -130,7 +130,7 @@ no bit is certified; got 1000: take more samples or more votes
             "take more votes or a larger miss"
         )
     # All of n are alike with a lower end of (error / 2K)^(1/n).
-    fewest = floor(log(error / (2 * bits)) / log(needed)) + 1
+    fewest = floor((log(error) - log(2 * bits)) / log(needed)) + 1
     raise HashprobeError(
         f"samples must be at least {fewest} for {votes} votes of {bits} bits, or no bit is "
         f"certified; got {samples}: take more samples or more votes"
