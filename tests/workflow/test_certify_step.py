@@ -76,7 +76,7 @@ def test_the_certificate_is_below_the_attack_at_each_norm(hashprobe, encoded):
     assert f"certificate-{replace(OPTIONS, samples=210).key}.json" in new
     same = [path for path in first if not path.name.startswith("attack")]  # codes may differ
     assert all(path.read_bytes() == first[path] for path in same)
-    assert f"No bit is certified beyond {largest_radius(16, 210, 0.1, votes=31):.3f}" in more.out
+    assert f"No bit is certified beyond {largest_radius(16, 210, 0.1, votes=31):.3g}" in more.out
     table = more.out.splitlines()
     assert "| l2 0.05 " in table[3] and "MAP at least" in table[0]
     assert "MAP under attack at most" in table[0] and "match under attack at most" in table[0]

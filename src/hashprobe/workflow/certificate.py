@@ -207,7 +207,7 @@ class RunCertificate:
             f"{asked.queries} queries. Any certified bit of a picture is wrong with a chance of "
             f"{asked.error:g} (samples) and {asked.miss:g} (vote, for each picture that is tried) "
             "at most. MAP and match in per cent; the truth lies between both columns. No bit is "
-            f"certified beyond {self.largest:.3f}, whatever the network: larger norms say nothing."
+            f"certified beyond {self.largest:.3g}, whatever the network: larger norms say nothing."
         )
         numbers = [
             number
