@@ -36,6 +36,24 @@ def test_changes_are_in_8_bits_within_the_norm(line, norm):
     assert moved.max() <= 1 and torch.equal(moved, (255 * moved).round() / 255)
 
 
+def test_no_part_of_the_norm_goes_to_values_that_cannot_be_reached(line):
+    """Half of the values are black or white: the others take the whole of the norm."""
+    images = pictures(8)
+    images[:, :, :4] = (images[:, :, :4] > 0.5).float()
+    wanted = -line.codes(images).signs()
+    moved = within_l2(line, images, wanted, 0.5, steps=10)
+    assert (moved_by(images, moved) > 0.97 * 0.5).all()
+
+
+def test_the_last_of_equal_images_is_kept(line):
+    """Codes that are reached without a change: later images have larger margins."""
+    images = pictures(8)
+    wanted = line.codes(images).signs()
+    moved = within_l2(line, images, wanted, 0.3, steps=6)
+    margin = [(line(x).detach() * torch.from_numpy(wanted)).amin(1) for x in (images, moved)]
+    assert (line.codes(moved).signs() == wanted).all() and (margin[1] > margin[0]).all()
+
+
 def test_a_bit_turns_over_just_beyond_its_distance(line):
     """One bit at a time: the shortest way is along its weight, and the attack needs little more."""
     images = pictures(20)
@@ -80,6 +98,8 @@ def test_a_vote_of_noisy_copies_is_attacked_through_its_own_draws(line):
         ({"norm": 0.1, "steps": 0}, "steps must be at least 1"),
         ({"norm": 0.1, "codes": np.ones((2, 5), np.int8)}, "a code of 4 bits each"),
         ({"norm": 0.1, "images": 255 * pictures(2)}, "must lie in [0, 1]"),
+        ({"norm": 0.1, "images": torch.rand(2, 3, 8, 8)}, "must be multiples of 1/255"),
+        ({"norm": 0.1, "codes": np.zeros((2, 4), np.int8)}, "must be of -1 and +1"),
     ],
 )
 def test_what_does_not_fit_is_one_line(line, given, said, as_for_users):

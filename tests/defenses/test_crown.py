@@ -86,6 +86,37 @@ def test_bounds_of_linear_layers_are_exact_however_many():
     assert (wide[1] - wide[0]).mean() > 1.5 * (high - low).mean()
 
 
+def test_layers_in_place_change_nothing():
+    net = lambda inplace: lambda: nn.Sequential(  # noqa: E731
+        nn.Flatten(), nn.Linear(12, 30), nn.ReLU(inplace), nn.Linear(30, 20), nn.ReLU(inplace),
+        nn.Linear(20, 6),
+    )  # fmt: skip
+    images = torch.rand(3, 3, 2, 2)
+    kept, changed = (crown_bounds(victim_of(net(way)), images, EPS) for way in (False, True))
+    assert torch.equal(kept[0], changed[0]) and torch.equal(kept[1], changed[1])
+
+
+def test_bounds_are_within_intervals_to_the_last_digit():
+    """One linear layer: both are exact, and only rounding could part them."""
+    victim = victim_of(lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 6)))
+    images = torch.rand(50, 3, 2, 2)
+    for eps in (0.0, 0.01):
+        (low, high), (least, most) = (
+            bounds(victim, images, eps) for bounds in (crown_bounds, interval_bounds)
+        )
+        assert (least <= low).all() and (low <= high).all() and (high <= most).all()
+
+
+@pytest.mark.parametrize("bounds", [crown_bounds, interval_bounds])
+def test_no_images_and_victims_of_another_precision_have_bounds(bounds):
+    victim, images = victim_of(convolutional), torch.rand(2, 3, 2, 2)
+    assert [tuple(end.shape) for end in bounds(victim, images[:0], EPS)] == [(0, 6)] * 2
+    low, _ = bounds(victim, images, EPS)
+    exact, _ = bounds(victim.double(), images, EPS)
+    assert exact.dtype == torch.float64
+    torch.testing.assert_close(low.double(), exact, atol=1e-5, rtol=1e-4)
+
+
 def test_layers_that_are_too_large_keep_intervals_and_stay_sound(monkeypatch):
     victim, images = victim_of(convolutional), torch.rand(2, 3, 2, 2)
     narrow = crown_bounds(victim, images, EPS)
@@ -111,6 +142,34 @@ def test_what_does_not_fit_is_one_line():
     victim = victim_of(dense)
     with pytest.raises(HashprobeError, match="eps must be from 0 to 1"):
         crown_bounds(victim, torch.rand(1, 3, 2, 2), 2.0)
-    strange = Victim(nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.SiLU()), bits=6, size=2)
-    with pytest.raises(HashprobeError, match="a layer SiLU"):
-        crown_bounds(strange, torch.rand(1, 3, 2, 2), 0.1)
+    with pytest.raises(HashprobeError, match="takes 2x2 pixels; got 3x3"):
+        crown_bounds(victim, torch.rand(1, 3, 3, 3), 0.1)
+
+
+class Residual(nn.Sequential):
+    """A sequence that is more than its layers."""
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Falling(nn.ReLU):
+    def forward(self, x):
+        return -super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (nn.SiLU(), "a layer SiLU"),
+        (Residual(nn.Linear(6, 6)), "a layer Residual"),
+        (Falling(), "a layer Falling"),
+        (nn.LeakyReLU(-0.5), "a layer LeakyReLU with a slope below 0"),
+        (nn.BatchNorm1d(6, track_running_stats=False), "BatchNorm1d without running statistics"),
+    ],
+)
+def test_layers_whose_bounds_would_not_hold_are_refused(layer, said):
+    strange = Victim(nn.Sequential(nn.Flatten(), nn.Linear(12, 6), layer), bits=6, size=2)
+    for bounds in (crown_bounds, interval_bounds):
+        with pytest.raises(HashprobeError, match=said):
+            bounds(strange, torch.rand(2, 3, 2, 2), 0.1)

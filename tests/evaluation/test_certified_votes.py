@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, binomtest, norm
 
 from hashprobe.errors import HashprobeError
-from hashprobe.evaluation.certified_votes import certify_votes
+from hashprobe.evaluation.certified_votes import certify_votes, largest_radius
 
 
 RNG = np.random.default_rng(4)
@@ -66,6 +66,25 @@ def test_more_votes_come_near_to_the_expected_vote():
     )
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_vote_that_no_chance_is_enough_for_has_no_radius():
+    held = certify_votes(np.array([[1000, 0, 520]]), 1000, 0.1, votes=1, miss=1e-320)
+    assert (held.radius == 0).all()
+
+
+@pytest.mark.parametrize("votes", [3, 9, 101])
+def test_the_least_number_of_samples_certifies_and_one_less_does_not(votes):
+    with pytest.raises(HashprobeError, match=f"for {votes} votes of 32 bits") as error:
+        largest_radius(32, 1, 0.1, votes=votes)
+    fewest = int(str(error.value).split()[5])
+    with pytest.raises(HashprobeError, match=f"at least {fewest} "):
+        largest_radius(32, fewest - 1, 0.1, votes=votes)
+    found = largest_radius(32, fewest, 0.1, votes=votes)
+    counts = np.array([[fewest, 0] + [fewest - 1] * 30])
+    radius = certify_votes(counts, fewest, 0.1, votes=votes).radius[0]
+    assert 0 < found == radius.max() == radius[1] and (radius[2:] == 0).all()
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -76,6 +95,7 @@ def test_more_votes_come_near_to_the_expected_vote():
         (lambda: certify_votes(np.array([[5]]), 9, 0.1, error=1.0), "error must be"),
         (lambda: certify_votes(np.array([[5]]), 9, 0.1, votes=9, miss=0.0), "miss must be"),
         (lambda: certify_votes(np.array([[5]]), 9, 0.1, votes=8), "votes must be odd"),
+        (lambda: largest_radius(32, 9, 0.1, error=5e-324, votes=9), "samples must be at least "),
         (lambda: certify_votes(np.array([[5]]), 9, 0.1, votes=-1), "votes must be at least 1"),
     ],
 )

@@ -1,5 +1,6 @@
 """Queries steered to codes within an l2 norm: what a certificate in that norm stands beside."""
 
+import numpy as np
 import torch
 from jaxtyping import Float
 
@@ -16,6 +17,8 @@ from hashprobe.victims.encoding import device_of
 
 MOMENTUM = 0.8
 """What of the direction before is kept."""
+NEAR = 1e-3
+"""How far, in levels, rounding of floating numbers moves a pixel of 8 bits."""
 HALVINGS = 30
 """Of the scale at which a change is put on whole levels."""
 
@@ -33,15 +36,16 @@ def within_l2(
     """Steers images to codes by the margins of their bits, each within an l2 norm.
 
     Steps along the gradient of `bit_margin_loss` (momentum, unit l2 length, from twice the norm to
-    0) are projected onto the ball after each. What the victim sees is in 8 bits: the largest
-    multiple of the change whose values, rounded to whole levels, stay in the ball. The image with
-    the fewest wrong bits is returned. A random victim, such as one behind `Smoothing`, is attacked
+    0) are cut to black and white and then projected onto the ball, so that no part of the norm goes
+    to values that cannot be reached. What the victim sees is in 8 bits: the largest multiple of the
+    change whose values, rounded to whole levels, stay in the ball. The last of the images with the
+    fewest wrong bits is returned. A random victim, such as one behind `Smoothing`, is attacked
     through draws that differ from step to step, because its pixels do.
 
     Args:
         victim: gives logits with gradients; left as it was.
         images: (N, 3, H, W) in [0, 1], multiples of 1/255.
-        codes: (N, K) wanted codes.
+        codes: (N, K) wanted codes, -1 and +1.
         norm: the most that an image may move, in units of white; above 0. Below 1/255 nothing can.
         steps: of the descent.
         batch_size: images in the victim at once.
@@ -50,8 +54,8 @@ def within_l2(
         (N, 3, H, W) multiples of 1/255 in [0, 1], within the norm.
 
     Raises:
-        HashprobeError: a number out of range, codes that do not fit, or a victim without finite
-            gradients.
+        HashprobeError: a number out of range, pixels that are no multiples of 1/255, codes that do
+            not fit, or a victim without finite gradients.
 
     Example:
         >>> import numpy as np
@@ -70,7 +74,14 @@ def within_l2(
         raise HashprobeError(
             f"{len(images)} images need a code of {victim.bits} bits each; got shape {codes.shape}"
         )
+    if not np.isin(codes, (-1, 1)).all():
+        raise HashprobeError("wanted codes must be of -1 and +1; got other values")
     check_range(images, "pixels of queries")
+    if images.numel() and (255 * images - (255 * images).round()).abs().max() > NEAR:
+        raise HashprobeError(
+            "pixels of queries must be multiples of 1/255, as those of 8 bits are; got others: "
+            "round them with (255 * images).round() / 255"
+        )
     given, wanted = images.to(device_of(victim)), torch.from_numpy(codes).to(device_of(victim))
     moved = []
     with frozen_eval(victim), torch.enable_grad():
@@ -92,11 +103,12 @@ def moved_within(victim: Hasher, images: Tensor, codes: Tensor, norm: float, ste
         when = torch.full((len(images),), min(done, steps - 1), device=images.device)
         logits, gradient = gradient_of(victim, shown / 255, targets, rule, when, victim)
         wrong = ((logits >= 0) != (targets > 0)).sum(1).cpu()
-        better = wrong < fewest
+        better = wrong <= fewest  # the later has more of the margins, and of the norm
         best[better.to(images.device)] = shown[better.to(images.device)]
         fewest = torch.minimum(wrong, fewest)
         direction = MOMENTUM * direction + step(gradient, when)
         change = change - 2 * radius * (1 - done / steps) * step(direction, when)
+        change = (levels + change).clamp(0, 255) - levels
         change = change * (radius / norms_of(change).clamp_min(radius))
     return best / 255
 

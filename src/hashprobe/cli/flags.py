@@ -36,23 +36,17 @@ def print_json(record: Any) -> None:
 
 
 @dataclass(frozen=True)
-class RuntimeFlags:
-    """How a command computes; each command adds fields of `Runtime` that it has options for.
+class ImageRuntimeFlags:
+    """How a command for images computes; each adds fields of `Runtime` that it has options for.
 
     Example:
         >>> from hashprobe.progress import Silent
-        >>> RuntimeFlags(workers=2).open(Silent()).workers
+        >>> ImageRuntimeFlags(workers=2).open(Silent()).workers
         2
     """
 
     workers: int | None = None
     """Decoding processes; by default one for each core."""
-    cache: Path | None = None
-    """Folder that keeps decoded clips of files for later commands, as 8-bit pixels of the network's
-    input size; it is made if needed. Images and bundled clips do not use it."""
-    cache_gb: float = 4.0
-    """Largest size of this folder in GiB; clips that were not used for the longest time are removed
-    first."""
 
     def open(self, progress: "Progress") -> "Runtime":
         """The runtime.
@@ -68,6 +62,28 @@ class RuntimeFlags:
         names = [field.name for field in fields(self) if field.name not in NOT_OF_RUNTIME]
         given: dict[str, Any] = {name: getattr(self, name) for name in names}
         return Runtime(**given, cache=self.clips(), progress=progress)
+
+    def clips(self) -> "ClipCache | None":
+        """The cache of clips; None here."""
+        return None
+
+
+@dataclass(frozen=True)
+class RuntimeFlags(ImageRuntimeFlags):
+    """How a command computes that takes clips, too.
+
+    Example:
+        >>> from hashprobe.progress import Silent
+        >>> RuntimeFlags(workers=2).open(Silent()).workers
+        2
+    """
+
+    cache: Path | None = None
+    """Folder that keeps decoded clips of files for later commands, as 8-bit pixels of the network's
+    input size; it is made if needed. Images and bundled clips do not use it."""
+    cache_gb: float = 4.0
+    """Largest size of this folder in GiB; clips that were not used for the longest time are removed
+    first."""
 
     def clips(self) -> "ClipCache | None":
         """The cache of clips; None without a folder."""

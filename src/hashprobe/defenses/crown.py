@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from hashprobe.checked import checked
-from hashprobe.defenses.intervals import Ends, bounded_by, through
+from hashprobe.defenses.intervals import Ends, bounded_by, ends_by_intervals, through
 from hashprobe.tensors import Images, Logits
 from hashprobe.victims.base import Hasher
 
@@ -59,10 +59,14 @@ def crown_bounds(victim: Hasher, images: Images, eps: float) -> tuple[Logits, Lo
 
 
 def ends_by_lines(layers: list[nn.Module], first: Ends) -> Ends:
-    """Ends after the last of some layers; images go one at a time."""
+    """Ends after the last of some layers, within the intervals; images go one at a time."""
+    least, most = ends_by_intervals(layers, first)
+    if not len(least):
+        return least, most
     each = [one_by_lines(layers, (low[None], high[None])) for low, high in zip(*first, strict=True)]
     low, high = zip(*each, strict=True)
-    return torch.cat(low), torch.cat(high)
+    # Rounding may put an end beyond that of the intervals.
+    return torch.cat(low).clamp(least, most), torch.cat(high).clamp(least, most)
 
 
 def one_by_lines(layers: list[nn.Module], first: Ends) -> Ends:

@@ -12,7 +12,7 @@ from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.tensors import Images, Logits
 from hashprobe.victims.backbones import Small
-from hashprobe.victims.base import Hasher, check_range, frozen_eval
+from hashprobe.victims.base import Hasher, check_range, frozen_eval, in_own_dtype
 from hashprobe.victims.encoding import device_of
 from hashprobe.victims.image import ImageHasher
 from hashprobe.victims.wrap import Victim
@@ -34,6 +34,8 @@ MONOTONE = (
     nn.Identity,
 )
 """Layers that never fall where what they are given rises: their ends are those of the ends."""
+KNOWN = (*MONOTONE, nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout)
+"""Layers that have bounds, except for those that `odd` names."""
 
 
 @checked
@@ -54,8 +56,8 @@ def interval_bounds(victim: Hasher, images: Images, eps: float) -> tuple[Logits,
         Lower and upper ends, (Q, K) each, on the victim's device.
 
     Raises:
-        HashprobeError: a victim with another layer, of clips, pixels beyond [0, 1], or an eps
-            beyond [0, 1].
+        HashprobeError: a victim with another layer, of clips, pixels beyond [0, 1] or of another
+            size, or an eps beyond [0, 1].
 
     Example:
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 8))
@@ -117,7 +119,13 @@ def bounded_by(
     if not 0 <= eps <= 1:
         raise HashprobeError(f"eps must be from 0 to 1; got {eps:g}")
     check_range(images, "pixels of queries")
-    layers, images = layers_of(victim), images.to(device_of(victim))
+    layers, size = layers_of(victim), victim.contract.size
+    if images.shape[-2:] != (size, size):
+        height, width = images.shape[-2:]
+        raise HashprobeError(
+            f"the victim takes {size}x{size} pixels; got {height}x{width}: resize the pictures"
+        )
+    images = in_own_dtype(victim, images.to(device_of(victim)))
     with frozen_eval(victim), torch.no_grad():
         low, high = ((images + side).clamp(0, 1) for side in (-eps, eps))
         # The normalisation of a channel rises with it.
@@ -147,8 +155,7 @@ def layers_of(victim: Hasher) -> list[nn.Module]:
         found = flat(victim.network) if isinstance(victim.network, nn.Module) else []
     else:
         found = []
-    known = (*MONOTONE, nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout)
-    strange = [type(layer).__name__ for layer in found if not isinstance(layer, known)]
+    strange = [name for layer in found if (name := odd(layer))]
     if not found or strange:
         seen = f"a layer {strange[0]}" if strange else "another network"
         raise HashprobeError(
@@ -161,9 +168,22 @@ def layers_of(victim: Hasher) -> list[nn.Module]:
 
 def flat(module: nn.Module) -> list[nn.Module]:
     """The layers of nested sequences in order; any other module is one."""
-    if isinstance(module, nn.Sequential):
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         return [layer for child in module for layer in flat(child)]
     return [module]
+
+
+def odd(layer: nn.Module) -> str:
+    """The name of a layer whose bounds are not known; empty for others."""
+    name = type(layer).__name__
+    own = all(type(layer).forward is not kind.forward for kind in KNOWN)  # of a subclass
+    if own or not isinstance(layer, KNOWN):
+        return name
+    if isinstance(layer, nn.LeakyReLU) and layer.negative_slope < 0:
+        return f"{name} with a slope below 0"
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.running_mean is None:
+        return f"{name} without running statistics"
+    return ""
 
 
 def through(layer: nn.Module, ends: Ends) -> Ends:
@@ -172,7 +192,7 @@ def through(layer: nn.Module, ends: Ends) -> Ends:
     if isinstance(layer, nn.Dropout):
         return ends
     if isinstance(layer, MONOTONE):
-        return layer(low), layer(high)
+        return layer(low.clone()), layer(high.clone())  # some change what they are given
     if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
         first, second = layer(low), layer(high)  # it falls where its weight is negative
         return torch.minimum(first, second), torch.maximum(first, second)

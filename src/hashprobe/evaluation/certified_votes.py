@@ -1,5 +1,7 @@
 """From counts of noisy copies to how far each bit of a code holds."""
 
+from math import floor, log
+
 import numpy as np
 from jaxtyping import Integer
 
@@ -74,10 +76,65 @@ def certify_votes(
     most = np.maximum(ones, samples - ones).astype(np.float64)
     chance = betaincinv(most, samples - most + 1, error / (2 * bits))
     # The theorem holds below the radius.
-    reach = sigma * (ndtri(np.maximum(chance, needed)) - ndtri(needed))
-    radius = np.where(chance > needed, np.nextafter(reach, 0.0), 0.0)
+    known, radius = chance > needed, np.zeros(chance.shape)
+    reach = sigma * (ndtri(chance[known]) - ndtri(needed))
+    radius[known] = np.nextafter(reach, 0.0)
     signs = np.where(2 * ones >= samples, 1, -1).astype(np.int8)
     return BitCertificate(signs, radius, "l2")
+
+
+def largest_radius(
+    bits: int,
+    samples: int,
+    sigma: float,
+    *,
+    error: float = 0.001,
+    votes: int,
+    miss: float = 0.001,
+) -> float:
+    """The radius of a bit that all samples agree on; no bit has a larger one.
+
+    Args:
+        bits: K.
+        samples: as for `certify_votes`, and so are the others.
+        sigma: deviation of the noise, in units of white.
+        error: chance that any bit of a query is certified wrongly by these samples, in (0, 1).
+        votes: n, the copies that the operator lets vote, odd.
+        miss: chance that a vote of n copies errs in any certified bit of a code, in (0, 1).
+
+    Returns:
+        In units of white, above 0.
+
+    Raises:
+        HashprobeError: too few samples for these votes to certify any bit; the least number that
+            would do is named.
+
+    Example:
+        >>> round(largest_radius(32, 1000, 0.1, votes=101), 3)
+        0.179
+        >>> largest_radius(32, 1000, 0.1, votes=3)
+        Traceback (most recent call last):
+        ...
+        hashprobe.errors.HashprobeError: samples must be at least 3428 for 3 votes of 32 bits, or \
+no bit is certified; got 1000: take more samples or more votes
+    """
+    best = certify_votes(
+        np.full((1, bits), samples), samples, sigma, error=error, votes=votes, miss=miss
+    )
+    if best.radius.all():
+        return float(best.radius[0, 0])
+    needed = needed_chance(votes, miss / bits)
+    if needed == 1:
+        raise HashprobeError(
+            f"no number of samples certifies a bit of {votes} votes with a miss of {miss:g}: "
+            "take more votes or a larger miss"
+        )
+    # All of n are alike with a lower end of (error / 2K)^(1/n).
+    fewest = floor((log(error) - log(2 * bits)) / log(needed)) + 1
+    raise HashprobeError(
+        f"samples must be at least {fewest} for {votes} votes of {bits} bits, or no bit is "
+        f"certified; got {samples}: take more samples or more votes"
+    )
 
 
 def needed_chance(votes: int, tail: float) -> float:

@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
 
+from hashprobe.checked import checked
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.report.content import Curve
 from hashprobe.report.figures import curve_figure
+from hashprobe.storage.files import fingerprint
 from hashprobe.types import check_seed, check_whole
 from hashprobe.workflow.comparison_cells import aligned, interval
 
@@ -18,12 +20,13 @@ SIGMAS = 0.001, 1.0
 """The noise of a vote, as `Smoothing` takes it."""
 
 
+@checked
 @dataclass(frozen=True)
 class CertifyOptions:
     """Which vote is certified, for which changes, and on which queries.
 
     Raises:
-        HashprobeError: a number out of range.
+        HashprobeError: an option of another type, or a number out of range.
 
     Example:
         >>> CertifyOptions().votes
@@ -79,13 +82,23 @@ class CertifyOptions:
 
     @property
     def name(self) -> str:
-        """The folder of such a certificate.
+        """The folder of certificates of the same vote on the same queries.
 
         Example:
             >>> CertifyOptions().name
             'sigma0.1-101votes-of50-seed0'
         """
         return f"sigma{self.sigma:g}-{self.votes}votes-of{self.queries}-seed{self.seed}"
+
+    @property
+    def key(self) -> str:
+        """Eight digits of all options; they are in the names of what is made of them.
+
+        Example:
+            >>> CertifyOptions().key == CertifyOptions(steps=10).key
+            False
+        """
+        return fingerprint({**asdict(self), "norms": [*map(float, self.norms)]})[:8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +159,8 @@ class RunCertificate:
     """What no change of some norms can do to the vote of a run, beside what attacks did.
 
     Example:
-        >>> RunCertificate("runs/a", CertifyOptions(), 32, 4, ()).markdown().splitlines()[0][:39]
+        >>> made = RunCertificate("runs/a", CertifyOptions(), 32, 4, 0.179, ())
+        >>> made.markdown().splitlines()[0][:39]
         '| change | bits turned at most | by att'
     """
 
@@ -157,6 +171,8 @@ class RunCertificate:
     """Code length K."""
     radius: int
     """Largest distance that matches."""
+    largest: float
+    """The largest l2 norm within which any bit can be certified (`largest_radius`)."""
     rows: tuple[CertifiedRow, ...]
     left_out: tuple[str, ...] = ()
     """What was left out, and why."""
@@ -168,14 +184,16 @@ class RunCertificate:
             "options": asdict(self.options),
             "bits": self.bits,
             "radius": self.radius,
+            "largest": self.largest,
             "rows": [row.to_json() for row in self.rows],
             "left_out": list(self.left_out),
         }
 
     def markdown(self) -> str:
         """The table, a norm a row, with what is certified and the signatures below it."""
-        head = ["change", "bits turned at most", "by attack", "MAP at least", "at most"]
-        lines = [[*head, f"match at {self.radius} at least", "at most"]]
+        head = ["change", "bits turned at most", "by attack", "MAP at least"]
+        head += ["MAP under attack at most", f"match at {self.radius} at least"]
+        lines = [[*head, "match under attack at most"]]
         for row in self.rows:
             sides = [row.certified, row.attacked]
             bits = ["" if side is None else in_bits(side.bits) for side in sides]
@@ -188,7 +206,8 @@ class RunCertificate:
             f"{asked.sigma:g}, of {self.bits} bits, from {asked.samples} copies of each of "
             f"{asked.queries} queries. Any certified bit of a picture is wrong with a chance of "
             f"{asked.error:g} (samples) and {asked.miss:g} (vote, for each picture that is tried) "
-            "at most. MAP and match in per cent; the truth lies between both columns."
+            "at most. MAP and match in per cent; the truth lies between both columns. No bit is "
+            f"certified beyond {self.largest:.3g}, whatever the network: larger norms say nothing."
         )
         numbers = [
             number

@@ -15,7 +15,7 @@ from hashprobe.attacks.within_l2 import within_l2
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.data.queries import Queries
 from hashprobe.defenses.defended import Defended, defended
-from hashprobe.defenses.intervals import interval_radius
+from hashprobe.defenses.intervals import interval_radius, layers_of
 from hashprobe.defenses.noisy_votes import noisy_votes
 from hashprobe.errors import HashprobeError
 from hashprobe.evaluation.certificates import BitCertificate, certified_map, certified_match
@@ -30,11 +30,7 @@ from hashprobe.types import SEEDS, Budget, Runtime
 from hashprobe.victims.base import Hasher
 from hashprobe.victims.digest import sha256_weights
 from hashprobe.victims.encoding import device_of, encode
-from hashprobe.workflow.certificate import (
-    CertifiedRow,
-    CertifiedSide,
-    CertifyOptions,
-)
+from hashprobe.workflow.certificate import CertifiedRow, CertifiedSide, CertifyOptions
 from hashprobe.workflow.compare_attacks import own_anchors
 from hashprobe.workflow.run_io import EncodedRun
 
@@ -48,7 +44,9 @@ DRAWS = 8
 LEVELS = (1 / 255, 2 / 255)
 """l-infinity changes of the network itself, where bounds know its layers."""
 MADE = 1
-"""Grows where what is kept is computed in another way."""
+"""Grows where all that is kept is computed in another way."""
+WITHIN = 2
+"""Grows where `within_l2` moves images in another way."""
 KEPT = {"made_by": Member("text"), "found": Member("int64", "n k")}
 
 
@@ -131,6 +129,7 @@ class CertifyBench:
             if eps and not self.refused:
                 for name, codes in (("anchor", self.anchors), ("code", held.signs)):
                     more = {**shown, "norm": eps, "steps": asked.steps, "codes": codes.tolist()}
+                    more["within"] = WITHIN
                     title = f"attack within {eps:g} away from the own {name}"
                     seen.append(self.in_shards(title, more, partial(self.moved, -codes, eps)))
             attacked = None if self.refused else self.reached(held, seen, eps)
@@ -142,6 +141,10 @@ class CertifyBench:
         Raises:
             HashprobeError: a layer that interval bounds do not know, or bounds that say nothing.
         """
+        try:
+            layers_of(self.victim.hasher)
+        except HashprobeError as error:
+            raise HashprobeError("the network has layers without known bounds") from error
         bounds = partial(interval_radius, self.victim.hasher, steps=LEVELS, crown=True)
         parts = [bounds(self.images[rows]) for rows in self.shards]
         signs, radius = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -263,12 +266,14 @@ class CertifyBench:
         """A row for each query; shards that were kept under the same settings are read."""
         parts: list[np.ndarray] = []
         given = {**settings, "made": MADE, "weights": self.weights, "title": title}
+        name = title.replace(" ", "-")
+        name += "".join(f"-{given[each]}{each}" for each in ("samples", "steps") if each in given)
         with self.runtime.progress.bar(title) as tick:
             try:
                 for rows in self.shards:
                     places = self.victim.query.positions[self.rows[rows]].tolist()
                     key = fingerprint({**given, "queries": places})
-                    path = self.folder / f"{title.replace(' ', '-')}-{rows.start:06d}.npz"
+                    path = self.folder / f"{name}-{rows.start:06d}.npz"
                     parts.append(kept(path, key, partial(make, rows)))
                     tick(rows.stop, len(self.rows))
             except KeyboardInterrupt as stop:

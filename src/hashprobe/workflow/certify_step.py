@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hashprobe.errors import HashprobeError
+from hashprobe.evaluation.certified_votes import largest_radius
 from hashprobe.storage.files import write_bytes, write_json
 from hashprobe.storage.lock import hold, refuse_held
 from hashprobe.types import Runtime
@@ -38,10 +39,12 @@ def certify_run(
         runtime: device, batch size, who is told.
 
     Returns:
-        A row for each norm, also in certify/NAME/certificate.json; curves are in curves.svg.
+        A row for each norm, also in certify/NAME/certificate-KEY.json; curves are in
+        curves-KEY.svg. NAME and KEY are of the options.
 
     Raises:
-        HashprobeError: the run is not encoded, takes clips, or is held by another process.
+        HashprobeError: the run is not encoded, takes clips, or is held by another process; or there
+            are too few samples to certify any bit.
 
     Example:
         >>> certify_run(Path("no/such/run"))
@@ -58,6 +61,14 @@ def certify_run(
     radius = victim.hasher.bits // 8 if options.radius is None else options.radius
     if radius > victim.hasher.bits:
         raise HashprobeError(f"radius must be 0 to {victim.hasher.bits}, the bits; got {radius}")
+    largest = largest_radius(
+        victim.hasher.bits,
+        options.samples,
+        options.sigma,
+        error=options.error,
+        votes=options.votes,
+        miss=options.miss,
+    )
     rows = draw_queries(len(victim.query), Protocol(queries=options.queries, seed=options.seed))
     with ExitStack() as scratch:
         scratch.enter_context(hold(victim.run.path))
@@ -74,8 +85,8 @@ def certify_run(
         except HashprobeError as error:
             left_out.append(f"No l-infinity bounds: {error}.")
         result = RunCertificate(
-            str(run), options, victim.hasher.bits, radius, tuple(found), tuple(left_out)
+            str(run), options, victim.hasher.bits, radius, largest, tuple(found), tuple(left_out)
         )
-        write_json(bench.folder / "certificate.json", result.to_json())
-        write_bytes(bench.folder / "curves.svg", result.figure().encode())
+        write_json(bench.folder / f"certificate-{options.key}.json", result.to_json())
+        write_bytes(bench.folder / f"curves-{options.key}.svg", result.figure().encode())
     return result
