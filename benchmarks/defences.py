@@ -19,12 +19,12 @@ from common import Results, interval
 from hashprobe.attacks.registry import DEFAULT
 from hashprobe.evaluation.measurement import Measurement
 from hashprobe.types import Runtime
-from hashprobe.workflow.compare_attacks import Bench
+from hashprobe.workflow.compare_attacks import Bench, steps_text
+from hashprobe.workflow.compare_behind import open_behind, with_own_codes
 from hashprobe.workflow.compare_step import compare_runs
 from hashprobe.workflow.comparison import Compared, CompareOptions
 from hashprobe.workflow.drawing import draw_queries
 from hashprobe.workflow.protocol import Protocol
-from hashprobe.workflow.run_io import open_run
 
 
 def measured(run: Compared) -> dict[str, Measurement]:
@@ -39,12 +39,13 @@ def measured(run: Compared) -> dict[str, Measurement]:
 def quickly(path: Path, options: CompareOptions) -> dict[str, Measurement]:
     """MAP of a run without an attack, under three attacks, and of each query at its worst; t-MAP
     under the shorter bit-margin attack."""
-    bench = Bench(open_run(path), options, Runtime())
+    victim = with_own_codes(open_behind(path), options, Runtime())
+    bench = Bench(victim, options, Runtime())
     key, title, spec = next(one for one in bench.specs() if one[0] == "hag")
     hag = bench.attacked(key, spec)
     found = {"MAP clean": hag.map_clean, title: hag.map_attacked}
     away = bench.driven(bench.away, bench.margin(bench.budget, options.steps, 0))
-    found[f"away, {options.steps} steps"] = bench.scored(away.codes)
+    found[f"away, {steps_text(options.steps)}"] = bench.scored(away.codes)
     mainstay = bench.mainstay()
     found[mainstay.title] = mainstay.map
     lowest = np.min([value.per_query for title, value in found.items() if title != "MAP clean"], 0)
@@ -57,7 +58,7 @@ def quickly(path: Path, options: CompareOptions) -> dict[str, Measurement]:
 
 def all_queries(run: Path) -> int:
     """How many queries a run has."""
-    return len(open_run(run).query)
+    return len(open_behind(run).query)
 
 
 def but(found: dict[str, Measurement], count: int, seed: int) -> dict[str, Measurement]:
@@ -114,7 +115,13 @@ def main() -> None:
         )  # fmt: skip
         runs = [Path(name.format(seed=seed)) for name in asked.runs]
         if asked.all_but:
-            options = replace(options, queries=all_queries(runs[0]))
+            available = all_queries(runs[0])
+            if not 0 < asked.all_but[1] < available:
+                parser.error(
+                    f"--all-but leaves out 1 to {available - 1} of {available} queries; "
+                    f"got {asked.all_but[1]}"
+                )
+            options = replace(options, queries=available)
         if asked.quick:
             found = [quickly(run, replace(options, restarts=0)) for run in runs]
         else:

@@ -236,6 +236,26 @@ def test_seeds_of_a_comparison_are_put_together(benchmark, monkeypatch, tmp_path
     assert clean["by seed"] == ", ".join(f"{part.mean():.1f}" for part in less)
 
 
+def test_the_short_attacks_take_runs_behind_preprocessors(
+    benchmark, encoded, monkeypatch, tmp_path, capsys
+):
+    defences, out = benchmark("defences"), tmp_path / "out.json"
+    runs = ["--runs", f"{encoded}", f"{encoded}+blur", "--queries", "4", "--steps", "1"]
+    words = ["defences.py", *runs, "--more-steps", "1", "--quick", "--json", str(out)]
+    monkeypatch.setattr("sys.argv", words)
+    defences.main()
+    (rows,) = json.loads(out.read_text())["sections"].values()
+    assert "away, 1 step" in [row[""] for row in rows]
+    clean = rows[0]
+    assert clean[encoded.name] != clean[f"{encoded.name}+blur"]
+    assert defences.all_queries(Path(f"{encoded}+blur")) == 200
+    for count in ("200", "0"):
+        monkeypatch.setattr("sys.argv", [*words, "--all-but", "0", count])
+        with pytest.raises(SystemExit):
+            defences.main()
+        assert f"leaves out 1 to 199 of 200 queries; got {count}" in capsys.readouterr().err
+
+
 def test_queries_of_a_choice_are_left_out_and_the_others_count_once(
     benchmark, monkeypatch, tmp_path
 ):

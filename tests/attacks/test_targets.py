@@ -112,7 +112,7 @@ def test_fixed_target_label(multi_label):
 
 def test_label_errors(multi_label, as_for_users):
     query = np.array([[True, True, False]])
-    said = r"no target label for query 5: .* 9 items or more .*; lower n_t and minimum to 8$"
+    said = r"no target label for query 5: .* 9 items or more .*; lower n_t, and minimum .* to 8$"
     with pytest.raises(HashprobeError, match=said):
         draw_target_labels(query, multi_label, pool="disjoint", query_ids=[5])
     with pytest.raises(HashprobeError, match="the database is empty"):

@@ -225,7 +225,7 @@ def test_minutes_stop_early(tiny, pictures, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.monotonic", lambda: next(seconds))
         history = train(tiny(), images, labels, options(minutes=0.25), state=state)
-    assert [(e.number, e.seconds >= 15) for e in history] == [(1, True)]
+    assert [(e.number, e.seconds >= 15, e.whole) for e in history] == [(1, True, False)]
     # Asked again with the same limit, it is done; with more time it ends as if never stopped.
     assert train(tiny(), images, labels, options(minutes=0.25), state=state) == history
     hasher, other = tiny(), tiny()
@@ -233,6 +233,7 @@ def test_minutes_stop_early(tiny, pictures, tmp_path):
     whole = train(other, images, labels, options())
     assert same(weights(hasher), weights(other))
     assert [(e.number, e.loss) for e in resumed] == [(e.number, e.loss) for e in whole]
+    assert all(e.whole for e in resumed)
 
 
 @pytest.mark.parametrize(("images_kept", "labels_kept"), [(1, 1), (10, 9), (0, 0)])

@@ -107,8 +107,10 @@ def test_a_training_that_minutes_cut_short_goes_on(here, made, tmp_path, monkeyp
     # A kill after the last step, before all is written, is no end and no limit.
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(import_module(harden_file.__module__), "keep_options", kill)
-        run(None)
-    whole = run(None)
+        run(9)
+    lines.clear()
+    whole = run(9)
+    assert not any("cut short" in line for line in lines)
     assert whole != first and whole == made.read_bytes()
     assert not (out / "training.pt").exists() and run(None) == whole
     assert read_json(out / "hardened.json") == read_json(made.parent / "hardened.json")

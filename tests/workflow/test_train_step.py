@@ -9,6 +9,7 @@ import torch
 from torchvision.models import mobilenet_v3_small
 
 from hashprobe.data.datasets.registry import DataOptions
+from hashprobe.defenses.trainers._free import Free
 from hashprobe.defenses.trainers._p2s import P2s
 from hashprobe.errors import HashprobeError
 from hashprobe.storage.files import read_json, write_json
@@ -23,6 +24,7 @@ from hashprobe.workflow.train_step import (
     as_kept,
     centres_of,
     held_out_map,
+    passes_of,
     section,
     train_run,
 )
@@ -209,3 +211,12 @@ def test_the_held_out_map_is_one_for_codes_of_their_labels():
     signs = np.array([[1] * 8, [-1] * 8], np.int8)
     labels = np.eye(2, dtype=bool)
     assert held_out_map(signs, signs.repeat(3, 0), labels, labels.repeat(3, 0)) == 1.0
+
+
+def test_the_expected_time_counts_what_a_defence_adds():
+    assert passes_of(None) == 1
+    assert passes_of(P2s(steps=11)) - passes_of(P2s(steps=1)) == pytest.approx(7)
+    for defence, replays in ((P2s, 1), (Free, 4)):
+        # Moved weights see both halves of the batch again.
+        added = passes_of(defence(awp=0.01)) - passes_of(defence())
+        assert added == pytest.approx(2 * replays)

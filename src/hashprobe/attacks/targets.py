@@ -239,22 +239,22 @@ def draw_target_labels(
     fitting = vectors.any(1) if among is None else vectors.any(1) & ~(vectors & ~among).any(1)
     enough = fitting & (counts >= max(1, minimum))
     if not enough.any():
-        most = counts[fitting].max(initial=0)
+        most = int(counts[fitting].max(initial=0))
         raise HashprobeError(
             f"no target label has {minimum} database items or more, which n_t or minimum ask for: "
-            f"the most common one has {most}" + ("; lower n_t and minimum to that" if most else "")
+            f"the most common one has {most}" + lower(most)
         )
     chosen = np.zeros_like(query_labels)
     for row, (query_id, label) in enumerate(zip(ids, query_labels, strict=True)):
         away = (vectors != label).any(1) if pool == "differs" else ~(vectors & label).any(1)
         candidates = np.flatnonzero(enough & away)
         if not len(candidates):
-            most = counts[fitting & away].max(initial=0)
+            most = int(counts[fitting & away].max(initial=0))
             raise HashprobeError(
                 f"no target label for query {query_id}: of {len(vectors)} label vectors in the "
                 f"database {enough.sum()} have {minimum} items or more and none of them "
                 + ("differs from its own" if pool == "differs" else "is disjoint with its own")
-                + (f"; lower n_t and minimum to {most}" if most else "")
+                + lower(most)
             )
         rng = np.random.default_rng(seed_of(seed, query_id, LABEL_STREAM))
         chosen[row] = vectors[candidates[rng.integers(len(candidates))]]
@@ -335,6 +335,11 @@ def groups(
     distinct, group_of, counts = np.unique(packed, axis=0, return_inverse=True, return_counts=True)
     vectors = np.unpackbits(distinct, axis=1, count=labels.shape[1]).astype(bool)
     return vectors, group_of.reshape(-1).astype(np.int64), counts.astype(np.int64)
+
+
+def lower(most: int) -> str:
+    """What to do where no target label has as many items as asked for."""
+    return f"; lower n_t, and minimum where there is one, to {most}" if most else ""
 
 
 def too_few(

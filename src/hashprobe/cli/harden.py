@@ -51,7 +51,9 @@ def harden(
     A run gets a run folder of its own; encode and attack it as any other, and hashprobe compare
     shows both beside each other. A file of weights (--backbone, or a YAML file beside it) is
     fine-tuned on --pictures without labels, and saved with what other commands need. What is
-    hardened is left as it is. The same command resumes a hardening that was killed.
+    hardened is left as it is. The same command resumes a hardening that was killed. One that
+    --minutes cut short goes on, with more of them or none, if it is that of a file; that of a run
+    is finished.
 
     Parameters
     ----------

@@ -65,6 +65,8 @@ class Epoch:
     """Seconds of training so far, without interruptions."""
     held_out_map: float | None = None
     """MAP of the held-out items against the code memory of the others."""
+    whole: bool = True
+    """Whether all its steps were taken; False of one that a limit in minutes ended."""
 
 
 OnStep = Callable[[int, int, float], None]
@@ -285,7 +287,8 @@ class Training:
                 self.check_finite("weights", weights, epoch, step)
                 if self.hardening is not None and step + 1 == per_epoch:
                     self.hardening.end_epoch(self, fabric, epoch)
-                self.end_epoch(fabric, epoch, optimiser.param_groups[-1]["lr"])
+                lr = optimiser.param_groups[-1]["lr"]
+                self.end_epoch(fabric, epoch, lr, whole=step + 1 == per_epoch)
                 if step + 1 == per_epoch:
                     self.losses = []
                 self.save(fabric, optimiser)
@@ -405,13 +408,13 @@ class Training:
             where, codes = gather(where), gather(codes)
         self.memory[where] = codes
 
-    def end_epoch(self, fabric: Fabric, epoch: int, lr: float) -> None:
+    def end_epoch(self, fabric: Fabric, epoch: int, lr: float, *, whole: bool) -> None:
         """Measures and reports an epoch in the first process."""
         score = self.held_out_map(fabric) if fabric.is_global_zero else None
         loss = sum(self.losses) / len(self.losses)
         if self.history and self.history[-1].number == epoch + 1:
             self.history.pop()  # the same epoch, which the limit in minutes had ended early
-        done = Epoch(epoch + 1, self.options.epochs, loss, lr, self.seconds, score)
+        done = Epoch(epoch + 1, self.options.epochs, loss, lr, self.seconds, score, whole)
         self.history.append(done)
         self.report(fabric, done)
         fabric.barrier()

@@ -37,6 +37,8 @@ HUGE = 64 / 255
 """A budget within which every network must give way."""
 CHUNK = 32
 """Queries that are encoded at once."""
+DIGITS = 8
+"""Of the checksum of a preprocessor's weights, in names of folders."""
 MAINSTAY, SQUARE, NOISE = "mainstay", "square", "noise"
 """The attack that is repeated from several random points, the one that only asks, and noise."""
 
@@ -63,9 +65,16 @@ class Bench:
 
     @property
     def behind(self) -> str:
-        """What the preprocessor in front of the run adds to the names of folders."""
+        """What the preprocessor in front of the run adds to the names of folders.
+
+        One that is trained has the first digits of its weights' checksum there: each training of it
+        is another victim.
+        """
         hasher = self.victim.hasher
-        return f"-{hasher.preprocessor.name}" if isinstance(hasher, Defended) else ""
+        if not isinstance(hasher, Defended):
+            return ""
+        weights = hasher.remedy.get("weights")
+        return f"-{hasher.preprocessor.name}" + (f"-{weights[:DIGITS]}" if weights else "")
 
     @property
     def voted(self) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from hashprobe.checked import shown
 from hashprobe.codes.packed import PackedCodes
 from hashprobe.defenses.defended import Defended, defended
 from hashprobe.defenses.preprocessors._comdefend import ComDefend, comdefend_of
@@ -45,7 +46,8 @@ def split_name(path: Path) -> tuple[Path, str]:
             )
         return run, name
     if run.exists():
-        preprocessor_named(name)
+        choices = ", ".join((*PREPROCESSORS, COMDEFEND))
+        raise HashprobeError(f"unknown preprocessor {shown(name)}: choose from {choices}")
     return path, ""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hashprobe.crafting.attack_result import AttackResult
+from hashprobe.defenses.defended import Defended
 from hashprobe.defenses.detectors.registry import detector_named
 from hashprobe.defenses.trainers.registry import TRAINERS, trainer_class
 from hashprobe.errors import HashprobeError
@@ -125,7 +126,7 @@ def judge(name: str, bench: Bench, moved: AttackResult | None) -> tuple[Compared
     defence = known.get("defence", {})
     found = Compared(
         name,
-        defence.get("name", "none") + bench.behind.replace("-", " + ", 1),
+        " + ".join([defence.get("name", "none"), *in_front(bench.victim)]),
         clean,
         known.get("seconds"),
         tuple(trials),
@@ -135,6 +136,11 @@ def judge(name: str, bench: Bench, moved: AttackResult | None) -> tuple[Compared
         tuple(one for detector in bench.options.detectors for one in detected(bench, detector)),
     )
     return found, away
+
+
+def in_front(victim: EncodedRun) -> list[str]:
+    """The name of the preprocessor in front of a run; empty where there is none."""
+    return [victim.hasher.preprocessor.name] if isinstance(victim.hasher, Defended) else []
 
 
 def changed_options(defence: Mapping[str, Any]) -> dict[str, Any]:

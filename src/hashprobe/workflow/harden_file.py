@@ -198,8 +198,8 @@ def record_in(out: Path) -> dict[str, Any]:
 
 def training_options(options: HardenOptions) -> TrainOptions:
     """How a fine-tuning is done."""
-    lr = TUNING.lr if options.lr is None else options.lr
-    return options.over(replace(TUNING, lr=3 * lr)) if options.lr is None else options.over(TUNING)
+    given = options.over(TUNING)
+    return given if options.lr is not None else replace(given, lr=TUNING.lr)
 
 
 def weights_of(hasher: Hasher, source: Path) -> Any:
@@ -265,14 +265,7 @@ def train_file(
     hasher.requires_grad_(True)
     made = hardening(defence)
     made.tell = runtime.progress.log
-    whole = options.minutes is None
     with runtime.progress.bar("training") as tick:
-
-        def on_step(done: int, total: int, loss: float) -> None:
-            nonlocal whole
-            whole = whole or done == total
-            tick(done, total)
-
         history = train(
             hasher,
             images,
@@ -280,11 +273,12 @@ def train_file(
             options,
             state=out / STATE,
             hardening=made,
-            on_step=on_step,
+            on_step=lambda done, total, loss: tick(done, total),
             on_epoch=lambda e: runtime.progress.log(
                 f"epoch {e.number}/{e.epochs}: loss {e.loss:.4f}, {e.seconds:.0f} s"
             ),
         )
+    whole = bool(history) and history[-1].whole and history[-1].number == options.epochs
     if not whole:
         runtime.progress.log(
             f"cut short by {options.minutes:g} minutes, in epoch {max(1, len(history))} of "

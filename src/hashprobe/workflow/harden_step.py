@@ -30,7 +30,7 @@ def harden_run(
     Args:
         source: a trained run; it is left as it is.
         defence: a training against attacks, such as `hashprobe.defenses.P2s()`.
-        options: how it is trained on.
+        options: how it is trained on; one that `minutes` cut short is finished, as in `train_run`.
         out: the new run folder, or one of the same hardening.
         runtime: `workers`, `skip_bad` and `cache` for decoding, and who is told.
 

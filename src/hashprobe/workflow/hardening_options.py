@@ -31,7 +31,8 @@ class HardenOptions:
     seed: int = 0
     """Seed of the order, the augmentation and the attacks."""
     minutes: float | None = None
-    """Minutes of training after which it stops early; None for no limit."""
+    """Minutes of training after which it stops early; None for no limit. With more of them a file's
+    hardening goes on; a run's is finished then."""
 
     def over(self, trained: TrainOptions) -> TrainOptions:
         """The options of a training, with those that are given here.

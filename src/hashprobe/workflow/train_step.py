@@ -246,6 +246,8 @@ def train_held(
         options = replace(options, augment="none")  # features cannot be cropped
     seconds, forward = training_seconds(part, given, lengths_of(pixels), options)
     seconds *= passes_of(plan.defence)
+    if options.minutes is not None:
+        seconds = min(seconds, 60 * options.minutes)
     say_expected(progress, "training", seconds, faster(part, network, options, forward))
     hardened = None if plan.defence is None else hardening(plan.defence)
     if hardened is not None:
@@ -283,10 +285,12 @@ def train_held(
 
 
 def passes_of(defence: Trainer | None) -> float:
-    """How much longer a step takes with a defence: its inner passes, and twice as many items."""
+    """How much longer a step takes with a defence: its inner passes, and updates on twice as many
+    items, which moved weights pass once more."""
     if defence is None:
         return 1.0
-    return 2.0 * defence.replays + (0.7 * defence.steps if defence.replays == 1 else 0.0)
+    update = 4.0 if defence.awp else 2.0
+    return update * defence.replays + (0.7 * defence.steps if defence.replays == 1 else 0.0)
 
 
 @contextmanager
