@@ -27,5 +27,5 @@ def test_train_prints_its_epochs_also_of_a_training_that_is_finished(hashprobe, 
     assert first["run"] == str(tmp_path / "r")
     assert [epoch["number"] for epoch in first["epochs"]] == [1, 2]
     assert set(first["epochs"][0]) == {
-        "number", "epochs", "loss", "lr", "seconds", "held_out_map",
+        "number", "epochs", "loss", "lr", "seconds", "held_out_map", "whole",
     }  # fmt: skip

@@ -115,7 +115,7 @@ def largest_radius(
         >>> largest_radius(32, 1000, 0.1, votes=3)
         Traceback (most recent call last):
         ...
-        hashprobe.errors.HashprobeError: samples must be at least 3428 for 3 votes of 32 bits, or \
+        hashprobe.errors.HashprobeError: samples must be at least 3420 for 3 votes of 32 bits, or \
 no bit is certified; got 1000: take more samples or more votes
     """
     best = certify_votes(
