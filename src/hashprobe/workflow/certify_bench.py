@@ -48,6 +48,8 @@ MADE = 1
 WITHIN = 2
 """Grows where `within_l2` moves images in another way."""
 KEPT = {"made_by": Member("text"), "found": Member("int64", "n k")}
+Met = tuple[np.ndarray, Measurement]
+"""Bits that are turned over, by query, and MAP."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,15 +126,15 @@ class CertifyBench:
             miss=asked.miss,
         )
         shown = {"sigma": asked.sigma, "votes": asked.votes, "seed": asked.seed}
-        seen = [self.in_shards("vote", shown, self.voted)]
+        met = [self.met(held, self.in_shards("vote", shown, self.voted))]
         for eps in (0.0, *asked.norms):
             if eps and not self.refused:
                 for name, codes in (("anchor", self.anchors), ("code", held.signs)):
-                    more = {**shown, "norm": eps, "steps": asked.steps, "codes": codes.tolist()}
-                    more["within"] = WITHIN
+                    more = {**shown, "norm": eps, "steps": asked.steps, "within": WITHIN}
                     title = f"attack within {eps:g} away from the own {name}"
-                    seen.append(self.in_shards(title, more, partial(self.moved, -codes, eps)))
-            attacked = None if self.refused else self.reached(held, seen, eps)
+                    make = partial(self.moved, -codes, eps)
+                    met.append(self.met(held, self.in_shards(title, more, make, codes)))
+            attacked = None if self.refused else self.reached(held, met, eps)
             yield CertifiedRow("l2", eps, self.bounded(held, eps), attacked)
 
     def of_network(self) -> Iterator[CertifiedRow]:
@@ -153,14 +155,15 @@ class CertifyBench:
             raise HashprobeError(
                 f"those of so many layers let every bit turn over at {255 * LEVELS[0]:g}/255"
             )
-        seen = [held.signs.astype(np.int64)]
+        met = [self.met(held, held.signs)]
         for eps in LEVELS:
             if not self.refused:
                 for name, codes in (("anchor", self.anchors), ("code", held.signs)):
-                    more = {"eps": eps, "steps": self.options.steps, "codes": codes.tolist()}
+                    more = {"eps": eps, "steps": self.options.steps}
                     title = f"attack within {255 * eps:g} of 255 away from the own {name}"
-                    seen.append(self.in_shards(title, more, partial(self.shifted, -codes, eps)))
-            attacked = None if self.refused else self.reached(held, seen, eps)
+                    make = partial(self.shifted, -codes, eps)
+                    met.append(self.met(held, self.in_shards(title, more, make, codes)))
+            attacked = None if self.refused else self.reached(held, met, eps)
             yield CertifiedRow("linf", eps, self.bounded(held, eps), attacked)
 
     def counted(self, rows: slice) -> Int64[np.ndarray, "q k"]:
@@ -220,27 +223,28 @@ class CertifyBench:
             certified_match(held, held.codes, alike, self.radius, eps),
         )
 
-    def reached(self, held: BitCertificate, seen: list[np.ndarray], eps: float) -> CertifiedSide:
-        """What codes that were reached did, each query at its worst."""
+    def met(self, held: BitCertificate, codes: np.ndarray) -> Met:
+        """What some codes do to the queries, without an attack or with one."""
         encoded, labels = self.victim.database, self.victim.query.labels[self.rows]
-        maps = [
-            mean_average_precision(
-                PackedCodes.from_signs(codes),
-                encoded.codes,
-                labels,
-                encoded.labels,
-                top=self.options.top,
-                normaliser="min",
-                ties="worst",
-            )
-            for codes in seen
-        ]
-        turned = np.max([(codes != held.signs).sum(1) for codes in seen], axis=0)
-        lowest = np.min([one.per_query for one in maps], axis=0)
+        found = mean_average_precision(
+            PackedCodes.from_signs(codes),
+            encoded.codes,
+            labels,
+            encoded.labels,
+            top=self.options.top,
+            normaliser="min",
+            ties="worst",
+        )
+        return (codes != held.signs).sum(1), found
+
+    def reached(self, held: BitCertificate, met: list[Met], eps: float) -> CertifiedSide:
+        """What all of them did, each query at its worst."""
+        turned = np.max([wrong for wrong, _ in met], axis=0)
+        lowest = np.min([found.per_query for _, found in met], axis=0)
         parts = {held.norm: f"{eps:g}", "q": len(turned), "bits": self.victim.hasher.bits}
         return CertifiedSide(
             self.turned(turned, "worst-flips", held, eps),
-            Measurement.of(lowest, f"worst {maps[0].signature}"),
+            Measurement.of(lowest, f"worst {met[0][1].signature}"),
             Measurement.of(
                 (turned <= self.radius).astype(float), sign(f"worst-match@r{self.radius}", **parts)
             ),
@@ -261,9 +265,16 @@ class CertifyBench:
         return [slice(begin, min(begin + SHARD, count)) for begin in range(0, count, SHARD)]
 
     def in_shards(
-        self, title: str, settings: Mapping[str, object], make: Callable[[slice], np.ndarray]
+        self,
+        title: str,
+        settings: Mapping[str, object],
+        make: Callable[[slice], np.ndarray],
+        codes: np.ndarray | None = None,
     ) -> Int64[np.ndarray, "q k"]:
-        """A row for each query; shards that were kept under the same settings are read."""
+        """A row for each query; shards that were kept under the same settings are read.
+
+        `codes` are what an attack drives the queries away from.
+        """
         parts: list[np.ndarray] = []
         given = {**settings, "made": MADE, "weights": self.weights, "title": title}
         name = title.replace(" ", "-")
@@ -272,7 +283,8 @@ class CertifyBench:
             try:
                 for rows in self.shards:
                     places = self.victim.query.positions[self.rows[rows]].tolist()
-                    key = fingerprint({**given, "queries": places})
+                    away = None if codes is None else codes[rows].tolist()
+                    key = fingerprint({**given, "queries": places, "codes": away})
                     path = self.folder / f"{name}-{rows.start:06d}.npz"
                     parts.append(kept(path, key, partial(make, rows)))
                     tick(rows.stop, len(self.rows))

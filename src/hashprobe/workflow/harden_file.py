@@ -1,6 +1,5 @@
 """Harden a network in a file of weights on a folder of pictures, without labels."""
 
-import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -13,6 +12,7 @@ from safetensors.torch import save
 
 from hashprobe.data.loader import decode
 from hashprobe.data.picture_folder import picture_folder
+from hashprobe.data.retrieval import checksum
 from hashprobe.data.sources import Split
 from hashprobe.defenses.trainers.base import Trainer
 from hashprobe.defenses.trainers.hardener import hardening
@@ -28,7 +28,6 @@ from hashprobe.storage.files import (
 )
 from hashprobe.storage.lock import hold, refuse_held
 from hashprobe.tensors import Images8
-from hashprobe.text import name_bytes
 from hashprobe.training.loop import train
 from hashprobe.training.options import TrainOptions
 from hashprobe.types import Runtime
@@ -158,22 +157,13 @@ def record_of(
     record: dict[str, Any] = jsonable(
         {
             "source": sha256_file(source),
-            "pictures": digest_of(split),
+            "pictures": checksum({"pictures": split}, {"pictures": split.digests()}),
             "defence": defence.to_json(),
             **{name: getattr(given, name) for name in names},
             "said": {k: str(v) for k, v in asked.said().items()},
         }
     )
     return record
-
-
-def digest_of(split: Split) -> str:
-    """A digest of the names and the contents of pictures, as far as they are looked at."""
-    digest = hashlib.blake2b(digest_size=16)
-    for position, name in enumerate(split.ids):
-        digest.update(name_bytes(f"{name}\0"))
-        digest.update(split.source.fingerprint(position))
-    return digest.hexdigest()
 
 
 def finished(out: Path, minutes: float | None) -> bool:
